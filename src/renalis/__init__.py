@@ -1,0 +1,26 @@
+"""renalis: measured kidneys, tumors and cysts from CT.
+
+Research software, not for diagnosis.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from renalis.volume import Kind, Volume
+
+__all__ = ["Kind", "Volume", "load_model", "read_scan", "segment"]
+
+_LATE = {
+    "read_scan": "renalis.io",
+    "load_model": "renalis.model",
+    "segment": "renalis.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the heavier parts of the public API when they are first used."""
+    if name in _LATE:
+        return getattr(importlib.import_module(_LATE[name]), name)
+    raise AttributeError(f"module 'renalis' has no attribute {name!r}")

@@ -1,0 +1,92 @@
+"""The command line: ``renalis VERB``.
+
+Each verb lives in a module of its own with two functions, ``add_arguments(parser)`` and
+``run(arguments) -> int``. A verb's module is imported only when the verb is called, and imports
+nothing heavy at its top, so that ``renalis --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from renalis.errors import RenalisError, UsageError
+
+__all__ = ["main"]
+
+DONE, SOME_FAILED, BAD_INPUT, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
+
+VERBS = {
+    "segment": "find and measure kidneys, tumors and cysts in CT scans",
+    "evaluate": "score predicted label maps against references",
+    "compare": "paired statistics between evaluated systems",
+    "synthesize": "make synthetic CT scans with their label maps",
+    "train": "train a model with a recipe",
+    "model": "list, describe, pack and export models",
+    "doctor": "say what this machine can do",
+}
+"""Each verb with its one-line help; the verb's module has its name."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code.
+
+    0 done, 1 some cases failed (each is named), 2 bad usage or input, 3 internal error.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    verb = words[0] if words else ""
+    if verb not in VERBS:
+        return _overview(words)
+    module = importlib.import_module(f"renalis.cli.{verb}")
+    parser = argparse.ArgumentParser(prog=f"renalis {verb}", description=VERBS[verb])
+    module.add_arguments(parser)
+    try:
+        arguments = parser.parse_args(words[1:])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return _guarded(module.run, arguments)
+
+
+def _guarded(run: object, arguments: argparse.Namespace) -> int:
+    """Turn every way a command can end into an exit code and, where wanted, one sentence."""
+    try:
+        return int(run(arguments))  # type: ignore[operator]
+    except RenalisError as error:
+        print(f"renalis: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("renalis: interrupted; finished cases are kept", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        print(
+            f"renalis: internal error ({type(error).__name__}: {error}); "
+            "this is a defect, please report it",
+            file=sys.stderr,
+        )
+        return INTERNAL
+
+
+def _overview(words: list[str]) -> int:
+    """Answer ``renalis``, ``renalis --help``, ``renalis --version`` and unknown verbs."""
+    if words[:1] == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"renalis {version('renalis')}")
+        return DONE
+    lines = ["usage: renalis VERB ...", "", "Measured kidneys, tumors and cysts from CT.", ""]
+    lines += [f"  {verb:<11} {text}" for verb, text in VERBS.items()]
+    lines += ["", "'renalis VERB --help' explains a verb. Research software, not for diagnosis."]
+    if not words or words[0] in ("-h", "--help"):
+        print("\n".join(lines))
+        return DONE if words else BAD_INPUT
+    print(f"renalis: {UsageError(f'there is no verb {words[0]!r}')}", file=sys.stderr)
+    print("\n".join(lines), file=sys.stderr)
+    return BAD_INPUT

@@ -1,0 +1,24 @@
+"""Errors that a user can act on.
+
+Each message is one sentence that says what is wrong, in which file, and what to do about it. The
+command line prints it without a traceback and exits with 2 (or 1 when other cases succeeded).
+Everything else that is raised is a defect of the program and exits with 3.
+"""
+
+__all__ = ["InputError", "OutputError", "RenalisError", "UsageError"]
+
+
+class RenalisError(Exception):
+    """Base of all errors that a user can act on."""
+
+
+class InputError(RenalisError):
+    """A file or folder that was given cannot be used."""
+
+
+class OutputError(RenalisError):
+    """A result cannot be written: no permission, no space left, already there."""
+
+
+class UsageError(RenalisError):
+    """The options given do not fit together."""

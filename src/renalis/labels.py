@@ -1,0 +1,26 @@
+"""Label conventions and the regions that scores are given for."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = ["KITS19", "KITS23", "RADBOUD", "Label"]
+
+
+class Label(IntEnum):
+    """Voxel values that renalis writes: the KiTS23 convention."""
+
+    BACKGROUND = 0
+    KIDNEY = 1
+    TUMOR = 2
+    CYST = 3
+
+
+KITS19 = {"kidney": 1, "tumor": 2}
+"""KiTS 2019: cysts are part of the kidney."""
+
+KITS23 = {"kidney": 1, "tumor": 2, "cyst": 3}
+"""KiTS 2021 and 2023."""
+
+RADBOUD = {"parenchyma": 1, "abnormality": 2}
+"""Radboud kidney abnormality data: tumors and cysts are one class."""

@@ -167,7 +167,5 @@ def _steps(have: str, want: str) -> tuple[list[int], list[bool]]:
         raise ValueError(f"{want!r} is not an orientation such as 'SPL' or 'RAS'")
     axes = [_AXIS_OF_CODE[c] for c in have]
     order = [axes.index(_AXIS_OF_CODE[c]) for c in want]
-    flips = [
-        _SIGN_OF_CODE[have[o]] != _SIGN_OF_CODE[w] for o, w in zip(order, want, strict=True)
-    ]
+    flips = [_SIGN_OF_CODE[have[o]] != _SIGN_OF_CODE[w] for o, w in zip(order, want, strict=True)]
     return order, flips

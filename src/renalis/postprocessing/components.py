@@ -1,0 +1,153 @@
+"""Connected pieces of a label map, in boxes and in patient mm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from renalis.volume import Volume
+
+__all__ = ["Box", "Piece", "Pieces", "find_pieces", "grown", "labeled_box", "near", "surface"]
+
+Box = tuple[slice, slice, slice]
+
+
+def labeled_box(array: NDArray[Any]) -> Box | None:
+    """Smallest box around everything above zero, or None when there is nothing.
+
+    Walks the array in memory order whatever its strides, so transposed views cost the same.
+    """
+    order = np.argsort([-abs(stride) for stride in array.strides], kind="stable")
+    view = array.transpose(order)
+    found: list[slice] = [slice(0, 0)] * 3
+    slow = np.array([plane.any() for plane in view])
+    if not slow.any():
+        return None
+    first, last = _ends(slow)
+    found[order[0]] = slice(first, last)
+    # One pass over the planes that hold something; the rest of the scan is not looked at again.
+    flat = np.zeros(view.shape[1:], dtype=bool)
+    for plane in view[first:last]:
+        flat |= plane > 0
+    for axis in (1, 2):
+        found[order[axis]] = slice(*_ends(np.asarray(flat.any(axis=2 - axis))))
+    return found[0], found[1], found[2]
+
+
+def grown(box: Box, shape: tuple[int, ...], margins: tuple[int, ...] | int = 1) -> Box:
+    """The box with a margin in voxels on each side, cut at the array's border."""
+    wide = (margins,) * 3 if isinstance(margins, int) else margins
+    i, j, k = (
+        slice(max(0, part.start - margin), min(size, part.stop + margin))
+        for part, size, margin in zip(box, shape, wide, strict=True)
+    )
+    return i, j, k
+
+
+def _ends(present: NDArray[np.bool_]) -> tuple[int, int]:
+    """First index and one past the last index that is set."""
+    places = np.flatnonzero(present)
+    return int(places[0]), int(places[-1]) + 1
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One connected piece.
+
+    Attributes
+    ----------
+    number : int
+        Its value in ``Pieces.array``.
+    voxels : int
+        Its size.
+    box : tuple of slice
+        Its box, in the indices of ``Pieces.array``.
+    centroid : ndarray, shape (3,)
+        Index of its center in ``Pieces.array``.
+    """
+
+    number: int
+    voxels: int
+    box: Box
+    centroid: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """All connected pieces of a mask: a numbered array, and the pieces, largest first."""
+
+    array: NDArray[Any]
+    pieces: tuple[Piece, ...]
+
+    def mask(self, piece: Piece) -> NDArray[np.bool_]:
+        """The piece's voxels inside its own box."""
+        return np.asarray(self.array[piece.box] == piece.number)
+
+
+def find_pieces(mask: NDArray[Any], connectivity: Literal[6, 18, 26] = 26) -> Pieces:
+    """Connected pieces of a boolean mask.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (I, J, K), bool
+        What to look at.
+    connectivity : {6, 18, 26}
+        26: voxels that share a corner belong together.
+    """
+    numbered = cc3d.connected_components(mask, connectivity=connectivity, binary_image=True)
+    found = cc3d.statistics(numbered)
+    counts, boxes, centers = (
+        found["voxel_counts"],
+        found["bounding_boxes"],
+        found["centroids"],
+    )
+    pieces = [
+        Piece(number, int(counts[number]), _box(boxes[number]), np.asarray(centers[number], float))
+        for number in range(1, len(counts))
+        if counts[number]
+    ]
+    pieces.sort(key=lambda piece: (-piece.voxels, piece.number))
+    return Pieces(numbered, tuple(pieces))
+
+
+def _box(parts: tuple[slice, ...]) -> Box:
+    i, j, k = parts
+    return i, j, k
+
+
+def surface(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Indices of the voxels of a mask that have a face towards its outside, shape (N, 3)."""
+    padded = np.pad(mask, 1)
+    core = mask.copy()
+    for axis in range(3):
+        for shift in (0, 2):
+            window = [slice(1, -1)] * 3
+            window[axis] = slice(shift, shift + mask.shape[axis])
+            core &= padded[tuple(window)]
+    return np.argwhere(mask & ~core)
+
+
+def near(
+    grid: Volume, pieces: Pieces, one: Piece, others: tuple[Piece, ...], within_mm: float
+) -> bool:
+    """Whether a piece comes within a distance (mm, between voxel centers) of any other piece.
+
+    Distances are taken in patient space, so anisotropic, oblique and sheared grids need no care.
+    """
+    if not others:
+        return False
+    margins = tuple(int(np.ceil(2 * within_mm / size)) + 1 for size in grid.spacing)
+    reach = grown(one.box, pieces.array.shape, margins)
+    region = pieces.array[reach]
+    wanted = np.isin(region, [other.number for other in others])
+    if not wanted.any():
+        return False
+    own = grid.world(surface(region == one.number))
+    theirs = grid.world(surface(wanted))
+    distance, _ = cKDTree(theirs).query(own, distance_upper_bound=within_mm * (1 + 1e-9))
+    return bool(np.isfinite(distance).any())

@@ -1,0 +1,53 @@
+"""The rule about pinholes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.postprocessing.components import find_pieces, grown
+
+__all__ = ["fill_holes"]
+
+
+def fill_holes(labels: NDArray[np.uint8], most_voxels: float) -> int:
+    """Fill closed cavities up to a size with the commonest label around them, in place.
+
+    A cavity is closed when no face connects it to the outside; cavities that reach the array's
+    border are open.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (Z, Y, X), uint8
+        Label map; changed in place.
+    most_voxels : float
+        Largest cavity that is filled.
+
+    Returns
+    -------
+    int
+        Number of voxels filled.
+    """
+    filled = 0
+    renal = find_pieces(labels > 0)
+    for piece in renal.pieces:
+        # A closed cavity needs at least the six face neighbors of one voxel around it.
+        if piece.voxels < 6:
+            continue
+        box = grown(piece.box, labels.shape)
+        inside = labels[box]
+        cavities = find_pieces(inside == 0, connectivity=6)
+        for cavity in cavities.pieces:
+            if cavity.voxels > most_voxels or _reaches_edge(cavity.box, inside.shape):
+                continue
+            around = grown(cavity.box, inside.shape)
+            counts = np.bincount(inside[around].ravel(), minlength=4)
+            counts[0] = 0
+            inside[around][cavities.array[around] == cavity.number] = counts.argmax()
+            filled += cavity.voxels
+    return filled
+
+
+def _reaches_edge(box: tuple[slice, slice, slice], shape: tuple[int, ...]) -> bool:
+    """Whether a box lies on the border of its array."""
+    return any(part.start == 0 or part.stop == size for part, size in zip(box, shape, strict=True))

@@ -1,0 +1,191 @@
+"""Rules about whole pieces: which pieces of a label map are kidneys, and which belong to one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.labels import Label
+from renalis.postprocessing.components import Box, Piece, Pieces, find_pieces, near
+from renalis.postprocessing.rules import Rules
+from renalis.preparation.body import Midline
+from renalis.volume import Volume
+
+__all__ = ["Surroundings", "judge"]
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """Where a box of labels lies in its scan and in the patient.
+
+    Attributes
+    ----------
+    midline : Midline
+        Parts right from left.
+    box : tuple of slice
+        The box, in the indices of the canonical scan.
+    shape : tuple of int
+        The canonical scan's shape.
+    """
+
+    midline: Midline
+    box: Box
+    shape: tuple[int, int, int]
+
+    def at_border(self, part: Box) -> bool:
+        """Whether a box inside this box touches the border of the scan."""
+        return any(
+            outer.start + inner.start == 0 or outer.start + inner.stop == size
+            for outer, inner, size in zip(self.box, part, self.shape, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A connected piece of anything renal, with what the rules ask about it."""
+
+    piece: Piece
+    ml: float
+    parenchyma_ml: float
+    offset_mm: float
+    """Of the center, from the midline; positive on the right."""
+    reach_mm: float
+    """Largest distance of any of its voxels from the midline."""
+    cut: bool
+    """Whether the scan's border cuts it."""
+
+    def beside(self, other: _Candidate) -> bool:
+        """Whether both centers lie on the same side of the midline."""
+        return (self.offset_mm > 0) == (other.offset_mm > 0)
+
+
+def judge(labels: Volume, around: Surroundings, rules: Rules) -> tuple[Pieces, dict[int, str]]:
+    """Decide for every connected piece whether a rule drops it.
+
+    Parameters
+    ----------
+    labels : Volume
+        KiTS23 labels in canonical orientation (a box of the scan).
+    around : Surroundings
+        The midline, and where the box lies in the scan.
+    rules : Rules
+        ``minimum_volume``, ``lateral`` and ``attached`` are used.
+
+    Returns
+    -------
+    Pieces
+        Connected pieces of everything renal (26 neighbors).
+    dict of int to str
+        For each piece that is dropped, its number and the name of the rule.
+    """
+    pieces = find_pieces(labels.array > 0)
+    if not pieces.pieces:
+        return pieces, {}
+    parenchyma = _parenchyma_ml(labels, pieces)
+    candidates = [
+        _describe(labels, piece, float(parenchyma[piece.number]), around) for piece in pieces.pieces
+    ]
+    dropped: dict[int, str] = {}
+    kidneys: list[_Candidate] = []
+    rest: list[_Candidate] = []
+    for candidate in candidates:
+        (kidneys if _is_kidney(candidate, rules) else rest).append(candidate)
+    if rules.lateral.on:
+        kidneys = _lateral(labels, pieces, kidneys, rules, dropped)
+    for candidate in rest:
+        name = _fate(labels, pieces, candidate, kidneys, rules)
+        if name:
+            dropped[candidate.piece.number] = name
+    return pieces, dropped
+
+
+def _parenchyma_ml(labels: Volume, pieces: Pieces) -> NDArray[np.float64]:
+    """Volume in ml of kidney label in each piece, indexed by the piece's number."""
+    inside = pieces.array[labels.array == Label.KIDNEY]
+    counts = np.bincount(inside, minlength=len(pieces.pieces) + 1)
+    return np.asarray(counts * labels.voxel_ml)
+
+
+def _describe(
+    labels: Volume, piece: Piece, parenchyma_ml: float, around: Surroundings
+) -> _Candidate:
+    """Measure one piece."""
+    offset = float(around.midline.offset_mm(labels.world(piece.centroid)))
+    corners: NDArray[Any] = np.array(
+        np.meshgrid(*[(part.start, part.stop - 1) for part in piece.box])
+    ).reshape(3, -1)
+    reach = float(np.abs(around.midline.offset_mm(labels.world(corners.T))).max())
+    return _Candidate(
+        piece,
+        piece.voxels * labels.voxel_ml,
+        parenchyma_ml,
+        offset,
+        reach,
+        around.at_border(piece.box),
+    )
+
+
+def _is_kidney(candidate: _Candidate, rules: Rules) -> bool:
+    """Whether a piece is large enough, and parenchyma enough, to stand as a kidney."""
+    rule = rules.minimum_volume
+    if not rule.on:
+        return candidate.parenchyma_ml > 0
+    if candidate.cut:
+        return candidate.ml >= rule.border_ml and candidate.parenchyma_ml > 0
+    return candidate.ml >= rule.kidney_ml and candidate.parenchyma_ml >= rule.parenchyma_ml
+
+
+def _lateral(
+    labels: Volume,
+    pieces: Pieces,
+    kidneys: list[_Candidate],
+    rules: Rules,
+    dropped: dict[int, str],
+) -> list[_Candidate]:
+    """Drop small pieces on the midline and small second pieces on a side; largest first."""
+    rule = rules.lateral
+    kept: list[_Candidate] = []
+    for kidney in sorted(kidneys, key=lambda entry: -entry.ml):
+        on_midline = kidney.reach_mm <= rule.midline_mm and kidney.ml < rule.midline_ml
+        larger = [other for other in kept if other.beside(kidney)]
+        second = bool(larger) and kidney.ml < rule.second_ml
+        if (on_midline or second) and not near(
+            labels,
+            pieces,
+            kidney.piece,
+            tuple(other.piece for other in kept),
+            rules.minimum_volume.fragment_mm,
+        ):
+            dropped[kidney.piece.number] = "lateral"
+        else:
+            kept.append(kidney)
+    return kept
+
+
+def _fate(
+    labels: Volume,
+    pieces: Pieces,
+    candidate: _Candidate,
+    kidneys: list[_Candidate],
+    rules: Rules,
+) -> str | None:
+    """Which rule drops a piece that is no kidney, or None when it stays."""
+    stay = tuple(kidney.piece for kidney in kidneys)
+    mostly_lesion = candidate.parenchyma_ml < 0.5 * candidate.ml
+    if not mostly_lesion:
+        rule = rules.minimum_volume
+        if not rule.on or near(labels, pieces, candidate.piece, stay, rule.fragment_mm):
+            return None
+        return "minimum_volume"
+    attached = rules.attached
+    if not attached.on or near(labels, pieces, candidate.piece, stay, attached.within_mm):
+        return None
+    stands_alone = (
+        candidate.ml >= attached.alone_ml
+        and abs(candidate.offset_mm) >= attached.alone_lateral_mm
+        and not any(candidate.beside(kidney) for kidney in kidneys)
+    )
+    return None if stands_alone else "attached"

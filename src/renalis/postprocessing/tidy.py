@@ -1,0 +1,176 @@
+"""Tidying: named anatomical rules between the network's labels and the measurements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.labels import Label
+from renalis.postprocessing.components import Box, grown, labeled_box
+from renalis.postprocessing.holes import fill_holes
+from renalis.postprocessing.kidneys import Surroundings, judge
+from renalis.postprocessing.lesions import drop_small_lesions, face_areas, vote
+from renalis.postprocessing.rules import DEFAULT, Rules
+from renalis.preparation.body import Body, Midline, find_body
+from renalis.volume import CANONICAL, Kind, Volume
+
+__all__ = ["RuleChange", "Tidied", "tidy"]
+
+_DONE = {
+    "body": "outside the body or in air was dropped",
+    "holes": "in closed pinholes was filled",
+    "vote": "changed between tumor and cyst, so that each lesion has one kind",
+    "minimum_volume": "in pieces too small to be a kidney or a lesion was dropped or made kidney",
+    "lateral": "in small pieces on the midline or second on a side was dropped",
+    "attached": "of lesion far from every kidney was dropped",
+}
+
+
+@dataclass(frozen=True)
+class RuleChange:
+    """What one rule changed.
+
+    Attributes
+    ----------
+    name : str
+        The rule's name, a field of `Rules`.
+    voxels : int
+        Number of voxels whose label changed.
+    ml : float
+        Their volume in ml.
+    sentence : str
+        The same for a reader of the report.
+    """
+
+    name: str
+    voxels: int
+    ml: float
+    sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class Tidied:
+    """Tidied labels, on the grid they came on, with one change per rule."""
+
+    labels: Volume
+    changes: tuple[RuleChange, ...]
+
+
+def tidy(labels: Volume, image: Volume | None, rules: Rules = DEFAULT) -> Tidied:
+    """Apply the rules to a label map.
+
+    There are never two kidneys by force: none, one, a horseshoe, a pelvic or a transplanted kidney
+    all come through, because only small pieces are judged by their place.
+
+    Parameters
+    ----------
+    labels : Volume
+        KiTS23 labels (0 background, 1 kidney, 2 tumor, 3 cyst), uint8, any orientation.
+    image : Volume or None
+        The scan on the same grid, HU. Without it there is no body to look at: the body rule
+        rests, and the midline is the middle of the field of view.
+    rules : Rules
+        What to do; see `renalis.postprocessing.rules`.
+
+    Returns
+    -------
+    Tidied
+        New labels on exactly the same grid, and what each rule changed.
+
+    Raises
+    ------
+    ValueError
+        If image and labels do not lie on the same grid, or labels hold other values than 0 to 3.
+    """
+    if image is not None and not labels.same_grid(image):
+        raise ValueError("labels and image do not lie on the same grid")
+    result = np.array(labels.array, dtype=np.uint8, order="K", copy=True)
+    whole = labels.like(result, Kind.LABELS)
+    canonical = whole.reoriented(CANONICAL)
+    box = labeled_box(canonical.array)
+    counts = dict.fromkeys(Rules.names(), 0)
+    if box is not None:
+        reach = grown(box, canonical.shape)
+        part = canonical.cropped(reach)
+        work = part.like(np.ascontiguousarray(part.array), Kind.LABELS)
+        if work.array.max() > Label.CYST:
+            raise ValueError(f"labels hold {work.array.max()}, which stands for nothing (0 to 3)")
+        scan = None if image is None else image.reoriented(CANONICAL)
+        body = None if scan is None else find_body(scan)
+        if rules.body.on and scan is not None and body is not None:
+            counts["body"] = _drop_outside(work.array, reach, scan, body, rules.body.air_hu)
+        around = Surroundings(_midline(body, canonical), reach, canonical.shape)
+        counts |= _run(work, around, rules)
+        part.array[...] = work.array
+    changes = tuple(
+        _change(name, counts[name], labels.voxel_ml, getattr(rules, name).on, image is None)
+        for name in Rules.names()
+    )
+    return Tidied(whole, changes)
+
+
+def _midline(body: Body | None, canonical: Volume) -> Midline:
+    """The body's midline, or the middle of the field of view without an image."""
+    if body is not None:
+        return body.midline
+    center = canonical.world((np.array(canonical.shape) - 1) / 2)
+    return Midline(float(center[0]), float(center[2]), rule="middle of the field of view")
+
+
+def _run(work: Volume, around: Surroundings, rules: Rules) -> dict[str, int]:
+    """The rules that need no image, on one box, in place; voxels changed by each."""
+    array: NDArray[np.uint8] = work.array
+    counts: dict[str, int] = {}
+    if rules.holes.on:
+        counts["holes"] = fill_holes(array, rules.holes.max_ml / work.voxel_ml)
+    if rules.vote.on:
+        counts["vote"] = vote(array, face_areas(work.affine), rules.vote.contact)
+    pieces, dropped = judge(work, around, rules)
+    if dropped:
+        fate = np.zeros(len(pieces.pieces) + 1, dtype=np.uint8)
+        for number, name in dropped.items():
+            fate[number] = Rules.names().index(name) + 1
+        for piece in pieces.pieces:
+            if fate[piece.number]:
+                array[piece.box][pieces.mask(piece)] = Label.BACKGROUND
+                name = dropped[piece.number]
+                counts[name] = counts.get(name, 0) + piece.voxels
+    if rules.minimum_volume.on:
+        small = drop_small_lesions(array, rules.minimum_volume.lesion_ml / work.voxel_ml)
+        counts["minimum_volume"] = counts.get("minimum_volume", 0) + small
+    return counts
+
+
+def _drop_outside(
+    array: NDArray[np.uint8], reach: Box, scan: Volume, body: Body, air_hu: float
+) -> int:
+    """Drop labels outside the body and in air, slice by slice; in place."""
+    changed = 0
+    for level in range(array.shape[0]):
+        row: NDArray[np.uint8] = array[level]
+        if not row.any():
+            continue
+        here = slice(reach[0].start + level, reach[0].start + level + 1)
+        inside = body.inside((here, reach[1], reach[2]))[0]
+        air = scan.array[here, reach[1], reach[2]][0] < air_hu
+        wrong = (row > 0) & (air | ~inside)
+        row[wrong] = Label.BACKGROUND
+        changed += int(np.count_nonzero(wrong))
+    return changed
+
+
+def _change(name: str, voxels: int, voxel_ml: float, on: bool, no_image: bool) -> RuleChange:
+    """The change with its sentence."""
+    ml = voxels * voxel_ml
+    title = name.replace("_", " ").capitalize()
+    if not on:
+        sentence = f"{title}: switched off."
+    elif name == "body" and no_image:
+        sentence = f"{title}: not applied, because there was no image."
+    elif not voxels:
+        sentence = f"{title}: nothing to change."
+    else:
+        sentence = f"{title}: {ml:.2f} ml ({voxels} voxels) {_DONE[name]}."
+    return RuleChange(name, voxels, ml, sentence)

@@ -36,6 +36,13 @@ _NUMBERS = frozenset(
     | {"float32", "float64"}
 )
 
+_DAMAGED: tuple[type[Exception], ...] = (
+    EOFError,
+    zlib.error,
+    gzip.BadGzipFile,
+    cast(type[Exception], IsalError),
+)
+
 
 def read_nifti(source: ScanSource) -> Scan:
     """Read a NIfTI-1 or NIfTI-2 file, packed or not, whatever its name ends in.
@@ -104,7 +111,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
                     yield cast(BinaryIO, stream)
             else:
                 yield raw
-    except (EOFError, zlib.error, gzip.BadGzipFile, IsalError) as error:
+    except _DAMAGED as error:
         raise InputError(
             f"{name} is cut short or damaged ({error}); copy or download it again"
         ) from error
@@ -116,7 +123,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 def _header(stream: BinaryIO, name: str) -> Any:
     """Parse the header; NIfTI-1 or -2, either byte order."""
     start = stream.read(4)
-    kinds = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+    kinds: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
     for order in ("little", "big"):
         size = int.from_bytes(start, order)
         if size in kinds and len(start) == 4:

@@ -122,7 +122,7 @@ def write_labels(path: str | os.PathLike[str], labels: Volume, like: Scan) -> Pa
 
 def _header_from_nifti(stored: bytes) -> Any:
     """A new header with the geometry fields of a stored one, copied field by field."""
-    kind = nib.Nifti1Header if len(stored) == 348 else nib.Nifti2Header
+    kind: Any = nib.Nifti1Header if len(stored) == 348 else nib.Nifti2Header
     source = kind(stored, check=False).as_byteswapped("<")
     header = kind(endianness="<")
     for name in _GEOMETRY_FIELDS:
@@ -151,10 +151,10 @@ def _header_from_affine(volume: Volume) -> Any:
 
 def _write_nifti(file: Any, header: Any, array: NDArray[Any]) -> None:
     """Write header and voxels; in slabs, so that no second copy of the whole map exists."""
-    single = header.sizeof_hdr if hasattr(header, "sizeof_hdr") else int(header["sizeof_hdr"])
-    offset = 352 if single == 348 else 544
+    first = int(header["sizeof_hdr"]) == 348
+    offset = 352 if first else 544
     header["vox_offset"] = offset
-    header["magic"] = b"n+1" if single == 348 else b"n+2\x00\r\n\x1a\n"
+    header["magic"] = b"n+1" if first else b"n+2\x00\r\n\x1a\n"
     file.write(header.binaryblock.ljust(offset, b"\0"))
     step = max(1, _CHUNK // max(1, array.shape[0] * array.shape[1]))
     for start in range(0, array.shape[2], step):

@@ -1,0 +1,150 @@
+"""Files of a folder or of a zip, seen alike; an archive is never unpacked to disk."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from renalis.errors import InputError
+from renalis.io.scan import shown
+
+__all__ = ["FileSet", "FolderFiles", "ZipFiles", "opened_files"]
+
+_MOST_MEMBERS = 200_000
+_LARGEST_MEMBER = 4 << 30
+_LARGEST_TOTAL = 32 << 30
+
+
+class FileSet(Protocol):
+    """A number of files with one parent."""
+
+    path: Path
+
+    def names(self) -> list[str]:
+        """Names below the parent, sorted, with ``/`` between folders."""
+
+    def open(self, name: str) -> BinaryIO:
+        """Open one of them; only the part that is read is unpacked."""
+
+    def shown(self, name: str) -> str:
+        """The name as it may appear in a message."""
+
+
+class FolderFiles:
+    """All regular files below a folder (or one file alone), without hidden ones."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def names(self) -> list[str]:
+        """Names below the folder; links to folders are not followed, so there are no cycles."""
+        if self.path.is_file():
+            return [""]
+        found: list[str] = []
+        for folder, folders, files in os.walk(self.path):
+            folders[:] = sorted(f for f in folders if not f.startswith("."))
+            place = Path(folder)
+            for file in files:
+                if not file.startswith(".") and (place / file).is_file():
+                    found.append((place / file).relative_to(self.path).as_posix())
+        return sorted(found)
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file for reading."""
+        return (self.path / name if name else self.path).open("rb")
+
+    def shown(self, name: str) -> str:
+        """Path of the file."""
+        return shown(self.path / name if name else self.path, 300)
+
+
+class ZipFiles:
+    """Members of a zip. Names never become paths; declared sizes are bounded beforehand.
+
+    zipfile stops at the declared size and compares the checksum, so bounding declared sizes
+    bounds what a hostile archive can unpack to.
+    """
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self.path = path
+        self._archive = archive
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        self._lock = threading.Lock()
+        total = 0
+        members = archive.infolist()
+        if len(members) > _MOST_MEMBERS:
+            raise InputError(f"{shown(path)} holds {len(members)} files; give one study per zip")
+        for member in members:
+            last = member.filename.rsplit("/", 1)[-1]
+            if member.is_dir() or not last or last.startswith("."):
+                continue
+            if member.filename.startswith("__MACOSX/"):
+                continue
+            total += member.file_size
+            if member.file_size > _LARGEST_MEMBER or total > _LARGEST_TOTAL:
+                raise InputError(
+                    f"{shown(path)} would unpack to more than a CT study can have; "
+                    "check where it comes from, or unpack it and give the folder"
+                )
+            if member.flag_bits & 1:
+                raise InputError(
+                    f"{shown(path)} is protected by a password; unpack it and give the folder"
+                )
+            self._members[member.filename] = member
+
+    def names(self) -> list[str]:
+        """Names of the members."""
+        return sorted(self._members)
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a member as a stream that unpacks while it is read."""
+        with self._lock:
+            return self._archive.open(self._members[name])  # type: ignore[return-value]
+
+    def shown(self, name: str) -> str:
+        """Zip and member."""
+        return f"{shown(self.path)} ({shown(name)})"
+
+
+@contextlib.contextmanager
+def opened_files(path: Path) -> Iterator[FileSet]:
+    """The files of a folder, of a zip, or one file alone.
+
+    Raises
+    ------
+    InputError
+        If the path does not exist, may not be read, or is a zip that is damaged.
+    """
+    try:
+        if path.is_file() and zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                yield ZipFiles(path, archive)
+        elif path.suffix.lower() == ".zip" and path.is_file():
+            raise zipfile.BadZipFile("no directory at its end")
+        else:
+            os.stat(path)
+            yield FolderFiles(path)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise InputError(
+            f"{shown(path)} is a damaged zip ({error}); copy or download it again"
+        ) from error
+    except (NotImplementedError, RuntimeError) as error:
+        raise InputError(
+            f"{shown(path)} cannot be unpacked ({error}); unpack it and give the folder"
+        ) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{shown(path)} cannot be read ({reason}); check the path") from error
+
+
+def whole(files: FileSet, name: str) -> io.BytesIO:
+    """All bytes of a file, in memory."""
+    with files.open(name) as stream:
+        return io.BytesIO(stream.read())

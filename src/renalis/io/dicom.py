@@ -1,0 +1,207 @@
+"""List the DICOM studies in a place and read a stack as a scan."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from renalis.errors import InputError
+from renalis.io.archive import FileSet, opened_files
+from renalis.io.dicom_files import Frame, frames_of, hashed
+from renalis.io.dicom_geometry import Grid, grid_of, normal_of
+from renalis.io.dicom_pixels import voxels_of
+from renalis.io.dicom_series import Stack, choose, stacks_of, summary
+from renalis.io.scan import Scan, ScanSource, SourceSlice, case_id_from, distinct, shown
+from renalis.volume import Volume
+
+__all__ = ["find_studies", "read_dicom"]
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """All headers in a place, and the DICOM files whose headers cannot be read."""
+
+    frames: tuple[Frame, ...]
+    damaged: tuple[str, ...]
+
+
+def _listed(files: FileSet, names: Sequence[str] | None = None) -> _Listing:
+    """Read the headers of all files."""
+    frames: list[Frame] = []
+    damaged: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's remarks on values that are not read here
+        for name in files.names() if names is None else names:
+            try:
+                with files.open(name) as stream:
+                    frames += frames_of(stream, name) or []
+            except (InputError, MemoryError):
+                raise
+            except Exception:  # pydicom raises whatever a damaged file provokes
+                damaged.append(name)
+    return _Listing(tuple(frames), tuple(damaged))
+
+
+def find_studies(path: Path) -> list[ScanSource]:
+    """One source per study in a folder, zip or file, with the chosen series named.
+
+    Parameters
+    ----------
+    path : Path
+        Folder (searched to any depth), zip, or one DICOM file.
+
+    Returns
+    -------
+    list of ScanSource
+        Empty if there is no DICOM file. A study without a readable CT has kind
+        ``"unreadable"`` and its sentence in ``problem``.
+
+    Raises
+    ------
+    InputError
+        If the folder or zip cannot be read at all.
+    """
+    with opened_files(path) as files:
+        listing = _listed(files)
+    studies: dict[str, list[Frame]] = {}
+    for frame in listing.frames:
+        studies.setdefault(frame.series.study, []).append(frame)
+    if not studies and listing.damaged:
+        raise InputError(
+            f"{shown(path)} holds no DICOM file that can be read ({len(listing.damaged)} are "
+            "damaged or cut short); copy the scan again"
+        )
+    groups = [group for _, group in sorted(studies.items())]
+    ids = _case_ids(path, groups)
+    return [_source(path, i, group) for i, group in zip(ids, groups, strict=True)]
+
+
+def _case_ids(path: Path, studies: Sequence[Sequence[Frame]]) -> list[str]:
+    """The place's name for one study; names of subfolders, where each holds one study."""
+    own = case_id_from(path.absolute().name)
+    if len(studies) == 1:
+        ids = [own]
+    else:
+        tops = [{f.file.split("/")[0] for f in study if "/" in f.file} for study in studies]
+        alone = [len(t) == 1 and sum(bool(t & other) for other in tops) == 1 for t in tops]
+        use = path.is_dir() and all(alone)
+        ids = [case_id_from(min(t)) if use else f"{own}_{n}" for n, t in enumerate(tops, 1)]
+    return distinct(
+        [_without_names(i, s) for i, s in zip(ids, studies, strict=True)], [""] * len(ids)
+    )
+
+
+def _without_names(case_id: str, frames: Sequence[Frame]) -> str:
+    """Another id where the folder is named after the patient, as exports to a disc often are."""
+    words = {hashed(w) for w in re.findall(r"[^\W\d_]{3,}", case_id.casefold())}
+    if words & frames[0].series.patient:
+        return f"case_{hashed(frames[0].series.study)[:8]}"
+    return case_id
+
+
+def _source(path: Path, case_id: str, frames: Sequence[Frame]) -> ScanSource:
+    """Choose a series by the headers; problems are kept for `read_dicom` to raise."""
+    stacks = stacks_of(frames)
+    study = frames[0].series.study
+    try:
+        stack, remarks = choose(stacks, None, shown(path))
+    except InputError as error:
+        return ScanSource(case_id, path, "unreadable", study_uid=study, problem=str(error))
+    return _described(path, case_id, stacks, stack, remarks)
+
+
+def _described(
+    path: Path, case_id: str, stacks: Sequence[Stack], stack: Stack, remarks: Sequence[str]
+) -> ScanSource:
+    pairs = zip(stacks, remarks, strict=True)
+    return ScanSource(
+        case_id=case_id,
+        path=path,
+        kind="dicom",
+        modality=stack.tags.modality,
+        series=summary(stack),
+        others=tuple(summary(s, remark) for s, remark in pairs if s is not stack),
+        study_uid=stack.tags.study,
+    )
+
+
+def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
+    """Read the study of a source.
+
+    Parameters
+    ----------
+    source : ScanSource
+        From `find_studies`; only its path, case id and study are used.
+    series : str or None
+        UID, number or description of the series wanted; None chooses.
+
+    Returns
+    -------
+    Scan
+        Volume of int16 HU, axes (column, row, slice); affine as PS3.3 C.7.6.2.1.1 defines it.
+
+    Raises
+    ------
+    InputError
+        If there is no such series, no CT, or a file of it is damaged.
+    """
+    place = shown(source.path)
+    with opened_files(source.path) as files:
+        listing = _listed(files)
+        frames = [f for f in listing.frames if f.series.study == source.study_uid]
+        if not frames:
+            raise InputError(f"{place} holds no DICOM images; give a CT as DICOM or NIfTI")
+        stacks = stacks_of(frames)
+        stack, remarks = choose(stacks, series, place)
+        series_name = f"{place}, {summary(stack)}"
+        try:
+            grid = grid_of(stack.frames)
+            hu = voxels_of(grid, files)
+            volume = Volume(hu, grid.affine)
+        except ValueError as error:
+            raise InputError(
+                f"{series_name} is no volume: {error}; give the whole series of axial slices"
+            ) from error
+    found = _described(source.path, source.case_id, stacks, stack, remarks)
+    found = replace(found, slices=_slices(grid))
+    notes = [f"{series_name}: {text}" for text in grid.warnings]
+    notes += _doubts(stack, stacks, series, series_name)
+    if listing.damaged:
+        names = ", ".join(files.shown(n) for n in listing.damaged[:5])
+        notes.append(f"{len(listing.damaged)} damaged DICOM files were left out: {names}")
+    return Scan(source.case_id, volume, found, tuple(notes))
+
+
+def _slices(grid: Grid) -> tuple[SourceSlice, ...]:
+    return tuple(
+        SourceSlice(
+            file=f.file,
+            frame=f.frame,
+            place=float(place),
+            position=(f.position[0], f.position[1], f.position[2]),
+            sop_class_uid=f.sop_class,
+            sop_instance_uid=f.sop_instance,
+        )
+        for f, place in zip(grid.frames, grid.places, strict=True)
+    )
+
+
+def _doubts(stack: Stack, stacks: Sequence[Stack], series: str | None, name: str) -> list[str]:
+    """What the reader of the result should know about the choice of this series."""
+    notes = []
+    same = [s for s in stacks if s.tags.uid == stack.tags.uid and s is not stack and not s.barred]
+    if same and series != stack.name:
+        notes.append(
+            f"{name}: the series holds {len(same) + 1} stacks of slices (sizes, directions or "
+            f"phases); choose another one with series {', '.join(s.name for s in same)}"
+        )
+    if any(not f.has_intercept for f in stack.frames):
+        notes.append(f"{name}: no RescaleIntercept, so values may not be HU")
+    if abs(normal_of(stack.frames[0])[2]) <= 0.8:
+        notes.append(f"{name}: the slices are not axial")
+    if stack.frames[0].doubt:
+        notes.append(f"{name}: {stack.frames[0].doubt}")
+    return notes

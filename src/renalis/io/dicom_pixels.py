@@ -1,0 +1,181 @@
+"""Decode the frames of a stack into HU, several files at a time."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby, pairwise
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.pixels.utils import pixel_array
+from scipy import ndimage
+
+from renalis.errors import InputError
+from renalis.io.archive import FileSet, whole
+from renalis.io.dicom_files import Frame
+from renalis.io.dicom_geometry import Grid
+
+__all__ = ["voxels_of"]
+
+AIR = -1024
+_TISSUE = (-900, 4000)  # HU between which a padding value may also be tissue
+
+_DECODERS = {
+    "1.2.840.10008.1.2.4.50": "gdcm",  # JPEG baseline
+    "1.2.840.10008.1.2.4.51": "gdcm",  # JPEG extended, 12 bit
+    "1.2.840.10008.1.2.4.57": "gdcm",  # JPEG lossless
+    "1.2.840.10008.1.2.4.70": "gdcm",  # JPEG lossless, first order
+    "1.2.840.10008.1.2.4.80": "pyjpegls",
+    "1.2.840.10008.1.2.4.81": "pyjpegls",
+    "1.2.840.10008.1.2.4.90": "pylibjpeg",  # JPEG 2000, by OpenJPEG
+    "1.2.840.10008.1.2.4.91": "pylibjpeg",
+    "1.2.840.10008.1.2.5": "pydicom",  # RLE
+}
+
+
+def voxels_of(grid: Grid, files: FileSet) -> NDArray[np.int16]:
+    """Decode all frames of a grid.
+
+    Parameters
+    ----------
+    grid : Grid
+        Says which frames go where.
+    files : FileSet
+        Where they lie.
+
+    Returns
+    -------
+    ndarray, shape (columns, rows, slices), int16, Fortran order
+        HU, not below -1024.
+
+    Raises
+    ------
+    InputError
+        If a frame cannot be decoded; names the file.
+    """
+    columns, rows, slices = grid.shape
+    places = grid.places.round().astype(int)
+    count = len(grid.frames) if grid.uneven else slices
+    stack = np.empty((count, rows, columns), dtype=np.int16)
+    rows_of = range(count) if grid.uneven else places.tolist()
+    jobs = sorted(
+        zip(grid.frames, rows_of, strict=True), key=lambda job: (job[0].file, job[0].frame)
+    )
+    batches = [list(batch) for _, batch in groupby(jobs, key=lambda job: job[0].file)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's remarks on values that are not read here
+        pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
+        try:
+            for _ in pool.map(lambda batch: _decode_file(files, batch, stack), batches):
+                pass
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    if grid.uneven:
+        stack = _interpolated(stack, grid.places, slices)
+    else:
+        _fill_missing(stack, places)
+    return stack.transpose(2, 1, 0)
+
+
+def _decode_file(files: FileSet, batch: list[tuple[Frame, int]], stack: NDArray[np.int16]) -> None:
+    """Decode the wanted frames of one file into their places."""
+    name = batch[0][0].file
+    try:
+        data = pydicom.dcmread(whole(files, name), force=True)
+        data.ensure_file_meta()
+        if "TransferSyntaxUID" not in data.file_meta:
+            implicit, little = data.original_encoding
+            data.file_meta.TransferSyntaxUID = (
+                (
+                    pydicom.uid.ImplicitVRLittleEndian
+                    if implicit
+                    else pydicom.uid.ExplicitVRLittleEndian
+                )
+                if little
+                else pydicom.uid.ExplicitVRBigEndian
+            )
+        plugin = _DECODERS.get(str(data.file_meta.TransferSyntaxUID), "")
+        single = int(data.get("NumberOfFrames") or 1) == 1
+        for frame, row in batch:
+            stored = pixel_array(
+                data, index=None if single else frame.frame, raw=True, decoding_plugin=plugin
+            )
+            if stored.ndim == 3 and len(stored) == 1:
+                stored = stored[0]
+            stack[row] = _to_hu(stored, frame, data)
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"{files.shown(name)} cannot be decoded, it is probably cut short "
+            f"({type(error).__name__}: {reason}); copy it again, or remove it to have its slice "
+            "interpolated"
+        ) from error
+
+
+def _to_hu(stored: NDArray[Any], frame: Frame, data: pydicom.Dataset) -> NDArray[np.int16]:
+    """Apply slope and intercept, clip to int16, and turn padding into air."""
+    if frame.slope == 1 and float(frame.intercept).is_integer() and stored.dtype.itemsize <= 2:
+        values: NDArray[Any] = stored.astype(np.int32)
+        values += int(frame.intercept)
+    else:
+        values = np.rint(stored.astype(np.float64) * frame.slope + frame.intercept)
+    padding = _padding(stored, frame, data)
+    if padding is not None:
+        values[padding] = AIR
+    return np.asarray(np.clip(values, AIR, 32767), dtype=np.int16)
+
+
+def _padding(stored: NDArray[Any], frame: Frame, data: pydicom.Dataset) -> NDArray[np.bool_] | None:
+    """Pixels outside the field of view by PixelPaddingValue (PS3.3 C.7.5.1.1.2).
+
+    Where the padding value is one that tissue has as well, only regions that touch the picture's
+    edge count. Values below air need nothing: they are clipped.
+    """
+    value = data.get("PixelPaddingValue")
+    if not isinstance(value, int):
+        return None
+    limit = data.get("PixelPaddingRangeLimit")
+    # The tag's sign follows PixelRepresentation, which writers get wrong: compare bit patterns.
+    ends = [
+        int(np.array(v).astype(np.int64).astype(stored.dtype))
+        for v in (value, limit if isinstance(limit, int) else value)
+    ]
+    low, high = min(ends), max(ends)
+    hu = [end * frame.slope + frame.intercept for end in (low, high)]
+    if max(hu) <= AIR:
+        return None
+    mask = np.asarray((stored >= low) & (stored <= high))
+    if not mask.any():
+        return None
+    if max(hu) < _TISSUE[0] or min(hu) > _TISSUE[1]:
+        return mask
+    parts, _ = ndimage.label(mask)
+    edge = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
+    return np.asarray(np.isin(parts, edge[edge > 0]))
+
+
+def _fill_missing(stack: NDArray[np.int16], places: NDArray[np.int_]) -> None:
+    """Fill empty slices linearly from the nearest ones above and below, in place."""
+    for low, high in pairwise(places.tolist()):
+        for place in range(low + 1, high):
+            part = (place - low) / (high - low)
+            stack[place] = np.rint(stack[low] * (1 - part) + stack[high] * part)
+
+
+def _interpolated(
+    stack: NDArray[np.int16], places: NDArray[np.float64], slices: int
+) -> NDArray[np.int16]:
+    """Slices at whole places from slices at fractional ones, linearly."""
+    out = np.empty((slices, *stack.shape[1:]), dtype=np.int16)
+    for place in range(slices):
+        above = int(np.clip(np.searchsorted(places, place), 1, len(places) - 1))
+        low, high = places[above - 1], places[above]
+        part = float(np.clip((place - low) / (high - low), 0, 1))
+        out[place] = np.rint(stack[above - 1] * (1 - part) + stack[above] * part)
+    return out

@@ -1,0 +1,98 @@
+"""A small 3D U-Net with residual-free double convolutions and instance normalization.
+
+After Çiçek et al., "3D U-Net" (MICCAI 2016), with the changes that nnU-Net (Isensee et al., 2021)
+made common: padded convolutions, instance normalization, leaky ReLU, strided down-sampling. Few
+channels at full resolution, because there a convolution on a CPU waits for memory, not for
+arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["UNet"]
+
+
+class DoubleConvolution(nn.Sequential):
+    """Two 3 x 3 x 3 convolutions, each followed by normalization and leaky ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+            nn.InstanceNorm3d(outputs, affine=True),
+            nn.LeakyReLU(0.01, inplace=True),
+            nn.Conv3d(outputs, outputs, 3, padding=1, bias=False),
+            nn.InstanceNorm3d(outputs, affine=True),
+            nn.LeakyReLU(0.01, inplace=True),
+        )
+
+
+class UNet(nn.Module):
+    """Encoder and decoder with concatenated skips.
+
+    Parameters
+    ----------
+    in_channels : int
+        Input channels; 1 for CT.
+    out_channels : int
+        Classes including background.
+    channels : sequence of int
+        Feature channels at each level, finest first. The input's sides must be multiples of
+        ``2 ** (len(channels) - 1)``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 4,
+        channels: Sequence[int] = (16, 32, 64, 96),
+    ) -> None:
+        super().__init__()
+        self.channels = tuple(channels)
+        self.encoder = nn.ModuleList()
+        before = in_channels
+        for level, width in enumerate(self.channels):
+            self.encoder.append(DoubleConvolution(before, width, stride=2 if level else 1))
+            before = width
+        self.reduce = nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        for width in reversed(self.channels[:-1]):
+            self.reduce.append(nn.Conv3d(before, width, 1, bias=False))
+            self.decoder.append(DoubleConvolution(2 * width, width))
+            before = width
+        self.head = nn.Conv3d(before, out_channels, 1)
+
+    @property
+    def multiple(self) -> int:
+        """Every side of the input must be a multiple of this number."""
+        return int(2 ** (len(self.channels) - 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits of each class.
+
+        Parameters
+        ----------
+        image : Tensor, shape (N, in_channels, Z, Y, X)
+            Windowed CT, about -1 to 1.
+
+        Returns
+        -------
+        Tensor, shape (N, out_channels, Z, Y, X)
+            Unnormalized class scores.
+        """
+        skips: list[Tensor] = []
+        features = image
+        for encode in self.encoder:
+            features = encode(features)
+            skips.append(features)
+        skips.pop()
+        for reduce, decode in zip(self.reduce, self.decoder, strict=True):
+            # Reducing the channels before enlarging costs an eighth of doing it after.
+            features = functional.interpolate(reduce(features), scale_factor=2, mode="nearest")
+            features = decode(torch.cat([features, skips.pop()], dim=1))
+        logits: Tensor = self.head(features)
+        return logits

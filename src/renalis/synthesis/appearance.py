@@ -1,0 +1,166 @@
+"""CT numbers for a tissue map: what a patient's tissues look like in one contrast phase.
+
+An anatomy is expensive and its appearance is cheap, so one tissue map is rendered many times, each
+time with other CT numbers, textures and bowel contents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from renalis.synthesis.fields import Array, smooth_field
+from renalis.synthesis.tissues import BOWEL_SLOTS, HU_RANGES, TEXTURE, Phase, Tissue
+
+__all__ = ["Appearance", "draw_appearance", "render"]
+
+_PHASES = tuple(Phase)
+_PHASE_SHARE = (0.32, 0.3, 0.28, 0.1)
+# Name of the content: (HU range, fine texture, coarse texture, share).
+_BOWEL_CONTENTS = {
+    "fluid": ((-5, 30), 3, 4, 0.27),
+    "soft": ((22, 50), 5, 6, 0.2),
+    "food": ((-20, 65), 22, 22, 0.13),
+    "stool": ((-110, 60), 90, 50, 0.18),
+    "dilute contrast": ((45, 150), 10, 15, 0.1),
+    "contrast": ((150, 600), 30, 40, 0.1),
+    "milk": ((-60, 5), 8, 8, 0.02),
+}
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """Look-up tables by tissue code, each of shape (256,), float32, in HU.
+
+    ``mean`` is the CT number; ``fine`` and ``coarse`` are the standard deviations of two textures
+    that vary over about 3 mm and 10 mm.
+    """
+
+    phase: Phase
+    mean: Array
+    fine: Array
+    coarse: Array
+
+
+def draw_appearance(rng: np.random.Generator, phase: Phase | None = None) -> Appearance:
+    """Draw the CT numbers of one scan.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    phase : Phase, optional
+        Contrast phase; drawn when not given.
+
+    Returns
+    -------
+    Appearance
+        One value per tissue. A third of the enhanced scans lie between two phases.
+    """
+    index = _PHASES.index(phase) if phase else int(rng.choice(4, p=_PHASE_SHARE))
+    towards = min(index + 1, 3)
+    blend = float(rng.random()) if index and rng.random() < 0.35 else 0.0
+    mean = np.full(256, -1000.0)
+    fine = np.full(256, 3.0)
+    coarse = np.full(256, 2.0)
+    wide = rng.uniform(0.0, 0.12)  # some patients lie outside the textbook
+    for tissue, ranges in HU_RANGES.items():
+        share = rng.uniform(-wide, 1 + wide)
+        values = [low + share * (high - low) for low, high in ranges]
+        mean[tissue] = (1 - blend) * values[index] + blend * values[towards]
+    for tissue, (small, large) in TEXTURE.items():
+        fine[tissue], coarse[tissue] = small, large
+    _relate_kidney(mean, index, rng)
+    _relate_lesions(mean, index, rng)
+    if rng.random() < 0.15:  # fatty liver
+        mean[Tissue.LIVER] -= rng.uniform(15, 55)
+    if index == 0 and rng.random() < 0.3:  # unenhanced blood is as dense as the rest
+        mean[[Tissue.ARTERY, Tissue.VEIN, Tissue.PORTAL_VEIN, Tissue.HEART]] = rng.uniform(30, 48)
+    _fill_bowel(mean, fine, coarse, rng)
+    scale, shift = rng.normal(1, 0.015), rng.normal(0, 4)
+    mean = np.where(mean > -500, mean * scale + shift, mean)
+    strength = rng.uniform(0.4, 1.5)
+    return Appearance(
+        _PHASES[index],
+        mean.astype(np.float32),
+        (fine * strength).astype(np.float32),
+        (coarse * strength).astype(np.float32),
+    )
+
+
+def _relate_kidney(mean: NDArray[np.float64], phase: int, rng: np.random.Generator) -> None:
+    """Cortex and medulla differ by the phase, not independently."""
+    if phase == 0:
+        mean[Tissue.MEDULLA] = mean[Tissue.CORTEX] + rng.uniform(-4, 3)
+    elif phase >= 2:
+        mean[Tissue.MEDULLA] = mean[Tissue.CORTEX] + rng.uniform(-30, 12)
+    else:
+        mean[Tissue.MEDULLA] = min(mean[Tissue.MEDULLA], mean[Tissue.CORTEX] - 10)
+
+
+def _relate_lesions(mean: NDArray[np.float64], phase: int, rng: np.random.Generator) -> None:
+    """Tumors mostly differ from the parenchyma once contrast is given; some contain fat."""
+    if phase == 0:
+        mean[Tissue.TUMOR_A] = mean[Tissue.CORTEX] + rng.normal(0, 9)
+    elif rng.random() < 0.5:
+        mean[Tissue.TUMOR_A] = mean[Tissue.CORTEX] * rng.uniform(0.3, 0.85)
+    if rng.random() < 0.04:  # angiomyolipoma
+        mean[Tissue.TUMOR_B] = rng.uniform(-90, 0)
+
+
+def _fill_bowel(
+    mean: NDArray[np.float64],
+    fine: NDArray[np.float64],
+    coarse: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> None:
+    kinds = list(_BOWEL_CONTENTS.values())
+    shares = np.array([kind[3] for kind in kinds])
+    if rng.random() < 0.55:  # no oral contrast given
+        shares[4:6] = 0
+    shares = shares / shares.sum()
+    for slot in (*BOWEL_SLOTS, Tissue.STOMACH_CONTENT):
+        (low, high), small, large, _ = kinds[int(rng.choice(len(kinds), p=shares))]
+        mean[slot] = rng.uniform(low, high)
+        fine[slot] = small * rng.uniform(0.5, 1.5)
+        coarse[slot] = large * rng.uniform(0.5, 1.5)
+    mean[Tissue.COLLAPSED_BOWEL] = mean[Tissue.BOWEL_WALL] - rng.uniform(0, 12)
+
+
+def render(
+    tissue: NDArray[np.uint8], appearance: Appearance, rng: np.random.Generator, spacing: float
+) -> Array:
+    """CT numbers without the scanner's blur and noise.
+
+    Parameters
+    ----------
+    tissue : ndarray, shape (Z, Y, X), uint8
+        ``Tissue`` codes.
+    appearance : Appearance
+        Look-up tables.
+    rng : Generator
+        Source of the textures.
+    spacing : float
+        Isotropic voxel size in mm.
+
+    Returns
+    -------
+    ndarray, shape (Z, Y, X), float32
+        HU.
+    """
+    codes = torch.from_numpy(np.ascontiguousarray(tissue)).int().reshape(-1)
+
+    def look_up(table: Array) -> Array:
+        return np.asarray(torch.from_numpy(table).index_select(0, codes).numpy().reshape(tissue.shape))
+
+    image = look_up(appearance.mean)
+    small = smooth_field(rng, tissue.shape, max(1.2, 2.5 / spacing))
+    small *= look_up(appearance.fine)
+    image += small
+    large = smooth_field(rng, tissue.shape, max(2.0, 9 / spacing))
+    large *= look_up(appearance.coarse)
+    image += large
+    return image

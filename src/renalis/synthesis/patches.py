@@ -1,0 +1,240 @@
+"""Endless training patches from a pool of tissue maps.
+
+Sample number ``i`` of a stream follows from the seed and ``i`` alone: a training that was killed
+goes on with the very patches it would have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from renalis.synthesis.appearance import draw_appearance, render
+from renalis.synthesis.fields import Array
+from renalis.synthesis.scanner import acquire, draw_scanner
+from renalis.synthesis.tissues import RENAL, Tissue
+
+__all__ = ["LABEL_OF_TISSUE", "Body", "PatchPlan", "draw_patch", "load_body", "save_body"]
+
+LABEL_OF_TISSUE = np.zeros(256, np.uint8)
+for _tissue, _label in RENAL.items():
+    LABEL_OF_TISSUE[_tissue] = _label
+
+
+@dataclass(frozen=True)
+class Body:
+    """A tissue map on disk, read where needed, and places in it worth looking at.
+
+    ``tissue`` (Z, Y, X) uint8; ``spacing`` in mm; ``renal`` and ``lesion`` (N, 3) voxel indices.
+    """
+
+    tissue: NDArray[np.uint8]
+    spacing: float
+    renal: NDArray[np.int16]
+    lesion: NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """Where patches come from and how they are bent.
+
+    Attributes
+    ----------
+    patch : tuple of int
+        Size along Z, Y, X in voxels of the network's grid.
+    reduction : int
+        Voxels of the tissue map per voxel of the network's grid along each axis.
+    window_hu : tuple of float
+        HU mapped to -1 and 1; beyond is clipped.
+    near : float
+        Share of patches with a renal voxel near their center.
+    lesion : float
+        Share of those centered at a lesion, if there is one.
+    jitter : float
+        How far, in patch sizes, the center may lie from that voxel.
+    """
+
+    patch: tuple[int, int, int]
+    reduction: int
+    window_hu: tuple[float, float]
+    near: float = 0.75
+    lesion: float = 0.35
+    jitter: float = 0.4
+
+
+def save_body(path: Path, tissue: NDArray[np.uint8], spacing: float, seed: int) -> None:
+    """Store a tissue map for training; appears whole or not at all."""
+    rng = np.random.default_rng(seed)
+    label = LABEL_OF_TISSUE[tissue]
+    places = []
+    for mask in (label > 0, label > 1):
+        index = np.argwhere(mask).astype(np.int16)
+        keep = rng.permutation(len(index))[:2000]
+        places.append(index[keep])
+    sizes = np.array([len(p) for p in places], np.int64)
+    extra = np.concatenate([*places, np.zeros((0, 3), np.int16)])
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.save(file, np.array([spacing, *sizes], np.float64), allow_pickle=False)
+        np.save(file, extra, allow_pickle=False)
+        np.save(file, tissue, allow_pickle=False)
+    partial.replace(path)
+
+
+def load_body(path: Path) -> Body:
+    """Open a stored tissue map without reading its voxels."""
+    with path.open("rb") as file:
+        head = np.load(file, allow_pickle=False)
+        places = np.load(file, allow_pickle=False)
+        version = np.lib.format.read_magic(file)
+        assert version == (1, 0)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        tissue = np.memmap(path, dtype, "r", offset=file.tell(), shape=shape)
+    count = int(head[1])
+    return Body(tissue, float(head[0]), places[:count], places[count:])
+
+
+def draw_patch(
+    bodies: list[Body], plan: PatchPlan, rng: np.random.Generator
+) -> tuple[Array, NDArray[np.uint8]]:
+    """One training example.
+
+    Parameters
+    ----------
+    bodies : list of Body
+        The pool.
+    plan : PatchPlan
+        Size, window and balance.
+    rng : Generator
+        Source of everything random in the example.
+
+    Returns
+    -------
+    image : ndarray, shape plan.patch, float32
+        Windowed CT, -1 to 1.
+    label : ndarray, shape plan.patch, uint8
+        KiTS23 labels.
+    """
+    body = bodies[int(rng.integers(len(bodies)))]
+    fine_shape = tuple(n * plan.reduction for n in plan.patch)
+    center = _center(body, plan, fine_shape, rng)
+    tissue = _bent(body.tissue, center, fine_shape, rng)
+    appearance = draw_appearance(rng)
+    scanner = draw_scanner(rng)
+    spacing = body.spacing
+    if plan.reduction > 1:
+        image, spacing = _reduced_image(tissue, appearance, plan, rng, body.spacing)
+        label = _reduced_label(tissue, plan.reduction)
+    else:
+        image = render(tissue, appearance, rng, spacing)
+        label = LABEL_OF_TISSUE[tissue]
+    image = acquire(image, scanner, rng, spacing)
+    if rng.random() < 0.08:
+        _cut_field_of_view(image, label, rng)
+    low, high = plan.window_hu
+    np.clip(image, low, high, out=image)
+    image -= np.float32(0.5 * (low + high))
+    image *= np.float32(2 / (high - low))
+    return image, label
+
+
+def _center(
+    body: Body, plan: PatchPlan, shape: tuple[int, ...], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    size = np.asarray(body.tissue.shape)
+    if rng.random() < plan.near and len(body.renal):
+        places = body.lesion if len(body.lesion) and rng.random() < plan.lesion else body.renal
+        center = places[rng.integers(len(places))].astype(float)
+        return np.asarray(center + rng.uniform(-1, 1, 3) * plan.jitter * np.asarray(shape))
+    # Anywhere in the body, in-plane not too far from the middle.
+    return np.asarray(size * rng.uniform([0.05, 0.25, 0.15], [0.95, 0.75, 0.85]))
+
+
+def _bent(
+    tissue: NDArray[np.uint8],
+    center: NDArray[np.float64],
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+) -> NDArray[np.uint8]:
+    """Sample the tissue map through a random rotation, scaling and elastic deformation."""
+    angles = rng.normal(0, [0.08, 0.06, 0.06])
+    size = np.exp(rng.normal(0, 0.09))
+    scale = size * np.exp(rng.normal(0, 0.05, 3))
+    cz, sz = np.cos(angles[0]), np.sin(angles[0])
+    cy, sy = np.cos(angles[1]), np.sin(angles[1])
+    cx, sx = np.cos(angles[2]), np.sin(angles[2])
+    matrix = (
+        np.array([[1, 0, 0], [0, cz, -sz], [0, sz, cz]])
+        @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+        @ np.array([[cx, -sx, 0], [sx, cx, 0], [0, 0, 1]])
+    ) * scale
+    knots = [max(3, round(n / 14) + 1) for n in shape]
+    bend = rng.standard_normal((1, 3, *knots), dtype=np.float32) * np.float32(
+        rng.uniform(0.3, 1.8)
+    )
+    moved = functional.interpolate(
+        torch.from_numpy(bend), size=shape, mode="trilinear", align_corners=True
+    )[0]
+    lines = [np.arange(n, dtype=np.float32) - (n - 1) / 2 for n in shape]
+    flat = torch.zeros(shape, dtype=torch.int64)
+    outside = torch.zeros(shape, dtype=torch.bool)
+    for axis, length in enumerate(tissue.shape):
+        parts = [
+            torch.from_numpy((matrix[axis, other] * lines[other]).astype(np.float32)).reshape(
+                [-1 if i == other else 1 for i in range(3)]
+            )
+            for other in range(3)
+        ]
+        place = moved[axis]
+        place += parts[0] + parts[1] + parts[2] + float(center[axis])
+        place = place.round_().long()
+        if axis:  # beside the body is air; above and below the scan, the last slice goes on
+            outside |= (place < 0) | (place >= length)
+        flat *= length
+        flat += place.clamp_(0, length - 1)
+    cut = np.asarray(tissue).reshape(-1)[flat.numpy()]
+    cut[outside.numpy()] = Tissue.AIR
+    return np.asarray(cut)
+
+
+def _reduced_image(
+    tissue: NDArray[np.uint8],
+    appearance: object,
+    plan: PatchPlan,
+    rng: np.random.Generator,
+    spacing: float,
+) -> tuple[Array, float]:
+    """Render on the tissue map's grid and average, as anti-aliased resampling does."""
+    image = torch.from_numpy(render(tissue, appearance, rng, spacing))[None, None]  # type: ignore[arg-type]
+    image = functional.avg_pool3d(image, plan.reduction)
+    return np.asarray(image[0, 0].numpy()), spacing * plan.reduction
+
+
+def _reduced_label(tissue: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Label with the largest share of each block; a lesion wins a tie with the kidney."""
+    label = torch.from_numpy(LABEL_OF_TISSUE[tissue])
+    shares = torch.stack(
+        [
+            functional.avg_pool3d((label == value)[None, None].float(), factor)[0, 0]
+            for value in range(1, 4)
+        ]
+    )
+    best, which = shares.max(0)
+    renal = shares.sum(0) >= 0.5
+    del best
+    return np.asarray(torch.where(renal, which + 1, 0).to(torch.uint8).numpy())
+
+
+def _cut_field_of_view(image: Array, label: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    """Replace one side by air, as beyond the scanner's field of view or the scan's border."""
+    axis = int(rng.integers(3))
+    cut = int(image.shape[axis] * rng.uniform(0.05, 0.35))
+    side = slice(0, cut) if rng.random() < 0.5 else slice(image.shape[axis] - cut, None)
+    index = tuple(side if a == axis else slice(None) for a in range(3))
+    image[index] = -1000
+    label[index] = 0

@@ -1,0 +1,65 @@
+"""The pool of synthetic bodies that a training cuts its patches from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from renalis.errors import InputError
+from renalis.recipes import Recipe
+from renalis.synthesis.anatomy import compose
+from renalis.synthesis.labelmaps import invented_labels, label_maps, read_label_map
+from renalis.synthesis.patches import save_body
+
+__all__ = ["build_bodies", "training_maps"]
+
+
+def training_maps(recipe: Recipe, folder: Path) -> list[Path]:
+    """Label maps of a folder without those that the recipe keeps back for testing.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no label maps.
+    """
+    maps = label_maps(folder)
+    kept_back = set(recipe.held_back.chosen([path.name for path in maps]))
+    return [path for path in maps if path.name not in kept_back]
+
+
+def build_bodies(
+    recipe: Recipe, folder: Path | None, target: Path, part: tuple[int, int] = (0, 1)
+) -> None:
+    """Compose the recipe's bodies that are not there yet.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Says how many and from what.
+    folder : Path or None
+        Label maps; without them all kidneys are invented.
+    target : Path
+        Folder for the bodies; each appears whole or not at all.
+    part : tuple of int
+        ``(k, n)``: make only every n-th body starting with the k-th, to share the work.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no label maps.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    maps = training_maps(recipe, folder) if folder else []
+    if folder and not maps:
+        raise InputError(f"{folder} holds no label maps to train with")
+    for number in range(part[0], recipe.bodies.count, part[1]):
+        path = target / f"{number:05d}.body"
+        if path.exists():
+            continue
+        rng = np.random.default_rng((recipe.seed, 1, number))
+        invent = not maps or rng.random() < recipe.bodies.invented_share
+        # Walk through all maps before one comes again.
+        labels = invented_labels(rng) if invent else read_label_map(maps[(number * 7) % len(maps)])
+        tissue = compose(labels, rng, recipe.bodies.spacing_mm)
+        save_body(path, np.asarray(tissue.array), recipe.bodies.spacing_mm, number)

@@ -57,11 +57,13 @@ def slice_places(frames: Sequence[Frame]) -> NDArray[np.float64]:
 
 
 def is_even(distances: NDArray[np.float64]) -> bool:
-    """Whether sorted distances are those of one regular grid, gaps of whole steps allowed."""
+    """Whether sorted distances in mm are those of one regular grid without a hole."""
     if len(distances) < 3:
-        return len(distances) == 1 or bool((np.diff(distances) > _SAME_PLACE).all())
-    gaps = np.diff(distances)
-    return bool((gaps > _SAME_PLACE).all()) and _whole_places(distances) is not None
+        return len(distances) < 2 or bool(distances[1] - distances[0] > _SAME_PLACE)
+    if (np.diff(distances) <= _SAME_PLACE).any():
+        return False
+    places = _whole_places(distances)
+    return places is not None and len(places) == places[-1] + 1
 
 
 def grid_of(frames: Sequence[Frame]) -> Grid:
@@ -153,8 +155,9 @@ def _longest_part(frames: list[Frame], warnings: list[str]) -> list[Frame]:
 def _whole_places(distances: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Whole-numbered places of sorted distances on a regular grid, or None if there is none.
 
-    The tolerance is a tenth of a step, which rounded positions need; it is measured against the
-    grid through the first and the last slice, so that it does not add up.
+    The tolerance is a tenth of a step, but 0.1 mm where positions rounded to one decimal need it
+    and at most 0.3 mm. It is measured against the grid through the first and the last slice, so
+    that errors do not add up.
     """
     gaps = np.diff(distances)
     step = float(np.median(gaps))
@@ -165,7 +168,7 @@ def _whole_places(distances: NDArray[np.float64]) -> NDArray[np.float64] | None:
             continue
         exact = (distances[-1] - distances[0]) / places[-1]
         error = np.abs(distances - distances[0] - places * exact).max()
-        if error <= min(0.1 * exact, 0.3):
+        if error <= min(0.2 * exact, max(0.1, 0.1 * exact), 0.3):
             return places
     return None
 

@@ -1,0 +1,40 @@
+"""Measuring: volumes, diameters, CT numbers, nephrometry, each with its unit and its rule."""
+
+from renalis.measurement.export import CSV_HEADER, schema
+from renalis.measurement.measure import measure
+from renalis.measurement.results import (
+    Confidence,
+    Grid,
+    Intensity,
+    Kidney,
+    Lesion,
+    LesionKind,
+    Location,
+    Measurements,
+    Nephrometry,
+    Pole,
+    Score,
+    Shape,
+    Side,
+    Totals,
+)
+
+__all__ = [
+    "CSV_HEADER",
+    "Confidence",
+    "Grid",
+    "Intensity",
+    "Kidney",
+    "Lesion",
+    "LesionKind",
+    "Location",
+    "Measurements",
+    "Nephrometry",
+    "Pole",
+    "Score",
+    "Shape",
+    "Side",
+    "Totals",
+    "measure",
+    "schema",
+]

@@ -1,0 +1,70 @@
+"""Measuring one kidney."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from renalis.labels import Label
+from renalis.measurement.diameters import diameter_mm
+from renalis.measurement.frame import frame_for, sampled
+from renalis.measurement.results import Confidence, Kidney, Location, Side
+from renalis.measurement.samples import confidence_of, intensity_of
+from renalis.measurement.scene import Scene
+from renalis.measurement.structures import Group
+from renalis.volume import Volume
+
+__all__ = ["measure_kidney"]
+
+
+def measure_kidney(
+    scene: Scene, part: Volume, group: Group, name: str, lesions: list[str]
+) -> Kidney:
+    """Measure one kidney."""
+    array = group.labels.array
+    steps = scene.labels.affine[:3, :3].T
+    parenchyma = array == Label.KIDNEY
+    counts = np.bincount(array.ravel(), minlength=4) * group.labels.voxel_ml
+    volume_ml = float(counts[1:].sum())
+    location = scene.location(array > 0, group.box)
+    return Kidney(
+        id=name,
+        side=group.side,
+        volume_ml=volume_ml,
+        parenchyma_ml=float(counts[1]),
+        tumor_ml=float(counts[2]),
+        cyst_ml=float(counts[3]),
+        length_mm=diameter_mm(parenchyma, steps),
+        length_with_lesions_mm=diameter_mm(array > 0, steps),
+        offset_mm=group.offset_mm,
+        location=location,
+        intensity=intensity_of(scene.image.array[group.box][parenchyma]),
+        lesions=tuple(lesions),
+        confidence=_kidney_confidence(scene, part, group, volume_ml),
+        notes=_kidney_notes(group, location),
+    )
+
+
+def _kidney_confidence(
+    scene: Scene, part: Volume, group: Group, volume_ml: float
+) -> Confidence | None:
+    """Confidence of a kidney with its lesions, against the other kidneys."""
+    if scene.prediction is None or scene.prediction.kidney is None:
+        return None
+    frame = frame_for(group.labels)
+    own = sampled(group.labels, frame) > 0
+    others = (sampled(part, frame) > 0) & ~own
+    return confidence_of(scene.prediction.kidney, frame, own, others, volume_ml)
+
+
+def _kidney_notes(group: Group, location: Location) -> tuple[str, ...]:
+    """What a reader should know about a kidney."""
+    notes = []
+    if group.fused:
+        notes.append("crosses the midline (a horseshoe kidney, or displaced): given no side")
+    elif group.second:
+        notes.append("further kidney on its side (a transplant, or a wrong find): given no side")
+    elif group.side is Side.OTHER:
+        notes.append("lies on the midline: given no side")
+    if location.borders:
+        notes.append(f"cut by the scan's {' and '.join(location.borders)} border")
+    return tuple(notes)

@@ -1,0 +1,150 @@
+"""Measuring: from a scan and its label map to numbers with units."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.labels import Label
+from renalis.measurement.kidneys import measure_kidney
+from renalis.measurement.lesions import measure_lesions
+from renalis.measurement.results import (
+    Grid,
+    Kidney,
+    Lesion,
+    LesionKind,
+    Measurements,
+    Side,
+    Totals,
+)
+from renalis.measurement.samples import Probabilities
+from renalis.measurement.scene import Scene, slice_axis
+from renalis.measurement.structures import Group, LesionMask, find_groups, find_lesions
+from renalis.postprocessing.components import labeled_box
+from renalis.preparation.body import Midline, find_body
+from renalis.volume import CANONICAL, Kind, Volume
+
+__all__ = ["measure"]
+
+
+def measure(image: Volume, labels: Volume, prediction: Probabilities | None = None) -> Measurements:
+    """Measure kidneys and lesions.
+
+    Sides come from the affine and the body's midline; volumes are counts of the scan's own voxels;
+    diameters are exact on the voxels' outline; questions of shape are asked on a 1.5 mm copy.
+    ``docs/measurements.md`` has every rule.
+
+    Parameters
+    ----------
+    image : Volume
+        The scan, HU, any orientation.
+    labels : Volume
+        KiTS23 labels (0 background, 1 kidney, 2 tumor, 3 cyst), uint8, on the same grid.
+    prediction : Probabilities or None
+        Anything with ``kidney`` and ``lesion`` probability volumes; for the confidences.
+
+    Returns
+    -------
+    Measurements
+        Frozen records; ``to_json()`` and ``csv_row()`` write them.
+
+    Raises
+    ------
+    ValueError
+        If image and labels do not lie on the same grid, or labels hold other values than 0 to 3.
+    """
+    if not labels.same_grid(image):
+        raise ValueError("labels and image do not lie on the same grid")
+    midline = find_body(image).midline
+    scene = Scene(
+        image, image.reoriented(CANONICAL), labels.reoriented(CANONICAL), midline, prediction
+    )
+    grid = Grid(labels.shape, labels.spacing, labels.orientation, slice_axis(labels))
+    box = labeled_box(scene.labels.array)
+    if box is None:
+        center = image.world((np.array(image.shape) - 1) / 2)
+        return Measurements(
+            grid,
+            _midline_x(midline, center),
+            midline.rule,
+            (),
+            (),
+            Totals(0.0, 0.0, 0.0, 0.0),
+            ("no kidney, tumor or cyst was found",),
+        )
+    crop = scene.labels.cropped(box)
+    part = crop.like(np.ascontiguousarray(crop.array, dtype=np.uint8), Kind.LABELS)
+    if part.array.max() > Label.CYST:
+        raise ValueError(f"labels hold {part.array.max()}, which stands for nothing (0 to 3)")
+    groups, specks = find_groups(part, box, midline)
+    kidneys, lesions = _all(scene, part, groups)
+    counts = np.bincount(part.array.ravel(), minlength=4) * part.voxel_ml
+    totals = Totals(float(counts[1]), float(counts[2]), float(counts[3]), specks)
+    center = part.world(np.argwhere(part.array > 0).mean(axis=0))
+    return Measurements(
+        grid,
+        _midline_x(midline, center),
+        midline.rule,
+        tuple(kidneys),
+        tuple(lesions),
+        totals,
+        _notes(kidneys, lesions, specks),
+    )
+
+
+def _midline_x(midline: Midline, center: NDArray[np.float64]) -> float:
+    """Where the midline crosses the height of a point."""
+    return float(center[0] - midline.offset_mm(center))
+
+
+def _all(scene: Scene, part: Volume, groups: list[Group]) -> tuple[list[Kidney], list[Lesion]]:
+    """Kidneys and their lesions, with ids: the largest tumor of the scan is tumor-1."""
+    found = [(group, find_lesions(group)) for group in groups]
+    names = _lesion_names(found)
+    kidneys: list[Kidney] = []
+    lesions: list[Lesion] = []
+    for index, (group, masks) in enumerate(found):
+        own = names[index]
+        name = _kidney_name(group, kidneys) if group.is_kidney else None
+        if group.is_kidney:
+            kidneys.append(measure_kidney(scene, part, group, f"{name}", own))
+        if masks:
+            lesions += measure_lesions(scene, group, masks, own, name)
+    lesions.sort(key=lambda lesion: (lesion.kind == LesionKind.CYST, -lesion.volume_ml, lesion.id))
+    return kidneys, lesions
+
+
+def _lesion_names(found: list[tuple[Group, list[LesionMask]]]) -> list[list[str]]:
+    """Ids of all lesions, numbered by size within their kind."""
+    names = [[""] * len(masks) for _, masks in found]
+    for kind in LesionKind:
+        places = [
+            (-mask.voxels, group, index)
+            for group, (_, masks) in enumerate(found)
+            for index, mask in enumerate(masks)
+            if mask.kind == kind
+        ]
+        for number, (_, group, index) in enumerate(sorted(places), start=1):
+            names[group][index] = f"{kind}-{number}"
+    return names
+
+
+def _kidney_name(group: Group, before: list[Kidney]) -> str:
+    """left, right, other-1, other-2, ..."""
+    if group.side is not Side.OTHER:
+        return str(group.side)
+    return f"other-{1 + sum(kidney.side is Side.OTHER for kidney in before)}"
+
+
+def _notes(kidneys: list[Kidney], lesions: list[Lesion], specks: float) -> tuple[str, ...]:
+    """What a reader of the whole should know."""
+    notes = [f"kidney {kidney.id}: {note}" for kidney in kidneys for note in kidney.notes]
+    present = {kidney.side for kidney in kidneys}
+    if Side.OTHER not in present:
+        notes += [
+            f"no {side} kidney was found" for side in (Side.LEFT, Side.RIGHT) if side not in present
+        ]
+    notes += [f"{lesion.id} belongs to no kidney" for lesion in lesions if lesion.kidney is None]
+    if specks >= 0.005:
+        notes.append(f"{specks:.2f} ml of kidney label lie in specks that belong to no kidney")
+    return tuple(notes)

@@ -1,0 +1,350 @@
+"""What is measured: plain frozen records, with the unit in every name.
+
+Names end in ``_mm``, ``_ml`` or ``_hu``; fractions run from 0 to 1. Positions are patient
+coordinates in mm (RAS+), indices are array indices of the scan's own grid, in its own axis order.
+A value that geometry cannot give is None, and the rule beside it says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from renalis.measurement.export import csv_columns, to_json
+
+__all__ = [
+    "Confidence",
+    "Grid",
+    "Intensity",
+    "Kidney",
+    "Lesion",
+    "LesionKind",
+    "Location",
+    "Measurements",
+    "Nephrometry",
+    "Pole",
+    "Score",
+    "Shape",
+    "Side",
+    "Totals",
+]
+
+
+class Side(StrEnum):
+    """The patient's own side."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    OTHER = "other"
+    """On neither side alone (horseshoe, midline pelvic), or second on a side (transplant)."""
+
+
+class LesionKind(StrEnum):
+    """What a lesion is."""
+
+    TUMOR = "tumor"
+    CYST = "cyst"
+
+
+class Pole(StrEnum):
+    """Part of the kidney along its own long axis."""
+
+    UPPER = "upper"
+    INTERPOLAR = "interpolar"
+    LOWER = "lower"
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a structure lies.
+
+    Attributes
+    ----------
+    centroid_mm : tuple of float
+        Center of its voxels in patient mm (RAS+).
+    centroid_index : tuple of float
+        The same as array indices of the scan's own grid.
+    slice_index : int
+        The axial slice nearest to the center: an index along the scan's own slice axis.
+    slices : tuple of int
+        Lowest and highest index along that axis that the structure occupies.
+    borders : tuple of str
+        Sides of the scan that it touches, of superior, inferior, anterior, posterior, left, right;
+        a structure that touches a border may go on outside the scan.
+    """
+
+    centroid_mm: tuple[float, float, float]
+    centroid_index: tuple[float, float, float]
+    slice_index: int
+    slices: tuple[int, int]
+    borders: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """CT numbers over all voxels of a structure (population SD)."""
+
+    mean_hu: float
+    sd_hu: float
+    median_hu: float
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How sure the network was.
+
+    Attributes
+    ----------
+    mean_probability : float
+        Mean over the structure's voxels, 0 to 1. Not calibrated: a ranking, not a chance.
+    low_ml, high_ml : float
+        Volume where the probability is above 0.75 and above 0.25, within 6 mm of the structure,
+        widened to contain the measured volume.
+    """
+
+    mean_probability: float
+    low_ml: float
+    high_ml: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """One letter of the R.E.N.A.L. score.
+
+    Attributes
+    ----------
+    value : float or str or None
+        What the letter is read from: mm, a fraction, or a word.
+    points : int or None
+        1 to 3; None for the letter A, which has no points, and where geometry cannot tell.
+    rule : str
+        How value and points were derived.
+    """
+
+    value: float | str | None
+    points: int | None
+    rule: str
+
+
+@dataclass(frozen=True)
+class Nephrometry:
+    """The R.E.N.A.L. score of a tumor (Kutikov & Uzzo, J Urol 2009;182:844-53).
+
+    Attributes
+    ----------
+    radius, exophytic, nearness, face, location : Score
+        The letters R, E, N, A, L.
+    total : int or None
+        R + E + N + L, 4 to 12; None when a letter is missing.
+    complexity : str or None
+        low (4 to 6), moderate (7 to 9), high (10 to 12).
+    """
+
+    radius: Score
+    exophytic: Score
+    nearness: Score
+    face: Score
+    location: Score
+    total: int | None
+    complexity: str | None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a lesion sits in its kidney; every value may be None, ``rule`` then says why.
+
+    Attributes
+    ----------
+    pole : Pole or None
+        Part of the kidney in which the lesion's center lies.
+    exophytic_fraction : float or None
+        Share of the lesion outside the kidney's own restored contour.
+    sinus_mm : float or None
+        Shortest distance from the lesion to the renal sinus; 0 when they touch.
+    pole_rule, exophytic_rule, sinus_rule : str
+        How the values were derived.
+    """
+
+    pole: Pole | None
+    exophytic_fraction: float | None
+    sinus_mm: float | None
+    pole_rule: str
+    exophytic_rule: str
+    sinus_rule: str
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One tumor or cyst.
+
+    Attributes
+    ----------
+    id : str
+        ``tumor-1`` is the largest tumor, and so on.
+    kind : LesionKind
+        Tumor or cyst.
+    kidney : str or None
+        Id of the kidney it belongs to.
+    side : Side
+        Side of that kidney, or of the lesion itself when it has none.
+    volume_ml : float
+        Voxels times voxel volume.
+    axial_mm, axial_short_mm : float
+        Largest diameter in any axial slice (exact Feret), and the width across it.
+    axial_slice : int
+        The slice of that diameter: an index along the scan's own slice axis.
+    diameter_mm : float
+        Largest diameter in any direction.
+    location : Location
+        Where it lies.
+    intensity : Intensity or None
+        CT numbers; None when nothing finite lies in it.
+    enhancement_hu : None
+        Always None: enhancement is the difference between two phases, and one scan has one phase.
+    shape : Shape
+        How it sits in its kidney.
+    nephrometry : Nephrometry or None
+        For tumors; cysts are not scored.
+    confidence : Confidence or None
+        None without probabilities.
+    """
+
+    id: str
+    kind: LesionKind
+    kidney: str | None
+    side: Side
+    volume_ml: float
+    axial_mm: float
+    axial_short_mm: float
+    axial_slice: int
+    diameter_mm: float
+    location: Location
+    intensity: Intensity | None
+    enhancement_hu: None
+    shape: Shape
+    nephrometry: Nephrometry | None
+    confidence: Confidence | None
+
+
+@dataclass(frozen=True)
+class Kidney:
+    """One kidney with its lesions.
+
+    Attributes
+    ----------
+    id : str
+        ``left``, ``right``, ``other-1``, ...
+    side : Side
+        By the affine and the body's midline.
+    volume_ml : float
+        Parenchyma and lesions together.
+    parenchyma_ml, tumor_ml, cyst_ml : float
+        Its parts; they add up to ``volume_ml``.
+    length_mm : float
+        Largest diameter of the parenchyma in any direction.
+    length_with_lesions_mm : float
+        The same with lesions.
+    offset_mm : float
+        Distance of the center from the midline, positive on the patient's right.
+    location : Location
+        Where it lies.
+    intensity : Intensity or None
+        CT numbers of the parenchyma.
+    lesions : tuple of str
+        Ids of its lesions.
+    confidence : Confidence or None
+        None without probabilities.
+    notes : tuple of str
+        What a reader should know about this kidney.
+    """
+
+    id: str
+    side: Side
+    volume_ml: float
+    parenchyma_ml: float
+    tumor_ml: float
+    cyst_ml: float
+    length_mm: float
+    length_with_lesions_mm: float
+    offset_mm: float
+    location: Location
+    intensity: Intensity | None
+    lesions: tuple[str, ...]
+    confidence: Confidence | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the whole scan, every labeled voxel counted once."""
+
+    kidney_ml: float
+    tumor_ml: float
+    cyst_ml: float
+    unassigned_ml: float
+    """Parenchyma in specks that belong to no kidney; part of ``kidney_ml``."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The scan's own grid.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Voxels along each array axis.
+    spacing_mm : tuple of float
+        Distance between voxels along each array axis.
+    orientation : str
+        Direction in which each array axis runs.
+    slice_axis : int
+        The array axis that runs along the patient; slice indices count along it.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    orientation: str
+    slice_axis: int
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Everything measured in one scan.
+
+    Attributes
+    ----------
+    grid : Grid
+        The scan's grid.
+    midline_x_mm : float
+        Where the body's midline crosses the height of the kidneys' center (patient mm).
+    midline_rule : str
+        What the midline was derived from.
+    kidneys : tuple of Kidney
+        Left, right, then others, largest first.
+    lesions : tuple of Lesion
+        Tumors, then cysts, largest first.
+    totals : Totals
+        Sums over the scan.
+    notes : tuple of str
+        What a reader should know.
+    """
+
+    grid: Grid
+    midline_x_mm: float
+    midline_rule: str
+    kidneys: tuple[Kidney, ...]
+    lesions: tuple[Lesion, ...]
+    totals: Totals
+    notes: tuple[str, ...]
+
+    def kidney(self, side: Side | str) -> Kidney | None:
+        """The left or the right kidney, if there is one."""
+        return next((kidney for kidney in self.kidneys if kidney.id == side), None)
+
+    def to_json(self) -> str:
+        """JSON text with units, schema name and deterministic key order; numbers are rounded."""
+        return to_json(self)
+
+    def csv_row(self, case: str = "") -> dict[str, str]:
+        """One row for a table of cases; the keys are the same for every case."""
+        return csv_columns(self, case)

@@ -1,0 +1,228 @@
+"""From a label map to kidneys with a side and lesions with a kidney."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.labels import Label
+from renalis.measurement.results import LesionKind, Side
+from renalis.postprocessing.components import Box, Piece, Pieces, find_pieces, near
+from renalis.preparation.body import Midline
+from renalis.volume import Kind, Volume
+
+__all__ = ["Group", "LesionMask", "find_groups", "find_lesions"]
+
+JOIN_MM = 10.0
+"""Pieces closer than this to a kidney are that kidney's."""
+KIDNEY_ML = 1.0
+"""A piece with at least this much parenchyma, away from others, is a kidney of its own."""
+WHOLE_KIDNEY_ML = 20.0
+"""Two pieces above this on different sides stay two kidneys, however near they come."""
+CROSSING_SHARE = 0.15
+"""With more of its parenchyma than this beyond the midline, a kidney is on neither side."""
+MIDLINE_MM = 15.0
+"""With its center nearer to the midline than this, a kidney is on neither side."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """One kidney with its lesions, or a lesion without a kidney.
+
+    Attributes
+    ----------
+    labels : Volume
+        uint8, canonical orientation, the group's own box; other structures are blanked.
+    box : tuple of slice
+        Where the box lies in the canonical scan.
+    side : Side
+        By the midline.
+    is_kidney : bool
+        False for lesions that belong to no kidney.
+    fused : bool
+        Whether it crosses the midline.
+    second : bool
+        Whether its side has a larger kidney.
+    offset_mm : float
+        Distance of its parenchyma's center from the midline, positive on the patient's right.
+    """
+
+    labels: Volume
+    box: Box
+    side: Side
+    is_kidney: bool
+    fused: bool
+    second: bool
+    offset_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class LesionMask:
+    """One lesion in its own box: bool mask, canonical orientation."""
+
+    kind: LesionKind
+    mask: NDArray[np.bool_]
+    box: Box
+    """Where the box lies in the group's labels."""
+    voxels: int
+
+
+@dataclass(frozen=True)
+class _Sided:
+    """A piece with what decides about its side."""
+
+    piece: Piece
+    parenchyma_ml: float
+    ml: float
+    offset_mm: float
+    """Of the center, from the midline."""
+    share_right: float
+    """Share of its voxels on the right of the midline."""
+
+
+def find_groups(part: Volume, start: Box, midline: Midline) -> tuple[list[Group], float]:
+    """Gather connected pieces into kidneys, and decide their sides.
+
+    A kidney is a connected piece (26 neighbors) of kidney, tumor and cyst together with at least
+    1 ml of parenchyma, and whatever lies within 10 mm of it. The largest on a side is the left or
+    right kidney. One whose parenchyma lies more than 15 % beyond the midline, or whose center is
+    within 15 mm of it, and every further one on a side, is "other".
+
+    Parameters
+    ----------
+    part : Volume
+        KiTS23 labels in canonical orientation, a box of the scan.
+    start : tuple of slice
+        That box, in the indices of the canonical scan.
+    midline : Midline
+        Parts right from left.
+
+    Returns
+    -------
+    list of Group
+        Kidneys (left, right, others, largest first), then lesions without a kidney.
+    float
+        Parenchyma in ml in specks that belong to nothing.
+    """
+    pieces = find_pieces(part.array > 0)
+    parenchyma = np.bincount(
+        pieces.array[part.array == Label.KIDNEY], minlength=len(pieces.pieces) + 1
+    )
+    entries = [
+        _sided(part, pieces, piece, int(parenchyma[piece.number]), midline)
+        for piece in pieces.pieces
+    ]
+    entries.sort(key=lambda entry: (-entry.parenchyma_ml, -entry.ml))
+    gathered: list[list[_Sided]] = []
+    alone: list[_Sided] = []
+    specks = 0.0
+    for entry in entries:
+        home = next((own for own in gathered if _belongs(part, pieces, entry, own)), None)
+        if home is not None:
+            home.append(entry)
+        elif entry.parenchyma_ml >= KIDNEY_ML:
+            gathered.append([entry])
+        elif entry.parenchyma_ml < entry.ml:
+            alone.append(entry)
+            specks += entry.parenchyma_ml
+        else:
+            specks += entry.parenchyma_ml
+    kidneys = _kidney_groups(part, start, pieces, gathered)
+    lone = [
+        _group(part, start, pieces, [entry], _plain_side(entry), is_kidney=False) for entry in alone
+    ]
+    return kidneys + lone, specks
+
+
+def find_lesions(group: Group) -> list[LesionMask]:
+    """Connected pieces of tumor and of cyst (26 neighbors), largest first.
+
+    A tumor and a cyst that touch are two lesions; two tumors that touch are one.
+    """
+    lesions = []
+    for kind, value in ((LesionKind.TUMOR, Label.TUMOR), (LesionKind.CYST, Label.CYST)):
+        found = find_pieces(group.labels.array == value)
+        lesions += [
+            LesionMask(kind, found.mask(piece), piece.box, piece.voxels) for piece in found.pieces
+        ]
+    return lesions
+
+
+def _sided(part: Volume, pieces: Pieces, piece: Piece, parenchyma: int, midline: Midline) -> _Sided:
+    """Measure on which side a piece lies, by its parenchyma where it has some."""
+    inside = pieces.mask(piece)
+    if parenchyma:
+        inside &= part.array[piece.box] == Label.KIDNEY
+    where = part.cropped(piece.box).world(np.argwhere(inside))
+    offsets = midline.offset_mm(where)
+    return _Sided(
+        piece,
+        parenchyma * part.voxel_ml,
+        piece.voxels * part.voxel_ml,
+        float(offsets.mean()),
+        float((offsets > 0).mean()),
+    )
+
+
+def _belongs(part: Volume, pieces: Pieces, entry: _Sided, own: list[_Sided]) -> bool:
+    """Whether a piece lies so close to a kidney that it is part of it."""
+    across = (entry.offset_mm > 0) != (own[0].offset_mm > 0)
+    if across and entry.parenchyma_ml >= WHOLE_KIDNEY_ML:
+        return False
+    return near(part, pieces, entry.piece, tuple(other.piece for other in own), JOIN_MM)
+
+
+def _crosses(entry: _Sided) -> bool:
+    return min(entry.share_right, 1 - entry.share_right) > CROSSING_SHARE
+
+
+def _plain_side(entry: _Sided) -> Side:
+    """Side of one piece by itself."""
+    if _crosses(entry) or abs(entry.offset_mm) < MIDLINE_MM:
+        return Side.OTHER
+    return Side.RIGHT if entry.offset_mm > 0 else Side.LEFT
+
+
+def _kidney_groups(
+    part: Volume, start: Box, pieces: Pieces, gathered: list[list[_Sided]]
+) -> list[Group]:
+    """Left, right, then others; ``gathered`` comes with the largest first."""
+    taken: set[Side] = set()
+    groups = []
+    for own in gathered:
+        side = _plain_side(own[0])
+        second = side in taken
+        taken.add(side) if side is not Side.OTHER else None
+        groups.append(
+            _group(part, start, pieces, own, Side.OTHER if second else side, second=second)
+        )
+    order = (Side.LEFT, Side.RIGHT, Side.OTHER)
+    return sorted(groups, key=lambda group: order.index(group.side))
+
+
+def _group(
+    part: Volume,
+    start: Box,
+    pieces: Pieces,
+    own: list[_Sided],
+    side: Side,
+    *,
+    is_kidney: bool = True,
+    second: bool = False,
+) -> Group:
+    """Cut a group's box out of the scan, without its neighbors."""
+    boxes = [entry.piece.box for entry in own]
+    i, j, k = (
+        slice(min(box[a].start for box in boxes), max(box[a].stop for box in boxes))
+        for a in range(3)
+    )
+    crop = part.cropped((i, j, k))
+    inside = np.isin(pieces.array[i, j, k], [entry.piece.number for entry in own])
+    labels = Volume(np.where(inside, crop.array, 0).astype(np.uint8), crop.affine, Kind.LABELS)
+    z, y, x = (
+        slice(outer.start + inner.start, outer.start + inner.stop)
+        for outer, inner in zip(start, (i, j, k), strict=True)
+    )
+    return Group(labels, (z, y, x), side, is_kidney, _crosses(own[0]), second, own[0].offset_mm)

@@ -122,6 +122,8 @@ def frames_of(stream: BinaryIO, name: str) -> list[Frame] | None:
         if bare:
             return None
         raise EOFError("it ends within its header")
+    if _text(header, "SOPClassUID") in (_CT, *_ENHANCED_CT) and "Rows" not in header:
+        raise EOFError("it ends within its header")
     series = _series_tags(header)
     if "PerFrameFunctionalGroupsSequence" in header:
         return _enhanced_frames(header, series, name)

@@ -177,7 +177,7 @@ def _dtype(header: Any, name: str) -> np.dtype[Any]:
     """The stored type, in the file's byte order."""
     try:
         dtype: np.dtype[Any] = np.dtype(header.get_data_dtype())
-    except HeaderDataError:
+    except (HeaderDataError, KeyError):
         dtype = np.dtype("V1")
     if dtype.name not in _NUMBERS:
         what = "colors" if dtype.names else f"values of type {header['datatype']}"

@@ -1,0 +1,165 @@
+"""Which slices are worth a picture, and how much of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from renalis.report.findings import Findings
+from renalis.report.picture import Picture
+from renalis.report.planes import Plane
+from renalis.report.scene import Box, Found, Scene, largest, shaped, view, widened
+
+__all__ = ["Tile", "kidney_pictures", "lesion_pictures", "overviews", "pair_pictures", "spread"]
+
+AROUND_KIDNEY_MM = 18.0
+AROUND_LESION_MM = 30.0
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Largest size of a picture in pixels."""
+
+    width: int
+    height: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, as arrays count."""
+        return self.height, self.width
+
+    def filled(self, box: Box, scene: Scene, plane: Plane) -> Box:
+        """A box grown to the tile's shape, so that no part of the tile stays empty."""
+        return shaped(box, scene.image, plane, self.width / self.height)
+
+
+def overviews(scene: Scene, tile: Tile) -> list[Picture]:
+    """The whole scan from the front, with the part that other pictures show framed.
+
+    When nothing is labeled, the middle of the scan in all three planes, so that a reader can check
+    that there is nothing.
+    """
+    shape = scene.image.shape
+    whole = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+    if scene.box is None:
+        return [
+            view(
+                scene,
+                plane,
+                shape[plane.axis] // 2,
+                box=whole,
+                size=tile.size,
+                title=f"{plane.capitalize()}, middle of the scan",
+            )
+            for plane in (Plane.CORONAL, Plane.AXIAL, Plane.SAGITTAL)
+        ]
+    index = scene.box[1].start + largest(scene.labels.array[scene.box] > 0, 1)
+    title = "Overview, coronal"
+    shown = view(scene, Plane.CORONAL, index, box=whole, size=tile.size, title=title)
+    rows, columns = scene.box[0], scene.box[2]
+    high, wide = shown.height / shape[0], shown.width / shape[2]
+    frame = (
+        columns.start * wide,
+        (shape[0] - rows.stop) * high,
+        columns.stop * wide,
+        (shape[0] - rows.start) * high,
+    )
+    return [replace(shown, frame=frame)]
+
+
+def pair_pictures(scene: Scene, findings: Findings, tile: Tile) -> list[Picture]:
+    """Everything labeled where it is largest: one axial and one coronal picture."""
+    if scene.box is None:
+        return []
+    labeled = scene.labels.array[scene.box] > 0
+    pictures = []
+    for plane in (Plane.AXIAL, Plane.CORONAL):
+        index = scene.box[plane.axis].start + largest(labeled, plane.axis)
+        box = tile.filled(scene.box, scene, plane)
+        title = f"{plane.capitalize()}, largest section"
+        found = findings.lesions.values()
+        pictures.append(
+            view(scene, plane, index, box=box, size=tile.size, title=title, found=found)
+        )
+    return pictures
+
+
+def kidney_pictures(
+    scene: Scene,
+    findings: Findings,
+    kidney: str,
+    *,
+    title: str,
+    planes: Sequence[Plane],
+    tile: Tile,
+) -> list[Picture]:
+    """One kidney where it is largest in each plane."""
+    found = findings.kidneys.get(kidney)
+    if found is None:
+        return []
+    return _close(
+        scene, findings, found, title=title, planes=planes, tile=tile, around_mm=AROUND_KIDNEY_MM
+    )
+
+
+def lesion_pictures(
+    scene: Scene,
+    findings: Findings,
+    lesion: str,
+    *,
+    title: str,
+    planes: Sequence[Plane],
+    tile: Tile,
+) -> list[Picture]:
+    """One lesion where it is largest in each plane."""
+    found = findings.lesions.get(lesion)
+    if found is None:
+        return []
+    return _close(
+        scene, findings, found, title=title, planes=planes, tile=tile, around_mm=AROUND_LESION_MM
+    )
+
+
+def spread(box: Box, axis: int, *, step_mm: float, most: int, spacing: float) -> list[int]:
+    """Indices along an axis of a box, evenly spread.
+
+    Parameters
+    ----------
+    box : tuple of slice
+    axis : int
+    step_mm : float
+        Smallest distance between two slices.
+    most : int
+        Largest number of slices.
+    spacing : float
+        Distance in mm between neighboring slices.
+    """
+    start, stop = box[axis].start, box[axis].stop
+    step = max(1, round(step_mm / spacing), int(np.ceil((stop - start) / most)))
+    first = start + ((stop - start - 1) % step) // 2
+    return list(range(first, stop, step))
+
+
+def _close(
+    scene: Scene,
+    findings: Findings,
+    found: Found,
+    *,
+    title: str,
+    planes: Sequence[Plane],
+    tile: Tile,
+    around_mm: float,
+) -> list[Picture]:
+    """A structure and its surroundings where it is largest in each plane."""
+    pictures = []
+    for plane in planes:
+        index = found.box[plane.axis].start + largest(found.mask, plane.axis)
+        box = tile.filled(widened(found.box, scene.image, around_mm), scene, plane)
+        name = f"{title}, {plane}"
+        lesions = findings.lesions.values()
+        pictures.append(
+            view(scene, plane, index, box=box, size=tile.size, title=name, found=lesions)
+        )
+    return pictures

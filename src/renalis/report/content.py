@@ -1,0 +1,66 @@
+"""What a report is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from renalis.measurement import Measurements
+from renalis.volume import Volume
+
+__all__ = ["ModelFacts", "ReportContent"]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a reader has to know about the model.
+
+    Parameters
+    ----------
+    name : str
+        Name and version.
+    licence : str
+        Licence of the weights, with credit where it is required.
+    facts : tuple of (str, str)
+        Anything else worth a line: training data, measured scores, checksum.
+    """
+
+    name: str
+    licence: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContent:
+    """Everything that ``write_report`` shows; nothing in it may identify the patient.
+
+    Parameters
+    ----------
+    case_id : str
+        Name of the case, from the name of its file.
+    image : Volume
+        The scan, HU.
+    labels : Volume
+        The label map on the scan's grid (`renalis.labels.Label`).
+    measurements : Measurements
+        Made from ``image`` and ``labels``.
+    model : ModelFacts, optional
+        Absent for label maps that no model made.
+    notes : tuple of str
+        Sentences about what is uncertain: warnings of reading, prediction and tidying.
+    changes : tuple of str
+        One sentence for each anatomical rule that changed something.
+    scan_facts : tuple of (str, str)
+        Further lines about the scan, such as the series that was chosen and those that were not.
+    version : str
+        Version of renalis.
+    """
+
+    case_id: str
+    image: Volume
+    labels: Volume
+    measurements: Measurements
+    model: ModelFacts | None = None
+    notes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    scan_facts: tuple[tuple[str, str], ...] = ()
+    version: str = ""

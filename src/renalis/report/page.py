@@ -1,0 +1,181 @@
+"""What stands on the page: pictures, tables and sentences, in the words of the template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from renalis.measurement import Lesion
+from renalis.report.choice import Tile, kidney_pictures, lesion_pictures, overviews, pair_pictures
+from renalis.report.content import ReportContent
+from renalis.report.embed import Shown, data_url, shown
+from renalis.report.findings import Findings, find, short_name
+from renalis.report.picture import ABDOMEN, Picture
+from renalis.report.planes import Plane
+from renalis.report.scene import Scene
+from renalis.report.scene3d import meshes_of, packed, still
+from renalis.report.stack import Stack, stack
+from renalis.report.style import STYLES
+from renalis.report.tables import (
+    cards,
+    doubts,
+    kidney_name,
+    kidney_table,
+    lesion_table,
+    nephrometry_table,
+    right_first,
+    rules,
+    summary,
+)
+
+__all__ = ["page"]
+
+KEY = Tile(width=520, height=400)
+CLOSE = Tile(width=360, height=300)
+SOLID = (760, 570)
+MOST_LESIONS = 10
+PLANES = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)
+CONVENTION = (
+    "Radiological convention: the patient's right is at the left of axial and coronal pictures, "
+    "the front at the left of sagittal ones."
+)
+
+
+@dataclass(frozen=True)
+class PictureGroup:
+    """Pictures of one kidney or lesion."""
+
+    title: str
+    pictures: tuple[Shown, ...]
+
+
+def page(content: ReportContent) -> dict[str, object]:
+    """Everything that the template shows."""
+    measured = content.measurements
+    scene = Scene.of(content.image, content.labels)
+    findings = find(scene, measured)
+    slices = stack(scene, findings)
+    lesions = _lesion_groups(scene, findings, measured.lesions[:MOST_LESIONS])
+    return {
+        "case_id": content.case_id,
+        "summary": summary(measured),
+        "cards": cards(measured),
+        "notes": _without_repeats([*content.notes, *doubts(measured)]),
+        "found_any": scene.box is not None,
+        "kinds": _kinds(scene),
+        "window": str(ABDOMEN),
+        "convention": CONVENTION,
+        "key_pictures": _shown([*overviews(scene, KEY), *pair_pictures(scene, findings, KEY)]),
+        "kidney_table": kidney_table(measured),
+        "kidney_groups": _kidney_groups(scene, findings, content),
+        "lesion_table": lesion_table(measured, _jumps(slices, findings, measured.lesions)),
+        "lesion_groups": lesions,
+        "lesions_left_out": max(0, len(measured.lesions) - MOST_LESIONS),
+        "nephrometry_table": nephrometry_table(measured),
+        "rules": rules(measured),
+        "model": content.model,
+        "changes": content.changes,
+        "midline_rule": measured.midline_rule,
+        "scan_table": _scan_table(content),
+        "version": content.version,
+        **_stack_entries(scene, slices),
+        **_solid_entries(scene, findings, content),
+    }
+
+
+def _stack_entries(scene: Scene, slices: Stack | None) -> dict[str, object]:
+    """The scrollable slices, beginning where the labels are largest."""
+    if slices is None or scene.tight is None:
+        return {"stack": []}
+    areas = (scene.labels.array[scene.tight] > 0).sum(axis=(1, 2))
+    first = slices.nearest(scene.tight[0].start + int(areas.argmax()))
+    return {
+        "stack": slices.entries(),
+        "stack_start": slices.pictures[first],
+        "stack_first": first,
+        "stack_words": slices.words,
+    }
+
+
+def _solid_entries(scene: Scene, findings: Findings, content: ReportContent) -> dict[str, object]:
+    """The 3D view and its still."""
+    meshes = meshes_of(scene, findings, content.measurements)
+    if not meshes:
+        return {"meshes": None}
+    names = [mesh.name for mesh in meshes]
+    return {
+        "meshes": packed(meshes),
+        "mesh_names": names,
+        "mesh_words": f"Surfaces of {', '.join(names)}.",
+        "still": data_url(still(meshes, SOLID), 88),
+    }
+
+
+def _kidney_groups(scene: Scene, findings: Findings, content: ReportContent) -> list[PictureGroup]:
+    """Each kidney where it is largest, in three planes."""
+    groups = []
+    for kidney in right_first(content.measurements.kidneys):
+        name = kidney_name(kidney)
+        pictures = kidney_pictures(
+            scene, findings, kidney.id, title=name, planes=PLANES, tile=CLOSE
+        )
+        groups.append(PictureGroup(name, _shown(pictures)))
+    return groups
+
+
+def _lesion_groups(
+    scene: Scene, findings: Findings, lesions: Sequence[Lesion]
+) -> list[PictureGroup]:
+    """Each lesion where it is largest, in three planes."""
+    groups = []
+    for lesion in lesions:
+        name = short_name(lesion)
+        title = f"{name}: {lesion.kind}, {lesion.side}, {lesion.diameter_mm:.0f} mm"
+        pictures = lesion_pictures(
+            scene, findings, lesion.id, title=name, planes=PLANES, tile=CLOSE
+        )
+        groups.append(PictureGroup(title, _shown(pictures)))
+    return groups
+
+
+def _jumps(slices: Stack | None, findings: Findings, lesions: Sequence[Lesion]) -> list[int | None]:
+    """For each lesion the picture of the stack that shows it best."""
+    jumps: list[int | None] = []
+    for lesion in lesions:
+        found = findings.lesions.get(lesion.id)
+        if slices is None or found is None:
+            jumps.append(None)
+            continue
+        jumps.append(slices.nearest(found.box[0].start + int(found.mask.sum(axis=(1, 2)).argmax())))
+    return jumps
+
+
+def _kinds(scene: Scene) -> list[str]:
+    """Classes that occur, for the legend."""
+    if scene.tight is None:
+        return []
+    part = scene.labels.array[scene.tight]
+    return [style.name for label, style in STYLES.items() if bool((part == label).any())]
+
+
+def _scan_table(content: ReportContent) -> list[tuple[str, str]]:
+    """Facts about the scan."""
+    grid = content.measurements.grid
+    size = " × ".join(str(n) for n in grid.shape)
+    spacing = " × ".join(f"{step:.2f}" for step in grid.spacing_mm)
+    return [
+        ("Voxels", size),
+        ("Spacing (mm)", spacing),
+        ("Axis directions", grid.orientation),
+        *content.scan_facts,
+    ]
+
+
+def _shown(pictures: Iterable[Picture]) -> tuple[Shown, ...]:
+    """Pictures for the template."""
+    return tuple(shown(picture) for picture in pictures)
+
+
+def _without_repeats(notes: Iterable[str]) -> list[str]:
+    """Each sentence once, in its first place."""
+    return list(dict.fromkeys(note for note in notes if note))

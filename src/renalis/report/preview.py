@@ -1,0 +1,138 @@
+"""The preview: one PNG from which a radiologist sees whether the outlines can be right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from renalis.io import whole_file
+from renalis.measurement import Measurements
+from renalis.report.choice import kidney_pictures, lesion_pictures, overviews, pair_pictures, spread
+from renalis.report.findings import Findings, find, short_name
+from renalis.report.picture import Picture
+from renalis.report.planes import Plane
+from renalis.report.raster import paint
+from renalis.report.scene import Scene, view
+from renalis.report.scene3d import meshes_of, still
+from renalis.report.sheet import COLUMNS, LARGE, SMALL, SMALL_COLUMNS, Block, captioned, sheet
+from renalis.report.tables import kidney_name, right_first
+from renalis.volume import Volume
+
+__all__ = ["montage", "write_preview"]
+
+MOST_LESIONS = 6
+
+
+def write_preview(
+    path: str | os.PathLike[str],
+    image: Volume,
+    labels: Volume,
+    measurements: Measurements,
+    case_id: str = "",
+) -> Path:
+    """Write the montage as a PNG.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; it appears whole or not at all.
+    image : Volume
+        The scan, HU, any orientation.
+    labels : Volume
+        The label map on the scan's grid.
+    measurements : Measurements
+        Made from both; gives names and numbers.
+    case_id : str
+        Written at the top.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    ValueError
+        If the label map lies on another grid than the scan.
+    """
+    picture = montage(image, labels, measurements, case_id)
+    with whole_file(path) as file:
+        picture.save(file, "PNG")
+    return Path(path)
+
+
+def montage(
+    image: Volume, labels: Volume, measurements: Measurements, case_id: str = ""
+) -> Image.Image:
+    """The montage as an RGB image: overview, kidneys, lesions, 3D, and slices from head to feet."""
+    scene = Scene.of(image, labels)
+    findings = find(scene, measurements)
+    pictures = [
+        *overviews(scene, LARGE),
+        *pair_pictures(scene, findings, LARGE),
+        *_kidneys(scene, findings, measurements, Plane.SAGITTAL),
+        *_lesions(scene, findings, measurements, MOST_LESIONS, Plane.AXIAL),
+    ]
+    meshes = meshes_of(scene, findings, measurements)
+    empty = -(len(pictures) + bool(meshes)) % COLUMNS
+    pictures += islice(_extra(scene, findings, measurements), empty)
+    large = [_tile(shown) for shown in pictures]
+    if meshes:
+        solid = still(meshes, (LARGE.width, LARGE.height))
+        large.append(captioned(solid, "3D, from the front", "smoothed for display", LARGE))
+    small = [
+        captioned(paint(shown, 1.0), shown.title, shown.place, SMALL) for shown in _slices(scene)
+    ]
+    blocks = (Block(large, COLUMNS, LARGE), Block(small, SMALL_COLUMNS, SMALL))
+    return sheet(blocks, measurements, case_id)
+
+
+def _tile(shown: Picture) -> Image.Image:
+    """A large picture with its caption."""
+    return captioned(paint(shown), shown.title, shown.place, LARGE)
+
+
+def _kidneys(
+    scene: Scene, findings: Findings, measurements: Measurements, plane: Plane
+) -> Iterator[Picture]:
+    """Each kidney where it is largest in a plane."""
+    for kidney in right_first(measurements.kidneys):
+        yield from kidney_pictures(
+            scene, findings, kidney.id, title=kidney_name(kidney), planes=(plane,), tile=LARGE
+        )
+
+
+def _lesions(
+    scene: Scene, findings: Findings, measurements: Measurements, most: int, *planes: Plane
+) -> Iterator[Picture]:
+    """The largest lesions where they are largest in each plane."""
+    by_size = sorted(measurements.lesions, key=lambda lesion: -lesion.volume_ml)
+    for lesion in by_size[:most]:
+        title = f"{short_name(lesion)}, {lesion.kind}, {lesion.diameter_mm:.0f} mm"
+        yield from lesion_pictures(
+            scene, findings, lesion.id, title=title, planes=planes, tile=LARGE
+        )
+
+
+def _extra(scene: Scene, findings: Findings, measurements: Measurements) -> Iterator[Picture]:
+    """What fills the last row: the largest lesion and the kidneys in further planes."""
+    yield from _lesions(scene, findings, measurements, 1, Plane.CORONAL, Plane.SAGITTAL)
+    yield from _kidneys(scene, findings, measurements, Plane.AXIAL)
+    yield from _kidneys(scene, findings, measurements, Plane.CORONAL)
+
+
+def _slices(scene: Scene) -> Iterator[Picture]:
+    """Axial slices from head to feet: through everything labeled, else through the whole scan."""
+    whole = tuple(slice(0, length) for length in scene.image.shape)
+    box = scene.box or (whole[0], whole[1], whole[2])
+    extent = scene.tight or box
+    spacing = scene.image.spacing[0]
+    shown = SMALL.filled(box, scene, Plane.AXIAL)
+    for index in spread(extent, 0, step_mm=1.0, most=2 * SMALL_COLUMNS, spacing=spacing)[::-1]:
+        yield view(scene, Plane.AXIAL, index, box=shown, size=SMALL.size, title="")

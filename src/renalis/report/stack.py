@@ -1,0 +1,89 @@
+"""The scrollable stack of axial slices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from renalis.report.choice import Tile, spread
+from renalis.report.embed import Shown, shown
+from renalis.report.findings import Findings
+from renalis.report.planes import Plane
+from renalis.report.scene import Box, Scene, view, widened
+
+__all__ = ["Stack", "stack"]
+
+TILE = Tile(width=620, height=480)
+FEWEST_MM = 1.0
+MOST_SLICES = 128
+BUDGET = 3_200_000
+"""Characters that the pictures of the stack may take in the page."""
+AROUND_MM = 12.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Axial slices from head to feet.
+
+    Parameters
+    ----------
+    pictures : tuple of Shown
+    indices : tuple of int
+        Canonical index of each picture.
+    words : str
+        Which slices are shown.
+    """
+
+    pictures: tuple[Shown, ...]
+    indices: tuple[int, ...]
+    words: str
+
+    def entries(self) -> list[dict[str, object]]:
+        """What the page's script needs of each slice."""
+        return [
+            {
+                "image": picture.image,
+                "paths": {kind: path for kind, path in picture.paths.items() if path},
+                "tags": picture.tags,
+                "place": picture.place,
+            }
+            for picture in self.pictures
+        ]
+
+    def nearest(self, index: int) -> int:
+        """The picture nearest to a canonical slice."""
+        return min(range(len(self.indices)), key=lambda i: abs(self.indices[i] - index))
+
+
+def stack(scene: Scene, findings: Findings) -> Stack | None:
+    """Show the axial slices through everything labeled, as many as fit into the budget."""
+    if scene.box is None:
+        return None
+    box = TILE.filled(scene.box, scene, Plane.AXIAL)
+    labeled = _labeled(scene)
+    spacing = scene.image.spacing[0]
+    most = MOST_SLICES
+    while True:
+        indices = spread(labeled, 0, step_mm=FEWEST_MM, most=most, spacing=spacing)[::-1]
+        pictures = tuple(_slice(scene, findings, index, box) for index in indices)
+        if sum(len(picture.image) for picture in pictures) <= BUDGET or most <= 8:
+            break
+        size = sum(len(picture.image) for picture in pictures)
+        most = max(8, int(len(indices) * BUDGET / size * 0.95))
+    apart = abs(indices[0] - indices[1]) if len(indices) > 1 else 1
+    every = "Every slice" if apart == 1 else f"Every {apart}th slice"
+    every = {2: "Every second slice", 3: "Every third slice"}.get(apart, every)
+    words = f"{every} from head to feet, {apart * spacing:.1f} mm apart."
+    return Stack(pictures, tuple(indices), words)
+
+
+def _labeled(scene: Scene) -> Box:
+    """The labeled voxels with a few slices more above and below."""
+    assert scene.tight is not None  # there is one where there is a box
+    return widened(scene.tight, scene.image, AROUND_MM)
+
+
+def _slice(scene: Scene, findings: Findings, index: int, box: Box) -> Shown:
+    """One picture of the stack."""
+    lesions = findings.lesions.values()
+    drawn = view(scene, Plane.AXIAL, index, box=box, size=TILE.size, title="Axial", found=lesions)
+    return shown(drawn, quality=80)

@@ -1,0 +1,49 @@
+"""How each class is drawn: one color and one line pattern, the same in every picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from renalis.labels import Label
+
+__all__ = ["STYLES", "Style"]
+
+
+@dataclass(frozen=True)
+class Style:
+    """Line style of one class.
+
+    Parameters
+    ----------
+    name : str
+        Name of the class, in the singular.
+    letter : str
+        Prefix of the numbers by which its lesions are called in pictures and tables.
+    color : str
+        ``#RRGGBB``.
+    dashes : tuple of float
+        Lengths of dash and gap in pixels of the shown picture; empty for a solid line.
+    pattern : str
+        The pattern in words, for the legend.
+    """
+
+    name: str
+    letter: str
+    color: str
+    dashes: tuple[float, ...]
+    pattern: str
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """The color as 0..255 per channel."""
+        value = int(self.color[1:], 16)
+        return value >> 16, value >> 8 & 255, value & 255
+
+
+STYLES = {
+    Label.KIDNEY: Style("kidney", "K", "#4fc3f7", (), "solid"),
+    Label.TUMOR: Style("tumor", "T", "#ff6a3d", (7.0, 2.5), "dashed"),
+    Label.CYST: Style("cyst", "C", "#ffe94d", (2.0, 2.0), "dotted"),
+}
+"""The three colors differ in lightness as well as in hue, so that they stay apart for the color
+blind (the tests simulate protanopia, deuteranopia and tritanopia) and on a gray printer."""

@@ -1,0 +1,245 @@
+"""Measurements as the rows and sentences of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from renalis.measurement import Kidney, Lesion, Measurements
+from renalis.report.findings import short_name
+
+__all__ = [
+    "Card",
+    "Table",
+    "cards",
+    "doubts",
+    "kidney_name",
+    "kidney_table",
+    "lesion_table",
+    "nephrometry_table",
+    "right_first",
+    "rules",
+    "summary",
+]
+
+NONE = "–"
+RANGE = "Range: the volume if the network's probability had to be above 0.75, or only above 0.25."
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of words; ``words`` are the columns that are not numbers."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: tuple[int, ...] = ()
+    jumps: tuple[int | None, ...] = ()
+    """For each row the picture of the stack that shows it."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One number of the summary."""
+
+    title: str
+    value: str
+    detail: str
+
+
+def kidney_name(kidney: Kidney) -> str:
+    """A kidney in words: ``"Right kidney"``, ``"Other kidney 1"``."""
+    side, _, number = kidney.id.partition("-")
+    return f"{side.capitalize()} kidney {number}".strip()
+
+
+def summary(measurements: Measurements) -> str:
+    """What was found, in one sentence."""
+    if not measurements.kidneys and not measurements.lesions:
+        return "No kidney, no tumor and no cyst was found in this scan."
+    names = [kidney_name(kidney).lower() for kidney in right_first(measurements.kidneys)]
+    tumors = [lesion for lesion in measurements.lesions if lesion.kind == "tumor"]
+    cysts = [lesion for lesion in measurements.lesions if lesion.kind == "cyst"]
+    parts = [_joined(names) if names else "no kidney", _counted(tumors, "tumor")]
+    return f"Found: {parts[0]}; {parts[1]}; {_counted(cysts, 'cyst')}."
+
+
+def cards(measurements: Measurements) -> list[Card]:
+    """The numbers that are looked for first."""
+    shown = []
+    for kidney in right_first(measurements.kidneys):
+        detail = f"parenchyma; {kidney.length_mm:.0f} mm long"
+        if kidney.location.borders:
+            detail += "; cut by the scan's border"
+        shown.append(Card(kidney_name(kidney), f"{kidney.parenchyma_ml:.0f} ml", detail))
+    for kind, total in (
+        ("tumor", measurements.totals.tumor_ml),
+        ("cyst", measurements.totals.cyst_ml),
+    ):
+        lesions = [lesion for lesion in measurements.lesions if lesion.kind == kind]
+        if lesions:
+            largest = max(lesion.diameter_mm for lesion in lesions)
+            detail = f"{total:.1f} ml; the largest measures {largest:.0f} mm"
+            shown.append(Card(f"{kind.capitalize()}s", str(len(lesions)), detail))
+    return shown
+
+
+def kidney_table(measurements: Measurements) -> Table | None:
+    """One row per kidney, or None."""
+    if not measurements.kidneys:
+        return None
+    rows = []
+    for kidney in right_first(measurements.kidneys):
+        rows.append(
+            (
+                kidney_name(kidney),
+                _number(kidney.volume_ml),
+                _number(kidney.parenchyma_ml),
+                _number(kidney.tumor_ml),
+                _number(kidney.cyst_ml),
+                _range(kidney),
+                _number(kidney.length_mm, 0),
+                _hu(kidney),
+                ", ".join(kidney.location.borders) or "no",
+            )
+        )
+    columns = (
+        "Kidney", "All (ml)", "Parenchyma (ml)", "Tumor (ml)", "Cyst (ml)", "Range of all (ml)",
+        "Length (mm)", "Parenchyma (HU)", "Cut by the scan's border",
+    )  # fmt: skip
+    caption = (
+        f"All = parenchyma + tumor + cyst. {RANGE} Length: largest diameter of the parenchyma. "
+        "HU: mean ± standard deviation."
+    )
+    return Table(caption, columns, tuple(rows), words=(8,))
+
+
+def lesion_table(measurements: Measurements, jumps: Sequence[int | None] = ()) -> Table | None:
+    """One row per lesion, or None."""
+    if not measurements.lesions:
+        return None
+    count = measurements.grid.shape[measurements.grid.slice_axis]
+    rows = []
+    for lesion in measurements.lesions:
+        rows.append(
+            (
+                short_name(lesion),
+                str(lesion.kind),
+                _where(lesion),
+                _number(lesion.volume_ml),
+                _range(lesion),
+                f"{lesion.axial_mm:.0f} × {lesion.axial_short_mm:.0f}",
+                _number(lesion.diameter_mm, 0),
+                _percent(lesion.shape.exophytic_fraction),
+                _number(lesion.shape.sinus_mm, 0),
+                _hu(lesion),
+                str(lesion.axial_slice + 1),
+            )
+        )
+    columns = (
+        "Name", "Kind", "Where", "Volume (ml)", "Range (ml)", "Axial (mm)", "3D (mm)",
+        "Exophytic", "To the sinus (mm)", "HU", f"Slice of {count}",
+    )  # fmt: skip
+    caption = (
+        "Axial: largest diameter in an axial slice and the width across it; 3D: largest diameter "
+        f"in any direction. {RANGE} HU: mean ± standard deviation. T1 is tumor-1 "
+        "in measurements.json; slices are counted from 1 in the order of the scan's file."
+    )
+    return Table(caption, columns, tuple(rows), words=(1, 2), jumps=tuple(jumps))
+
+
+def nephrometry_table(measurements: Measurements) -> Table | None:
+    """The letters of the R.E.N.A.L. score of each tumor, or None."""
+    rows = []
+    for lesion in measurements.lesions:
+        if lesion.nephrometry is None:
+            continue
+        score = lesion.nephrometry
+        letters = (score.radius, score.exophytic, score.nearness, score.face, score.location)
+        cells = [_letter(letter.value, letter.points) for letter in letters]
+        total = NONE if score.total is None else f"{score.total} ({score.complexity})"
+        rows.append((short_name(lesion), *cells, total))
+    if not rows:
+        return None
+    caption = (
+        "Points, and in brackets what they are read from (Kutikov and Uzzo, J Urol 2009). "
+        "Read by a program from its own outlines; – where geometry cannot tell."
+    )
+    columns = ("Tumor", "R radius (mm)", "E exophytic", "N nearness (mm)", "A face", "L location")
+    return Table(caption, (*columns, "Total"), tuple(rows), words=(1, 2, 3, 4, 5, 6))
+
+
+def rules(measurements: Measurements) -> list[tuple[str, str]]:
+    """How the letters of the R.E.N.A.L. score were read; each rule once, with its tumors."""
+    seen: dict[tuple[str, str], list[str]] = {}
+    for lesion in measurements.lesions:
+        score = lesion.nephrometry
+        if score is None:
+            continue
+        letters = (score.radius, score.exophytic, score.nearness, score.face, score.location)
+        for letter, read in zip("RENAL", letters, strict=True):
+            seen.setdefault((letter, read.rule), []).append(short_name(lesion))
+    ordered = sorted(seen.items(), key=lambda item: "RENAL".index(item[0][0]))
+    return [(f"{letter} ({', '.join(names)})", rule) for (letter, rule), names in ordered]
+
+
+def doubts(measurements: Measurements) -> list[str]:
+    """What the measurements themselves say about their limits."""
+    notes = list(measurements.notes)
+    for kidney in measurements.kidneys:
+        for note in kidney.notes:
+            if not any(note in known for known in notes):
+                notes.append(f"{kidney_name(kidney)}: {note}")
+    return notes
+
+
+def right_first(kidneys: Sequence[Kidney]) -> list[Kidney]:
+    """In the order of the pictures: the patient's right is on the viewer's left."""
+    order = {"right": 0, "left": 1}
+    return sorted(kidneys, key=lambda kidney: order.get(kidney.id, 2))
+
+
+def _counted(lesions: Sequence[Lesion], kind: str) -> str:
+    """``"no cyst"``, ``"1 cyst"``, ``"2 cysts"``."""
+    if not lesions:
+        return f"no {kind}"
+    return f"1 {kind}" if len(lesions) == 1 else f"{len(lesions)} {kind}s"
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Names as in a sentence."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _where(lesion: Lesion) -> str:
+    """Side and pole."""
+    side = str(lesion.side) if lesion.kidney is not None else f"{lesion.side}, in no kidney"
+    return f"{side}, {lesion.shape.pole}" if lesion.shape.pole is not None else side
+
+
+def _range(structure: Kidney | Lesion) -> str:
+    """Volume between a strict and a generous threshold on the network's probability."""
+    confidence = structure.confidence
+    return NONE if confidence is None else f"{confidence.low_ml:.1f} to {confidence.high_ml:.1f}"
+
+
+def _hu(structure: Kidney | Lesion) -> str:
+    """Mean and standard deviation."""
+    intensity = structure.intensity
+    return NONE if intensity is None else f"{intensity.mean_hu:.0f} ± {intensity.sd_hu:.0f}"
+
+
+def _number(value: float | None, decimals: int = 1) -> str:
+    """A number with fixed decimals."""
+    return NONE if value is None else f"{value:.{decimals}f}"
+
+
+def _percent(value: float | None) -> str:
+    """A share in percent."""
+    return NONE if value is None else f"{100 * value:.0f} %"
+
+
+def _letter(value: float | str | None, points: int | None) -> str:
+    """Points and value of one letter."""
+    shown = NONE if value is None else value if isinstance(value, str) else f"{value:.2g}"
+    return shown if points is None else f"{points} ({shown})"

@@ -1,0 +1,158 @@
+"""Resample a scan to a network's grid, in slabs, without a full-size float copy.
+
+Interpolation is separable, so each axis is a product with a banded matrix
+(`renalis.preparation.weights`). Products of dense matrices are so fast on any CPU that it is enough
+to leave out most of the zeros, block by block; reading and converting the voxels takes as long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.preparation.weights import triangle_weights
+from renalis.volume import Volume
+
+__all__ = ["Box", "Grid", "apply_matrices", "resample", "stage_grid"]
+
+Box = tuple[slice, slice, slice]
+
+_SLAB_VOXELS = 4 << 20
+_BLOCK = 64  # output voxels per product; larger blocks multiply more zeros
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Shape and place of voxels without the voxels.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels along each axis.
+    affine : ndarray, shape (4, 4)
+        As in `renalis.volume.Volume`.
+    ratio : tuple of float
+        Spacing divided by the spacing of the scan that the grid was made for.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    ratio: tuple[float, float, float]
+
+
+def stage_grid(scan: Volume, spacing_mm: tuple[float, float, float]) -> Grid:
+    """The grid of a network's stage over a whole scan.
+
+    Axes are the scan's own (oblique scans stay oblique), the outer corners of the first voxels
+    coincide, the spacing is exactly the stage's, and the last voxels may reach past the scan.
+    """
+    ratio = tuple(new / old for new, old in zip(spacing_mm, scan.spacing, strict=True))
+    # Spacings like 0.7999999 must not make a row of voxels that lies outside the scan.
+    shape = [max(1, int(np.ceil(n / r - 1e-3))) for n, r in zip(scan.shape, ratio, strict=True)]
+    affine = scan.affine.copy()
+    affine[:3, :3] *= ratio
+    affine[:3, 3] += scan.affine[:3, :3] @ ((np.asarray(ratio) - 1) / 2)
+    return Grid((shape[0], shape[1], shape[2]), affine, (ratio[0], ratio[1], ratio[2]))
+
+
+def resample(
+    scan: Volume, spacing_mm: tuple[float, float, float], box: Box | None = None
+) -> Volume:
+    """Resample an image to a stage's grid, or to a box of it.
+
+    Parameters
+    ----------
+    scan : Volume
+        Image of any number type, in any memory order; canonical orientation if the spacing is
+        that of a network.
+    spacing_mm : tuple of float
+        The stage's spacing along each axis of the scan.
+    box : tuple of slice, optional
+        Part of the stage's grid to fill, start and stop given. The result is equal to that part of
+        the whole; only the voxels it depends on are read.
+
+    Returns
+    -------
+    Volume
+        float32, C-ordered.
+    """
+    grid = stage_grid(scan, spacing_mm)
+    ranges = [(0, n) for n in grid.shape] if box is None else [(b.start, b.stop) for b in box]
+    matrices = [
+        triangle_weights(n, *ends, ratio)
+        for n, ends, ratio in zip(scan.shape, ranges, grid.ratio, strict=True)
+    ]
+    array = apply_matrices(scan.array, matrices)
+    whole = Volume(np.broadcast_to(np.float32(0), grid.shape), grid.affine, scan.kind)
+    place = whole.cropped((slice(*ranges[0]), slice(*ranges[1]), slice(*ranges[2])))
+    return Volume(array, place.affine, scan.kind)
+
+
+def apply_matrices(array: NDArray[Any], matrices: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Multiply each axis of an array by a banded matrix.
+
+    Parameters
+    ----------
+    array : ndarray, shape (I, J, K)
+    matrices : list of ndarray, shapes (I', I), (J', J), (K', K)
+
+    Returns
+    -------
+    ndarray, shape (I', J', K'), float32
+    """
+    # Work in the order in which the voxels lie in memory, whatever the axes mean.
+    order = sorted(range(3), key=lambda axis: -abs(array.strides[axis]))
+    array = array.transpose(order)
+    matrices = [matrices[axis] for axis in order]
+    for axis in range(3):
+        if array.strides[axis] < 0:
+            array = np.flip(array, axis)
+            matrices[axis] = matrices[axis][:, ::-1]
+        first, last = _span(matrices[axis])
+        array = array[(*[slice(None)] * axis, slice(first, last))]
+        matrices[axis] = np.ascontiguousarray(matrices[axis][:, first:last])
+    slow, middle, fast = matrices
+    result = np.zeros((slow.shape[0], middle.shape[0], fast.shape[0]), np.float32)
+    step = max(1, _SLAB_VOXELS // max(1, array.shape[1] * array.shape[2]))
+    for start in range(0, array.shape[0], step):
+        slab = np.ascontiguousarray(array[start : start + step], dtype=np.float32)
+        part = _along_middle(_along_fast(slab, fast), middle)
+        weights = slow[:, start : start + step]
+        first, last = _span(weights.T)
+        target = result[first:last].reshape(last - first, -1)
+        target += weights[first:last] @ part.reshape(part.shape[0], -1)
+    return np.ascontiguousarray(result.transpose(np.argsort(order)))
+
+
+def _span(matrix: NDArray[np.float32]) -> tuple[int, int]:
+    """First and last + 1 column that are not all zero."""
+    used = np.flatnonzero(matrix.any(axis=0))
+    return (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
+
+
+def _blocks(matrix: NDArray[np.float32]) -> list[tuple[slice, slice]]:
+    """Row ranges of a banded matrix, each with the columns that it needs."""
+    starts = range(0, matrix.shape[0], _BLOCK)
+    rows = [slice(start, min(start + _BLOCK, matrix.shape[0])) for start in starts]
+    return [(r, slice(*_span(matrix[r]))) for r in rows]
+
+
+def _along_fast(slab: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, J, K) to (S, J, K')."""
+    flat = slab.reshape(-1, slab.shape[2])
+    result = np.empty((flat.shape[0], matrix.shape[0]), np.float32)
+    for rows, columns in _blocks(matrix):
+        np.matmul(flat[:, columns], matrix[rows, columns].T, out=result[:, rows])
+    return result.reshape(*slab.shape[:2], -1)
+
+
+def _along_middle(slab: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, J, K) to (S, J', K)."""
+    result = np.empty((slab.shape[0], matrix.shape[0], slab.shape[2]), np.float32)
+    for rows, columns in _blocks(matrix):
+        for source, target in zip(slab, result, strict=True):
+            np.matmul(matrix[rows, columns], source[columns], out=target[rows])
+    return result

@@ -1,0 +1,18 @@
+"""Score label maps against references: from one pair of arrays to whole challenges."""
+
+from renalis.evaluation.conventions import Convention
+from renalis.evaluation.grids import Grid
+from renalis.evaluation.lesions import LesionRule
+from renalis.evaluation.overlap import EmptyRule
+from renalis.evaluation.scoring import CaseScore, Options, RegionScore, score
+
+__all__ = [
+    "CaseScore",
+    "Convention",
+    "EmptyRule",
+    "Grid",
+    "LesionRule",
+    "Options",
+    "RegionScore",
+    "score",
+]

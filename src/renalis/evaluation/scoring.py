@@ -1,0 +1,387 @@
+"""Score one prediction against one reference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.errors import InputError
+from renalis.evaluation import laterality, overlap
+from renalis.evaluation.conventions import Convention, Region, Side, mapping, regions
+from renalis.evaluation.grids import Grid, on_grid_of
+from renalis.evaluation.islands import Box, islands
+from renalis.evaluation.lesions import Detection, LesionRule, detect
+from renalis.evaluation.overlap import EmptyRule
+from renalis.evaluation.surface import PlacedMasks, SurfaceDistances, surface_distances
+from renalis.volume import Kind, Volume
+
+__all__ = ["CaseScore", "Options", "Pair", "RegionScore", "paired", "score", "score_pair"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to score.
+
+    Parameters
+    ----------
+    labels : Convention
+        Convention that is scored.
+    reference_labels, prediction_labels : Convention or None
+        Convention each map was written in. None reads ``radboud`` when that is scored, else
+        ``kits23``, which reads KiTS19 files as well: they lack label 3 and nothing else.
+    grid : Grid
+        What to do when the grids differ.
+    empty : EmptyRule
+        What an empty reference or prediction counts.
+    lesion : LesionRule
+        When a lesion counts as found.
+    """
+
+    labels: Convention = Convention.KITS23
+    reference_labels: Convention | None = None
+    prediction_labels: Convention | None = None
+    grid: Grid = Grid.SAME
+    empty: EmptyRule = EmptyRule.KITS
+    lesion: LesionRule = field(default_factory=LesionRule)
+
+    def written(self, given: Convention | None) -> Convention:
+        """Convention of a file that was given as ``given``."""
+        if given is not None:
+            return given
+        radboud = self.labels is Convention.RADBOUD
+        return Convention.RADBOUD if radboud else Convention.KITS23
+
+
+@dataclass(frozen=True)
+class RegionScore:
+    """Scores of one region. NaN: has no value or does not count in this case.
+
+    Parameters
+    ----------
+    name : str
+        Region.
+    dice, surface_dice : float
+        Dice coefficient, and surface Dice at the region's tolerance.
+    hd95_mm, mean_surface_mm : float
+        Robust Hausdorff distance and mean surface distance; NaN when a mask is empty.
+    reference_ml, prediction_ml : float
+        Volumes.
+    volume_error_ml, volume_error_percent : float
+        Prediction minus reference, and in percent of the reference.
+    false_positive_ml : float
+        Predicted volume where the reference is empty; NaN where it is not.
+    smooth_dice : float
+        Dice with 1 added above and below.
+    slice_dice, slice_dice_all : float
+        Mean Dice of the axial slices in which the reference shows kidney, and of all.
+    detection : Detection or None
+        The region's lesions.
+    """
+
+    name: str
+    dice: float
+    surface_dice: float
+    hd95_mm: float
+    mean_surface_mm: float
+    reference_ml: float
+    prediction_ml: float
+    volume_error_ml: float
+    volume_error_percent: float
+    false_positive_ml: float
+    smooth_dice: float
+    slice_dice: float
+    slice_dice_all: float
+    detection: Detection | None = None
+
+
+@dataclass(frozen=True)
+class CaseScore:
+    """Scores of one case.
+
+    Parameters
+    ----------
+    regions : dict of str to RegionScore
+        By name, in the order of the convention. Regions that one of the maps cannot express are
+        missing.
+    spacing : tuple of float
+        Voxel spacing of the reference along its axes, mm.
+    slice_thickness_mm : float
+        Spacing along the axis nearest to head-foot, mm.
+    worst_slice : int
+        Index along that axis of the slice in which most voxels differ.
+    notes : tuple of str
+        What was done to make the maps comparable, in sentences.
+    """
+
+    regions: dict[str, RegionScore]
+    spacing: tuple[float, float, float]
+    slice_thickness_mm: float
+    worst_slice: int
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> RegionScore:
+        return self.regions[name]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two label maps on one grid, with the tables that turn their values into the scored ones.
+
+    Both arrays are views with the reference's fastest axis last; ``grid`` has the same order.
+    """
+
+    grid: Volume
+    reference: NDArray[np.uint8]
+    prediction: NDArray[np.uint8]
+    reference_table: NDArray[np.uint8]
+    prediction_table: NDArray[np.uint8]
+    regions: tuple[Region, ...]
+    axial: int
+    notes: tuple[str, ...]
+
+    def labels(self, box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The scored labels in a box, C-ordered copies."""
+        return (
+            _translated(self.reference[box], self.reference_table, "reference"),
+            _translated(self.prediction[box], self.prediction_table, "prediction"),
+        )
+
+
+def score(reference: Volume, prediction: Volume, options: Options | None = None) -> CaseScore:
+    """Score a predicted label map against a reference.
+
+    Parameters
+    ----------
+    reference, prediction : Volume
+        Label maps: whole numbers or booleans of any dtype, in any axis order.
+    options : Options, optional
+        How to score; KiTS23 by default.
+
+    Returns
+    -------
+    CaseScore
+        All scores of all regions that both maps can express.
+
+    Raises
+    ------
+    InputError
+        If the grids differ or a value is not a label of its convention.
+
+    Examples
+    --------
+    >>> labels = np.zeros((40, 40, 40), np.uint8)
+    >>> labels[10:30, 10:30, 10:30] = 1
+    >>> labels[15:20, 15:20, 15:20] = 2
+    >>> reference = Volume(labels, np.diag([1.0, 1.0, 2.5, 1.0]), Kind.LABELS)
+    >>> shifted = Volume(np.roll(labels, 1, axis=0), reference.affine, Kind.LABELS)
+    >>> result = score(reference, shifted)
+    >>> round(result["tumor"].dice, 3)
+    0.8
+    >>> result["kidney"].hd95_mm
+    1.0
+    """
+    chosen = options or Options()
+    return score_pair(paired(reference, prediction, chosen), chosen)
+
+
+def paired(reference: Volume, prediction: Volume, options: Options) -> Pair:
+    """Bring two label maps onto one grid and into one convention."""
+    reference = Volume(_whole(reference.array, "reference"), reference.affine, Kind.LABELS)
+    prediction = Volume(_whole(prediction.array, "prediction"), prediction.affine, Kind.LABELS)
+    array, notes = on_grid_of(reference, prediction, options.grid)
+    one, two = (options.written(x) for x in (options.reference_labels, options.prediction_labels))
+    reference_table, known = mapping(one, options.labels)
+    prediction_table, expressed = mapping(two, options.labels)
+    for what, written in (("reference", one), ("prediction", two)):
+        default = options.written(None)
+        if written is not options.labels and written is not default:
+            notes += (f"the {what} was read as {written.value} and scored as {options.labels}",)
+    wanted = regions(options.labels)
+    missing = [r.name for r in wanted if r.name not in known & expressed]
+    if missing:
+        notes += (
+            f"not scored, because {one.value} and {two.value} cannot both express it: "
+            + ", ".join(missing),
+        )
+    order = list(np.argsort([-abs(s) for s in reference.array.strides], kind="stable"))
+    grid = Volume(reference.array.transpose(order), reference.affine[:, [*order, 3]], Kind.LABELS)
+    return Pair(
+        grid=grid,
+        reference=grid.array,
+        prediction=array.transpose(order),
+        reference_table=reference_table,
+        prediction_table=prediction_table,
+        regions=tuple(r for r in wanted if r.name in known & expressed),
+        axial=next(a for a, code in enumerate(grid.orientation) if code in "SI"),
+        notes=notes,
+    )
+
+
+def score_pair(pair: Pair, options: Options) -> CaseScore:
+    """Score two label maps that are on one grid already."""
+    boxes = islands(pair.reference, pair.prediction)
+    table, midline = _table(pair, boxes)
+    present = frozenset(
+        int(v) for v in range(1, overlap.LABELS) if table[:, :, v].any() or table[..., v].any()
+    )
+    renal = overlap.tally(table, pair.regions[0]).reference > 0
+    surfaces: dict[object, SurfaceDistances] = {}
+    detections: dict[object, Detection] = {}
+    scores = {}
+    for region in pair.regions:
+        counts = overlap.tally(table, region)
+        reference, prediction, _ = counts.totals
+        # Without cysts, masses and tumor are the same masks: measured once.
+        key = (region.values & present, region.side)
+        if reference and prediction and key not in surfaces:
+            masks = (_masks(pair, box, region, midline) for box in boxes)
+            surfaces[key] = surface_distances(masks, pair.grid.shape, pair.grid.spacing)
+        if region.lesions and key not in detections:
+            masks = (_masks(pair, box, region, midline) for box in boxes)
+            detections[key] = detect(masks, pair.grid.voxel_ml, options.lesion)
+        scores[region.name] = _region_score(
+            region=region,
+            counts=counts,
+            surface=surfaces[key] if reference and prediction else None,
+            detection=detections[key] if region.lesions else None,
+            voxel_ml=pair.grid.voxel_ml,
+            renal=renal,
+            empty=options.empty,
+        )
+    differing = table.sum(axis=1)
+    differing[:, np.arange(overlap.LABELS), np.arange(overlap.LABELS)] = 0
+    worst = differing.sum(axis=(1, 2))
+    if not worst.any():
+        worst = table.sum(axis=(1, 2, 3))
+    return CaseScore(
+        regions=scores,
+        spacing=pair.grid.spacing,
+        slice_thickness_mm=pair.grid.spacing[pair.axial],
+        worst_slice=int(np.argmax(worst)),
+        notes=pair.notes,
+    )
+
+
+def _whole(array: NDArray[Any], what: str) -> NDArray[np.uint8]:
+    """Labels as uint8; InputError if they are not whole numbers from 0 to 255."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.view(np.uint8)
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"the {what} holds values of type {array.dtype}, not labels")
+    labels = np.zeros_like(array, dtype=np.uint8, order="K", subok=False)
+    for one, new in zip(array, labels, strict=True):
+        low, high = float(one.min()), float(one.max())
+        if not (low >= 0 and high <= 255):
+            bad = high if low >= 0 else low
+            raise InputError(f"the {what} holds the value {bad:g}, which is not a label")
+        new[...] = one.astype(np.uint8)
+        if array.dtype.kind == "f" and (new != one).any():
+            bad = float(one[new != one][0])
+            raise InputError(f"the {what} holds the value {bad:g}: labels are whole numbers")
+    return labels
+
+
+def _translated(
+    labels: NDArray[np.uint8], table: NDArray[np.uint8], what: str
+) -> NDArray[np.uint8]:
+    """Stored labels in the convention that is scored."""
+    highest = int(labels.max())
+    if (table[: highest + 1] == np.arange(highest + 1)).all():
+        return np.ascontiguousarray(labels)
+    new = table[labels]
+    if (new == 255).any():
+        known = ", ".join(str(v) for v in np.flatnonzero(table != 255))
+        raise InputError(
+            f"the {what} holds the value {int(labels[new == 255].max())}, which is not a label of "
+            f"its convention (known: {known}); name the convention it was written in"
+        )
+    return np.ascontiguousarray(new)
+
+
+def _table(pair: Pair, boxes: list[Box]) -> tuple[NDArray[np.int64], float]:
+    """Voxels by axial slice, side, reference and predicted label, (S, 2, 4, 4); and the midline."""
+    places, slices, joint = [], [], []
+    for box in boxes:
+        one, two = pair.labels(box)
+        both = (one << 2) | two
+        flat = np.flatnonzero(both)
+        index = np.unravel_index(flat, both.shape)
+        placed = tuple(i + s.start for i, s in zip(index, box, strict=True))
+        slices.append(placed[pair.axial].astype(np.int32))
+        places.append(laterality.world_x(pair.grid, placed))
+        joint.append(both.reshape(-1)[flat])
+    x = np.concatenate(places) if places else np.empty(0)
+    pairs = np.concatenate(joint) if joint else np.empty(0, np.uint8)
+    midline = laterality.midline_mm(pair.grid, x[pairs >= overlap.LABELS])
+    length = pair.grid.shape[pair.axial]
+    code = np.concatenate(slices) if slices else np.empty(0, np.int32)
+    code = (code * 2 + (x >= midline)) * overlap.LABELS**2 + pairs
+    counts = np.bincount(code, minlength=length * 2 * overlap.LABELS**2)
+    return counts.reshape(length, 2, overlap.LABELS, overlap.LABELS), midline
+
+
+def _masks(pair: Pair, box: Box, region: Region, midline: float) -> PlacedMasks:
+    """Reference and prediction of one region in one box."""
+    table = np.isin(np.arange(256), list(region.values))
+    one, two = (_members(labels, region.values, table) for labels in pair.labels(box))
+    if region.side is not None:
+        side = laterality.right_of(pair.grid, box, midline)
+        if region.side is Side.LEFT:
+            side = ~side
+        one, two = one & side, two & side
+    i, j, k = (s.start for s in box)
+    return PlacedMasks(one, two, (i, j, k))
+
+
+def _members(
+    labels: NDArray[np.uint8], values: frozenset[int], table: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Where the labels belong to a region; a comparison is faster than a table where it will do."""
+    if len(values) == 1:
+        return np.asarray(labels == next(iter(values)))
+    low = min(values)
+    if values == frozenset(range(low, overlap.LABELS)):
+        return np.asarray(labels >= low)
+    return np.asarray(table[labels])
+
+
+def _region_score(
+    *,
+    region: Region,
+    counts: overlap.Counts,
+    surface: SurfaceDistances | None,
+    detection: Detection | None,
+    voxel_ml: float,
+    renal: NDArray[np.bool_],
+    empty: EmptyRule,
+) -> RegionScore:
+    """All scores of one region."""
+    reference, prediction, _ = counts.totals
+    nan = math.nan
+    error = (prediction - reference) * voxel_ml
+    return RegionScore(
+        name=region.name,
+        dice=overlap.dice(counts, empty),
+        surface_dice=(
+            surface.dice(region.tolerance_mm)
+            if surface
+            else empty.score(not reference, not prediction)
+        ),
+        hd95_mm=surface.hausdorff(95) if surface else nan,
+        mean_surface_mm=surface.mean() if surface else nan,
+        reference_ml=reference * voxel_ml,
+        prediction_ml=prediction * voxel_ml,
+        volume_error_ml=error,
+        volume_error_percent=100 * (prediction - reference) / reference if reference else nan,
+        false_positive_ml=nan if reference else prediction * voxel_ml,
+        smooth_dice=overlap.smooth_dice(counts),
+        slice_dice=overlap.slice_dice(counts, renal),
+        slice_dice_all=overlap.slice_dice(counts),
+        detection=detection,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +39,7 @@ def _listed(files: FileSet, names: Sequence[str] | None = None) -> _Listing:
             try:
                 with files.open(name) as stream:
                     frames += frames_of(stream, name) or []
-            except (InputError, MemoryError):
+            except (InputError, MemoryError, zipfile.BadZipFile):
                 raise
             except Exception:  # pydicom raises whatever a damaged file provokes
                 damaged.append(name)

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 __all__ = ["Frame", "SeriesTags", "frames_of"]
 
@@ -122,7 +123,11 @@ def frames_of(stream: BinaryIO, name: str) -> list[Frame] | None:
         if bare:
             return None
         raise EOFError("it ends within its header")
-    if _text(header, "SOPClassUID") in (_CT, *_ENHANCED_CT) and "Rows" not in header:
+    # pydicom stops in front of the pixel data; a slice that ends there has lost part of its header.
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    packed = syntax == DeflatedExplicitVRLittleEndian
+    sliced = _text(header, "SOPClassUID") in (_CT, *_ENHANCED_CT)
+    if sliced and ("Rows" not in header or not (packed or stream.read(1))):
         raise EOFError("it ends within its header")
     series = _series_tags(header)
     if "PerFrameFunctionalGroupsSequence" in header:

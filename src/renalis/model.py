@@ -1,0 +1,371 @@
+"""Model files: one safetensors file with the weights and, in its header, everything about them.
+
+A model file holds no code. The header is read without torch, so that ``renalis model info``
+answers at once; whatever is wrong with a file, loading it can at worst fail with a sentence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from renalis.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "Model",
+    "ModelHeader",
+    "Stage",
+    "available_models",
+    "load_model",
+    "read_header",
+    "save_model",
+]
+
+DEFAULT_MODEL = "renalis-kidney"
+"""The model that is used when none is named: it comes with the package."""
+
+_KEY = "renalis"
+_MOST_HEADER_BYTES = 8 << 20
+_MOST_FILE_BYTES = 1 << 30
+_DTYPES: dict[str, type[np.generic]] = {"F16": np.float16, "F32": np.float32}
+
+Positive = Annotated[float, Field(gt=0.2, lt=50, allow_inf_nan=False)]
+Side = Annotated[int, Field(ge=8, le=512)]
+Hu = Annotated[float, Field(ge=-2000, le=5000, allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=20_000)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Stage(_Frozen):
+    """What one network sees.
+
+    Attributes
+    ----------
+    name : str
+        ``"coarse"`` or ``"fine"``; its tensors are called ``<name>.*``.
+    spacing_mm, patch : tuple
+        Grid (mm) and window (voxels) along the canonical axes Z, Y, X.
+    window_hu : tuple of float
+        HU that become -1 and 1.
+    network : dict
+        Configuration for `renalis.networks.build`.
+    """
+
+    name: Literal["coarse", "fine"]
+    spacing_mm: tuple[Positive, Positive, Positive]
+    patch: tuple[Side, Side, Side]
+    window_hu: tuple[Hu, Hu]
+    network: dict[str, JsonValue]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Stage:
+        if self.window_hu[0] >= self.window_hu[1]:
+            raise ValueError("the HU window is empty")
+        values = list(self.network.values())
+        lists = [value for value in values if isinstance(value, list)]
+        numbers = [n for n in [*values, *sum(lists, [])] if not isinstance(n, str | list | bool)]
+        if any(len(x) > 8 for x in lists) or any(
+            not isinstance(n, int | float) or not 0 <= n <= 1024 for n in numbers
+        ):
+            raise ValueError("the network is larger than any that renalis makes")
+        return self
+
+
+class ModelHeader(_Frozen):
+    """Everything that is known about a model; the metadata of its file.
+
+    Attributes
+    ----------
+    format : int
+        Version of this header's layout.
+    name, version, created : str
+        Which model; ``created`` is an ISO 8601 date.
+    labels : str
+        Label convention, see `renalis.labels`.
+    stages : tuple of Stage
+        Coarse, then fine.
+    postprocessing : tuple of str
+        Names of the tidying rules that belong to the model.
+    training : dict
+        How it was trained, for people to read.
+    licence, data_credit : str
+        Terms of the weights (SPDX), and whom to credit for the training data.
+    commercial_use : bool
+        Whether the licence allows commercial use.
+    scores : dict
+        What was measured, and on what.
+    sha256 : str
+        Of the tensors, as stored in the file.
+    """
+
+    format: Literal[1] = 1
+    name: Name
+    version: Text
+    created: Text
+    labels: Literal["kits23"] = "kits23"
+    stages: tuple[Stage, ...]
+    postprocessing: tuple[Text, ...] = ()
+    training: dict[str, JsonValue] = {}
+    licence: Text
+    commercial_use: bool
+    data_credit: Text
+    scores: dict[str, JsonValue] = {}
+    sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$")
+
+    @model_validator(mode="after")
+    def _both(self) -> ModelHeader:
+        if [stage.name for stage in self.stages] != ["coarse", "fine"]:
+            raise ValueError("a model has two stages, coarse and fine")
+        return self
+
+    def stage(self, name: str) -> Stage:
+        """The stage called ``name``."""
+        return next(stage for stage in self.stages if stage.name == name)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model in memory.
+
+    Attributes
+    ----------
+    header : ModelHeader
+        Everything but the weights.
+    tensors : mapping
+        ``<stage>.<parameter>`` to array (float16 or float32).
+    path : Path
+        The file it came from.
+    """
+
+    header: ModelHeader
+    tensors: Mapping[str, NDArray[Any]]
+    path: Path
+
+    def network(self, stage: str) -> nn.Module:
+        """The network of a stage with its weights in float32, ready to predict.
+
+        Raises
+        ------
+        InputError
+            If weights and network configuration do not fit each other.
+        """
+        import torch
+
+        from renalis.networks import build
+
+        weights = {
+            name.removeprefix(f"{stage}."): torch.from_numpy(array.astype(np.float32))
+            for name, array in self.tensors.items()
+            if name.startswith(f"{stage}.")
+        }
+        try:
+            with torch.device("meta"):  # a hostile configuration costs no memory
+                network = build(self.header.stage(stage).network)
+            network.load_state_dict(weights, strict=True, assign=True)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{self.path} holds weights that do not fit its {stage} network ({reason}); "
+                "get the model file again"
+            ) from error
+        return network.eval().requires_grad_(False)
+
+
+def available_models() -> list[Path]:
+    """The model files that come with the package."""
+    return sorted(Path(str(resources.files("renalis"))).glob("weights/*.safetensors"))
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """The file of a model, by the name of a shipped model or by its path.
+
+    Raises
+    ------
+    InputError
+        If there is no such model.
+    """
+    text = str(name_or_path)
+    if text.endswith(".safetensors"):
+        path = Path(text)
+        if not path.is_file():
+            raise InputError(f"the model file {path} does not exist; check the path")
+        return path
+    shipped = {path.stem: path for path in available_models()}
+    if text not in shipped:
+        known = ", ".join(shipped) or "none"
+        raise InputError(
+            f"there is no model {text!r}; shipped with renalis: {known}; "
+            "or give the path of a .safetensors file"
+        )
+    return shipped[text]
+
+
+def read_header(name_or_path: str | Path = DEFAULT_MODEL) -> ModelHeader:
+    """Read and check a model's header without reading its weights.
+
+    Raises
+    ------
+    InputError
+        If the file is no model of renalis.
+    """
+    path = find_model(name_or_path)
+    entries, _ = _entries(path)
+    return _parsed(path, entries)
+
+
+def load_model(name_or_path: str | Path = DEFAULT_MODEL, require_commercial: bool = False) -> Model:
+    """Read and check a model.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        Name of a shipped model, or a ``.safetensors`` file.
+    require_commercial : bool
+        Refuse models whose licence does not allow commercial use.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, the file is damaged or no model, or its licence is refused.
+    """
+    path = find_model(name_or_path)
+    entries, start = _entries(path)
+    header = _parsed(path, entries)
+    if require_commercial and not header.commercial_use:
+        raise InputError(
+            f"model {header.name} is licensed {header.licence}, which does not allow commercial "
+            "use; choose another model with --model or leave --require-commercial out"
+        )
+    data = path.read_bytes()[start:]
+    if hashlib.sha256(data).hexdigest() != header.sha256:
+        raise InputError(f"{path} is damaged (its checksum differs); get the model file again")
+    tensors = {
+        name: _tensor(path, name, entry, data)
+        for name, entry in entries.items()
+        if name != "__metadata__"
+    }
+    return Model(header, tensors, path)
+
+
+def save_model(path: str | Path, header: ModelHeader, networks: Mapping[str, nn.Module]) -> Path:
+    """Write a model file: weights as float16, header with their checksum.
+
+    Parameters
+    ----------
+    path : path-like
+        Ends in ``.safetensors``; appears whole or not at all.
+    header : ModelHeader
+        Its ``sha256`` is filled in.
+    networks : mapping
+        Stage name to trained network.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    ValueError
+        If a stage is missing or a weight is too large for float16 or not finite.
+    """
+    from renalis.io import whole_file
+
+    if set(networks) != {stage.name for stage in header.stages}:
+        raise ValueError("networks and the header's stages differ")
+    layout: dict[str, Any] = {}
+    chunks: list[bytes] = []
+    offset = 0
+    for stage in sorted(networks):
+        for name, value in sorted(networks[stage].state_dict().items()):
+            array = value.detach().cpu().numpy().astype("<f2")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{stage}.{name} is not finite in float16")
+            chunk = array.tobytes()
+            ends = [offset, offset + len(chunk)]
+            layout[f"{stage}.{name}"] = {"dtype": "F16", "shape": array.shape, "data_offsets": ends}
+            chunks.append(chunk)
+            offset += len(chunk)
+    data = b"".join(chunks)
+    digest = hashlib.sha256(data).hexdigest()
+    full = header.model_copy(update={"sha256": digest})
+    layout["__metadata__"] = {_KEY: full.model_dump_json()}
+    text = json.dumps(layout).encode()
+    text += b" " * (-len(text) % 8)
+    with whole_file(path) as file:
+        file.write(len(text).to_bytes(8, "little") + text + data)
+    return Path(path)
+
+
+def _entries(path: Path) -> tuple[dict[str, Any], int]:
+    """The safetensors header (length, then JSON) and where the tensors begin."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= min(size - 8, _MOST_HEADER_BYTES) or size > _MOST_FILE_BYTES:
+                raise ValueError("its size is impossible")
+            entries = json.loads(file.read(length))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} is no model file of renalis; give a .safetensors model"
+        ) from error
+    if not isinstance(entries, dict):
+        raise InputError(f"{path} is no model file of renalis; give a .safetensors model")
+    return entries, 8 + length
+
+
+def _parsed(path: Path, entries: dict[str, Any]) -> ModelHeader:
+    """The validated header."""
+    metadata = entries.get("__metadata__")
+    text = metadata.get(_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise InputError(
+            f"{path} is a safetensors file without the header of a renalis model; "
+            "give a model that renalis made"
+        )
+    try:
+        return ModelHeader.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise InputError(
+            f"{path} has a header that this version cannot use ({place}: {first['msg']}); "
+            "get the model file again or update renalis"
+        ) from error
+    except RecursionError as error:
+        raise InputError(f"{path} has a damaged header; get the model file again") from error
+
+
+def _tensor(path: Path, name: str, entry: Any, data: bytes) -> NDArray[Any]:
+    """One array, after checking that its entry makes sense."""
+    try:
+        first, last = (int(n) for n in entry["data_offsets"])
+        shape = tuple(int(n) for n in entry["shape"])
+        dtype = np.dtype(_DTYPES[entry["dtype"]]).newbyteorder("<")
+        if not 0 <= first <= last <= len(data) or min(shape, default=0) < 0:
+            raise ValueError("impossible offsets")
+        array = np.frombuffer(data[first:last], dtype).reshape(shape)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"{path} has a damaged entry for {name[:60]!r}; get the model file again"
+        ) from error
+    if not np.isfinite(array).all():
+        raise InputError(f"{path} holds weights that are not finite; get the model file again")
+    return array

@@ -68,6 +68,8 @@ class Volume:
             raise ValueError(f"an affine is a 4 x 4 matrix, this one is {affine.shape}")
         if not np.isfinite(affine).all():
             raise ValueError("the affine contains values that are not finite")
+        if affine[3].tolist() != [0, 0, 0, 1]:
+            raise ValueError("the last row of an affine is 0 0 0 1")
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         if (lengths <= 0).any() or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3:
             raise ValueError("the affine is singular: some voxels would have no place of their own")
@@ -126,6 +128,8 @@ class Volume:
 
     def cropped(self, box: tuple[slice, slice, slice]) -> Volume:
         """The part of the volume inside ``box`` (index slices with step 1), placed correctly."""
+        if any(s.step not in (None, 1) for s in box):
+            raise ValueError("a box has step 1 along each axis")
         starts = [s.indices(n)[0] for s, n in zip(box, self.shape, strict=True)]
         affine = self.affine.copy()
         affine[:3, 3] = self.affine[:3, :3] @ np.asarray(starts, float) + self.affine[:3, 3]

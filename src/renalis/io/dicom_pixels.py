@@ -18,6 +18,7 @@ from renalis.errors import InputError
 from renalis.io.archive import FileSet, whole
 from renalis.io.dicom_files import Frame
 from renalis.io.dicom_geometry import Grid
+from renalis.io.jpeg12 import decoded, is_jpeg12
 
 __all__ = ["voxels_of"]
 
@@ -101,11 +102,7 @@ def _decode_file(files: FileSet, batch: list[tuple[Frame, int]], stack: NDArray[
         plugin = _DECODERS.get(str(data.file_meta.TransferSyntaxUID), "")
         single = int(data.get("NumberOfFrames") or 1) == 1
         for frame, row in batch:
-            stored = pixel_array(
-                data, index=None if single else frame.frame, raw=True, decoding_plugin=plugin
-            )
-            if stored.ndim == 3 and len(stored) == 1:
-                stored = stored[0]
+            stored = _stored(data, None if single else frame.frame, plugin)
             stack[row] = _to_hu(stored, frame, data)
     except (InputError, MemoryError):
         raise
@@ -116,6 +113,14 @@ def _decode_file(files: FileSet, batch: list[tuple[Frame, int]], stack: NDArray[
             f"({type(error).__name__}: {reason}); copy it again, or remove it to have its slice "
             "interpolated"
         ) from error
+
+
+def _stored(data: pydicom.Dataset, index: int | None, plugin: str) -> NDArray[Any]:
+    """Stored values of one frame, shape (rows, columns)."""
+    if is_jpeg12(data):
+        return decoded(data, index or 0)
+    stored = pixel_array(data, index=index, raw=True, decoding_plugin=plugin)
+    return stored[0] if stored.ndim == 3 and len(stored) == 1 else stored
 
 
 def _to_hu(stored: NDArray[Any], frame: Frame, data: pydicom.Dataset) -> NDArray[np.int16]:

@@ -1,0 +1,290 @@
+"""Open a NIfTI file: understand its header and stand before its first voxel, or say why not."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import nibabel as nib
+import numpy as np
+from isal import igzip
+from isal.igzip_lib import IsalError
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from renalis.errors import InputError
+from renalis.io.scan import shown
+from renalis.volume import Volume
+
+__all__ = ["CHUNK", "StoredVoxels", "fill", "stored_voxels"]
+
+_Scaling = tuple[float | None, float | None]
+
+CHUNK = 1 << 21
+"""Voxels converted at a time."""
+_MOST_VOXELS = 1 << 31
+_NUMBERS = frozenset(
+    {"uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"}
+    | {"float32", "float64"}
+)
+
+
+@dataclass(frozen=True)
+class StoredVoxels:
+    """An open NIfTI file whose header was understood, placed before its first voxel.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels along each axis; the first axis is the fastest in the file.
+    affine : ndarray, shape (4, 4), float64
+        Index to patient mm (RAS+).
+    dtype : dtype
+        Stored type, in the file's byte order.
+    scaling : tuple of (float or None)
+        Slope and intercept; None where the header leaves them open.
+    header : bytes
+        The header as stored.
+    warnings : tuple of str
+        What is doubtful about the place in space.
+    stream : BinaryIO
+        Uncompressed bytes.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    dtype: np.dtype[Any]
+    scaling: tuple[float | None, float | None]
+    header: bytes
+    warnings: tuple[str, ...]
+    stream: BinaryIO
+
+    def chunks(self, voxels: int = CHUNK) -> Iterator[tuple[int, NDArray[Any]]]:
+        """The stored values in file order: index of the first, then values, in one reused buffer.
+
+        Raises
+        ------
+        EOFError
+            If the file ends early; `stored_voxels` turns it into a sentence.
+        """
+        size = math.prod(self.shape)
+        buffer = np.empty(min(voxels, size), dtype=self.dtype)
+        for start in range(0, size, voxels):
+            part = buffer[: min(voxels, size - start)]
+            fill(self.stream, part)
+            yield start, part
+        self.stream.read(1)  # reaches the end of a packed file, where its checksum is compared
+
+
+@contextlib.contextmanager
+def stored_voxels(path: Path, wanted: str = "a CT") -> Iterator[StoredVoxels]:
+    """Open a NIfTI file and understand its header.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI-1 or NIfTI-2 file, packed or not, whatever its name ends in.
+    wanted : str
+        What the file should have been, for the sentence that refuses it.
+
+    Raises
+    ------
+    InputError
+        If the file is no 3D image of numbers, has no usable place, or cannot be read to its end.
+    """
+    name = shown(path)
+    with _opened(path) as stream:
+        header = _header(stream, name, wanted)
+        shape = _shape(header, name)
+        dtype = _dtype(header, name, wanted)
+        affine, warnings = _affine(header, shape, name)
+        offset = header.get_data_offset()
+        packed = isinstance(stream, igzip.IGzipFile)
+        _check_size(path, packed, offset + math.prod(shape) * dtype.itemsize, name)
+        _skip(stream, offset - len(header.binaryblock), name)
+        scaling = _scaling(header, name)
+        block = bytes(header.binaryblock)
+        yield StoredVoxels(shape, affine, dtype, scaling, block, tuple(warnings), stream)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The uncompressed bytes of a file; every way in which reading can fail becomes a sentence."""
+    name = shown(path)
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"  # the content decides, not the name
+            raw.seek(0)
+            if packed:
+                with igzip.IGzipFile(fileobj=raw, mode="rb") as stream:
+                    yield cast(BinaryIO, stream)
+            else:
+                yield raw
+    except _DAMAGED as error:
+        raise InputError(
+            f"{name} is cut short or damaged ({error}); copy or download it again"
+        ) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{name} cannot be read ({reason}); check the path") from error
+
+
+def _header(stream: BinaryIO, name: str, wanted: str) -> Any:
+    """Parse the header; NIfTI-1 or -2, either byte order."""
+    start = stream.read(4)
+    kinds: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+    for order in ("little", "big"):
+        size = int.from_bytes(start, order)
+        if size in kinds and len(start) == 4:
+            block = start + stream.read(size - 4)
+            if len(block) < size:
+                break
+            header = kinds[size](block, endianness="<" if order == "little" else ">", check=False)
+            magic = bytes(header["magic"])[:3]
+            if magic in (b"n+1", b"n+2"):
+                return header
+            if magic in (b"ni1", b"ni2"):
+                raise InputError(
+                    f"{name} is the header of a NIfTI pair (.hdr and .img); "
+                    "convert the pair to one .nii.gz file"
+                )
+            raise InputError(
+                f"{name} is an ANALYZE file, which does not tell left from right; "
+                "convert the scan's DICOM files to NIfTI instead"
+            )
+    raise InputError(f"{name} is not a NIfTI file; give {wanted} as .nii or .nii.gz")
+
+
+def _shape(header: Any, name: str) -> tuple[int, int, int]:
+    """The three axes; further axes are accepted when they have length one."""
+    rank = int(header["dim"][0])
+    sizes = [int(n) for n in header["dim"][1 : 1 + max(rank, 0)]]
+    if not 1 <= rank <= 7 or min(sizes) < 1:
+        raise InputError(f"{name} has no valid size ({sizes}); export the scan again")
+    if any(n > 1 for n in sizes[3:]):
+        raise InputError(
+            f"{name} has {len(sizes)} axes ({_times(sizes)}); "
+            "renalis reads one 3D scan per file, so split it"
+        )
+    if rank < 3 or min(sizes[:3]) < 2:
+        raise InputError(
+            f"{name} is a single slice ({_times(sizes)}); give the whole 3D scan instead"
+        )
+    if np.prod(sizes[:3], dtype=np.float64) > _MOST_VOXELS:
+        raise InputError(
+            f"{name} claims {_times(sizes)} voxels, more than a CT scan can have; "
+            "check the file or export the scan again"
+        )
+    return sizes[0], sizes[1], sizes[2]
+
+
+def _times(sizes: list[int]) -> str:
+    return " × ".join(str(n) for n in sizes)
+
+
+def _dtype(header: Any, name: str, wanted: str) -> np.dtype[Any]:
+    """The stored type, in the file's byte order."""
+    try:
+        dtype: np.dtype[Any] = np.dtype(header.get_data_dtype())
+    except (HeaderDataError, KeyError):
+        dtype = np.dtype("V1")
+    if dtype.name not in _NUMBERS:
+        what = "colors" if dtype.names else f"values of type {header['datatype']}"
+        if wanted == "a CT":
+            raise InputError(
+                f"{name} holds {what}, not CT numbers; "
+                "give the CT itself (16-bit whole numbers, HU)"
+            )
+        raise InputError(f"{name} holds {what}; give {wanted}")
+    return dtype
+
+
+def _scaling(header: Any, name: str) -> _Scaling:
+    """Slope and intercept; none when the header leaves them open."""
+    try:
+        slope, intercept = header.get_slope_inter()
+    except HeaderDataError as error:
+        raise InputError(f"{name} has an invalid slope ({error}); export it again") from error
+    return slope, intercept
+
+
+def _affine(
+    header: Any, shape: tuple[int, int, int], name: str
+) -> tuple[NDArray[np.float64], list[str]]:
+    """The affine as nibabel chooses it, and what is doubtful about it."""
+    advice = "export the scan again, best from DICOM with dcm2niix"
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    warnings = []
+    try:
+        header.set_data_shape(shape)
+        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+        if sform > 0 and qform > 0:
+            apart = _largest_distance(affine, header.get_qform(), shape)
+            if apart > 1:
+                warnings.append(
+                    f"{name} gives two places that differ by {apart:.0f} mm (sform and qform); "
+                    "sform was used"
+                )
+    except (HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
+        raise InputError(f"{name} has an invalid place in space ({error}); {advice}") from error
+    if not np.isfinite(affine).all():
+        raise InputError(f"{name} has an affine with values that are not finite; {advice}")
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if (spacing < 1e-4).any():
+        raise InputError(f"{name} has a voxel spacing of zero; {advice}")
+    try:
+        Volume(np.empty((1, 1, 1), np.int16), affine)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}; {advice}") from error
+    if sform <= 0 and qform <= 0:
+        warnings.append(
+            f"{name} does not say how the patient lies (no sform, no qform): left and right, "
+            "front and back are the NIfTI default and may be wrong"
+        )
+    if (spacing < 0.1).any() or (spacing > 20).any():
+        words = " × ".join(f"{s:.3g}" for s in spacing)
+        warnings.append(f"{name} has an unusual voxel spacing: {words} mm")
+    return affine, warnings
+
+
+def _largest_distance(
+    one: NDArray[np.float64], two: NDArray[np.float64], shape: tuple[int, int, int]
+) -> float:
+    """Largest distance in mm between the places that two affines give to a corner voxel."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1)
+    points = np.vstack([corners, np.ones(8)])
+    return float(np.linalg.norm(((one - two) @ points)[:3], axis=0).max())
+
+
+def _check_size(path: Path, packed: bool, needed: int, name: str) -> None:
+    """Refuse a header that promises more voxels than the file can hold, before making room."""
+    # Deflate packs at most about 1032 : 1 (RFC 1951: 258 bytes per two bits).
+    if needed > path.stat().st_size * (1040 if packed else 1):
+        raise InputError(f"{name} is cut short; copy or download it again")
+
+
+def _skip(stream: BinaryIO, count: int, name: str) -> None:
+    """Read past header extensions."""
+    if count < 0:
+        raise InputError(f"{name} has a damaged header; copy or export it again")
+    while count > 0:
+        block = stream.read(min(count, 1 << 20))
+        if not block:
+            raise EOFError("it ends before its voxels")
+        count -= len(block)
+
+
+def fill(stream: BinaryIO, part: NDArray[Any]) -> None:
+    """Read exactly as many values as ``part`` holds; EOFError if there are fewer."""
+    view, done = memoryview(part.view(np.uint8).data), 0
+    while done < len(view):
+        count = stream.readinto(view[done:])  # type: ignore[attr-defined]
+        if not count:
+            raise EOFError("it ends before the last voxel")
+        done += count

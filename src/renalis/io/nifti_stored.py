@@ -33,6 +33,12 @@ _NUMBERS = frozenset(
     {"uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"}
     | {"float32", "float64"}
 )
+_DAMAGED: tuple[type[Exception], ...] = (
+    EOFError,
+    zlib.error,
+    gzip.BadGzipFile,
+    cast(type[Exception], IsalError),
+)
 
 
 @dataclass(frozen=True)

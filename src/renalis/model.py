@@ -80,7 +80,8 @@ class Stage(_Frozen):
             raise ValueError("the HU window is empty")
         values = list(self.network.values())
         lists = [value for value in values if isinstance(value, list)]
-        numbers = [n for n in [*values, *sum(lists, [])] if not isinstance(n, str | list | bool)]
+        flat = values + [item for some in lists for item in some]
+        numbers = [n for n in flat if not isinstance(n, str | list | bool)]
         if any(len(x) > 8 for x in lists) or any(
             not isinstance(n, int | float) or not 0 <= n <= 1024 for n in numbers
         ):

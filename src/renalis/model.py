@@ -66,6 +66,10 @@ class Stage(_Frozen):
         HU that become -1 and 1.
     network : dict
         Configuration for `renalis.networks.build`.
+    prior : str or None
+        ``"coarse"``: beside the image (channel 0) the network sees that stage's probabilities of
+        kidney, tumor and cyst (channels 1 to 3, 0 to 1), interpolated linearly on this stage's
+        grid, as in nnU-Net's cascade. None: the image alone.
     """
 
     name: Literal["coarse", "fine"]
@@ -73,6 +77,7 @@ class Stage(_Frozen):
     patch: tuple[Side, Side, Side]
     window_hu: tuple[Hu, Hu]
     network: dict[str, JsonValue]
+    prior: Literal["coarse"] | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Stage:

@@ -53,6 +53,7 @@ class Optimisation(_Frozen):
     """
 
     steps: PositiveInt
+    batch: PositiveInt
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     warmup: int = Field(ge=0)
@@ -61,13 +62,20 @@ class Optimisation(_Frozen):
 
 
 class Stage(_Frozen):
-    """One network of the cascade and how it is trained."""
+    """One network of the cascade and how it is trained.
+
+    A stage with a ``prior`` sees, beside the image, the probabilities that the named stage gives to
+    kidney, tumor and cyst; each example is then a region as large as the prior stage's patch, from
+    which ``patches_per_region`` patches are cut.
+    """
 
     name: str
     spacing_mm: float = Field(gt=0)
     patch: tuple[PositiveInt, PositiveInt, PositiveInt]
     window_hu: tuple[float, float]
     network: dict[str, Any]
+    prior: str | None = None
+    patches_per_region: PositiveInt = 1
     balance: Balance
     optimisation: Optimisation
 

@@ -51,11 +51,8 @@ def compose(
     organs.paint_vessels(tissue, frame, marks, rng)
     bowel.paint_bowel(tissue, frame, marks, shell.cavity, rng)
     organs.paint_masses(tissue, frame, marks, shell.cavity, rng)
-    if rng.random() < 0.12:
-        _, y, _ = frame.axes()
-        free = (tissue == Tissue.VISCERAL_FAT) & (y < marks.vertebra_y - 15)
-        free &= smooth_field(rng, frame.shape, 40 / spacing) > rng.uniform(-1.5, 0.8)
-        tissue[free] = Tissue.FLUID
+    if rng.random() < 0.15:
+        _paint_ascites(tissue, frame, marks, shell.relative_x, rng)
     torso.paint_skeleton(tissue, frame, marks, shell, rng)
     _insert_kidneys(tissue, frame, kidneys, offset, rng, spacing)
     torso.paint_arms_and_table(tissue, frame, marks, rng)
@@ -162,6 +159,22 @@ def _frame(marks: Landmarks, spacing: float, rng: np.random.Generator) -> Frame:
         (float(low[0]), float(low[1]), float(low[2])),
         spacing,
     )
+
+
+def _paint_ascites(
+    tissue: NDArray[np.uint8],
+    frame: Frame,
+    marks: Landmarks,
+    relative_x: NDArray[np.float32],
+    rng: np.random.Generator,
+) -> None:
+    """Fluid in the peritoneal space: from pools in the flanks to an abdomen full of it."""
+    _, y, _ = frame.axes()
+    flank = np.abs(relative_x) > rng.uniform(0.5, 0.65)
+    free = (tissue == Tissue.VISCERAL_FAT) & ((y < marks.vertebra_y - 20) | flank)
+    amount = smooth_field(rng, frame.shape, 35 / frame.spacing) + 0.8 * flank
+    free &= amount > rng.uniform(-1.8, 0.8)
+    tissue[free] = Tissue.FLUID
 
 
 def _insert_kidneys(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from renalis.synthesis.fields import Array, smooth_field
 from renalis.synthesis.tissues import BOWEL_SLOTS, HU_RANGES, TEXTURE, Phase, Tissue
@@ -131,7 +132,11 @@ def _fill_bowel(
 
 
 def render(
-    tissue: NDArray[np.uint8], appearance: Appearance, rng: np.random.Generator, spacing: float
+    tissue: NDArray[np.uint8],
+    appearance: Appearance,
+    rng: np.random.Generator,
+    spacing: float,
+    reduction: int = 1,
 ) -> Array:
     """CT numbers without the scanner's blur and noise.
 
@@ -144,23 +149,26 @@ def render(
     rng : Generator
         Source of the textures.
     spacing : float
-        Isotropic voxel size in mm.
+        Isotropic voxel size of the tissue map in mm.
+    reduction : int
+        Blocks of so many voxels along each axis are averaged.
 
     Returns
     -------
-    ndarray, shape (Z, Y, X), float32
+    ndarray, shape (Z, Y, X) // reduction, float32
         HU.
     """
-    codes = torch.from_numpy(np.ascontiguousarray(tissue)).int().reshape(-1)
-
-    def look_up(table: Array) -> Array:
-        return np.asarray(torch.from_numpy(table).index_select(0, codes).numpy().reshape(tissue.shape))
-
-    image = look_up(appearance.mean)
-    small = smooth_field(rng, tissue.shape, max(1.2, 2.5 / spacing))
-    small *= look_up(appearance.fine)
-    image += small
-    large = smooth_field(rng, tissue.shape, max(2.0, 9 / spacing))
-    large *= look_up(appearance.coarse)
-    image += large
-    return image
+    tables = np.stack([appearance.mean, appearance.fine, appearance.coarse])
+    layers = []
+    for table in tables:
+        layer = np.take(table, tissue)
+        if reduction > 1:
+            layer = functional.avg_pool3d(torch.from_numpy(layer)[None, None], reduction)[0, 0].numpy()
+        layers.append(layer)
+    size = spacing * reduction
+    image, fine, coarse = layers
+    fine *= smooth_field(rng, image.shape, max(1.2, 2.5 / size))
+    coarse *= smooth_field(rng, image.shape, max(2.0, 9 / size))
+    image += fine
+    image += coarse
+    return np.asarray(image, np.float32)

@@ -19,7 +19,16 @@ from renalis.synthesis.fields import Array
 from renalis.synthesis.scanner import acquire, draw_scanner
 from renalis.synthesis.tissues import RENAL, Tissue
 
-__all__ = ["LABEL_OF_TISSUE", "Body", "PatchPlan", "draw_patch", "load_body", "save_body"]
+__all__ = [
+    "LABEL_OF_TISSUE",
+    "Body",
+    "PatchPlan",
+    "draw_nested",
+    "draw_patch",
+    "load_body",
+    "save_body",
+    "windowed",
+]
 
 LABEL_OF_TISSUE = np.zeros(256, np.uint8)
 for _tissue, _label in RENAL.items():
@@ -121,26 +130,66 @@ def draw_patch(
         KiTS23 labels.
     """
     body = bodies[int(rng.integers(len(bodies)))]
-    fine_shape = tuple(n * plan.reduction for n in plan.patch)
-    center = _center(body, plan, fine_shape, rng)
-    tissue = _bent(body.tissue, center, fine_shape, rng)
-    appearance = draw_appearance(rng)
-    scanner = draw_scanner(rng)
-    spacing = body.spacing
+    tissue = _region(body, plan, rng)
+    appearance, scanner = draw_appearance(rng), draw_scanner(rng)
+    spacing = body.spacing * plan.reduction
+    image = render(tissue, appearance, rng, body.spacing, plan.reduction)
+    label = LABEL_OF_TISSUE[tissue]
     if plan.reduction > 1:
-        image, spacing = _reduced_image(tissue, appearance, plan, rng, body.spacing)
-        label = _reduced_label(tissue, plan.reduction)
-    else:
-        image = render(tissue, appearance, rng, spacing)
-        label = LABEL_OF_TISSUE[tissue]
+        label = _reduced_label(label, plan.reduction)
     image = acquire(image, scanner, rng, spacing)
     if rng.random() < 0.08:
         _cut_field_of_view(image, label, rng)
-    low, high = plan.window_hu
-    np.clip(image, low, high, out=image)
-    image -= np.float32(0.5 * (low + high))
-    image *= np.float32(2 / (high - low))
-    return image, label
+    return windowed(image, plan.window_hu), label
+
+
+def draw_nested(
+    bodies: list[Body], plan: PatchPlan, rng: np.random.Generator
+) -> tuple[Array, Array, NDArray[np.uint8]]:
+    """One region as the coarse and as the fine network see it.
+
+    Parameters
+    ----------
+    bodies : list of Body
+        The pool.
+    plan : PatchPlan
+        Of the coarse network; its ``reduction`` is the ratio of the two grids.
+    rng : Generator
+        Source of everything random in the example.
+
+    Returns
+    -------
+    coarse : ndarray, shape plan.patch, float32
+        Windowed CT on the coarse grid.
+    fine : ndarray, shape plan.patch * plan.reduction, float32
+        Windowed CT of the same region on the fine grid.
+    label : ndarray, same shape as ``fine``, uint8
+        KiTS23 labels on the fine grid.
+    """
+    body = bodies[int(rng.integers(len(bodies)))]
+    tissue = _region(body, plan, rng)
+    image = render(tissue, draw_appearance(rng), rng, body.spacing)
+    image = acquire(image, draw_scanner(rng), rng, body.spacing)
+    label = LABEL_OF_TISSUE[tissue]
+    if rng.random() < 0.05:
+        _cut_field_of_view(image, label, rng)
+    coarse = windowed(_pooled(image, plan.reduction), plan.window_hu)
+    return coarse, windowed(image, plan.window_hu), label
+
+
+def windowed(image: Array, window_hu: tuple[float, float]) -> Array:
+    """HU clipped to the window and scaled to -1 to 1."""
+    low, high = window_hu
+    result = np.clip(image, low, high)
+    result -= np.float32(0.5 * (low + high))
+    result *= np.float32(2 / (high - low))
+    return result
+
+
+def _region(body: Body, plan: PatchPlan, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Cut a bent piece out of the body's tissue map."""
+    z, y, x = (n * plan.reduction for n in plan.patch)
+    return _bent(body.tissue, _center(body, plan, (z, y, x), rng), (z, y, x), rng)
 
 
 def _center(
@@ -202,31 +251,23 @@ def _bent(
     return np.asarray(cut)
 
 
-def _reduced_image(
-    tissue: NDArray[np.uint8],
-    appearance: object,
-    plan: PatchPlan,
-    rng: np.random.Generator,
-    spacing: float,
-) -> tuple[Array, float]:
-    """Render on the tissue map's grid and average, as anti-aliased resampling does."""
-    image = torch.from_numpy(render(tissue, appearance, rng, spacing))[None, None]  # type: ignore[arg-type]
-    image = functional.avg_pool3d(image, plan.reduction)
-    return np.asarray(image[0, 0].numpy()), spacing * plan.reduction
+def _pooled(image: Array, factor: int) -> Array:
+    """Mean of blocks, as anti-aliased resampling to a coarser grid gives."""
+    blocks = functional.avg_pool3d(torch.from_numpy(image)[None, None], factor)
+    return np.asarray(blocks[0, 0].numpy())
 
 
-def _reduced_label(tissue: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Label with the largest share of each block; a lesion wins a tie with the kidney."""
-    label = torch.from_numpy(LABEL_OF_TISSUE[tissue])
+def _reduced_label(labels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """The commonest renal label of blocks of which at least half is renal."""
+    label = torch.from_numpy(labels)
     shares = torch.stack(
         [
             functional.avg_pool3d((label == value)[None, None].float(), factor)[0, 0]
             for value in range(1, 4)
         ]
     )
-    best, which = shares.max(0)
+    which = shares.argmax(0)
     renal = shares.sum(0) >= 0.5
-    del best
     return np.asarray(torch.where(renal, which + 1, 0).to(torch.uint8).numpy())
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from renalis.synthesis.fields import Array, smooth_field
 
-__all__ = ["Scanner", "acquire", "draw_scanner"]
+__all__ = ["Scanner", "acquire", "add_noise", "blur", "draw_scanner"]
 
 
 @dataclass(frozen=True)
@@ -69,26 +69,42 @@ def acquire(image: Array, scanner: Scanner, rng: np.random.Generator, spacing: f
     ndarray, shape (Z, Y, X), float32
         HU.
     """
-    sigma = scanner.blur_mm / spacing
-    for axis in (1, 2):
-        image = _blurred(image, max(sigma, 0.35), axis)
-    # A box of the slice's thickness has a standard deviation of thickness / sqrt(12).
-    image = _blurred(image, max(scanner.slice_mm / 3.46 / spacing, 0.3), 0)
+    image = blur(image, scanner, spacing)
     if scanner.slice_mm > 1.6 * spacing:
         image = _through_thick_slices(image, scanner.slice_mm / spacing)
+    add_noise(image, scanner, rng, (spacing,) * 3)
+    return image
+
+
+def blur(image: Array, scanner: Scanner, spacing: float) -> Array:
+    """Point spread function in-plane and slice profile along z."""
+    sigma = max(scanner.blur_mm / spacing, 0.35)
+    for axis in (1, 2):
+        image = _blurred(image, sigma, axis)
+    # A box of the slice's thickness has a standard deviation of thickness / sqrt(12).
+    return _blurred(image, max(scanner.slice_mm / 3.46 / spacing, 0.3), 0)
+
+
+def add_noise(
+    image: Array, scanner: Scanner, rng: np.random.Generator, spacing: tuple[float, float, float]
+) -> None:
+    """Add correlated noise and streaks in place; ``spacing`` along Z, Y, X in mm."""
     noise = rng.standard_normal(image.shape, dtype=np.float32)
-    grain = scanner.grain_mm / spacing
-    if grain > 0.25:
-        for axis in range(3):
-            noise = _blurred(noise, grain if axis else 0.5 * grain + 0.1, axis)
+    for axis in range(3):
+        # Reconstruction kernels correlate noise in-plane; slices hardly share any.
+        grain = (scanner.grain_mm if axis else 0.3 * scanner.grain_mm) / spacing[axis]
+        if grain > 0.2:
+            noise = _blurred(noise, grain, axis)
     # Averaging over larger voxels lowers the noise, less than its square root as it is correlated.
-    strength = scanner.noise_hu / max(1.0, spacing) ** 0.75 / max(float(noise[::3, ::3, ::3].std()), 1e-3)
-    image += noise * np.float32(strength)
+    size = max(1.0, float(np.prod(spacing)) ** (1 / 3)) ** 0.75
+    strength = scanner.noise_hu / size / max(float(noise[::3, ::3, ::3].std()), 1e-3)
+    noise *= np.float32(strength)
+    image += noise
     if scanner.streak_hu:
         lines = smooth_field(rng, (image.shape[0], image.shape[1], 4), 1.5)[:, :, 1:2]
         lines = _blurred(lines, 0.6, 1)
-        image += np.float32(scanner.streak_hu) * lines * smooth_field(rng, image.shape, 40 / spacing)
-    return image
+        lines = lines * smooth_field(rng, image.shape, 40 / spacing[1])
+        image += np.float32(scanner.streak_hu) * lines
 
 
 def _blurred(image: Array, sigma: float, axis: int) -> Array:

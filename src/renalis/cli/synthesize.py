@@ -1,0 +1,74 @@
+"""``renalis synthesize``: make synthetic CT scans with their label maps."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from renalis.errors import UsageError
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the verb."""
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the scans")
+    parser.add_argument("-n", "--number", type=int, default=1, help="how many scans (default 1)")
+    parser.add_argument(
+        "--labels", type=Path, help="folder of KiTS23 label maps; without it kidneys are invented"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same scans (default 0)")
+    parser.add_argument(
+        "--spacing",
+        type=float,
+        nargs=3,
+        metavar=("Z", "Y", "X"),
+        help="slice, row and column spacing in mm; drawn like clinical scans when not given",
+    )
+    parser.add_argument("--matrix", type=int, default=512, help="rows and columns (default 512)")
+    parser.add_argument(
+        "--phase",
+        choices=("unenhanced", "corticomedullary", "nephrographic", "excretory"),
+        help="contrast phase; drawn when not given",
+    )
+    parser.add_argument(
+        "--kidneys",
+        choices=("normal", "single", "horseshoe", "pelvic", "transplant"),
+        help="kind of invented kidneys; drawn when not given",
+    )
+    parser.add_argument(
+        "--held-back",
+        metavar="RECIPE",
+        help="use only the label maps that this recipe keeps back from training, unchanged",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the scans; finished ones are kept when the command is repeated."""
+    from renalis.recipes import load_recipe
+    from renalis.synthesis.cohort import Cohort, make_cohort
+
+    if arguments.number < 1:
+        raise UsageError("-n must be at least 1")
+    if arguments.spacing and min(arguments.spacing) <= 0:
+        raise UsageError("--spacing takes three positive numbers in mm")
+    if arguments.matrix < 16:
+        raise UsageError("--matrix must be at least 16")
+    if arguments.held_back and not arguments.labels:
+        raise UsageError("--held-back chooses among the label maps of --labels; give that too")
+    if arguments.kidneys and arguments.labels:
+        raise UsageError("--kidneys is for invented kidneys; leave out --labels")
+    cohort = Cohort(
+        number=arguments.number,
+        seed=arguments.seed,
+        spacing=tuple(arguments.spacing) if arguments.spacing else None,
+        matrix=arguments.matrix,
+        phase=arguments.phase,
+        kidneys=arguments.kidneys,
+        held_back=load_recipe(arguments.held_back).held_back if arguments.held_back else None,
+    )
+    for line in make_cohort(cohort, arguments.labels, arguments.output):
+        print(line, file=sys.stderr, flush=True)
+    print(f"{arguments.number} synthetic scans in {arguments.output}")
+    return 0

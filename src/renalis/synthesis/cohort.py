@@ -1,0 +1,171 @@
+"""Cohorts of synthetic scans on disk: ``images/``, ``labels/`` and ``cases.csv``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from renalis.errors import OutputError
+from renalis.labels import Label
+from renalis.recipes import HeldBack
+from renalis.synthesis.anatomy import compose
+from renalis.synthesis.labelmaps import invented_labels, label_maps, read_label_map
+from renalis.synthesis.scan import SyntheticScan, scan_body
+from renalis.synthesis.tissues import Phase
+from renalis.volume import Volume
+
+__all__ = ["Cohort", "make_cohort", "make_scan"]
+
+_HEADER = (
+    "case",
+    "source",
+    "phase",
+    "slice_mm",
+    "spacing_mm",
+    "noise_hu",
+    "kidney_ml",
+    "tumor_ml",
+    "cyst_ml",
+)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """What to make.
+
+    Attributes
+    ----------
+    number : int
+        Scans.
+    seed : int
+        Scan ``i`` follows from the seed and ``i``.
+    spacing : tuple of float or None
+        Slice, row and column spacing in mm; None draws clinical ones.
+    matrix : int
+        Rows and columns.
+    phase, kidneys : str or None
+        Contrast phase and kind of invented kidneys; None draws them.
+    held_back : HeldBack or None
+        Use these label maps only, as they are: no lesion is added and no kidney removed.
+    body_mm : float
+        Voxel size of the body before it is scanned.
+    """
+
+    number: int
+    seed: int = 0
+    spacing: tuple[float, float, float] | None = None
+    matrix: int = 512
+    phase: str | None = None
+    kidneys: str | None = None
+    held_back: HeldBack | None = None
+    body_mm: float = 1.5
+
+
+def make_scan(cohort: Cohort, number: int, maps: list[Path]) -> tuple[SyntheticScan, str]:
+    """Scan ``number`` of a cohort and the name of the label map it was built around.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        What to make.
+    number : int
+        Which scan.
+    maps : list of Path
+        Label maps; if empty, the kidneys are invented.
+    """
+    rng = np.random.default_rng((cohort.seed, 2, number))
+    if maps:
+        path = maps[number % len(maps)]
+        labels, source = read_label_map(path), path.name.split(".")[0]
+    else:
+        labels, source = invented_labels(rng, cohort.kidneys), "invented"
+    body = compose(labels, rng, cohort.body_mm, vary=bool(maps) and cohort.held_back is None)
+    phase = Phase(cohort.phase) if cohort.phase else None
+    return scan_body(body, rng, cohort.spacing, cohort.matrix, phase), source
+
+
+def make_cohort(cohort: Cohort, labels: Path | None, folder: Path) -> Iterator[str]:
+    """Write a cohort; yields a line per scan. Scans that are there already are kept.
+
+    Raises
+    ------
+    InputError
+        If ``labels`` holds no label maps.
+    OutputError
+        If the folder cannot be written.
+    """
+    maps = label_maps(labels) if labels else []
+    if cohort.held_back:
+        chosen = set(cohort.held_back.chosen([path.name for path in maps]))
+        maps = [path for path in maps if path.name in chosen]
+    try:
+        for name in ("images", "labels"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        rows = _known_rows(folder / "cases.csv")
+        for number in range(cohort.number):
+            case = f"case_{number:05d}"
+            image_path = folder / "images" / f"{case}.nii.gz"
+            label_path = folder / "labels" / f"{case}.nii.gz"
+            if case in rows and image_path.exists() and label_path.exists():
+                yield f"{case}: there already"
+                continue
+            scan, source = make_scan(cohort, number, maps)
+            _write(image_path, scan.image)
+            _write(label_path, scan.labels)
+            rows[case] = _row(case, source, scan)
+            _write_rows(folder / "cases.csv", rows)
+            yield f"{case}: {scan.phase}, {scan.image.shape[2]} slices, from {source}"
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+def _row(case: str, source: str, scan: SyntheticScan) -> dict[str, str]:
+    counts = np.bincount(scan.labels.array.ravel(), minlength=4) * scan.labels.voxel_ml
+    spacing = scan.image.spacing
+    values = (
+        case,
+        source,
+        str(scan.phase),
+        f"{spacing[2]:.3f}",
+        f"{spacing[0]:.4f}",
+        f"{scan.scanner.noise_hu:.1f}",
+        f"{counts[Label.KIDNEY]:.2f}",
+        f"{counts[Label.TUMOR]:.2f}",
+        f"{counts[Label.CYST]:.2f}",
+    )
+    return dict(zip(_HEADER, values, strict=True))
+
+
+def _known_rows(path: Path) -> dict[str, dict[str, str]]:
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["case"]: row for row in csv.DictReader(file)}
+
+
+def _write_rows(path: Path, rows: dict[str, dict[str, str]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _HEADER, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows[case] for case in sorted(rows))
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text.getvalue(), encoding="utf-8")
+    partial.replace(path)
+
+
+def _write(path: Path, volume: Volume) -> None:
+    """Write a NIfTI file; it appears whole or not at all."""
+    image = nibabel.Nifti1Image(volume.array, volume.affine)
+    image.header.set_xyzt_units("mm")
+    partial = path.with_name(f".{path.name.removesuffix('.nii.gz')}.partial.nii.gz")
+    nibabel.save(image, partial)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,74 @@
+"""Checkpoints: weights, their moving average and the optimizer's moments in one safetensors file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from renalis.errors import InputError
+
+__all__ = ["load_average", "resume", "save"]
+
+
+def load_average(path: Path) -> tuple[int, dict[str, Tensor]]:
+    """Step number and averaged weights of a checkpoint."""
+    with safe_open(path, "pt") as file:
+        names = [name for name in file.keys() if name.startswith("average.")]  # noqa: SIM118
+        weights = {name.removeprefix("average."): file.get_tensor(name) for name in names}
+        return int(file.metadata()["step"]), weights
+
+
+def save(
+    path: Path,
+    step: int,
+    network: nn.Module,
+    average: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Write the checkpoint beside the old one, then put it in its place."""
+    tensors = {f"weights.{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in average.items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            tensors[f"optimizer.{number}.{name}"] = value
+    partial = path.with_suffix(".partial")
+    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, {"step": str(step)})
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def resume(
+    path: Path,
+    network: nn.Module,
+    average: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> int:
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        step = int(file.metadata()["step"])
+    try:
+        network.load_state_dict(_part(tensors, "weights."))
+    except RuntimeError as error:
+        raise InputError(f"{path} was made with another network; choose another run folder") from error
+    for name, value in _part(tensors, "average.").items():
+        average[name].copy_(value)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in _part(tensors, "optimizer.").items():
+        number, key = name.split(".", 1)
+        state.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return step
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }

@@ -288,6 +288,21 @@ def test_unusable_dicom(tmp_path: Path, tag: str, value, words: str) -> None:
     refused(tmp_path, tmp_path.name, words)
 
 
+def test_unknown_compression(tmp_path: Path) -> None:
+    def relabel(data, index) -> None:
+        data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"  # MPEG2
+        data.PixelData = pydicom.encaps.encapsulate([data.PixelData])
+
+    write_series(tmp_path, body(), change=relabel)
+    with pytest.raises(InputError, match=r"\.dcm is compressed in a way .* convert the series"):
+        read_scan(tmp_path)
+
+
+def test_constant_dicom(tmp_path: Path) -> None:
+    write_series(tmp_path, body() * 0)
+    refused(tmp_path, tmp_path.name, "every voxel is 0")
+
+
 def test_slices_shifted_against_each_other(tmp_path: Path) -> None:
     def shift(data, index) -> None:
         if index == 6:

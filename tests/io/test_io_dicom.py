@@ -240,6 +240,7 @@ def several(folder: Path) -> None:
     series(6, 40, "Abdomen MIP", ImageType=["DERIVED", "SECONDARY", "MIP"])
     series(7, 40, "Lunge Lung 1.0")
     series(8, 3, "Dose Report", SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+    series(10, 30, "Thorax 3.0")
     series(9, 30, "PET", Modality="PT", SOPClassUID="1.2.840.10008.5.1.4.1.1.128")
 
 
@@ -249,12 +250,13 @@ def test_the_abdominal_axial_series_is_chosen_and_the_others_are_listed(tmp_path
     assert scan.source.series_description == "Abdomen portal venous 3.0"
     assert scan.source.phase == "nephrographic"
     remarks = {other.name: other.remark for other in scan.source.others}
-    assert set(remarks) == {"1", "3", "4", "5", "6", "7", "8", "9"}
+    assert set(remarks) == {str(n) for n in range(1, 11)} - {"2"}
     assert all(remarks.values())
     assert remarks["1"] == "localizer"
     assert remarks["3"] == "fewer slices"
     assert remarks["5"] == "not axial"
     assert remarks["9"] == "not CT"
+    assert remarks["10"] == "does not say that it shows the abdomen"
 
 
 @pytest.mark.parametrize("wanted", ["3", "1.2.3.1.3", "Abdomen nativ 5.0", "nativ", "NATIV"])
@@ -280,6 +282,20 @@ def test_mixed_sizes_and_directions_in_one_series(tmp_path: Path) -> None:
     assert scan.volume.shape == (32, 24, 12)
     assert_body(scan)
     assert "2 stacks" in " ".join(scan.warnings)
+
+
+def test_localizers_in_the_same_series(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", body())
+    write_series(
+        tmp_path / "b",
+        body(2, 40, 40),
+        ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"],
+        ImageOrientationPatient=[1, 0, 0, 0, 0, -1],
+    )
+    scan = read_scan(tmp_path)
+    assert_body(scan)
+    assert scan.warnings == ()
+    assert scan.source.others[0].remark == "localizer"
 
 
 def test_two_studies_in_one_folder_are_two_cases(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import threading
 import zipfile
@@ -142,9 +141,3 @@ def opened_files(path: Path) -> Iterator[FileSet]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{shown(path)} cannot be read ({reason}); check the path") from error
-
-
-def whole(files: FileSet, name: str) -> io.BytesIO:
-    """All bytes of a file, in memory."""
-    with files.open(name) as stream:
-        return io.BytesIO(stream.read())

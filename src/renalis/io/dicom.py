@@ -15,6 +15,7 @@ from renalis.io.dicom_files import Frame, frames_of, hashed
 from renalis.io.dicom_geometry import Grid, grid_of, normal_of
 from renalis.io.dicom_pixels import voxels_of
 from renalis.io.dicom_series import Stack, choose, stacks_of, summary
+from renalis.io.hu import check_hu
 from renalis.io.scan import Scan, ScanSource, SourceSlice, case_id_from, distinct, shown
 from renalis.volume import Volume
 
@@ -169,6 +170,7 @@ def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
     found = _described(source.path, source.case_id, stacks, stack, remarks)
     found = replace(found, slices=_slices(grid))
     notes = [f"{series_name}: {text}" for text in grid.warnings]
+    notes += check_hu(hu.ravel(order="F"), series_name)
     notes += _doubts(stack, stacks, series, series_name)
     if listing.damaged:
         names = ", ".join(files.shown(n) for n in listing.damaged[:5])

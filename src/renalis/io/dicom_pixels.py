@@ -15,14 +15,14 @@ from pydicom.pixels.utils import pixel_array
 from scipy import ndimage
 
 from renalis.errors import InputError
-from renalis.io.archive import FileSet, whole
+from renalis.io.archive import FileSet
 from renalis.io.dicom_files import Frame
 from renalis.io.dicom_geometry import Grid
+from renalis.io.hu import AIR, HIGHEST
 from renalis.io.jpeg12 import decoded, is_jpeg12
 
 __all__ = ["voxels_of"]
 
-AIR = -1024
 _TISSUE = (-900, 4000)  # HU between which a padding value may also be tissue
 
 _DECODERS = {
@@ -86,7 +86,8 @@ def _decode_file(files: FileSet, batch: list[tuple[Frame, int]], stack: NDArray[
     """Decode the wanted frames of one file into their places."""
     name = batch[0][0].file
     try:
-        data = pydicom.dcmread(whole(files, name), force=True)
+        with files.open(name) as stream:
+            data = pydicom.dcmread(stream, force=True)
         data.ensure_file_meta()
         if "TransferSyntaxUID" not in data.file_meta:
             implicit, little = data.original_encoding
@@ -104,8 +105,13 @@ def _decode_file(files: FileSet, batch: list[tuple[Frame, int]], stack: NDArray[
         for frame, row in batch:
             stored = _stored(data, None if single else frame.frame, plugin)
             stack[row] = _to_hu(stored, frame, data)
-    except (InputError, MemoryError):
+    except MemoryError:
         raise
+    except NotImplementedError as error:
+        raise InputError(
+            f"{files.shown(name)} is compressed in a way that cannot be decoded ({error}); "
+            "convert the series to uncompressed DICOM, for example with gdcmconv --raw"
+        ) from error
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(
@@ -133,7 +139,7 @@ def _to_hu(stored: NDArray[Any], frame: Frame, data: pydicom.Dataset) -> NDArray
     padding = _padding(stored, frame, data)
     if padding is not None:
         values[padding] = AIR
-    return np.asarray(np.clip(values, AIR, 32767), dtype=np.int16)
+    return np.asarray(np.clip(values, AIR, HIGHEST), dtype=np.int16)
 
 
 def _padding(stored: NDArray[Any], frame: Frame, data: pydicom.Dataset) -> NDArray[np.bool_] | None:

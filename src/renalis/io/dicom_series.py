@@ -154,6 +154,7 @@ _ELSEWHERE = re.compile(
     r"|knee|ankle|foot|\bhand\b|wrist|elbow|shoulder|femur|tibia|extremit",
     re.IGNORECASE,
 )
+_CHEST = re.compile(r"chest|thorax|thorac|torax|brust|heart|herz|cardiac", re.IGNORECASE)
 _SHARP = re.compile(r"lung|pulm|bone|knochen|\boss|spine|\bedge\b", re.IGNORECASE)
 _PROJECTED = re.compile(r"\b(mip|minip|vrt|3d|scout|topogram|surview|loc|smart ?prep)\b", re.I)
 
@@ -172,7 +173,10 @@ def _rank(stack: Stack) -> tuple[float, ...]:
     distances = slice_places(stack.frames)
     description = stack.tags.description
     where = description if _ELSEWHERE.search(description) else stack.tags.about
-    abdomen = bool(_ABDOMEN.search(stack.tags.about))
+    if _CHEST.search(description) and not _ABDOMEN.search(description):
+        abdomen = 0
+    else:
+        abdomen = 2 if _ABDOMEN.search(stack.tags.about) else 1
     return (
         1,
         not (frame.doubt or _PROJECTED.search(description)),

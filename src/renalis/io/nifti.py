@@ -10,16 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
+from renalis.io.hu import AIR, HIGHEST, check_hu
 from renalis.io.nifti_stored import CHUNK, StoredVoxels, fill, stored_voxels
 from renalis.io.scan import Scan, ScanSource, shown
 from renalis.volume import Volume
 
-__all__ = ["AIR", "read_nifti"]
+__all__ = ["read_nifti"]
 
 _Scaling = tuple[float | None, float | None]
-
-AIR = -1024
-"""Lowest HU kept: scanners mark pixels outside the field of view by -2000, -2048 or -3024."""
 
 
 def read_nifti(source: ScanSource) -> Scan:
@@ -49,7 +47,14 @@ def read_nifti(source: ScanSource) -> Scan:
     with stored_voxels(source.path) as stored:
         flat = np.empty(math.prod(stored.shape), dtype=np.int16)
         seen = _read_voxels(stored, flat)
-    warnings = [*stored.warnings, *_check_values(flat, seen, name)]
+    if seen.not_finite:
+        raise InputError(
+            f"{name} holds {seen.not_finite} voxels that are not numbers (NaN or infinite); "
+            "export the scan again, with air (-1024 HU) outside the field of view"
+        )
+    warnings = [*stored.warnings, *check_hu(flat, name, seen.fractions)]
+    if seen.too_high:
+        warnings.append(f"{name}: {seen.too_high} voxels above {HIGHEST} HU were set to {HIGHEST}")
     volume = Volume(flat.reshape(stored.shape, order="F"), stored.affine)
     return Scan(
         case_id=source.case_id,
@@ -99,43 +104,5 @@ def _convert(raw: NDArray[Any], out: NDArray[np.int16], scaling: _Scaling, seen:
     whole = np.rint(values)
     # A slope that is stored as float32 leaves tiny remainders on whole numbers.
     seen.fractions = seen.fractions or bool((np.abs(values - whole) > 1e-3).any())
-    seen.too_high += int((whole > 32767).sum())
-    out[:] = np.clip(whole, AIR, 32767).astype(np.int16)
-
-
-def _check_values(flat: NDArray[np.int16], seen: _Seen, name: str) -> list[str]:
-    """Refuse what is no CT in HU; return what is doubtful."""
-    if seen.not_finite:
-        raise InputError(
-            f"{name} holds {seen.not_finite} voxels that are not numbers (NaN or infinite); "
-            "export the scan again, with air (-1024 HU) outside the field of view"
-        )
-    low, high = int(flat.min()), int(flat.max())
-    if low == high:
-        raise InputError(f"{name} is empty: every voxel is {low}; give the CT itself")
-    if not seen.fractions and low >= 0 and high <= 255 and _is_label_map(flat):
-        raise InputError(
-            f"{name} is a label map (whole numbers {low} to {high}), not a CT; give the CT itself"
-        )
-    if seen.fractions and high - low < 50:
-        raise InputError(
-            f"{name} holds values from {low} to {high}, so it is not in HU (normalized already?); "
-            "give the CT as it came from the scanner"
-        )
-    warnings = []
-    if low >= 0:
-        warnings.append(
-            f"{name} has no value below 0, so it is probably not in HU (intercept -1024 lost, or "
-            "windowed already) and the result is not to be trusted"
-        )
-    if seen.too_high:
-        warnings.append(f"{name}: {seen.too_high} voxels above 32767 HU were set to 32767")
-    return warnings
-
-
-def _is_label_map(flat: NDArray[np.int16]) -> bool:
-    """Few values, or nearly every voxel equal to its neighbour, which noise forbids in a CT."""
-    counts = np.bincount(flat, minlength=256)
-    if np.count_nonzero(counts) <= 32:
-        return True
-    return float((flat[1:] == flat[:-1]).mean()) > 0.97
+    seen.too_high += int((whole > HIGHEST).sum())
+    out[:] = np.clip(whole, AIR, HIGHEST).astype(np.int16)

@@ -12,7 +12,15 @@ from renalis.report.picture import Picture
 from renalis.report.planes import Plane
 from renalis.report.scene import Box, Found, Scene, largest, shaped, view, widened
 
-__all__ = ["Tile", "kidney_pictures", "lesion_pictures", "overviews", "pair_pictures", "spread"]
+__all__ = [
+    "Tile",
+    "evenly",
+    "kidney_pictures",
+    "lesion_pictures",
+    "overviews",
+    "pair_pictures",
+    "spread",
+]
 
 AROUND_KIDNEY_MM = 18.0
 AROUND_LESION_MM = 30.0
@@ -122,13 +130,18 @@ def lesion_pictures(
     )
 
 
-def spread(box: Box, axis: int, *, step_mm: float, most: int, spacing: float) -> list[int]:
-    """Indices along an axis of a box, evenly spread.
+def evenly(side: slice, count: int) -> list[int]:
+    """At most ``count`` indices, the middles of equal parts of a range."""
+    middles = side.start + (np.arange(count) + 0.5) * (side.stop - side.start) / count
+    return sorted({int(index) for index in middles})
+
+
+def spread(side: slice, *, step_mm: float, most: int, spacing: float) -> list[int]:
+    """Indices of a range at equal distances.
 
     Parameters
     ----------
-    box : tuple of slice
-    axis : int
+    side : slice
     step_mm : float
         Smallest distance between two slices.
     most : int
@@ -136,7 +149,7 @@ def spread(box: Box, axis: int, *, step_mm: float, most: int, spacing: float) ->
     spacing : float
         Distance in mm between neighboring slices.
     """
-    start, stop = box[axis].start, box[axis].stop
+    start, stop = side.start, side.stop
     step = max(1, round(step_mm / spacing), int(np.ceil((stop - start) / most)))
     first = start + ((stop - start - 1) % step) // 2
     return list(range(first, stop, step))

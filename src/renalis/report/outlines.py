@@ -8,6 +8,10 @@ from skimage.measure import approximate_polygon, find_contours
 
 __all__ = ["outlines", "smoothed"]
 
+BEYOND = 2
+"""A region that is cut by the picture's edge goes on for this many pixels outside: what is not the
+region's border must not look like one."""
+
 
 def outlines(mask: NDArray[np.bool_], scale: tuple[float, float]) -> list[NDArray[np.float64]]:
     """Closed lines around and inside a region.
@@ -32,11 +36,11 @@ def outlines(mask: NDArray[np.bool_], scale: tuple[float, float]) -> list[NDArra
     the mask first would lose them.
     """
     lines = []
-    padded = np.pad(mask, 1).astype(np.float32)
+    padded = np.pad(np.pad(mask, BEYOND, mode="edge"), 1).astype(np.float32)
     for line in find_contours(padded, 0.5):  # type: ignore[no-untyped-call]
         rounded = approximate_polygon(smoothed(line), 0.03)  # type: ignore[no-untyped-call]
-        # The pad adds one pixel, and a pixel's center lies half a pixel inside its edge.
-        points = (rounded - 1 + 0.5) * np.asarray(scale)
+        # A pixel's center lies half a pixel inside its edge.
+        points = (rounded - 1 - BEYOND + 0.5) * np.asarray(scale)
         lines.append(np.ascontiguousarray(points[:, ::-1]))
     return lines
 

@@ -30,8 +30,8 @@ from renalis.report.tables import (
 
 __all__ = ["page"]
 
-KEY = Tile(width=520, height=400)
-CLOSE = Tile(width=360, height=300)
+KEY = Tile(width=520, height=390)
+CLOSE = Tile(width=400, height=300)
 SOLID = (760, 570)
 MOST_LESIONS = 10
 PLANES = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from renalis.io import whole_file
 from renalis.measurement import Measurements
-from renalis.report.choice import kidney_pictures, lesion_pictures, overviews, pair_pictures, spread
+from renalis.report.choice import evenly, kidney_pictures, lesion_pictures, overviews, pair_pictures
 from renalis.report.findings import Findings, find, short_name
 from renalis.report.picture import Picture
 from renalis.report.planes import Plane
@@ -132,7 +132,6 @@ def _slices(scene: Scene) -> Iterator[Picture]:
     whole = tuple(slice(0, length) for length in scene.image.shape)
     box = scene.box or (whole[0], whole[1], whole[2])
     extent = scene.tight or box
-    spacing = scene.image.spacing[0]
     shown = SMALL.filled(box, scene, Plane.AXIAL)
-    for index in spread(extent, 0, step_mm=1.0, most=2 * SMALL_COLUMNS, spacing=spacing)[::-1]:
+    for index in evenly(extent[0], 2 * SMALL_COLUMNS)[::-1]:
         yield view(scene, Plane.AXIAL, index, box=shown, size=SMALL.size, title="")

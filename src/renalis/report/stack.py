@@ -63,7 +63,7 @@ def stack(scene: Scene, findings: Findings) -> Stack | None:
     spacing = scene.image.spacing[0]
     most = MOST_SLICES
     while True:
-        indices = spread(labeled, 0, step_mm=FEWEST_MM, most=most, spacing=spacing)[::-1]
+        indices = spread(labeled[0], step_mm=FEWEST_MM, most=most, spacing=spacing)[::-1]
         pictures = tuple(_slice(scene, findings, index, box) for index in indices)
         if sum(len(picture.image) for picture in pictures) <= BUDGET or most <= 8:
             break

@@ -42,8 +42,8 @@ class Style:
 
 STYLES = {
     Label.KIDNEY: Style("kidney", "K", "#4fc3f7", (), "solid"),
-    Label.TUMOR: Style("tumor", "T", "#ff6a3d", (7.0, 2.5), "dashed"),
-    Label.CYST: Style("cyst", "C", "#ffe94d", (2.0, 2.0), "dotted"),
+    Label.TUMOR: Style("tumor", "T", "#ff5330", (7.0, 2.5), "dashed"),
+    Label.CYST: Style("cyst", "C", "#fff27a", (2.0, 2.0), "dotted"),
 }
 """The three colors differ in lightness as well as in hue, so that they stay apart for the color
 blind (the tests simulate protanopia, deuteranopia and tritanopia) and on a gray printer."""

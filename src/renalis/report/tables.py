@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ __all__ = [
 ]
 
 NONE = "–"
+UNSURE, WIDE = 0.65, 2.0
+"""Lesions with a mean probability below the first, or a range wider than the second, are noted."""
 RANGE = "Range: the volume if the network's probability had to be above 0.75, or only above 0.25."
 
 
@@ -184,13 +187,33 @@ def rules(measurements: Measurements) -> list[tuple[str, str]]:
 
 
 def doubts(measurements: Measurements) -> list[str]:
-    """What the measurements themselves say about their limits."""
+    """What the measurements say about their own limits, as sentences with the tables' names."""
     notes = list(measurements.notes)
-    for kidney in measurements.kidneys:
-        for note in kidney.notes:
-            if not any(note in known for known in notes):
-                notes.append(f"{kidney_name(kidney)}: {note}")
-    return notes
+    for lesion in measurements.lesions:
+        if lesion.location.borders:
+            sides = _joined(lesion.location.borders)
+            notes.append(f"{lesion.id} touches the scan's {sides} border and may go on outside")
+        sure = lesion.confidence
+        if sure is not None and sure.mean_probability < UNSURE:
+            notes.append(
+                f"{lesion.id} is uncertain: the network's mean probability in it is "
+                f"{sure.mean_probability:.2f} (not calibrated)"
+            )
+        if sure is not None and sure.high_ml > WIDE * sure.low_ml:
+            notes.append(
+                f"the size of {lesion.id} is uncertain: between {sure.low_ml:.1f} and "
+                f"{sure.high_ml:.1f} ml, depending on the threshold"
+            )
+    names = {lesion.id: short_name(lesion) for lesion in measurements.lesions}
+    return [_sentence(note, names) for note in notes]
+
+
+def _sentence(note: str, names: dict[str, str]) -> str:
+    """A note with a capital, a full stop, and lesions called as in the tables."""
+    words = re.sub(
+        r"\b(tumor|cyst)-\d+\b", lambda match: names.get(match[0], match[0]), note.strip()
+    )
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
 
 
 def right_first(kidneys: Sequence[Kidney]) -> list[Kidney]:

@@ -104,7 +104,7 @@
       const [x, y, z] = rows.map((row) => row[0] * axis[0] + row[1] * axis[1] + row[2] * axis[2]);
       span.style.left = `${50 + 46 * x}%`;
       span.style.top = `${50 - 44 * y}%`;
-      span.style.opacity = Math.hypot(x, y) < 0.3 ? "0" : String(0.65 + 0.35 * Math.max(-1, z));
+      span.style.opacity = Math.hypot(x, y) < 0.5 ? "0" : String(0.65 + 0.35 * Math.max(-1, z));
     }
   };
 
@@ -113,7 +113,7 @@
     const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((n) => Math.max(1, Math.round(n * ratio)));
     if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
     const rows = rotation();
-    const scale = (0.92 * pose.zoom * Math.min(width, height)) / radius;
+    const scale = (1.1 * pose.zoom * Math.min(width, height)) / radius;
     gl.viewport(0, 0, width, height);
     gl.clearColor(0.043, 0.059, 0.078, 1);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);

@@ -26,7 +26,9 @@
       const text = document.createElementNS(SVG, "text");
       text.setAttribute("x", tag.x);
       text.setAttribute("y", tag.y);
-      text.setAttribute("class", `tag ${tag.kind} ${tag.side < 0 ? "to-left" : "to-right"}`);
+      text.setAttribute("class", "tag");
+      text.setAttribute("text-anchor", tag.side < 0 ? "end" : "start");
+      text.setAttribute("fill", frame.querySelector(`.line.${tag.kind}`).getAttribute("stroke"));
       text.textContent = tag.text;
       return text;
     }));

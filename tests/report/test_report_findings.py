@@ -1,0 +1,107 @@
+"""Tables, names and pictures speak of the same voxels."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from report_case import ALL_ORDERS, made_up
+
+from renalis.labels import Label
+from renalis.measurement import Confidence, Measurements, measure
+from renalis.report.findings import find, short_name
+from renalis.report.scene import Scene
+from renalis.report.tables import cards, doubts, kidney_table, lesion_table, rules, summary
+from renalis.volume import Kind, Volume
+
+
+@pytest.mark.parametrize("order", ALL_ORDERS[::7])
+def test_every_row_has_its_own_voxels(order: str) -> None:
+    image, labels = made_up(order)
+    measured = measure(image, labels)
+    scene = Scene.of(image, labels)
+    found = find(scene, measured)
+    assert set(found.lesions) == {"tumor-1", "cyst-1"}
+    for lesion in measured.lesions:
+        mine = found.lesions[lesion.id]
+        assert mine.mask.sum() * labels.voxel_ml == pytest.approx(lesion.volume_ml)
+        here = scene.labels.array[mine.box][mine.mask]
+        assert set(np.unique(here)) == {Label[str(lesion.kind).upper()]}
+    for kidney in measured.kidneys:
+        voxels = found.kidneys[kidney.id].mask.sum()
+        assert voxels * labels.voxel_ml == pytest.approx(kidney.parenchyma_ml)
+
+
+def test_many_lesions_of_one_kind_keep_their_names() -> None:
+    image, labels = made_up(lesions=False)
+    array = labels.array.copy()
+    rng = np.random.default_rng(3)
+    for size in (2, 3, 4, 5):
+        z, y, x = rng.integers(12, 40), 42, (30, 40, 82, 90)[size - 2]
+        array[z : z + size, y : y + size, x : x + size] = Label.CYST
+    marked = Volume(array, labels.affine, Kind.LABELS)
+    measured = measure(image, marked)
+    scene = Scene.of(image, marked)
+    found = find(scene, measured)
+    assert len(measured.lesions) == 4
+    for lesion in measured.lesions:
+        mine = found.lesions[lesion.id]
+        assert mine.name == short_name(lesion)
+        assert mine.mask.sum() * marked.voxel_ml == pytest.approx(lesion.volume_ml)
+        corner = [side.start for side in mine.box]
+        center = scene.labels.world(np.argwhere(mine.mask).mean(axis=0) + corner)
+        assert center == pytest.approx(lesion.location.centroid_mm, abs=1e-6)
+
+
+def test_tables_tell_the_numbers(patient: tuple[Volume, Volume, Measurements]) -> None:
+    _, _, measured = patient
+    kidneys, lesions = kidney_table(measured), lesion_table(measured)
+    assert kidneys is not None
+    assert lesions is not None
+    assert [row[0] for row in kidneys.rows] == ["Right kidney", "Left kidney"]
+    right = measured.kidney("right")
+    assert right is not None
+    assert kidneys.rows[0][2] == f"{right.parenchyma_ml:.1f}"
+    assert [row[:2] for row in lesions.rows] == [("T1", "tumor"), ("C1", "cyst")]
+    assert lesions.rows[0][2].startswith("right")
+    assert lesions.rows[1][2].startswith("left")
+    for table in (kidneys, lesions):
+        assert {len(row) for row in table.rows} == {len(table.columns)}
+    assert summary(measured) == "Found: right kidney and left kidney; 1 tumor; 1 cyst."
+    assert [card.title for card in cards(measured)] == [
+        "Right kidney", "Left kidney", "Tumors", "Cysts",
+    ]  # fmt: skip
+    assert {name[0] for name, _ in rules(measured)} == set("RENAL")
+
+
+def test_slice_column_is_the_files_slice(patient: tuple[Volume, Volume, Measurements]) -> None:
+    image, labels = made_up("RAI")
+    measured = measure(image, labels)
+    table = lesion_table(measured)
+    assert table is not None
+    number = int(table.rows[0][-1])
+    assert table.columns[-1] == "Slice of 56"
+    assert (labels.array[:, :, number - 1] == Label.TUMOR).any()
+
+
+def test_doubts_are_sentences(patient: tuple[Volume, Volume, Measurements]) -> None:
+    _, _, measured = patient
+    unsure = Confidence(mean_probability=0.5, low_ml=1.0, high_ml=9.0)
+    tumor = dataclasses.replace(
+        measured.lesions[0],
+        confidence=unsure,
+        location=dataclasses.replace(measured.lesions[0].location, borders=("superior",)),
+    )
+    changed = dataclasses.replace(
+        measured,
+        lesions=(tumor, *measured.lesions[1:]),
+        notes=("tumor-1 belongs to no kidney", "no left kidney was found"),
+    )
+    assert doubts(changed) == [
+        "T1 belongs to no kidney.",
+        "No left kidney was found.",
+        "T1 touches the scan's superior border and may go on outside.",
+        "T1 is uncertain: the network's mean probability in it is 0.50 (not calibrated).",
+        "The size of T1 is uncertain: between 1.0 and 9.0 ml, depending on the threshold.",
+    ]

@@ -142,7 +142,7 @@ def test_missing_slices_are_filled_and_reported(tmp_path: Path) -> None:
     assert scan.volume.shape[2] == 12
     assert_body(scan)
     (warning,) = scan.warnings
-    assert "3 slices are missing" in warning
+    assert "3 slices were missing" in warning
     assert "29.0, 38.0, 41.0 mm" in warning
     assert [int(s.place) for s in scan.source.slices] == keep
 
@@ -172,7 +172,7 @@ def test_stray_duplicate_is_left_out_and_reported(tmp_path: Path) -> None:
     write_series(tmp_path / "b", hu[4:5], origin=(-100, -80, 32))
     scan = read_scan(tmp_path)
     assert_body(scan)
-    assert "1 slices lie where another one lies" in scan.warnings[0]
+    assert "1 slice was left out" in scan.warnings[0]
     assert "32.0" in scan.warnings[0]
 
 
@@ -209,6 +209,29 @@ def test_two_phases_at_shifted_positions_are_kept_apart(tmp_path: Path) -> None:
     scan = read_scan(tmp_path)
     assert scan.volume.shape[2] == 12
     assert_body(scan)
+
+
+def test_an_acquisition_number_for_each_slice_splits_nothing(tmp_path: Path) -> None:
+    hu = body()
+
+    def number(data: Dataset, index: int) -> None:
+        data.AcquisitionNumber = data.InstanceNumber
+
+    write_series(tmp_path / "1", hu, change=number)
+    write_series(tmp_path / "2", hu[4:5], origin=(-100, -80, 32), AcquisitionNumber=40)
+    scan = read_scan(tmp_path)
+    assert_body(scan)
+    assert scan.source.others == ()
+
+
+def test_bolus_tracking_slices_in_the_series_are_left_out(tmp_path: Path) -> None:
+    write_series(tmp_path / "1", body(), AcquisitionNumber=3)
+    for index in range(8):
+        folder = tmp_path / f"t{index}"
+        write_series(folder, body(1) + 9, origin=(-100, -80, 36.5), AcquisitionNumber=2)
+    scan = read_scan(tmp_path)
+    assert_body(scan)
+    assert [o.slice_count for o in scan.source.others] == [1] * 8
 
 
 def test_two_regions_in_turn_stay_one_volume(tmp_path: Path) -> None:

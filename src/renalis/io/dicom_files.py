@@ -21,15 +21,9 @@ _ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _LARGEST_SIDE = 4096
 _PROJECTIONS = {
-    "MIP",
-    "MINIP",
-    "MPVR",
-    "VRT",
-    "VOLREN",
-    "PROJECTION IMAGE",
-    "SCREEN SAVE",
-    "AVERAGE",
-}
+    "MIP", "MINIP", "MAX_IP", "MIN_IP", "MAXIMUM", "MINIMUM", "MPVR", "VRT", "VOLREN",
+    "PROJECTION IMAGE", "SCREEN SAVE",
+}  # fmt: skip
 
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",

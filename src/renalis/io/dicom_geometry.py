@@ -101,8 +101,7 @@ def grid_of(frames: Sequence[Frame]) -> Grid:
             step = extent / places[-1]
             where = _listed([_foot(kept[0], distances[0] + m * step) for m in missing])
             warnings.append(
-                f"{len(missing)} slices are missing and were interpolated from their neighbours, "
-                f"at {where}"
+                f"{_slices(len(missing))} missing and interpolated from the neighbours, at {where}"
             )
     affine = _affine(kept, round(places[-1]))
     _check_line(kept, distances, warnings)
@@ -129,7 +128,7 @@ def _without_duplicates(frames: Sequence[Frame], warnings: list[str]) -> list[Fr
             dropped.append(_foot(frame, distance))
     if dropped:
         warnings.append(
-            f"{len(dropped)} slices lie where another one lies and were left out, "
+            f"{_slices(len(dropped))} left out because another one lies in the same place, "
             f"at {_listed(dropped)}"
         )
     return kept
@@ -205,6 +204,10 @@ def _foot(frame: Frame, distance: float) -> float:
     """The coordinate that users know a slice by: z of an axial slice, else along the normal."""
     normal = normal_of(frame)
     return float(distance * (normal[2] if abs(normal[2]) > 0.99 else 1.0))
+
+
+def _slices(count: int) -> str:
+    return "1 slice was" if count == 1 else f"{count} slices were"
 
 
 def _listed(values: Sequence[float], most: int = 12) -> str:

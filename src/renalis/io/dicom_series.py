@@ -111,20 +111,23 @@ def _phases(frames: list[Frame]) -> list[list[Frame]]:
 
 
 def _overlap(frames: Sequence[Frame], groups: Sequence[Sequence[Frame]]) -> bool:
-    """Whether groups cover one another, unlike chest and abdomen scanned in turn."""
+    """Whether groups cover one another, unlike chest and abdomen scanned in turn.
+
+    One group has to cover a good part of all places by itself: scanners that move the table for
+    each slice number every slice as an acquisition of its own.
+    """
     normal = normal_of(frames[0])
-    spans = []
-    for group in groups:
-        distances = np.array([f.position for f in group]) @ normal
-        spans.append((float(distances.min()), float(distances.max())))
-    spans.sort()
+    along = [np.array([f.position for f in group]) @ normal for group in groups]
+    places = [{round(float(d) / 0.02) for d in distances} for distances in along]
+    if max(len(p) for p in places) < 0.4 * max(len(set().union(*places)) / 2, 2):
+        return False
+    spans = sorted((float(d.min()), float(d.max())) for d in along)
     covered = 0.0
     end = spans[0][1]
     for low, high in spans[1:]:
         covered += max(0.0, min(end, high) - low) + (1e-3 if low <= end else 0.0)
         end = max(end, high)
-    shortest = min(high - low for low, high in spans)
-    return covered > 0.5 * shortest
+    return covered > 0.5 * min(high - low for low, high in spans)
 
 
 def _by_time(frames: list[Frame]) -> list[list[Frame]]:

@@ -60,7 +60,7 @@ def _kidney_notes(group: Group, location: Location) -> tuple[str, ...]:
     """What a reader should know about a kidney."""
     notes = []
     if group.fused:
-        notes.append("crosses the midline (a horseshoe kidney, or displaced): given no side")
+        notes.append("crosses the midline (horseshoe, pelvic or displaced kidney): given no side")
     elif group.second:
         notes.append("further kidney on its side (a transplant, or a wrong find): given no side")
     elif group.side is Side.OTHER:

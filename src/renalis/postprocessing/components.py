@@ -99,6 +99,8 @@ def find_pieces(mask: NDArray[Any], connectivity: Literal[6, 18, 26] = 26) -> Pi
     connectivity : {6, 18, 26}
         26: voxels that share a corner belong together.
     """
+    if not mask.size:
+        return Pieces(np.zeros(mask.shape, dtype=np.uint32), ())
     numbered = cc3d.connected_components(mask, connectivity=connectivity, binary_image=True)
     found = cc3d.statistics(numbered)
     counts, boxes, centers = (

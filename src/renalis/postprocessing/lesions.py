@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.labels import Label
-from renalis.postprocessing.components import Box, find_pieces, grown
+from renalis.postprocessing.components import Box, find_pieces, grown, labeled_box
 
 __all__ = ["contact_shares", "drop_small_lesions", "face_areas", "vote"]
 
@@ -51,6 +51,7 @@ def vote(labels: NDArray[np.uint8], areas: NDArray[np.float64], contact: float) 
     contact : float
         A smaller part that shares more than this of its surface with the other kind joins it.
     """
+    labels = _lesion_box(labels)
     lesions = find_pieces(labels >= Label.TUMOR)
     changed = 0
     for lesion in lesions.pieces:
@@ -60,6 +61,12 @@ def vote(labels: NDArray[np.uint8], areas: NDArray[np.float64], contact: float) 
             continue
         changed += _vote_one(kinds, own, areas, contact)
     return changed
+
+
+def _lesion_box(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A view of the part that holds lesions and what lies beside them."""
+    box = labeled_box(labels >= Label.TUMOR)
+    return labels[:0] if box is None else labels[grown(box, labels.shape)]
 
 
 def _vote_one(
@@ -93,6 +100,7 @@ def drop_small_lesions(labels: NDArray[np.uint8], least_voxels: float) -> int:
         Number of voxels changed.
     """
     changed = 0
+    labels = _lesion_box(labels)
     for kind in (Label.TUMOR, Label.CYST):
         found = find_pieces(labels == kind)
         for piece in found.pieces:

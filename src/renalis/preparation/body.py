@@ -124,7 +124,7 @@ def find_body(image: Volume) -> Body:
     if mask is None:
         rule = "middle of the field of view, because no body was found"
         return Body(None, (steps[0], steps[1], steps[2]), Midline(float(center[0]), rule=rule))
-    midline = _midline(coarse, mask, center)
+    midline = _midline(_levels(coarse, mask))
     wider = ndimage.binary_dilation(mask, np.ones((3, 3, 3)))
     return Body(
         coarse.like(wider.astype(np.uint8), Kind.LABELS), (steps[0], steps[1], steps[2]), midline
@@ -145,64 +145,100 @@ def _body_mask(coarse: Volume) -> NDArray[np.bool_] | None:
     return np.stack([ndimage.binary_fill_holes(level) for level in mask])
 
 
-def _midline(coarse: Volume, mask: NDArray[np.bool_], center: NDArray[np.float64]) -> Midline:
+@dataclass(frozen=True, eq=False)
+class _Levels:
+    """Body and bone in patient coordinates, sorted into axial levels of about 4 mm.
+
+    Patient coordinates, because the array axes of an oblique scan are nobody's left and right.
+    """
+
+    center: NDArray[np.float64]
+    """Middle of the field of view."""
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    """Smallest and largest x of the body in each level."""
+    cut: NDArray[np.bool_]
+    """Whether the field of view cuts the body's flanks in a level."""
+    bone: NDArray[np.float64]
+    """Bone in the back half of the body, (N, 3)."""
+    bone_level: NDArray[np.intp]
+
+    @property
+    def flanks(self) -> float | None:
+        """Median middle between the flanks, unless most levels are cut."""
+        whole = np.isfinite(self.low) & ~self.cut
+        if whole.sum() < 0.5 * np.isfinite(self.low).sum():
+            return None
+        return float(np.median((self.low + self.high)[whole] / 2))
+
+
+def _levels(coarse: Volume, mask: NDArray[np.bool_]) -> _Levels:
+    """Sort the body's voxels into levels."""
+    index = np.concatenate([_row_ends(mask, axis) for axis in (1, 2)])
+    points = coarse.world(index)
+    floor, step = points[:, 2].min(), max(STEP_MM, coarse.spacing[0])
+    level = ((points[:, 2] - floor) / step).astype(np.intp)
+    count = int(level.max()) + 1
+    low, front = np.full((2, count), np.inf)
+    high, back = np.full((2, count), -np.inf)
+    np.minimum.at(low, level, points[:, 0])
+    np.maximum.at(high, level, points[:, 0])
+    np.minimum.at(front, level, points[:, 1])
+    np.maximum.at(back, level, points[:, 1])
+    # Levels between two coarse slices hold nothing.
+    for extent in (low, high, front, back):
+        extent[np.isinf(extent)] = np.nan
+    edge = (index[:, 2] == 0) | (index[:, 2] == mask.shape[2] - 1)
+    cut = np.bincount(level[edge], minlength=count) > 0
+    bone = coarse.world(np.argwhere(mask & (coarse.array > BONE_HU)))
+    bone_level = np.clip((bone[:, 2] - floor) / step, 0, count - 1).astype(np.intp)
+    behind = bone[:, 1] < ((front + back) / 2)[bone_level]
+    center = coarse.world((np.array(coarse.shape) - 1) / 2)
+    return _Levels(center, low, high, cut, bone[behind], bone_level[behind])
+
+
+def _row_ends(mask: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
+    """Indices of the first and last voxel of every row along an axis: enough for extents."""
+    turned = np.moveaxis(mask, axis, -1)
+    rows = np.argwhere(turned.any(axis=-1))
+    lines = turned[tuple(rows.T)]
+    ends = (lines.argmax(axis=1), mask.shape[axis] - 1 - lines[:, ::-1].argmax(axis=1))
+    return np.concatenate([np.insert(rows, axis, end, axis=1) for end in ends])
+
+
+def _midline(levels: _Levels) -> Midline:
     """Spine first, flanks second, field of view last."""
-    flanks, cut = _flanks(mask)
-    spine = _spine(coarse, mask, None if cut else flanks)
+    spine = _spine(levels)
     if spine is not None:
         return spine
-    if not cut:
-        return _at(coarse, center, flanks, "middle between the body's flanks")
-    return _at(
-        coarse,
-        center,
-        (mask.shape[2] - 1) / 2,
-        "middle of the field of view, because the body's flanks are cut off and no spine was seen",
+    x_mm, z_mm = float(levels.center[0]), float(levels.center[2])
+    if levels.flanks is not None:
+        return Midline(levels.flanks, z_mm, rule="middle between the body's flanks")
+    return Midline(
+        x_mm,
+        z_mm,
+        rule="middle of the field of view, because it cuts the body's flanks and shows no spine",
     )
 
 
-def _at(coarse: Volume, center: NDArray[np.float64], column: float, rule: str) -> Midline:
-    """An upright midline through a coarse column."""
-    middle = (np.array(coarse.shape) - 1) / 2
-    x_mm = coarse.world(np.array([middle[0], middle[1], column]))[0]
-    return Midline(float(x_mm), float(center[2]), rule=rule)
-
-
-def _flanks(mask: NDArray[np.bool_]) -> tuple[float, bool]:
-    """Median middle between the flanks (in columns), and whether the body is cut off sideways."""
-    width = mask.shape[2]
-    rows: NDArray[np.bool_] = np.asarray(mask.any(axis=1))
-    levels: NDArray[np.bool_] = np.asarray(rows.any(axis=1))
-    first = rows.argmax(axis=1)[levels]
-    last = width - 1 - rows[:, ::-1].argmax(axis=1)[levels]
-    whole = (first > 0) & (last < width - 1)
-    if whole.mean() < 0.5:
-        return (width - 1) / 2, True
-    return float(np.median((first + last)[whole] / 2)), False
-
-
-def _spine(coarse: Volume, mask: NDArray[np.bool_], flanks: float | None) -> Midline | None:
+def _spine(levels: _Levels) -> Midline | None:
     """A line through the bone in the back half of the body, or None when there is no spine."""
-    depth = np.arange(mask.shape[1])[None, :]
-    columns: NDArray[np.bool_] = np.asarray(mask.any(axis=2))
-    front = columns.argmax(axis=1)
-    back = mask.shape[1] - 1 - columns[:, ::-1].argmax(axis=1)
-    posterior = depth > ((front + back) / 2)[:, None]
-    profile = ((coarse.array > BONE_HU) & mask & posterior[:, :, None]).sum(axis=1)
-    step = coarse.spacing[2]
-    smooth = ndimage.uniform_filter1d(
-        profile.sum(axis=0).astype(float), max(1, round(SPINE_WINDOW_MM / step)), mode="constant"
-    )
-    place = np.arange(mask.shape[2])
-    if flanks is not None:
-        smooth = smooth * np.exp(-0.5 * ((place - flanks) * step / PRIOR_MM) ** 2)
-    near = np.abs(place - smooth.argmax()) * step <= SPINE_WINDOW_MM / 2
-    levels = np.flatnonzero(profile[:, near].any(axis=1))
-    if len(levels) < max(1, SPINE_LEVELS * mask.any(axis=(1, 2)).sum()) or len(levels) < 2:
+    bone = levels.bone
+    if not len(bone):
         return None
-    middles = np.array([_weighted_median(place[near], profile[level, near]) for level in levels])
-    world = coarse.world(np.stack([levels, np.full(len(levels), mask.shape[1] / 2), middles], -1))
-    x_mm, z_mm = world[:, 0], world[:, 2]
+    start = bone[:, 0].min()
+    counts = np.bincount(((bone[:, 0] - start) / STEP_MM).astype(np.intp)).astype(float)
+    smooth = ndimage.uniform_filter1d(counts, round(SPINE_WINDOW_MM / STEP_MM), mode="constant")
+    place = start + STEP_MM * (np.arange(len(counts)) + 0.5)
+    if levels.flanks is not None:
+        smooth = smooth * np.exp(-0.5 * ((place - levels.flanks) / PRIOR_MM) ** 2)
+    near = np.abs(bone[:, 0] - place[smooth.argmax()]) <= SPINE_WINDOW_MM / 2
+    bone, level = bone[near], levels.bone_level[near]
+    shown = np.unique(level)
+    if len(shown) < max(2.0, SPINE_LEVELS * np.isfinite(levels.low).sum()):
+        return None
+    middles = np.array([np.median(bone[level == one], axis=0) for one in shown])
+    x_mm, z_mm = middles[:, 0], middles[:, 2]
     slope = 0.0
     if np.ptp(z_mm) >= MIN_FIT_MM:
         fitted = float(stats.theilslopes(x_mm, z_mm).slope)
@@ -211,8 +247,3 @@ def _spine(coarse: Volume, mask: NDArray[np.bool_], flanks: float | None) -> Mid
     return Midline(
         float(np.median(x_mm - slope * (z_mm - middle_z))), middle_z, slope, "along the spine"
     )
-
-
-def _weighted_median(values: NDArray[Any], weights: NDArray[Any]) -> float:
-    """The median of whole-number positions counted ``weights`` times."""
-    return float(np.median(np.repeat(values, weights)))

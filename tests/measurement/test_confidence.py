@@ -1,0 +1,80 @@
+"""Volume intervals from probabilities on a grid of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from kidney_phantoms import LEFT, RIGHT, RIGHT_TUMOR, Phantom, grid_around
+
+from renalis.measurement import Measurements, measure
+from renalis.volume import Kind, Volume
+
+
+@dataclass(frozen=True)
+class Given:
+    """The two probability volumes of a prediction."""
+
+    kidney: Volume | None
+    lesion: Volume | None
+
+
+def ramp(shape, softness: float, affine: np.ndarray, size: tuple[int, int, int]) -> Volume:
+    """Probability that falls from 1 to 0 over ``softness`` of the shape's radius."""
+    grid = Volume(np.zeros(size, np.uint8), affine)
+    points = grid.world(np.stack(np.indices(size), axis=-1))
+    away = np.sqrt((((points - np.array(shape.center)) / np.array(shape.radii)) ** 2).sum(axis=-1))
+    probability = np.clip(0.5 + (1 - away) / softness, 0, 1)
+    return Volume((probability * 255).astype(np.uint8), affine, Kind.PROBABILITY)
+
+
+@pytest.fixture(scope="module")
+def found() -> Measurements:
+    image, labels = Phantom((LEFT, RIGHT, RIGHT_TUMOR)).draw(
+        *grid_around((1.5, 1.5, 2.0), (115, 82, 75))
+    )
+    affine, size = grid_around((2.0, 2.0, 2.0), (130, 60, 75), turn_deg=7)
+    tumor = ramp(RIGHT_TUMOR, 0.4, affine, size)
+    kidneys = [ramp(shape, 0.3, affine, size).array for shape in (LEFT, RIGHT, RIGHT_TUMOR)]
+    kidney = tumor.like(np.max(kidneys, axis=0), Kind.PROBABILITY)
+    return measure(image, labels, Given(kidney, tumor))
+
+
+def test_interval_of_a_sphere_by_formula(found: Measurements) -> None:
+    confidence = found.lesions[0].confidence
+    assert confidence is not None
+    # p > 0.75 within 0.9 radii, p > 0.25 within 1.1 radii.
+    assert confidence.low_ml == pytest.approx(RIGHT_TUMOR.ml * 0.9**3, rel=0.06)
+    assert confidence.high_ml == pytest.approx(RIGHT_TUMOR.ml * 1.1**3, rel=0.06)
+    assert confidence.low_ml <= found.lesions[0].volume_ml <= confidence.high_ml
+    # Mean of clip(0.5 + (1 - r) / 0.4) over the unit ball, by quadrature.
+    r = np.linspace(0, 1, 10001)
+    mean = np.trapezoid(np.clip(0.5 + (1 - r) / 0.4, 0, 1) * 3 * r**2, r)
+    assert confidence.mean_probability == pytest.approx(mean, abs=0.03)
+
+
+def test_interval_of_a_kidney_by_formula(found: Measurements) -> None:
+    left = found.kidney("left")
+    assert left is not None
+    assert left.confidence is not None
+    assert left.confidence.low_ml == pytest.approx(LEFT.ml * 0.925**3, rel=0.05)
+    assert left.confidence.high_ml == pytest.approx(LEFT.ml * 1.075**3, rel=0.05)
+
+
+def test_no_probabilities_no_confidence() -> None:
+    image, labels = Phantom((LEFT, RIGHT, RIGHT_TUMOR)).draw(*grid_around((2, 2, 2.5)))
+    for given in (None, Given(None, None)):
+        found = measure(image, labels, given)
+        assert found.kidneys[0].confidence is None
+        assert found.lesions[0].confidence is None
+
+
+def test_a_structure_outside_the_probabilities_has_no_confidence() -> None:
+    image, labels = Phantom((LEFT, RIGHT)).draw(*grid_around((2, 2, 2.5)))
+    affine, size = grid_around((2.0, 2.0, 2.0), (60, 60, 75))
+    affine[0, 3] += 75
+    found = measure(image, labels, Given(ramp(RIGHT, 0.3, affine, size), None))
+    left, right = found.kidneys
+    assert left.confidence is None
+    assert right.confidence is not None

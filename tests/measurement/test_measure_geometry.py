@@ -1,0 +1,150 @@
+"""The same body on different grids gives the same measurements, and left stays left."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kidney_phantoms import (
+    ALL_ORIENTATIONS,
+    LEFT,
+    LEFT_CYST,
+    RIGHT,
+    RIGHT_TUMOR,
+    Phantom,
+    grid_around,
+)
+
+from renalis.measurement import Measurements, measure
+from renalis.volume import Volume
+
+
+@pytest.fixture(scope="module")
+def drawn() -> tuple[Volume, Volume]:
+    return Phantom().draw(*grid_around())
+
+
+@pytest.fixture(scope="module")
+def reference(drawn: tuple[Volume, Volume]) -> Measurements:
+    return measure(*drawn)
+
+
+def numbers(measurements: Measurements) -> dict[str, float | str]:
+    """Everything that must not depend on the grid's axis order, flattened."""
+    flat: dict[str, float | str] = {}
+
+    def walk(value: object, name: str) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                if key not in ("centroid_index", "slice_index", "slices", "axial_slice", "grid"):
+                    walk(inner, f"{name}.{key}")
+        elif isinstance(value, (list, tuple)):
+            for place, inner in enumerate(value):
+                walk(inner, f"{name}.{place}")
+        else:
+            flat[name] = value  # type: ignore[assignment]
+
+    walk(dataclasses.asdict(measurements), "")
+    return flat
+
+
+@pytest.mark.parametrize("codes", ALL_ORIENTATIONS)
+def test_every_orientation_measures_the_same(
+    codes: str, drawn: tuple[Volume, Volume], reference: Measurements
+) -> None:
+    image, labels = (volume.reoriented(codes) for volume in drawn)
+    copied = Volume(np.ascontiguousarray(labels.array), labels.affine, labels.kind)
+    found = measure(image, copied)
+    assert found.grid.orientation == codes
+    measured = numbers(found)
+    for name, value in numbers(reference).items():
+        same = pytest.approx(value, rel=1e-6, abs=1e-6) if isinstance(value, float) else value
+        assert measured[name] == same, name
+    for structure in (*found.kidneys, *found.lesions):
+        place = structure.location
+        back = labels.world(np.array(place.centroid_index))
+        assert back == pytest.approx(np.array(place.centroid_mm), abs=1e-6)
+        level = round(place.centroid_index[found.grid.slice_axis])
+        assert place.slices[0] <= place.slice_index <= place.slices[1]
+        assert abs(place.slice_index - level) <= 1
+    for lesion in found.lesions:
+        picked = np.take(copied.array, lesion.axial_slice, axis=found.grid.slice_axis)
+        assert (picked == (2 if lesion.kind == "tumor" else 3)).any()
+
+
+def test_numbers_match_the_formulas(reference: Measurements) -> None:
+    right, left = reference.kidney("right"), reference.kidney("left")
+    assert right is not None
+    assert left is not None
+    assert [kidney.id for kidney in reference.kidneys] == ["left", "right"]
+    assert right.length_mm == pytest.approx(2 * RIGHT.radii[2], abs=2.5)
+    assert left.offset_mm == pytest.approx(LEFT.center[0], abs=3)
+    assert right.offset_mm == pytest.approx(RIGHT.center[0], abs=3)
+    assert right.intensity is not None
+    assert right.intensity.mean_hu == pytest.approx(160)
+    assert right.intensity.sd_hu == 0
+    tumor, cyst = reference.lesions
+    assert (tumor.side, tumor.kidney, cyst.side) == ("right", "right", "left")
+    assert tumor.volume_ml == pytest.approx(RIGHT_TUMOR.ml, rel=0.03)
+    assert cyst.volume_ml == pytest.approx(LEFT_CYST.ml, rel=0.05)
+    assert tumor.axial_mm == pytest.approx(24, abs=2)
+    assert tumor.diameter_mm == pytest.approx(24, abs=2.5)
+    assert tumor.location.centroid_mm == pytest.approx(RIGHT_TUMOR.center, abs=0.5)
+    assert tumor.intensity is not None
+    assert tumor.intensity.median_hu == 90
+    assert tumor.enhancement_hu is None
+    assert cyst.shape.pole == "upper"
+    assert reference.notes == ()
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    turn=st.floats(-25, 25),
+    shear=st.floats(-0.3, 0.3),
+    spacing=st.tuples(st.floats(1.8, 2.8), st.floats(1.8, 2.8), st.floats(2.0, 5.0)),
+    shift=st.floats(-60, 60),
+)
+def test_oblique_sheared_and_shifted_grids(
+    turn: float, shear: float, spacing: tuple[float, float, float], shift: float
+) -> None:
+    affine, shape = grid_around(spacing, (220, 130, 115), turn, shear)
+    found = measure(*Phantom(shift_mm=shift).draw(affine, shape))
+    assert [kidney.id for kidney in found.kidneys] == ["left", "right"]
+    coarse = max(spacing)
+    for kidney, truth in zip(found.kidneys, (LEFT, RIGHT), strict=True):
+        assert kidney.offset_mm == pytest.approx(truth.center[0], abs=8)
+        assert kidney.parenchyma_ml == pytest.approx(truth.ml, rel=0.12)
+        assert kidney.length_mm == pytest.approx(2 * truth.radii[2], abs=1.5 * coarse)
+    tumor, cyst = found.lesions
+    assert tumor.volume_ml == pytest.approx(RIGHT_TUMOR.ml, rel=0.15)
+    assert tumor.diameter_mm == pytest.approx(24, abs=1.3 * coarse)
+    assert (tumor.side, cyst.side) == ("right", "left")
+    assert cyst.shape.pole == "upper"
+
+
+def test_a_mirrored_body_swaps_sides(drawn: tuple[Volume, Volume], reference: Measurements) -> None:
+    mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
+    image, labels = (Volume(volume.array, mirror @ volume.affine, volume.kind) for volume in drawn)
+    found = measure(image, labels)
+    for side, opposite in (("left", "right"), ("right", "left")):
+        one, other = found.kidney(side), reference.kidney(opposite)
+        assert one is not None
+        assert other is not None
+        assert one.volume_ml == pytest.approx(other.volume_ml)
+        assert one.length_mm == pytest.approx(other.length_mm)
+    assert found.lesions[0].side == "left"
+
+
+def test_grids_that_differ_are_refused(drawn: tuple[Volume, Volume]) -> None:
+    image, labels = drawn
+    with pytest.raises(ValueError, match="same grid"):
+        measure(image, labels.cropped((slice(1, None), slice(None), slice(None))))
+
+
+def test_unknown_labels_are_refused(drawn: tuple[Volume, Volume]) -> None:
+    image, labels = drawn
+    with pytest.raises(ValueError, match="labels hold 21"):
+        measure(image, labels.like(labels.array * 7, labels.kind))

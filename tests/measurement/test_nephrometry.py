@@ -1,0 +1,140 @@
+"""How lesions sit in a kidney whose hilum, axis and contour are known by formula."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kidney_phantoms import KIDNEY, TUMOR, Ellipsoid, Phantom, grid_around, sphere
+from scipy.spatial import Delaunay
+
+from renalis.measurement import Lesion, measure
+from renalis.measurement.anatomy import Anatomy, find_anatomy
+from renalis.measurement.frame import frame_for, hull_mask
+from renalis.measurement.nephrometry import Seat, nephrometry
+from renalis.measurement.structures import find_groups
+from renalis.postprocessing.components import labeled_box
+from renalis.preparation.body import Midline
+
+OUTER = Ellipsoid((65, -20, 0), (27, 24, 55), KIDNEY)
+HILUM = Ellipsoid((40, -20, 0), (17, 10, 17), 0)
+
+
+def tumor_in(center: tuple[float, float, float], radius: float, side: float = 1.0) -> Lesion:
+    """A tumor in a right kidney with a hilum (side -1: its mirror image, a left kidney)."""
+    shapes = [
+        Ellipsoid((side * s.center[0], *s.center[1:]), s.radii, s.label)
+        for s in (OUTER, HILUM, sphere(center, radius, TUMOR))
+    ]
+    image, labels = Phantom(tuple(shapes)).draw(*grid_around((1.5, 1.5, 2.0), (112, 82, 70)))
+    return measure(image, labels).lesions[0]
+
+
+def share_outside(center: tuple[float, float, float], radius: float) -> float:
+    """Share of a sphere outside the kidney's ellipsoid, by sampling points."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-radius, radius, (200_000, 3))
+    points = points[(points**2).sum(axis=1) <= radius**2] + center
+    return float(1 - OUTER.contains(points).mean())
+
+
+@pytest.mark.parametrize(
+    ("center", "radius"),
+    [((90, -20, 0), 10.0), ((82, -20, 20), 12.0), ((70, -20, 0), 10.0), ((100, -20, 10), 16.0)],
+)
+def test_exophytic_fraction(center: tuple[float, float, float], radius: float) -> None:
+    found = tumor_in(center, radius)
+    assert found.shape.exophytic_fraction == pytest.approx(share_outside(center, radius), abs=0.1)
+    assert found.nephrometry is not None
+    truth = share_outside(center, radius)
+    if abs(truth - 0.5) > 0.1:
+        expected = 3 if truth < 0.01 else 2 if truth < 0.5 else 1
+        assert found.nephrometry.exophytic.points == expected
+
+
+@pytest.mark.parametrize("x_mm", [70.0, 75.0, 80.0])
+def test_distance_to_the_sinus(x_mm: float) -> None:
+    found = tumor_in((x_mm, -20, 0), 7.0)
+    gap = x_mm - 7.0 - (HILUM.center[0] + HILUM.radii[0])
+    assert found.shape.sinus_mm == pytest.approx(gap, abs=2.0)
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+@pytest.mark.parametrize(
+    ("z_mm", "pole", "points"), [(40.0, "upper", 1), (-42.0, "lower", 1), (2.0, "interpolar", 3)]
+)
+def test_poles(z_mm: float, pole: str, points: int, side: float) -> None:
+    found = tumor_in((78, -20, z_mm), 8.0, side)
+    assert found.side == ("right" if side > 0 else "left")
+    assert found.shape.pole == pole
+    assert found.nephrometry is not None
+    assert found.nephrometry.location.points == points
+    assert found.nephrometry.total is not None
+    assert 4 <= found.nephrometry.total <= 12
+
+
+@pytest.mark.parametrize(("y_mm", "letter"), [(0.0, "a"), (-40.0, "p"), (-20.0, "x")])
+def test_face(y_mm: float, letter: str) -> None:
+    found = tumor_in((72, y_mm, 10), 8.0)
+    assert found.nephrometry is not None
+    assert found.nephrometry.face.value == letter
+    assert found.nephrometry.face.points is None
+
+
+def anatomy() -> Anatomy:
+    _, labels = Phantom((OUTER, HILUM)).draw(*grid_around((1.5, 1.5, 1.5), (110, 60, 70)))
+    canonical = labels.reoriented()
+    box = labeled_box(canonical.array)
+    assert box is not None
+    groups, _ = find_groups(canonical.cropped(box), box, Midline(0.0))
+    found = find_anatomy(groups[0], frame_for(groups[0].labels))
+    assert isinstance(found, Anatomy)
+    return found
+
+
+def test_anatomy_by_formula() -> None:
+    found = anatomy()
+    assert abs(found.axis[2]) > 0.99
+    assert found.center == pytest.approx(np.array(OUTER.center), abs=1.5)
+    assert found.contour.sum() * found.frame.voxel_ml == pytest.approx(OUTER.ml, rel=0.04)
+    # Mouth of the hilum: where its ellipsoid leaves the kidney's.
+    assert found.polar[0] == pytest.approx(-15, abs=4)
+    assert found.polar[1] == pytest.approx(15, abs=4)
+    assert found.front is not None
+    assert found.front[1] > 0.98
+
+
+@pytest.mark.parametrize(
+    ("seat", "diameter", "points", "total", "complexity"),
+    [
+        (Seat(0.6, 9.0, 30.0, 0.0, False, 0.9), 40.0, (1, 1, 1, 1), 4, "low"),
+        (Seat(0.5, 7.0, 30.0, 0.05, False, 0.1), 40.1, (2, 1, 1, 1), 5, "low"),
+        (Seat(0.49, 6.9, 14.0, 0.3, False, 0.5), 69.9, (2, 2, 2, 2), 8, "moderate"),
+        (Seat(0.05, 4.0, 0.0, 0.51, False, 0.5), 70.0, (3, 3, 3, 3), 12, "high"),
+        (Seat(0.3, None, 0.0, 0.2, True, None), 30.0, (1, 2, None, 3), None, None),
+    ],
+)
+def test_published_thresholds(
+    seat: Seat,
+    diameter: float,
+    points: tuple[int | None, ...],
+    total: int | None,
+    complexity: str | None,
+) -> None:
+    score = nephrometry(diameter, seat, anatomy())
+    letters = (score.radius, score.exophytic, score.nearness, score.location)
+    assert tuple(letter.points for letter in letters) == points
+    assert (score.total, score.complexity) == (total, complexity)
+    assert all(letter.rule for letter in (*letters, score.face))
+
+
+def test_hull_equals_a_triangulation() -> None:
+    rng = np.random.default_rng(3)
+    mask = np.zeros((14, 15, 16), bool)
+    mask[tuple(rng.integers(2, 12, (3, 25)))] = True
+    corners = Delaunay(np.argwhere(mask))
+    places = np.argwhere(np.ones_like(mask))
+    inside = corners.find_simplex(places, tol=1e-9) >= 0
+    # Points exactly on the hull may fall to either side; all others must agree.
+    found = hull_mask(mask)[tuple(places.T)]
+    assert found[inside].all()
+    assert (found != inside).mean() < 0.002

@@ -1,0 +1,153 @@
+"""Which kidney is which: none, one, horseshoe, transplant, cut, displaced."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kidney_phantoms import (
+    CYST,
+    KIDNEY,
+    LEFT,
+    LEFT_CYST,
+    RIGHT,
+    RIGHT_TUMOR,
+    TUMOR,
+    Ellipsoid,
+    Phantom,
+    grid_around,
+    sphere,
+)
+
+from renalis.measurement import Measurements, measure
+from renalis.volume import Kind, Volume
+
+SPACING = (2.0, 2.0, 2.5)
+
+
+def measured(*shapes: Ellipsoid, half: tuple[float, float, float] = (120, 100, 90)) -> Measurements:
+    return measure(*Phantom(tuple(shapes)).draw(*grid_around(SPACING, half)))
+
+
+def ids(found: Measurements) -> list[str]:
+    return [kidney.id for kidney in found.kidneys]
+
+
+def test_nothing() -> None:
+    found = measured()
+    assert found.kidneys == ()
+    assert found.lesions == ()
+    assert found.totals.kidney_ml == 0
+    assert found.notes == ("no kidney, tumor or cyst was found",)
+
+
+@pytest.mark.parametrize(
+    ("shape", "side", "missing"), [(RIGHT, "right", "left"), (LEFT, "left", "right")]
+)
+def test_one_kidney(shape: Ellipsoid, side: str, missing: str) -> None:
+    found = measured(shape)
+    assert ids(found) == [side]
+    assert found.notes == (f"no {missing} kidney was found",)
+    assert found.kidneys[0].parenchyma_ml == pytest.approx(shape.ml, rel=0.01)
+
+
+def test_horseshoe_has_no_side() -> None:
+    isthmus = Ellipsoid((0, -10, -25), (62, 9, 9), KIDNEY)
+    found = measured(LEFT, RIGHT, isthmus, RIGHT_TUMOR)
+    assert ids(found) == ["other-1"]
+    assert found.kidneys[0].volume_ml > LEFT.ml + RIGHT.ml
+    assert "crosses the midline" in found.notes[0]
+    tumor = found.lesions[0]
+    assert tumor.shape.pole is None
+    assert "fused" in tumor.shape.pole_rule
+    assert tumor.nephrometry is not None
+    assert tumor.nephrometry.radius.points == 1
+    assert tumor.nephrometry.total is None
+
+
+def test_a_transplant_is_a_further_kidney() -> None:
+    graft = Ellipsoid((80, 50, -50), (20, 20, 30), KIDNEY)
+    found = measured(LEFT, RIGHT, graft)
+    assert ids(found) == ["left", "right", "other-1"]
+    assert "further kidney" in found.notes[0]
+    assert found.kidneys[2].offset_mm > 0
+
+
+def test_a_pelvic_kidney_on_the_midline_is_other() -> None:
+    found = measured(RIGHT, Ellipsoid((3, 10, -50), (30, 20, 28), KIDNEY))
+    assert ids(found) == ["right", "other-1"]
+    assert "crosses the midline" in found.notes[0]
+
+
+def test_a_large_tumor_does_not_move_its_kidney_across() -> None:
+    tumor = sphere((25, 0, 0), 45, TUMOR)
+    found = measured(LEFT, tumor, RIGHT)
+    assert ids(found) == ["left", "right"]
+    assert found.lesions[0].side == "right"
+
+
+def test_a_kidney_in_two_parts_is_one() -> None:
+    upper = Ellipsoid((65, -20, 40), (22, 20, 25), KIDNEY)
+    lower = Ellipsoid((65, -20, -18), (22, 20, 28), KIDNEY)
+    found = measured(LEFT, upper, lower)
+    assert ids(found) == ["left", "right"]
+    right = found.kidney("right")
+    assert right is not None
+    assert right.parenchyma_ml == pytest.approx(upper.ml + lower.ml, rel=0.02)
+
+
+def test_a_cut_kidney_says_so() -> None:
+    found = measured(LEFT, RIGHT, RIGHT_TUMOR, half=(170, 120, 45))
+    right = found.kidney("right")
+    assert right is not None
+    assert right.location.borders == ("inferior", "superior")
+    assert any("cut by the scan's inferior and superior border" in note for note in found.notes)
+    assert found.lesions[0].shape.exophytic_fraction is None
+    assert found.lesions[0].diameter_mm == pytest.approx(24, abs=2.5)
+
+
+def test_a_lesion_without_a_kidney() -> None:
+    found = measured(LEFT, sphere((70, -20, 0), 40, TUMOR))
+    assert ids(found) == ["left"]
+    assert found.lesions[0].kidney is None
+    assert found.lesions[0].side == "right"
+    assert "tumor-1 belongs to no kidney" in found.notes
+    assert found.lesions[0].shape.pole is None
+
+
+def test_specks_are_counted_but_are_no_kidney() -> None:
+    found = measured(LEFT, RIGHT, sphere((0, 60, 60), 4, KIDNEY))
+    assert ids(found) == ["left", "right"]
+    assert found.totals.unassigned_ml == pytest.approx(4 / 3 * np.pi * 0.064, rel=0.2)
+    parts = sum(kidney.parenchyma_ml for kidney in found.kidneys) + found.totals.unassigned_ml
+    assert parts == pytest.approx(found.totals.kidney_ml)
+
+
+def test_touching_lesions_of_two_kinds_are_two() -> None:
+    found = measured(
+        LEFT, RIGHT, sphere((88, -20, 20), 12, TUMOR), sphere((88, -20, 43), 12, CYST), LEFT_CYST
+    )
+    assert [lesion.id for lesion in found.lesions] == ["tumor-1", "cyst-1", "cyst-2"]
+    right = found.kidney("right")
+    assert right is not None
+    assert right.lesions == ("tumor-1", "cyst-1")
+    assert right.volume_ml == pytest.approx(right.parenchyma_ml + right.tumor_ml + right.cyst_ml)
+
+
+def test_sides_without_any_body() -> None:
+    affine, shape = grid_around(SPACING)
+    image, labels = Phantom((LEFT, RIGHT)).draw(affine, shape)
+    air = Volume(np.full(image.shape, -1000, np.int16), affine)
+    found = measure(air, labels)
+    assert ids(found) == ["left", "right"]
+    assert "no body" in found.midline_rule
+    nothing = measure(air, labels.like(np.zeros(shape, np.uint8), Kind.LABELS))
+    assert nothing.kidneys == ()
+
+
+def test_image_values_that_are_not_finite_are_left_out() -> None:
+    image, labels = Phantom((LEFT, RIGHT)).draw(*grid_around(SPACING))
+    holes = image.array.astype(np.float32)
+    holes[holes == 160] = np.where(np.arange((holes == 160).sum()) % 7, 160, np.nan)
+    found = measure(Volume(holes, image.affine), labels)
+    assert found.kidneys[0].intensity is not None
+    assert found.kidneys[0].intensity.mean_hu == pytest.approx(160)

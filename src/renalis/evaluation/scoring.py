@@ -196,10 +196,6 @@ def paired(reference: Volume, prediction: Volume, options: Options) -> Pair:
     one, two = (options.written(x) for x in (options.reference_labels, options.prediction_labels))
     reference_table, known = mapping(one, options.labels)
     prediction_table, expressed = mapping(two, options.labels)
-    for what, written in (("reference", one), ("prediction", two)):
-        default = options.written(None)
-        if written is not options.labels and written is not default:
-            notes += (f"the {what} was read as {written.value} and scored as {options.labels}",)
     wanted = regions(options.labels)
     missing = [r.name for r in wanted if r.name not in known & expressed]
     if missing:

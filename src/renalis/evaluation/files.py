@@ -1,0 +1,105 @@
+"""Read label maps: one byte per voxel, and no memory for pages that hold background only."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.errors import InputError
+from renalis.io.nifti_stored import StoredVoxels, stored_voxels
+from renalis.io.scan import shown
+from renalis.volume import Kind, Volume
+
+__all__ = ["content_hash", "read_label_map"]
+
+_PAGE = 4096
+
+
+def read_label_map(path: Path) -> Volume:
+    """Read a label map from a NIfTI file.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI-1 or NIfTI-2, packed or not, of any numeric type; slope and intercept are applied.
+
+    Returns
+    -------
+    Volume
+        uint8 labels on the file's grid, in the file's memory order.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or a value is no whole number from 0 to 254 (255 included only by
+        accident in most files, and never a label here).
+    """
+    name = shown(path)
+    with stored_voxels(path, wanted="a label map") as stored:
+        if any("does not say how the patient lies" in w for w in stored.warnings):
+            raise InputError(
+                f"{name} does not say how the patient lies (no sform, no qform), so left and right "
+                "are unknown; copy the geometry of the scan into it"
+            )
+        # Untouched pages of fresh zeros take no memory: only those that hold labels are written.
+        flat = np.zeros(math.prod(stored.shape), dtype=np.uint8)
+        for start, values in stored.chunks():
+            labels = _labels(values, stored, name)
+            _write_pages(flat[start : start + labels.size], labels)
+        return Volume(flat.reshape(stored.shape, order="F"), stored.affine, Kind.LABELS)
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"{shown(path)} cannot be read ({error.strerror or error}); check the path"
+        ) from error
+
+
+def _labels(values: NDArray[Any], stored: StoredVoxels, name: str) -> NDArray[np.uint8]:
+    """Stored values as labels, or a sentence about the first that is none."""
+    slope, intercept = stored.scaling
+    plain = slope is None or (slope == 1 and not intercept)
+    if plain and values.dtype == np.uint8:
+        return values
+    scaled: NDArray[Any] = values if plain else values * float(slope or 1) + float(intercept or 0)
+    if scaled.dtype.kind == "f":
+        if not np.isfinite(scaled).all():
+            raise InputError(
+                f"{name} holds values that are not numbers (NaN or infinite), so it is no label "
+                "map; write it again with whole numbers"
+            )
+        whole = np.rint(scaled)
+        # A slope stored as float32 leaves tiny remainders on whole numbers.
+        off = np.abs(scaled - whole) > 1e-4
+        if off.any():
+            raise InputError(
+                f"{name} holds the value {float(scaled[off][0]):g}: labels are whole numbers, so "
+                "it was interpolated or holds probabilities; give the label map itself"
+            )
+        scaled = whole
+    low, high = scaled.min(), scaled.max()
+    if low < 0 or high > 255:
+        raise InputError(
+            f"{name} holds values from {float(low):g} to {float(high):g}, so it is no label map "
+            "(a CT?); give the label map itself"
+        )
+    return scaled.astype(np.uint8)
+
+
+def _write_pages(out: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
+    """Copy only those pages that hold a label."""
+    whole = labels.size - labels.size % _PAGE
+    pages = labels[:whole].view(np.uint64).reshape(-1, _PAGE // 8)
+    used = np.flatnonzero(pages.any(axis=1))
+    out[:whole].view(np.uint64).reshape(pages.shape)[used] = pages[used]
+    out[whole:] = labels[whole:]

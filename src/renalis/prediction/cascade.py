@@ -1,0 +1,251 @@
+"""Predict: a coarse pass over the whole scan, a fine pass only where kidneys may be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from renalis.model import Model, Stage
+from renalis.prediction.choice import choose, open_network
+from renalis.prediction.finding import Finding, find, nearest, scaled_box
+from renalis.prediction.heap import keep_freed_memory
+from renalis.prediction.memory import fitted
+from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName
+from renalis.prediction.restore import restore
+from renalis.prediction.result import Prediction
+from renalis.prediction.sliding import Network, Slid, slide, worth_looking
+from renalis.prediction.windows import Box, Shape, cover, merge_boxes
+from renalis.preparation import Grid, linear_weights, resample, stage_grid, window
+from renalis.preparation.resample import apply_matrices
+from renalis.volume import Kind, Volume
+
+__all__ = ["Networks", "Progress", "open_networks", "predict"]
+
+Progress = Callable[[str, int, int], None]
+"""Called with the step's name, windows done, and windows in all."""
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """A model's networks, ready to compute; made once for many scans."""
+
+    runtime: RuntimeName
+    coarse: Network
+    fine: Network
+
+
+def open_networks(model: Model, options: PredictionOptions) -> Networks:
+    """Choose a runtime and make both networks ready.
+
+    Raises
+    ------
+    InputError
+        If the model's weights do not fit its networks.
+    """
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    if options.keep_heap:
+        keep_freed_memory()
+    runtime = options.runtime
+    if runtime == RuntimeName.AUTO:
+        runtime = choose(model, options.threads).runtime
+    networks = [
+        open_network(model, stage.name, runtime, stage.patch, options.threads)
+        for stage in model.header.stages
+    ]
+    return Networks(runtime, *networks)
+
+
+def predict(
+    volume: Volume,
+    model: Model,
+    options: PredictionOptions | None = None,
+    *,
+    networks: Networks | None = None,
+    progress: Progress | None = None,
+) -> Prediction:
+    """Find kidneys, tumors and cysts in a scan.
+
+    Parameters
+    ----------
+    volume : Volume
+        HU, any orientation, spacing and memory order.
+    model : Model
+        From `renalis.model.load_model`.
+    options : PredictionOptions, optional
+        How to predict.
+    networks : Networks, optional
+        From `open_networks`, to be used again for further scans.
+    progress : callable, optional
+        Called after each window.
+
+    Returns
+    -------
+    Prediction
+        Labels exactly on the scan's grid.
+
+    Raises
+    ------
+    UsageError
+        If the scan needs more memory than ``options.max_ram_mb``.
+    InputError
+        If the model's weights do not fit its networks.
+    """
+    options = options or PredictionOptions()
+    scan = volume.reoriented()
+    options, peak, notes = fitted(scan.shape, scan.spacing, model, options)
+    networks = networks or open_networks(model, options)
+    work = _Work(scan, options, progress or (lambda *_: None))
+    coarse = work.coarse_pass(model.header.stage("coarse"), networks.coarse)
+    with work.timed("coarse"):
+        finding = find(
+            coarse.probability.sum(0),
+            model.header.stage("coarse").spacing_mm,
+            options.find_at,
+            options.find_ml,
+            options.reach_mm,
+        )
+    labels = np.zeros_like(volume.array, dtype=np.uint8)
+    own = volume.like(labels, Kind.LABELS)
+    kidney = lesion = None
+    if finding.boxes:
+        fine, box, grid = work.fine_pass(model, networks.fine, coarse, finding)
+        with work.timed("restore"):
+            restore(fine, box, grid.shape, grid.ratio, own.reoriented().array)
+        kidney, lesion = _maps(fine, box, grid)
+    return Prediction(
+        own,
+        kidney,
+        lesion,
+        (*notes, *_notes(finding, labels)),
+        work.seconds,
+        work.windows,
+        str(networks.runtime),
+        peak,
+    )
+
+
+@dataclass(eq=False)
+class _Work:
+    """One scan's way through both passes, with its clock."""
+
+    scan: Volume
+    options: PredictionOptions
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+    windows: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Add the time of a block to a step."""
+        began = time.perf_counter()
+        yield
+        self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - began
+
+    def image(self, stage: Stage, box: Box | None = None) -> NDArray[np.float32]:
+        """The scan as a stage sees it."""
+        with self.timed("prepare"):
+            return window(resample(self.scan, stage.spacing_mm, box).array, *stage.window_hu)
+
+    def coarse_pass(self, stage: Stage, network: Network) -> Slid:
+        """Look everywhere that is not air."""
+        image = self.image(stage)
+        z, y, x = image.shape
+        everything: Box = (slice(0, z), slice(0, y), slice(0, x))
+        windows = cover(everything, (z, y, x), stage.patch, self.options.overlap)
+        return self.look(stage, network, image, worth_looking(image, windows, stage.patch))
+
+    def fine_pass(
+        self, model: Model, network: Network, coarse: Slid, finding: Finding
+    ) -> tuple[NDArray[np.float32], Box, Grid]:
+        """Look where the coarse pass found something; probabilities on a box of the fine grid."""
+        low, stage = model.header.stages
+        grid = stage_grid(self.scan, stage.spacing_mm)
+        ratio = tuple(a / b for a, b in zip(low.spacing_mm, stage.spacing_mm, strict=True))
+        boxes = [scaled_box(box, ratio, grid.shape) for box in finding.boxes]
+        boxes = merge_boxes(boxes, grid.shape, stage.patch, self.options.overlap)
+        windows = sorted(
+            {w for box in boxes for w in cover(box, grid.shape, stage.patch, self.options.overlap)}
+        )
+        box = _around(windows, grid.shape, stage.patch)
+        image = self.image(stage, box)
+        allowed = nearest(finding.allowed, box, tuple(1 / r for r in ratio))
+        moved = [(z - box[0].start, y - box[1].start, x - box[2].start) for z, y, x in windows]
+        chosen = worth_looking(image, moved, stage.patch, allowed)
+        fine = self.look(stage, network, image, chosen, self.options.mirror)
+        with self.timed("fine"):
+            probability = fine.probability
+            if self.options.coarse_weight:
+                self._blend(probability, coarse, box, ratio)
+            probability *= allowed
+        return probability, box, grid
+
+    def look(
+        self,
+        stage: Stage,
+        network: Network,
+        image: NDArray[np.float32],
+        windows: list[Shape],
+        mirror: Mirror = Mirror.NONE,
+    ) -> Slid:
+        """Slide a stage's network over its windows."""
+        self.windows[stage.name] = len(windows)
+        with self.timed(stage.name):
+            return slide(
+                image,
+                network,
+                stage.patch,
+                windows,
+                mirror=mirror,
+                progress=lambda done, total: self.progress(stage.name, done, total),
+            )
+
+    def _blend(
+        self, fine: NDArray[np.float32], coarse: Slid, box: Box, ratio: tuple[float, ...]
+    ) -> None:
+        """Average in the coarse pass, interpolated linearly; in place."""
+        matrices = [
+            linear_weights(n, b.start, b.stop, 1 / r)
+            for n, b, r in zip(coarse.probability.shape[1:], box, ratio, strict=True)
+        ]
+        share = self.options.coarse_weight
+        fine *= np.float32(1 - share)
+        for number, source in enumerate(coarse.probability):
+            fine[number] += np.float32(share) * apply_matrices(source, list(matrices))
+
+
+def _around(windows: list[Shape], shape: Shape, patch: Shape) -> Box:
+    """The box around windows, inside the grid."""
+    first = np.min(windows, axis=0)
+    last = np.minimum(np.max(windows, axis=0) + patch, shape)
+    z, y, x = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
+    return z, y, x
+
+
+def _maps(fine: NDArray[np.float32], box: Box, grid: Grid) -> tuple[Volume, Volume]:
+    """Renal and lesion probability as uint8 on the fine box."""
+    place = Volume(np.broadcast_to(np.uint8(0), grid.shape), grid.affine).cropped(box)
+    lesion = fine[1] + fine[2]
+    renal = fine[0] + lesion
+    maps = [np.rint(p * 255).clip(0, 255).astype(np.uint8) for p in (renal, lesion)]
+    return place.like(maps[0], Kind.PROBABILITY), place.like(maps[1], Kind.PROBABILITY)
+
+
+def _notes(finding: Finding, labels: NDArray[np.uint8]) -> tuple[str, ...]:
+    """What a reader should know about how the result came about."""
+    if not finding.boxes:
+        return ("No kidney was found in this scan.",)
+    notes = []
+    if finding.unsure:
+        notes.append(
+            "The coarse pass was unsure where the kidneys are; the whole scan was searched closely."
+        )
+    if not labels.any():
+        notes.append("No kidney was found in this scan.")
+    return tuple(notes)

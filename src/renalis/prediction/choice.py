@@ -1,0 +1,229 @@
+"""Choose what computes the networks: measured once per machine and model, then remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.labels import Label
+from renalis.model import Model
+from renalis.prediction.options import RuntimeName
+from renalis.prediction.sliding import Network
+from renalis.prediction.torch_runtime import TorchNetwork, has_bf16
+
+__all__ = ["AGREEMENT", "Choice", "Trial", "cache_folder", "candidates", "choose", "open_network"]
+
+AGREEMENT = 0.995
+"""Least Dice with torch in float32 for a runtime to be used (renal tissue, on a phantom)."""
+
+_CLOSE = 0.02
+"""Largest mean difference of probabilities where the phantom shows no renal tissue."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One runtime's time and labels for one window of the fine network.
+
+    ``seconds`` is the best of two; ``dice`` and ``largest_difference`` (of probabilities) are
+    against torch in float32; ``problem`` says why it cannot be used.
+    """
+
+    runtime: RuntimeName
+    seconds: float
+    dice: float
+    largest_difference: float
+    problem: str = ""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether its labels may be used."""
+        return not self.problem and self.dice >= AGREEMENT
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The fastest runtime that agrees, and the trials it rests on."""
+
+    runtime: RuntimeName
+    trials: tuple[Trial, ...]
+
+
+def candidates() -> list[RuntimeName]:
+    """Runtimes that can be tried here, torch in float32 first."""
+    names = [RuntimeName.TORCH]
+    bf16 = has_bf16()
+    if bf16:
+        names.append(RuntimeName.TORCH_BF16)
+    if has_openvino():
+        names.append(RuntimeName.OPENVINO)
+        if bf16:
+            names.append(RuntimeName.OPENVINO_BF16)
+    return names
+
+
+def has_openvino() -> bool:
+    """Whether OpenVINO is installed; it is not imported."""
+    try:
+        metadata.version("openvino")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def open_network(
+    model: Model, stage: str, runtime: RuntimeName, patch: tuple[int, int, int],
+    threads: int | None = None,
+) -> Network:  # fmt: skip
+    """A stage's network in a runtime, for windows of shape ``patch``."""
+    network = model.network(stage)
+    if runtime in (RuntimeName.TORCH, RuntimeName.TORCH_BF16):
+        return TorchNetwork(network, bf16=runtime == RuntimeName.TORCH_BF16)
+    from renalis.prediction.openvino_runtime import OpenVinoNetwork
+
+    return OpenVinoNetwork(network, patch, runtime == RuntimeName.OPENVINO_BF16, threads)
+
+
+def choose(model: Model, threads: int | None = None, again: bool = False) -> Choice:
+    """The fastest runtime whose labels agree with torch in float32.
+
+    Parameters
+    ----------
+    model : Model
+        Its fine network is measured.
+    threads : int or None
+        As in the prediction.
+    again : bool
+        Measure even if a result is remembered.
+
+    Returns
+    -------
+    Choice
+        Remembered in the user's cache folder for this model, processor and these versions.
+    """
+    path = cache_folder() / f"runtime-{_key(model, threads)}.json"
+    remembered = None if again else _read(path)
+    if remembered is not None:
+        return remembered
+    trials = _measure(model, threads)
+    best = min((trial for trial in trials if trial.agrees), key=lambda trial: trial.seconds)
+    choice = Choice(best.runtime, tuple(trials))
+    _write(path, choice)
+    return choice
+
+
+def cache_folder() -> Path:
+    """The folder for things that can be made again (XDG base directory specification)."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = str(Path.home() / "Library" / "Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "renalis"
+
+
+def _measure(model: Model, threads: int | None) -> list[Trial]:
+    """Try every candidate on the phantom."""
+    patch = model.header.stage("fine").patch
+    image = phantom(patch)
+    reference: NDArray[np.float32] | None = None
+    trials = []
+    for name in candidates():
+        try:
+            network = open_network(model, "fine", name, patch, threads)
+            network(image)
+            seconds = []
+            for _ in range(2):
+                began = time.perf_counter()
+                answer = network(image)
+                seconds.append(time.perf_counter() - began)
+        except Exception as error:
+            if reference is None:
+                raise
+            # A runtime that fails in whatever way is not used; torch is always there.
+            trials.append(Trial(name, float("inf"), 0.0, float("inf"), f"{error}"[:200]))
+            continue
+        reference = answer if reference is None else reference
+        difference = float(np.abs(answer - reference).max())
+        trials.append(Trial(name, min(seconds), _dice(answer, reference), difference))
+    return trials
+
+
+def phantom(patch: tuple[int, int, int]) -> NDArray[np.float32]:
+    """A crude windowed CT of one kidney with a tumor and a cyst, always the same."""
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in patch], indexing="ij", sparse=True)
+
+    def ellipsoid(center: tuple[float, float, float], radius: tuple[float, float, float]) -> Any:
+        (a, b, c), (p, q, r) = center, radius
+        return ((z - a) / p) ** 2 + ((y - b) / q) ** 2 + ((x - c) / r) ** 2 < 1
+
+    image = np.full(patch, -0.67, np.float32)  # fat
+    image[np.broadcast_to((y > 0.6) | (x > 0.8), patch)] = -0.15  # muscle
+    image[ellipsoid((0, 0, 0), (0.65, 0.38, 0.34))] = 0.3
+    image[ellipsoid((0, 0, 0.1), (0.3, 0.15, 0.12))] = -0.6  # sinus fat
+    image[ellipsoid((-0.5, -0.2, -0.1), (0.22, 0.22, 0.22))] = 0.0
+    image[ellipsoid((0.5, 0.1, -0.2), (0.2, 0.2, 0.2))] = -0.32
+    image += np.random.default_rng(0).normal(0, 0.05, patch).astype(np.float32)
+    return np.clip(image, -1, 1)
+
+
+def _dice(answer: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    """Smallest Dice over renal tissue as a whole and its classes with at least 500 voxels."""
+    ours, theirs = (p.argmax(0) + 1 for p in (answer, reference))
+    ours[answer.sum(0) < 0.5], theirs[reference.sum(0) < 0.5] = 0, 0
+    if np.count_nonzero(theirs) < 500:
+        return 1.0 if float(np.abs(answer - reference).mean()) < _CLOSE else 0.0
+    masks = [(ours > 0, theirs > 0)] + [(ours == c, theirs == c) for c in Label if c]
+    scores = [
+        2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
+        for a, b in masks
+        if np.count_nonzero(b) >= 500
+    ]
+    return float(min(scores))
+
+
+def _key(model: Model, threads: int | None) -> str:
+    """What the measurement depends on."""
+    from renalis.prediction.machine import processor
+
+    versions = [metadata.version("torch")]
+    if has_openvino():
+        versions.append(metadata.version("openvino"))
+    parts = [model.header.sha256, processor(), platform.machine(), str(os.cpu_count()),
+             str(threads), *versions]  # fmt: skip
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]
+
+
+def _read(path: Path) -> Choice | None:
+    """A remembered choice; None if there is none or it cannot be understood."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        trials = tuple(
+            Trial(**{**trial, "runtime": RuntimeName(trial["runtime"])})
+            for trial in content["trials"]
+        )
+        return Choice(RuntimeName(content["runtime"]), trials)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(path: Path, choice: Choice) -> None:
+    """Remember a choice; without a writable cache folder it is measured again next time."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(asdict(choice)), encoding="utf-8")
+        os.replace(part, path)
+    except OSError:
+        return

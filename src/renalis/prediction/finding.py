@@ -1,0 +1,109 @@
+"""Where the coarse pass saw kidneys, and where the fine pass may look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cc3d
+import edt
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.prediction.windows import Box
+
+__all__ = ["Finding", "bounding_boxes", "find", "nearest", "scaled_box"]
+
+_WEAK = 1 / 3
+"""Share of the threshold above which the coarse pass is unsure that nothing is there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What the coarse pass says about where to look.
+
+    Attributes
+    ----------
+    allowed : ndarray, shape (Z, Y, X), bool
+        Where the fine pass may find renal tissue; all False when nothing was found, all True when
+        the coarse pass is unsure.
+    boxes : tuple of Box
+        Boxes around the allowed region's parts, in coarse voxels.
+    unsure : bool
+        Whether only weak signs were found.
+    """
+
+    allowed: NDArray[np.bool_]
+    boxes: tuple[Box, ...]
+    unsure: bool = False
+
+
+def find(
+    renal: NDArray[np.float32],
+    spacing_mm: tuple[float, float, float],
+    find_at: float,
+    find_ml: float,
+    reach_mm: float,
+) -> Finding:
+    """Decide where to look closely.
+
+    Parts of at least ``find_ml`` with a renal probability above ``find_at`` are looked at, with
+    ``reach_mm`` around them. However many there are, wherever they lie: kidneys may be missing,
+    joined, in the pelvis or transplanted. When there is none, but there are parts at a third of
+    that probability, the coarse pass is unsure and the whole scan is looked at.
+
+    Parameters
+    ----------
+    renal : ndarray, shape (Z, Y, X), float32
+        Probability of anything renal on the coarse grid.
+    spacing_mm : tuple of float
+        Of the coarse grid.
+    find_at, find_ml, reach_mm : float
+        See `renalis.prediction.PredictionOptions`.
+    """
+    least = find_ml * 1000 / float(np.prod(spacing_mm))
+    found = _without_small(renal > find_at, least)
+    if not found.any():
+        unsure = bool(_without_small(renal > find_at * _WEAK, least).any())
+        allowed = np.full(renal.shape, unsure)
+        whole: Box = (slice(0, renal.shape[0]), slice(0, renal.shape[1]), slice(0, renal.shape[2]))
+        return Finding(allowed, (whole,) if unsure else (), unsure)
+    away = edt.edt(np.ascontiguousarray(~found), anisotropy=spacing_mm, black_border=False)
+    allowed = away <= reach_mm
+    return Finding(allowed, tuple(bounding_boxes(allowed)))
+
+
+def bounding_boxes(mask: NDArray[np.bool_]) -> list[Box]:
+    """Boxes around the connected parts of a mask (26 neighbours)."""
+    parts = cc3d.connected_components(mask, connectivity=26, binary_image=True)
+    boxes = cc3d.statistics(parts)["bounding_boxes"][1:]
+    return [tuple(slice(int(b.start), int(b.stop)) for b in box) for box in boxes]  # type: ignore[misc]
+
+
+def scaled_box(box: Box, ratio: tuple[float, ...], shape: tuple[int, int, int]) -> Box:
+    """A box of one corner-aligned grid in voxels of another, rounded outwards.
+
+    ``ratio`` is the box's spacing divided by the other grid's spacing.
+    """
+    z, y, x = (
+        slice(max(0, int(np.floor(b.start * r))), min(n, int(np.ceil(b.stop * r))))
+        for b, r, n in zip(box, ratio, shape, strict=True)
+    )
+    return z, y, x
+
+
+def nearest(mask: NDArray[np.bool_], box: Box, ratio: tuple[float, ...]) -> NDArray[np.bool_]:
+    """A coarse mask on a box of a finer corner-aligned grid; ``ratio`` is fine / coarse spacing."""
+    index = [
+        np.clip(((np.arange(b.start, b.stop) + 0.5) * r).astype(np.int64), 0, n - 1)
+        for b, r, n in zip(box, ratio, mask.shape, strict=True)
+    ]
+    return np.asarray(mask[np.ix_(*index)])
+
+
+def _without_small(mask: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
+    """The mask without connected parts of fewer than ``least`` voxels."""
+    parts = cc3d.connected_components(mask, connectivity=26, binary_image=True)
+    counts = cc3d.statistics(parts)["voxel_counts"]
+    keep = counts >= least
+    keep[0] = False
+    return np.asarray(keep[parts])

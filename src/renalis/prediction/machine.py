@@ -1,0 +1,66 @@
+"""What this machine is: processor, cores, memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+__all__ = ["available_mb", "cores", "peak_mb", "processor", "total_mb"]
+
+
+def processor() -> str:
+    """Name of the processor."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def total_mb() -> float | None:
+    """Memory of the machine, or of the container where that is less, in MB."""
+    sizes = [_meminfo("MemTotal")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            sizes.append(int(Path(path).read_text(encoding="utf-8")) / 1e6)
+        except (OSError, ValueError):
+            continue
+    known = [size for size in sizes if size is not None]
+    return min(known) if known else None
+
+
+def available_mb() -> float | None:
+    """Memory that is free or can be freed, in MB; None where the system does not say."""
+    return _meminfo("MemAvailable")
+
+
+def peak_mb() -> float | None:
+    """Largest memory of this process so far, in MB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def _meminfo(name: str) -> float | None:
+    """One line of Linux's /proc/meminfo in MB."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith(name + ":"):
+                return int(line.split()[1]) * 1024 / 1e6
+    except OSError:
+        pass
+    return None

@@ -1,0 +1,100 @@
+"""How much memory a prediction will need, said before it starts and obeyed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from renalis.errors import UsageError
+from renalis.model import Model, Stage
+from renalis.prediction.options import PredictionOptions
+
+__all__ = ["expected_peak_mb", "fitted"]
+
+_BASE_MB = 520.0
+"""Python, NumPy, torch, OpenVINO and the readers, before the first voxel."""
+
+_BYTES_PER_VOXEL = 2 + 1 + 1 + 1
+"""Of the scan: HU, labels, labels being tidied, and one mask; nothing else has its size."""
+
+_BYTES_PER_STAGE_VOXEL = 4 + 12 + 4 + 4 + 2
+"""Image, three probabilities, weights, renal sum, masks."""
+
+_ACTIVATIONS = 9.0
+"""Arrays of the finest level's size and channels that exist at the same time, with the runtime's
+work space. Measured; see ``docs/prediction.md``."""
+
+_KEPT = 1.35
+"""Freed activations that stay in the heap."""
+
+
+def expected_peak_mb(
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    model: Model,
+    options: PredictionOptions,
+) -> float:
+    """Expected peak memory of the process in MB.
+
+    Parameters
+    ----------
+    shape, spacing : tuple
+        The scan's voxels and their size (mm), in canonical axis order.
+    model : Model
+        Gives grids, windows and networks.
+    options : PredictionOptions
+        Whether freed memory is kept.
+    """
+    extent = np.asarray(shape) * np.asarray(spacing)
+    scan = float(np.prod(shape)) * _BYTES_PER_VOXEL
+    stages = 0.0
+    for stage in model.header.stages:
+        voxels = float(np.prod(np.maximum(extent / stage.spacing_mm, stage.patch)))
+        stages = max(stages, voxels * _BYTES_PER_STAGE_VOXEL)
+    activations = max(_activation_bytes(stage) for stage in model.header.stages)
+    activations *= _KEPT if options.keep_heap else 1.0
+    return _BASE_MB + (scan + stages + activations) / 1e6
+
+
+def fitted(
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    model: Model,
+    options: PredictionOptions,
+) -> tuple[PredictionOptions, float, tuple[str, ...]]:
+    """Options that keep the expected peak below ``options.max_ram_mb``.
+
+    Returns
+    -------
+    options : PredictionOptions
+        As given, or without the kept heap.
+    peak_mb : float
+        Expected with them.
+    notes : tuple of str
+        What was changed.
+
+    Raises
+    ------
+    UsageError
+        If the scan needs more in any case.
+    """
+    peak = expected_peak_mb(shape, spacing, model, options)
+    if options.max_ram_mb is None or peak <= options.max_ram_mb:
+        return options, peak, ()
+    lean = replace(options, keep_heap=False)
+    peak = expected_peak_mb(shape, spacing, model, lean)
+    if peak <= options.max_ram_mb:
+        return lean, peak, ("To stay within --max-ram, freed memory is not kept (slower).",)
+    raise UsageError(
+        f"this scan needs about {peak:.0f} MB, more than the {options.max_ram_mb:.0f} MB that "
+        "--max-ram allows; allow more, or cut the scan to the abdomen"
+    )
+
+
+def _activation_bytes(stage: Stage) -> float:
+    """Memory of a network while it computes one window."""
+    channels = stage.network.get("channels", [16])
+    first = channels[0] if isinstance(channels, list) and channels else 16
+    width = float(first) if isinstance(first, int | float) else 16.0
+    return float(np.prod(stage.patch)) * width * 4 * _ACTIVATIONS

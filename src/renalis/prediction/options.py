@@ -1,0 +1,75 @@
+"""What can be chosen about a prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["Mirror", "PredictionOptions", "RuntimeName"]
+
+
+class RuntimeName(StrEnum):
+    """What computes the networks."""
+
+    AUTO = "auto"
+    """The fastest on this machine whose labels agree with torch in float32; measured once."""
+    TORCH = "torch"
+    TORCH_BF16 = "torch-bf16"
+    OPENVINO = "openvino"
+    OPENVINO_BF16 = "openvino-bf16"
+
+
+class Mirror(StrEnum):
+    """Mirrored predictions that are averaged with the plain one."""
+
+    NONE = "none"
+    LEFT_RIGHT = "left-right"
+    """Twice the time."""
+    ALL = "all"
+    """All eight combinations of flips; eight times the time."""
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How to predict.
+
+    Attributes
+    ----------
+    runtime : RuntimeName
+        What computes the networks.
+    mirror : Mirror
+        Mirrored predictions to average; the fine pass only.
+    overlap : float
+        Share of a window that its neighbour covers as well, 0 to 0.9.
+    coarse_weight : float
+        Weight of the coarse pass in the final probabilities, 0 to 1.
+    find_at : float
+        Renal probability in the coarse pass above which a place is looked at closely.
+    find_ml : float
+        Least volume (ml) of such a place.
+    reach_mm : float
+        How far (mm) beyond the coarse pass's finding the fine pass may find renal tissue.
+    max_ram_mb : float or None
+        Refuse, or work in smaller windows, if the expected peak memory (MB) is higher.
+    keep_heap : bool
+        Keep freed activations in the process's heap (glibc): faster, at the cost of memory.
+    threads : int or None
+        Threads for the networks; None for all cores.
+    """
+
+    runtime: RuntimeName = RuntimeName.AUTO
+    mirror: Mirror = Mirror.NONE
+    overlap: float = 0.4
+    coarse_weight: float = 0.0
+    find_at: float = 0.3
+    find_ml: float = 2.0
+    reach_mm: float = 12.0
+    max_ram_mb: float | None = None
+    keep_heap: bool = True
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap <= 0.9:
+            raise ValueError(f"overlap is a share from 0 to 0.9, not {self.overlap}")
+        if not 0 <= self.coarse_weight <= 1:
+            raise ValueError(f"coarse_weight is a share from 0 to 1, not {self.coarse_weight}")

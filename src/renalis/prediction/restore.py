@@ -1,0 +1,118 @@
+"""Bring probabilities back to the scan's own grid as labels, slab by slab.
+
+Programs that enlarge the logits of all classes to the scan's size need gigabytes and, often, more
+time than the network. Here a slab of one class is enlarged at a time and compared with the best
+class so far, and only around the organ.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.labels import Label
+from renalis.prediction.finding import bounding_boxes
+from renalis.prediction.windows import Box
+from renalis.preparation import linear_weights
+
+__all__ = ["RENAL_AT", "restore"]
+
+RENAL_AT = 0.5
+"""A voxel is renal when kidney, tumor and cyst together are at least as probable as not; which of
+them it is, is decided afterwards. A plain maximum over four classes would leave gaps where tumor
+and kidney compete."""
+
+_CLASSES = (Label.KIDNEY, Label.TUMOR, Label.CYST)
+_SLAB_VOXELS = 1 << 21
+_MOST_BOXES = 64
+
+
+def restore(
+    probability: NDArray[np.float32],
+    box: Box,
+    grid_shape: tuple[int, int, int],
+    ratio: tuple[float, float, float],
+    labels: NDArray[np.uint8],
+) -> None:
+    """Write the labels of a box of probabilities into a label map.
+
+    Probabilities are interpolated linearly between voxel centers.
+
+    Parameters
+    ----------
+    probability : ndarray, shape (3, z, y, x), float32
+        Kidney, tumor, cyst on a box of the stage's grid; outside the box all are 0.
+    box : Box
+        That box.
+    grid_shape : tuple of int
+        Shape of the whole grid; its border voxels are continued outwards.
+    ratio : tuple of float
+        Stage spacing divided by scan spacing.
+    labels : ndarray, shape (Z, Y, X), uint8
+        Label map on the scan's grid, all 0; any strides. Filled in place.
+    """
+    renal = probability[0] + probability[1]
+    renal += probability[2]
+    # An interpolated value never exceeds its neighbours': nothing else can become a label.
+    parts = bounding_boxes(renal >= RENAL_AT)
+    if len(parts) > _MOST_BOXES:
+        parts = [_hull(parts)]
+    for part in parts:
+        wide = [slice(max(0, p.start - 1), min(n, p.stop + 1))
+                for p, n in zip(part, renal.shape, strict=True)]  # fmt: skip
+        ranges, matrices = [], []
+        for axis in range(3):
+            first = box[axis].start + wide[axis].start
+            last = box[axis].start + wide[axis].stop
+            scale = ratio[axis]
+            size = labels.shape[axis]
+            low = max(0, math.floor((first - 0.5) * scale - 0.5))
+            high = size if last == grid_shape[axis] else math.ceil((last + 0.5) * scale + 0.5)
+            low = 0 if first == 0 else low
+            ranges.append((low, min(size, high)))
+            whole = linear_weights(grid_shape[axis], *ranges[-1], 1 / scale)
+            matrices.append(np.ascontiguousarray(whole[:, first:last]))
+        _fill(probability[(slice(None), *wide)], matrices, ranges, labels)
+
+
+def _hull(parts: list[Box]) -> Box:
+    """The box around all boxes."""
+    z, y, x = (
+        slice(min(p[axis].start for p in parts), max(p[axis].stop for p in parts))
+        for axis in range(3)
+    )
+    return z, y, x
+
+
+def _fill(
+    probability: NDArray[np.float32],
+    matrices: list[NDArray[np.float32]],
+    ranges: list[tuple[int, int]],
+    labels: NDArray[np.uint8],
+) -> None:
+    """Enlarge one box, a slab of slices at a time."""
+    (z0, z1), (y0, y1), (x0, x1) = ranges
+    along_z, along_y, along_x = matrices
+    _, depth, height, width = probability.shape
+    step = max(1, _SLAB_VOXELS // max(1, (y1 - y0) * (x1 - x0)))
+    for start in range(0, z1 - z0, step):
+        rows = along_z[start : start + step]
+        best = total = None
+        label = np.zeros(0, np.uint8)
+        for number, value in enumerate(_CLASSES):
+            flat = probability[number].reshape(depth, height * width)
+            slab = (rows @ flat).reshape(-1, height, width)
+            large = np.matmul(np.matmul(along_y, slab), along_x.T)
+            if best is None or total is None:
+                best, total = large, large.copy()
+                label = np.full(large.shape, value, np.uint8)
+                continue
+            total += large
+            better = large > best
+            label[better] = value
+            np.maximum(best, large, out=best)
+        assert total is not None
+        label[total < RENAL_AT] = Label.BACKGROUND
+        labels[z0 + start : z0 + start + len(rows), y0:y1, x0:x1] = label

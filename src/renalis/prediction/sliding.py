@@ -1,0 +1,129 @@
+"""Slide a network over an image and average what its windows say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.prediction.options import Mirror
+from renalis.prediction.windows import Box, Shape, gaussian, padding
+
+__all__ = ["AIR", "Network", "Slid", "slide", "worth_looking"]
+
+AIR = -1.0
+"""Windowed value of everything below the HU window."""
+
+_TISSUE_SHARE = 1e-3
+
+_FLIPS: dict[Mirror, tuple[tuple[int, ...], ...]] = {
+    Mirror.NONE: ((),),
+    Mirror.LEFT_RIGHT: ((), (2,)),
+    Mirror.ALL: ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)),
+}
+
+
+class Network(Protocol):
+    """A network in some runtime."""
+
+    def __call__(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities (3, Z, Y, X) of kidney, tumor, cyst for a windowed patch (Z, Y, X)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slid:
+    """What a network says about a box of an image.
+
+    Attributes
+    ----------
+    probability : ndarray, shape (3, Z, Y, X), float32
+        Kidney, tumor, cyst; 0 where no window lay.
+    seen : ndarray, shape (Z, Y, X), bool
+        Where windows lay.
+    windows : int
+        Windows computed.
+    """
+
+    probability: NDArray[np.float32]
+    seen: NDArray[np.bool_]
+    windows: int
+
+
+def slide(
+    image: NDArray[np.float32],
+    network: Network,
+    patch: Shape,
+    windows: Sequence[Shape],
+    *,
+    mirror: Mirror = Mirror.NONE,
+    progress: Callable[[int, int], None] | None = None,
+) -> Slid:
+    """Average the network's probabilities over windows, weighted by `gaussian`.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Z, Y, X), float32
+        Windowed CT. Where it is smaller than a window it is continued: along Z by its last slices,
+        in-plane by air, as in training.
+    network : Network
+        Computes one patch.
+    patch : tuple of int
+        The window's shape.
+    windows : sequence
+        First voxels of the windows in ``image``.
+    mirror : Mirror
+        Flips to average over.
+    progress : callable, optional
+        Called with windows done and windows in all.
+    """
+    (zs, ze), in_plane_y, in_plane_x = padding(image.shape, patch)
+    before = (zs, in_plane_y[0], in_plane_x[0])
+    if any((zs, ze, *in_plane_y, *in_plane_x)):
+        image = np.pad(image, ((0, 0), in_plane_y, in_plane_x), constant_values=AIR)
+        image = np.pad(image, ((zs, ze), (0, 0), (0, 0)), mode="edge")
+    total = np.zeros((3, *image.shape), np.float32)
+    weight = np.zeros(image.shape, np.float32)
+    importance = gaussian(patch)
+    for number, start in enumerate(windows):
+        box = tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))
+        total[(slice(None), *box)] += _mirrored(network, image[box], mirror) * importance
+        weight[box] += importance
+        if progress is not None:
+            progress(number + 1, len(windows))
+    seen = weight > 0
+    np.divide(total, weight, out=total, where=seen)
+    own = tuple(slice(b, n - e) for b, n, e in zip(
+        before, image.shape, (ze, in_plane_y[1], in_plane_x[1]), strict=True))  # fmt: skip
+    return Slid(total[(slice(None), *own)], seen[own], len(windows))
+
+
+def worth_looking(
+    image: NDArray[np.float32],
+    windows: Sequence[Shape],
+    patch: Shape,
+    where: NDArray[np.bool_] | None = None,
+) -> list[Shape]:
+    """Leave out windows of air, and those that touch no voxel of ``where``."""
+    result = []
+    for start in windows:
+        box: Box = tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))  # type: ignore[assignment]
+        part = image[box]
+        tissue = np.count_nonzero(part > AIR + 1e-3) > _TISSUE_SHARE * part.size
+        if tissue and (where is None or where[box].any()):
+            result.append(start)
+    return result
+
+
+def _mirrored(network: Network, patch: NDArray[np.float32], mirror: Mirror) -> NDArray[np.float32]:
+    """Mean of the network's answers to the flipped patch, flipped back."""
+    total: NDArray[np.float32] | None = None
+    flips = _FLIPS[mirror]
+    for axes in flips:
+        answer = network(np.ascontiguousarray(np.flip(patch, axes)))
+        answer = np.flip(answer, tuple(axis + 1 for axis in axes))
+        total = answer if total is None else total + answer
+    assert total is not None
+    return total if len(flips) == 1 else total / np.float32(len(flips))

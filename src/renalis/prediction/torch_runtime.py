@@ -1,0 +1,43 @@
+"""Networks computed by torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+__all__ = ["TorchNetwork", "has_bf16"]
+
+
+class TorchNetwork:
+    """A network in eager torch.
+
+    Parameters
+    ----------
+    network : Module
+        Gives logits (1, 4, Z, Y, X) for (1, 1, Z, Y, X).
+    bf16 : bool
+        Compute convolutions in bfloat16.
+    """
+
+    def __init__(self, network: nn.Module, bf16: bool = False) -> None:
+        self.network = network.eval()
+        self.bf16 = bf16
+
+    def __call__(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities (3, Z, Y, X) of kidney, tumor, cyst."""
+        image = torch.from_numpy(np.ascontiguousarray(patch))[None, None]
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            logits = self.network(image)
+        probability = torch.softmax(logits[0].float(), 0)[1:]
+        return np.asarray(probability.numpy())
+
+
+def has_bf16() -> bool:
+    """Whether this processor computes with bfloat16; elsewhere it would be emulated, slowly."""
+    capabilities = torch.backends.cpu.get_cpu_capability()
+    if not capabilities.startswith("AVX512"):
+        return False
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(native()) if native is not None else False

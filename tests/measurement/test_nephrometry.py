@@ -25,7 +25,7 @@ def tumor_in(center: tuple[float, float, float], radius: float, side: float = 1.
         Ellipsoid((side * s.center[0], *s.center[1:]), s.radii, s.label)
         for s in (OUTER, HILUM, sphere(center, radius, TUMOR))
     ]
-    image, labels = Phantom(tuple(shapes)).draw(*grid_around((1.5, 1.5, 2.0), (112, 82, 70)))
+    image, labels = Phantom(tuple(shapes)).draw(*grid_around((1.5, 1.5, 2.0), (122, 82, 70)))
     return measure(image, labels).lesions[0]
 
 

@@ -7,6 +7,7 @@ import gzip
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 from dicom_writer import body, write_series
 
 from renalis.errors import InputError
-from renalis.io import find_scans, read_scan
+from renalis.io import dicom_files, find_scans, read_scan
 
 ADVICE = re.compile(
     r"; .*\b(give|check|copy|export|download|convert|choose|split|unpack|reads|leave)"
@@ -370,6 +371,25 @@ def test_zip_bomb_by_declared_size(tmp_path: Path) -> None:
     path.write_bytes(raw)
     with pytest.raises(InputError, match=r"bomb\.zip"):
         read_scan(path)
+
+
+def test_deflated_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small deflated file is given up as soon as it has unpacked to more than the limit."""
+    monkeypatch.setattr(dicom_files, "_LARGEST_UNPACKED", 1 << 25)
+    file = write_series(tmp_path, body(1))[0]
+    raw = file.read_bytes()
+    deflated = b"1.2.840.10008.1.2.1.99"
+    end = 144 + int.from_bytes(raw[140:144], "little")
+    place = raw.index(b"1.2.840.10008.1.2.1\0")
+    meta = raw[: place - 2] + (22).to_bytes(2, "little") + deflated + raw[place + 20 : end]
+    meta = meta[:140] + (len(meta) - 144).to_bytes(4, "little") + meta[144:]
+    pack = zlib.compressobj(1, zlib.DEFLATED, -15)
+    zeros = bytes(1 << 24)
+    packed = b"".join(pack.compress(zeros) for _ in range(4)) + pack.flush()
+    file.write_bytes(meta + packed)
+    with pytest.raises(ValueError, match="unpacks to more"), file.open("rb") as stream:
+        dicom_files.frames_of(stream, "x")
+    refused(tmp_path, tmp_path.name, "damaged")
 
 
 def test_encrypted_zip(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
@@ -20,6 +21,7 @@ _CT = "1.2.840.10008.5.1.4.1.1.2"
 _ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _LARGEST_SIDE = 4096
+_LARGEST_UNPACKED = 2 << 30
 _PROJECTIONS = {
     "MIP", "MINIP", "MAX_IP", "MIN_IP", "MAXIMUM", "MINIMUM", "MPVR", "VRT", "VOLREN",
     "PROJECTION IMAGE", "SCREEN SAVE",
@@ -104,10 +106,12 @@ def frames_of(stream: BinaryIO, name: str) -> list[Frame] | None:
     EOFError, ValueError, and what else pydicom raises
         If it begins as DICOM and is damaged.
     """
-    start = stream.read(132)
+    start = stream.read(1024)
     bare = start[:4] in (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00")
-    if start[128:] != b"DICM" and not bare:
+    if start[128:132] != b"DICM" and not bare:
         return None
+    if DeflatedExplicitVRLittleEndian.encode() in start:
+        _check_unpacked_size(start + stream.read())
     stream.seek(0)
     tags: Any = _TAGS
     header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=tags, force=bare)
@@ -127,6 +131,18 @@ def frames_of(stream: BinaryIO, name: str) -> list[Frame] | None:
     if "PerFrameFunctionalGroupsSequence" in header:
         return _enhanced_frames(header, series, name)
     return [_frame(header, [header], series, name, 0)]
+
+
+def _check_unpacked_size(content: bytes) -> None:
+    """Refuse a deflated data set that unpacks to more than any scan, as pydicom would in one go."""
+    meta_length = int.from_bytes(content[140:144], "little")
+    unpack = zlib.decompressobj(-zlib.MAX_WBITS)
+    rest, size = content[144 + meta_length :], 0
+    while rest and not unpack.eof:
+        size += len(unpack.decompress(rest, 1 << 24))
+        rest = unpack.unconsumed_tail
+        if size > _LARGEST_UNPACKED:
+            raise ValueError("it unpacks to more than a scan can have")
 
 
 def _series_tags(header: Dataset) -> SeriesTags:

@@ -1,0 +1,107 @@
+"""``renalis model``: list, describe and export models; torch is not needed to look at one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from renalis.errors import UsageError
+
+if TYPE_CHECKING:
+    from renalis.model import ModelHeader
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="the models that come with renalis")
+    listing.add_argument("--json", action="store_true", help="for machines")
+    info = actions.add_parser("info", help="everything that is known about a model")
+    info.add_argument("model", nargs="?", default="renalis-kidney", metavar="NAME|FILE")
+    info.add_argument("--json", action="store_true", help="the header as it is stored")
+    info.add_argument("--verify", action="store_true", help="compare the weights' checksum too")
+    export = actions.add_parser("export", help="write the networks for another program")
+    export.add_argument("model", nargs="?", default="renalis-kidney", metavar="NAME|FILE")
+    export.add_argument("--to", choices=("openvino", "torch"), required=True)
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List, describe or export."""
+    if arguments.action == "list":
+        return _list(arguments.json)
+    if arguments.action == "info":
+        return _info(arguments.model, arguments.json, arguments.verify)
+    return _export(arguments.model, arguments.to, arguments.output)
+
+
+def _list(as_json: bool) -> int:
+    from renalis.model import available_models, read_header
+
+    found = [(path, read_header(path)) for path in available_models()]
+    if as_json:
+        print(json.dumps([{"name": h.name, "version": h.version, "licence": h.licence}
+                          for _, h in found], indent=1))  # fmt: skip
+        return 0
+    if not found:
+        print("no model comes with this installation")
+    for path, header in found:
+        size = path.stat().st_size / 1e6
+        print(f"{header.name:<20} {header.version:<10} {size:5.1f} MB  {header.licence}")
+    return 0
+
+
+def _info(name: str, as_json: bool, verify: bool) -> int:
+    from renalis.model import load_model, read_header
+
+    header = load_model(name).header if verify else read_header(name)
+    if as_json:
+        print(header.model_dump_json(indent=1))
+        return 0
+    print("\n".join(_lines(header)))
+    if verify:
+        print("checksum   agrees with the weights")
+    return 0
+
+
+def _lines(header: ModelHeader) -> list[str]:
+    """The header for people."""
+    commercial = "allowed" if header.commercial_use else "NOT allowed"
+    lines = [
+        f"{header.name} {header.version} ({header.created})",
+        f"licence    {header.licence}; commercial use {commercial}",
+        f"data       {header.data_credit}",
+        f"labels     {header.labels}",
+        f"checksum   {header.sha256}",
+    ]
+    for stage in header.stages:
+        mm = " x ".join(f"{s:g}" for s in stage.spacing_mm)
+        patch = " x ".join(str(n) for n in stage.patch)
+        low, high = stage.window_hu
+        lines.append(f"{stage.name:<10} {mm} mm, window {patch} voxels, {low:g} to {high:g} HU")
+    for title, content in (("training", header.training), ("scores", header.scores)):
+        if content:
+            lines.append(title)
+            lines += [f"  {name}: {_short(value)}" for name, value in content.items()]
+    return lines
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _export(name: str, kind: str, output: Path) -> int:
+    from renalis.model import load_model
+    from renalis.prediction.export import export_openvino, export_torch
+
+    model = load_model(name)
+    files = export_openvino(model, output) if kind == "openvino" else export_torch(model, output)
+    if not files:
+        raise UsageError(f"there is nothing to export in {name}")
+    for path in files:
+        print(path)
+    return 0

@@ -1,0 +1,152 @@
+"""A case's folder of results appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from renalis.errors import OutputError
+from renalis.io import whole_file
+
+__all__ = ["FILES", "PROVENANCE", "make_output", "provenance", "result_folder"]
+
+PROVENANCE = "provenance.json"
+FILES = (
+    "segmentation.nii.gz",
+    "measurements.json",
+    "preview.png",
+    "report.html",
+    PROVENANCE,
+)
+"""Every file that renalis writes for a case."""
+
+
+def make_output(output: Path) -> None:
+    """Make the output folder, and find out at once whether it can be written.
+
+    Raises
+    ------
+    OutputError
+        If it cannot.
+    """
+    trial = output / f".renalis-{os.getpid()}"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        trial.mkdir()
+        trial.rmdir()
+    except OSError as error:
+        raise OutputError(
+            f"{output} cannot be written ({error.strerror}); choose another output folder with -o"
+        ) from error
+    _sweep(output)
+
+
+def provenance(folder: Path) -> dict[str, Any] | None:
+    """What is known about how a case's results were made; None if they are not complete."""
+    try:
+        content = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        complete = all((folder / name).is_file() for name in content["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return content if complete else None
+
+
+@contextlib.contextmanager
+def result_folder(output: Path, case_id: str, overwrite: bool) -> Iterator[Path]:
+    """A temporary folder that becomes the case's folder when the block ends well.
+
+    When the block raises, also by Ctrl-C, the temporary folder is removed and older results stay
+    as they were.
+
+    Raises
+    ------
+    OutputError
+        If there are results already and they may not be replaced, or nothing can be written.
+    """
+    target = output / case_id
+    part = output / f".{case_id}.partial-{os.getpid()}"
+    _refuse(target, overwrite)
+    try:
+        part.mkdir()
+    except OSError as error:
+        raise OutputError(
+            f"{part} cannot be made ({error.strerror}); choose another output folder with -o"
+        ) from error
+    try:
+        yield part
+        _put_in_place(part, target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    with whole_file(path) as file:
+        file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _refuse(target: Path, overwrite: bool) -> None:
+    """Never delete what somebody may want to keep."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise OutputError(f"{target} is a file where a folder is needed; choose another -o")
+    names = {path.name for path in target.iterdir()}
+    if not names:
+        return
+    if not overwrite:
+        raise OutputError(
+            f"{target} holds results of another scan, model or choice of options; "
+            "give --overwrite or another output folder with -o"
+        )
+    foreign = sorted(names - set(FILES))
+    if foreign:
+        raise OutputError(
+            f"{target} holds files that renalis did not write ({foreign[0]!r}); "
+            "move them away or choose another output folder with -o"
+        )
+
+
+def _put_in_place(part: Path, target: Path) -> None:
+    """Rename the finished folder; an older one is set aside for that moment."""
+    old = part.with_name(part.name.replace(".partial-", ".old-"))
+    try:
+        if target.exists():
+            os.replace(target, old)
+        os.replace(part, target)
+    except OSError as error:
+        if old.exists() and not target.exists():
+            os.replace(old, target)
+        raise OutputError(
+            f"{target} cannot be written ({error.strerror}); choose another output folder with -o"
+        ) from error
+    finally:
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _sweep(output: Path) -> None:
+    """Remove what a killed run has left."""
+    if sys.platform == "win32":  # where asking whether a process lives would interrupt it
+        return
+    for path in output.glob(".*.partial-*"):
+        number = path.name.rpartition("-")[2]
+        if number.isdigit() and not _lives(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

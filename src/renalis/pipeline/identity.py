@@ -1,0 +1,50 @@
+"""By what a result is recognized as already made."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from importlib import metadata
+from typing import Any
+
+from renalis.io import ScanSource
+from renalis.model import ModelHeader
+from renalis.pipeline.options import SegmentOptions
+
+__all__ = ["result_key"]
+
+_NO_INFLUENCE = ("max_ram_mb", "keep_heap", "threads", "runtime")
+"""Options of the prediction that change its speed or memory and not its meaning."""
+
+
+def result_key(source: ScanSource, header: ModelHeader, options: SegmentOptions) -> str:
+    """A hash of the scan's file, the model, and every option that can change the result.
+
+    Of the scan only sizes, times and a hash of identifiers enter: nothing that identifies the
+    patient can be recovered.
+    """
+    prediction = dataclasses.asdict(options.prediction)
+    for name in _NO_INFLUENCE:
+        prediction.pop(name)
+    content: dict[str, Any] = {
+        "renalis": metadata.version("renalis"),
+        "model": header.sha256,
+        "prediction": prediction,
+        "rules": dataclasses.asdict(options.rules),
+        "series": options.series or "",
+        "report": options.report,
+        "scan": _scan(source),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _scan(source: ScanSource) -> list[str]:
+    """What tells the scan from others."""
+    parts = [source.kind, source.path.name]
+    if source.path.is_file():
+        status = source.path.stat()
+        parts += [str(status.st_size), str(status.st_mtime_ns)]
+    if source.series is not None:
+        parts += [source.study_uid, source.series.uid, str(source.slice_count)]
+    return parts

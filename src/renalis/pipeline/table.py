@@ -1,0 +1,43 @@
+"""One table of all cases in an output folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from renalis.io import whole_file
+from renalis.measurement.export import CSV_HEADER
+from renalis.pipeline.folder import provenance
+
+__all__ = ["write_table"]
+
+
+def write_table(output: Path) -> Path | None:
+    """Write ``measurements.csv`` anew from the finished cases of an output folder.
+
+    Returns
+    -------
+    Path or None
+        The file; None when there is no finished case.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    rows = []
+    for folder in sorted(path for path in output.iterdir() if not path.name.startswith(".")):
+        content = provenance(folder) if folder.is_dir() else None
+        if content is not None and isinstance(content.get("row"), dict):
+            rows.append(content["row"])
+    if not rows:
+        return None
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, CSV_HEADER, restval="", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    path = output / "measurements.csv"
+    with whole_file(path) as file:
+        file.write(text.getvalue().encode())
+    return path

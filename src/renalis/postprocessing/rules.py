@@ -46,8 +46,7 @@ class HolesRule:
     """Small cavities that are closed on all sides get the label around them.
 
     Why: a pinhole is noise, a larger enclosed cavity is renal sinus: in the reference label maps
-    of KiTS23 enclosed sinus fat reaches several ml, so filling everything (as Humpire-Mamani et
-    al. 2023 may have done) would be wrong.
+    of KiTS23 enclosed sinus fat reaches several ml, so filling everything would be wrong.
 
     Attributes
     ----------
@@ -87,8 +86,8 @@ class VoteRule:
 class AttachedRule:
     """A lesion belongs to a kidney: pieces of lesion far from every kidney are dropped.
 
-    Why: Hou et al. (KiTS19) and Humpire-Mamani et al. drop tumors that touch no kidney; the
-    latter's later program keeps them within 4 mm, or above 100 ml, because a tumor can replace its
+    Why: the cascade of Humpire-Mamani et al. (KiTS19) drops tumors that touch no kidney; their
+    group's later program keeps them within 4 mm, or above 100 ml, because a tumor can replace its
     kidney. Here a large one stays only where a kidney is missing: lateral, on a side without one.
     Otherwise any large cystic mass in the pelvis would pass.
 
@@ -147,8 +146,9 @@ class MinimumVolumeRule:
 class LateralRule:
     """Small pieces on the midline, and small second pieces on a side, are dropped.
 
-    Why: kidneys lie beside the spine; what lies on it is vertebra, great vessel or bowel. Hou et
-    al. keep the largest piece on each side, which loses transplants and cuts horseshoe kidneys.
+    Why: kidneys lie beside the spine; what lies on it is vertebra, great vessel or bowel. The cascade
+    of Humpire-Mamani et al. (KiTS19) keeps the largest piece on each side of the scan's middle,
+    which loses transplants and cuts horseshoe kidneys.
     So size protects here: whatever is as large as a kidney stays, wherever it lies and however
     many there are, and is called "other" when the side is unclear.
 

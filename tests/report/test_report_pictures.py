@@ -10,11 +10,12 @@ from hypothesis.extra import numpy as hnp
 from report_case import made_up
 
 from renalis.labels import Label
+from renalis.report.boxes import bounds, largest, shaped
 from renalis.report.outlines import BEYOND, outlines
 from renalis.report.picture import ABDOMEN, gray, picture, scale_bar_mm
 from renalis.report.planes import Cut, Edges, Plane
 from renalis.report.raster import dashed, paint
-from renalis.report.scene import Scene, bounds, largest, shaped, view
+from renalis.report.scene import Scene, view
 from renalis.report.style import STYLES
 
 EDGES = Edges("R", "L", "A", "P")
@@ -202,7 +203,7 @@ def test_picture_shows_the_slice_it_names() -> None:
     assert scene.box is not None
     shown = view(scene, Plane.AXIAL, 30, box=scene.box, size=(300, 400), title="x")
     assert shown.place.endswith("slice 31 of 56")
-    assert {line.label for line in shown.outlines} == {Label.KIDNEY, Label.TUMOR}
+    assert {line.style.name for line in shown.outlines} == {"kidney", "tumor"}
     # The tumor belongs to the patient's right kidney: the viewer's left.
-    tumor = next(line for line in shown.outlines if line.label is Label.TUMOR)
+    tumor = next(line for line in shown.outlines if line.style.name == "tumor")
     assert tumor.points[:, 0].max() < shown.width / 2

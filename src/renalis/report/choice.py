@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from renalis.report.boxes import Box, largest, shaped, widened
 from renalis.report.findings import Findings
 from renalis.report.picture import Picture
 from renalis.report.planes import Plane
-from renalis.report.scene import Box, Found, Scene, largest, shaped, view, widened
+from renalis.report.scene import Found, Scene, view
 
 __all__ = [
     "Tile",

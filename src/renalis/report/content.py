@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from renalis.measurement import Measurements
+from renalis.measurement.samples import Probabilities
 from renalis.volume import Volume
 
 __all__ = ["ModelFacts", "ReportContent"]
@@ -53,6 +54,9 @@ class ReportContent:
         Further lines about the scan, such as the series that was chosen and those that were not.
     version : str
         Version of renalis.
+    probabilities : Probabilities, optional
+        Anything with ``kidney`` and ``lesion`` probability volumes, such as a prediction; shows
+        how far the structures might reach.
     """
 
     case_id: str
@@ -64,3 +68,4 @@ class ReportContent:
     changes: tuple[str, ...] = ()
     scan_facts: tuple[tuple[str, str], ...] = ()
     version: str = ""
+    probabilities: Probabilities | None = None

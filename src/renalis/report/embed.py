@@ -13,7 +13,7 @@ from PIL import Image
 
 from renalis.report.picture import Outline, Picture
 from renalis.report.planes import Edges
-from renalis.report.style import STYLES
+from renalis.report.style import POSSIBLE_STYLE, STYLES
 
 __all__ = ["Shown", "data_url", "path_data", "shown"]
 
@@ -40,7 +40,7 @@ class Shown:
 
 def shown(picture: Picture, quality: int = 84) -> Shown:
     """Prepare a picture for the template."""
-    kinds = sorted({STYLES[outline.label].name for outline in picture.outlines})
+    kinds = sorted({line.style.name for line in picture.outlines} - {POSSIBLE_STYLE.name})
     outlined = f"outlined: {', '.join(kinds)}" if kinds else "nothing outlined"
     names = ", ".join(tag.text for tag in picture.tags)
     return Shown(
@@ -70,9 +70,9 @@ def shown(picture: Picture, quality: int = 84) -> Shown:
 
 def path_data(outlines: Sequence[Outline]) -> dict[str, str]:
     """SVG path data of all outlines of each class, kidneys first, tumors last."""
-    paths = dict.fromkeys(("kidney", "cyst", "tumor"), "")
+    paths = dict.fromkeys(("possible", "kidney", "cyst", "tumor"), "")
     for outline in outlines:
-        paths[STYLES[outline.label].name] += _path(outline.points)
+        paths[outline.style.name] += _path(outline.points)
     return paths
 
 

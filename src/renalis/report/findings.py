@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from renalis.labels import Label
 from renalis.measurement import Kidney, Lesion, Measurements
-from renalis.report.scene import Box, Found, Scene, bounds
+from renalis.report.boxes import Box, bounds
+from renalis.report.scene import Found, Scene
 from renalis.report.style import STYLES
 
 __all__ = ["Findings", "find", "short_name"]

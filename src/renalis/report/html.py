@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from renalis.io import whole_file
 from renalis.report.content import ReportContent
 from renalis.report.page import page
-from renalis.report.style import STYLES
+from renalis.report.style import POSSIBLE_STYLE, STYLES
 
 __all__ = ["content_policy", "render", "write_report"]
 
@@ -55,7 +55,7 @@ def render(content: ReportContent) -> str:
     script = _asset("stack.js") + _asset("mesh.js")
     return environment.get_template("report.html").render(
         page=page(content),
-        styles={style.name: style for style in STYLES.values()},
+        styles={style.name: style for style in (*STYLES.values(), POSSIBLE_STYLE)},
         look=look,
         script=script,
         policy=content_policy(look, script),

@@ -10,7 +10,7 @@ from scipy import ndimage, sparse
 from skimage.measure import marching_cubes
 
 from renalis.labels import Label
-from renalis.report.scene import bounds
+from renalis.report.boxes import bounds
 from renalis.volume import Volume
 
 __all__ = ["Mesh", "normals", "surface"]

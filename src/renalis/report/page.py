@@ -27,10 +27,12 @@ from renalis.report.tables import (
     rules,
     summary,
 )
+from renalis.report.uncertainty import POSSIBLE, narrowed
+from renalis.volume import Volume
 
 __all__ = ["page"]
 
-KEY = Tile(width=520, height=390)
+KEY = Tile(width=460, height=345)
 CLOSE = Tile(width=400, height=300)
 SOLID = (760, 570)
 MOST_LESIONS = 10
@@ -52,7 +54,7 @@ class PictureGroup:
 def page(content: ReportContent) -> dict[str, object]:
     """Everything that the template shows."""
     measured = content.measurements
-    scene = Scene.of(content.image, content.labels)
+    scene = Scene.of(content.image, content.labels, _probabilities(content))
     findings = find(scene, measured)
     slices = stack(scene, findings)
     lesions = _lesion_groups(scene, findings, measured.lesions[:MOST_LESIONS])
@@ -63,6 +65,7 @@ def page(content: ReportContent) -> dict[str, object]:
         "notes": _without_repeats([*content.notes, *doubts(measured)]),
         "found_any": scene.box is not None,
         "kinds": _kinds(scene),
+        "possible": POSSIBLE if scene.probabilities else None,
         "window": str(ABDOMEN),
         "convention": CONVENTION,
         "key_pictures": _shown([*overviews(scene, KEY), *pair_pictures(scene, findings, KEY)]),
@@ -148,6 +151,16 @@ def _jumps(slices: Stack | None, findings: Findings, lesions: Sequence[Lesion]) 
             continue
         jumps.append(slices.nearest(found.box[0].start + int(found.mask.sum(axis=(1, 2)).argmax())))
     return jumps
+
+
+def _probabilities(content: ReportContent) -> tuple[Volume, ...]:
+    """The probability volumes that there are."""
+    given = content.probabilities
+    if given is None:
+        return ()
+    there = [volume for volume in (given.kidney, given.lesion) if volume is not None]
+    narrow = [narrowed(volume) for volume in there]
+    return tuple(volume for volume in narrow if volume is not None)
 
 
 def _kinds(scene: Scene) -> list[str]:

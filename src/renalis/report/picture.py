@@ -6,6 +6,7 @@ writes the same lines as SVG.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from renalis.labels import Label
 from renalis.report.outlines import outlines
 from renalis.report.planes import Cut, Edges
+from renalis.report.style import POSSIBLE_STYLE, STYLES, Style
 
 __all__ = ["ABDOMEN", "Outline", "Picture", "Tag", "Window", "gray", "picture", "scale_bar_mm"]
 
@@ -40,7 +42,7 @@ ABDOMEN = Window(width=400.0, level=40.0)
 class Outline:
     """A closed line around a region, points (x, y) in picture pixels, shape (N, 2)."""
 
-    label: Label
+    style: Style
     points: NDArray[np.float64]
 
 
@@ -123,6 +125,7 @@ def picture(
     place: str,
     lesions: NDArray[np.uint16] | None = None,
     names: dict[int, str] | None = None,
+    reach: Sequence[NDArray[np.bool_]] = (),
     window: Window = ABDOMEN,
 ) -> Picture:
     """Show a cut with the outlines of its labels.
@@ -139,6 +142,8 @@ def picture(
         Number of the lesion in each pixel, 0 elsewhere.
     names : dict, optional
         The name of each lesion number.
+    reach : sequence of ndarray of bool, shape (rows, columns)
+        Where structures are possible.
     window : Window
         HU range shown.
     """
@@ -150,7 +155,7 @@ def picture(
     return Picture(
         pixels=gray(_stretched(image.array, (height, width)), window),
         mm=mm,
-        outlines=tuple(_all_outlines(labels.array, scale)),
+        outlines=tuple(_all_outlines(labels.array, reach, scale)),
         tags=tuple(_tags(labels.array, lesions, names or {}, scale)),
         edges=image.edges,
         title=title,
@@ -171,13 +176,15 @@ def _stretched(hu: NDArray[np.generic], shape: tuple[int, int]) -> NDArray[np.fl
     return np.asarray(resized, np.float32)
 
 
-def _all_outlines(labels: NDArray[np.uint8], scale: tuple[float, float]) -> list[Outline]:
-    """Outlines of every class; kidneys first, so that lesions are drawn over them."""
-    found = []
+def _all_outlines(
+    labels: NDArray[np.uint8], reach: Sequence[NDArray[np.bool_]], scale: tuple[float, float]
+) -> list[Outline]:
+    """Outlines of every class; kidneys before lesions, which are drawn over them."""
+    found = [Outline(POSSIBLE_STYLE, line) for mask in reach for line in outlines(mask, scale)]
     for label in (Label.KIDNEY, Label.CYST, Label.TUMOR):
         mask = labels == label
         if mask.any():
-            found += [Outline(label, points) for points in outlines(mask, scale)]
+            found += [Outline(STYLES[label], points) for points in outlines(mask, scale)]
     return found
 
 

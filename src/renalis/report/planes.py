@@ -17,8 +17,6 @@ from renalis.volume import CANONICAL, Volume
 
 __all__ = ["Cut", "Edges", "Plane", "cut", "direction_letters", "position_text", "slice_number"]
 
-Box = tuple[slice, slice, slice]
-
 
 class Plane(StrEnum):
     """The three planes of the patient."""

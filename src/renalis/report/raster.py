@@ -40,8 +40,8 @@ def paint(shown: Picture, thickness: float = 1.3) -> Image.Image:
     pen = ImageDraw.Draw(layer)
     for outline in shown.outlines:
         _stroke(pen, outline.points, (), (0, 0, 0, 150), thickness + 1.2)
-        style = STYLES[outline.label]
-        _stroke(pen, outline.points, style.dashes, (*style.rgb, 255), thickness)
+        color = (*outline.style.rgb, 255)
+        _stroke(pen, outline.points, outline.style.dashes, color, thickness)
     if shown.frame is not None:
         corners = [round(edge * SHARPNESS) for edge in shown.frame]
         pen.rectangle(corners, outline=(255, 255, 255, 150), width=SHARPNESS)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.report.boxes import Box, bounds, widened
 from renalis.report.picture import Picture, picture
 from renalis.report.planes import Plane, cut, slice_number
+from renalis.report.uncertainty import possible
 from renalis.volume import Volume
 
-__all__ = ["Box", "Found", "Scene", "bounds", "largest", "shaped", "view", "widened"]
+__all__ = ["Found", "Scene", "view"]
 
-Box = tuple[slice, slice, slice]
 MARGIN_MM = 25.0
 """Surroundings that are shown beyond the outermost labeled voxel."""
 
@@ -52,6 +53,8 @@ class Scene:
         Smallest box around everything labeled; None when nothing is labeled.
     box : tuple of slice, optional
         The same with its surroundings.
+    probabilities : tuple of Volume
+        0 to 255, on grids of their own; empty when there are none.
     """
 
     scan: Volume
@@ -59,64 +62,17 @@ class Scene:
     labels: Volume
     tight: Box | None
     box: Box | None
+    probabilities: tuple[Volume, ...] = ()
 
     @classmethod
-    def of(cls, image: Volume, labels: Volume) -> Scene:
+    def of(cls, image: Volume, labels: Volume, probabilities: tuple[Volume, ...] = ()) -> Scene:
         """The scene of a scan and a label map on the same grid."""
         if not image.same_grid(labels):
             raise ValueError("the label map lies on another grid than the scan")
         upright = labels.reoriented()
         tight = bounds(upright.array)
         box = None if tight is None else widened(tight, upright, MARGIN_MM)
-        return cls(image, image.reoriented(), upright, tight, box)
-
-
-def bounds(labels: NDArray[np.generic]) -> Box | None:
-    """Smallest box around all voxels that are not 0, without a copy of the array."""
-    found: list[slice] = []
-    part = labels
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        hit = np.flatnonzero(part.any(axis=others))
-        if len(hit) == 0:
-            return None
-        found.append(slice(int(hit[0]), int(hit[-1]) + 1))
-        part = part[(slice(None),) * axis + (found[-1],)]
-    return found[0], found[1], found[2]
-
-
-def widened(box: Box, volume: Volume, margin_mm: float) -> Box:
-    """A box with a margin on every side, within the volume."""
-    sides = []
-    for side, length, step in zip(box, volume.shape, volume.spacing, strict=True):
-        more = int(np.ceil(margin_mm / step))
-        sides.append(slice(max(0, side.start - more), min(length, side.stop + more)))
-    return sides[0], sides[1], sides[2]
-
-
-def shaped(box: Box, volume: Volume, plane: Plane, aspect: float) -> Box:
-    """A box grown within the volume until its picture is ``aspect`` times as wide as high."""
-    sides = list(box)
-    rows, columns = plane.in_plane
-    spacing = volume.spacing
-    height = (sides[rows].stop - sides[rows].start) * spacing[rows]
-    width = (sides[columns].stop - sides[columns].start) * spacing[columns]
-    axis, missing = (columns, height * aspect - width)
-    if missing < 0:
-        axis, missing = rows, width / aspect - height
-    more = int(missing / spacing[axis] / 2)
-    start, stop, length = sides[axis].start - more, sides[axis].stop + more, volume.shape[axis]
-    # What one side of the scan cannot give, the other side does.
-    start, stop = max(0, start - max(0, stop - length)), min(length, stop + max(0, -start))
-    sides[axis] = slice(start, stop)
-    return sides[0], sides[1], sides[2]
-
-
-def largest(mask: NDArray[np.bool_], axis: int) -> int:
-    """Index along an axis at which a region is largest; the middle one of equals."""
-    areas = mask.sum(axis=tuple(a for a in range(3) if a != axis))
-    best = np.flatnonzero(areas == areas.max())
-    return int(best[len(best) // 2])
+        return cls(image, image.reoriented(), upright, tight, box, probabilities)
 
 
 def view(
@@ -156,6 +112,10 @@ def view(
         if here:
             names[number] = lesion.name
     shown = cut(image, plane, 0)
+    reach = []
+    for probability in scene.probabilities:
+        mask = image.like(possible(probability, image), labels.kind)
+        reach.append(cut(mask, plane, 0).array)
     flat = cut(Volume(lesions, image.affine, labels.kind), plane, 0)
     number, count = slice_number(scene.scan, scene.image, plane, index)
     place = f"{shown.position} · slice {number} of {count}"
@@ -167,6 +127,7 @@ def view(
         place=place,
         lesions=flat.array,
         names=names,
+        reach=reach,
     )
 
 

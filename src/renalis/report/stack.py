@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from renalis.report.boxes import Box, widened
 from renalis.report.choice import Tile, spread
 from renalis.report.embed import Shown, shown
 from renalis.report.findings import Findings
 from renalis.report.planes import Plane
-from renalis.report.scene import Box, Scene, view, widened
+from renalis.report.scene import Scene, view
 
 __all__ = ["Stack", "stack"]
 

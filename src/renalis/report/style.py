@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from renalis.labels import Label
 
-__all__ = ["STYLES", "Style"]
+__all__ = ["POSSIBLE_STYLE", "STYLES", "Style"]
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,6 @@ STYLES = {
 }
 """The three colors differ in lightness as well as in hue, so that they stay apart for the color
 blind (the tests simulate protanopia, deuteranopia and tritanopia) and on a gray printer."""
+
+POSSIBLE_STYLE = Style("possible", "", "#ffffff", (1.0, 3.0), "fine dots")
+"""For how far a kidney or lesion might reach."""

@@ -69,3 +69,7 @@ for (const box of document.querySelectorAll("[data-lines]")) {
   box.addEventListener("change", () =>
     document.documentElement.classList.toggle(`no-${box.dataset.lines}`, !box.checked));
 }
+for (const box of document.querySelectorAll("[data-possible]")) {
+  box.addEventListener("change", () =>
+    document.documentElement.classList.toggle("show-possible", box.checked));
+}

@@ -1,0 +1,61 @@
+"""How far a structure might reach: where the network's probability is small but not nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from renalis.report.boxes import bounds, widened
+from renalis.volume import Volume
+
+__all__ = ["POSSIBLE", "narrowed", "possible"]
+
+POSSIBLE = 0.25
+"""Probability above which a structure is called possible (not calibrated)."""
+
+
+def possible(probability: Volume, grid: Volume) -> NDArray[np.bool_]:
+    """Where a structure is possible, on another grid.
+
+    Parameters
+    ----------
+    probability : Volume of uint8
+        0 to 255, on a grid of its own.
+    grid : Volume
+        Part of the scan, for example a single slice; its voxels are not looked at.
+
+    Returns
+    -------
+    ndarray of bool, shape ``grid.shape``
+        Linear interpolation; outside of ``probability`` nothing is possible.
+    """
+    mask = np.zeros(grid.shape, bool)
+    corners = np.array(np.meshgrid(*[(-1, n) for n in probability.shape])).reshape(3, -1).T
+    places = grid.index(probability.world(corners))
+    low = np.clip(np.floor(places.min(axis=0)).astype(int), 0, grid.shape)
+    high = np.clip(np.ceil(places.max(axis=0)).astype(int) + 1, 0, grid.shape)
+    if (high <= low).any():
+        return mask
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    part = grid.cropped((box[0], box[1], box[2]))
+    matrix = np.linalg.inv(probability.affine) @ part.affine
+    values = ndimage.affine_transform(
+        probability.array,
+        matrix[:3, :3],
+        matrix[:3, 3],
+        output_shape=part.shape,
+        order=1,
+        mode="constant",
+    )
+    mask[box] = values >= POSSIBLE * 255
+    return mask
+
+
+def narrowed(probability: Volume) -> Volume | None:
+    """The part of a probability volume in which anything is possible."""
+    box = bounds(probability.array >= POSSIBLE * 255)
+    if box is None:
+        return None
+    around = widened(box, probability, max(probability.spacing))
+    return probability.cropped(around)

@@ -146,9 +146,9 @@ class MinimumVolumeRule:
 class LateralRule:
     """Small pieces on the midline, and small second pieces on a side, are dropped.
 
-    Why: kidneys lie beside the spine; what lies on it is vertebra, great vessel or bowel. The cascade
-    of Humpire-Mamani et al. (KiTS19) keeps the largest piece on each side of the scan's middle,
-    which loses transplants and cuts horseshoe kidneys.
+    Why: kidneys lie beside the spine; what lies on it is vertebra, great vessel or bowel. The
+    cascade of Humpire-Mamani et al. (KiTS19) keeps the largest piece on each side of the scan's
+    middle, which loses transplants and cuts horseshoe kidneys.
     So size protects here: whatever is as large as a kidney stays, wherever it lies and however
     many there are, and is called "other" when the side is unclear.
 

@@ -82,7 +82,7 @@ def metrics_page(evaluation: Evaluation) -> str:
         warnings=warnings(evaluation),
         tables=tables,
         plots=_plots(records, names),
-        pictures=_pictures(records),
+        pictures=_pictures(records, [n for n in names if n in _headline(evaluation)]),
     )
 
 
@@ -230,12 +230,16 @@ def _plots(records: Sequence[CaseRecord], names: Sequence[str]) -> list[Plot]:
     return plots
 
 
-def _pictures(records: Sequence[CaseRecord]) -> list[Picture]:
+def _headline(evaluation: Evaluation) -> list[str]:
+    return [r.name for r in regions(evaluation.options.labels) if r.headline]
+
+
+def _pictures(records: Sequence[CaseRecord], names: Sequence[str]) -> list[Picture]:
     """The cases with the lowest mean Dice over the headline regions that they have."""
 
     def mean_dice(record: CaseRecord) -> float:
-        headline = list(record.score.regions.values())[:3]
-        values = [r.dice for r in headline if np.isfinite(r.dice)]
+        values = [record.score[n].dice for n in names if n in record.score.regions]
+        values = [v for v in values if np.isfinite(v)]
         return float(np.mean(values)) if values else 1.0
 
     worst = sorted((r for r in records if r.picture), key=mean_dice)[:_WORST]

@@ -104,9 +104,9 @@ def bland_altman(
 
     parts = _axis(-extreme, extreme, y, _LEFT + inner, f"prediction − reference ({unit})")
     for value, text in (
-        (bias, f"mean {bias:+.3g}"),
-        (bias + spread, f"+1.96 SD {bias + spread:+.3g}"),
-        (bias - spread, f"−1.96 SD {bias - spread:+.3g}"),
+        (bias, f"mean {_short(bias)}"),
+        (bias + spread, f"+1.96 SD {_short(bias + spread)}"),
+        (bias - spread, f"−1.96 SD {_short(bias - spread)}"),
     ):
         dash = "" if value == bias else ' stroke-dasharray="5 4"'
         parts.append(
@@ -117,11 +117,11 @@ def bland_altman(
     for m, d, name in zip(middle, delta, names, strict=True):
         parts.append(
             f'<circle cx="{_LEFT + inner * m / right:.1f}" cy="{y(d):.1f}" r="3" fill="#2b6cb0" '
-            f'opacity="0.7"><title>{escape(name)}: {d:+.3g} {unit}</title></circle>'
+            f'opacity="0.7"><title>{escape(name)}: {_short(float(d))} {unit}</title></circle>'
         )
     parts.append(
         f'<text x="{_LEFT + inner / 2}" y="{_TOP + _HEIGHT + 18}" text-anchor="middle" {_FONT}>'
-        f"mean of both, 0 to {right:.3g} {unit}</text>"
+        f"mean of both, 0 to {_short(right)} {unit}</text>"
     )
     return _svg(width, _TOP + _HEIGHT + 28, parts, "Bland–Altman plot")
 
@@ -131,7 +131,7 @@ def _axis(low: float, high: float, y: object, right: float, label: str) -> list[
     assert callable(y)
     parts = []
     for value in np.linspace(low, high, 5):
-        place, words = y(float(value)), f"{value:.3g}"
+        place, words = y(float(value)), _short(float(value))
         parts.append(
             f'<line x1="{_LEFT}" x2="{right}" y1="{place:.1f}" y2="{place:.1f}" stroke="#ddd"/>'
             f'<text x="{_LEFT - 5}" y="{place + 4:.1f}" text-anchor="end" {_FONT}>{words}</text>'
@@ -141,6 +141,11 @@ def _axis(low: float, high: float, y: object, right: float, label: str) -> list[
         f'transform="rotate(-90 12 {_TOP + _HEIGHT / 2})">{escape(label)}</text>'
     )
     return parts
+
+
+def _short(value: float) -> str:
+    """A number in three digits, never as a power of ten."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, width: float = 1.4) -> str:

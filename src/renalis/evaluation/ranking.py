@@ -66,7 +66,7 @@ def rank(
     together = ranks.mean(axis=1)
     # Equal mean ranks are ordered by tumor Dice and by nothing else.
     keys = [(a, -t) for a, t in zip(together, tumor, strict=True)]
-    places = [1 + sum(other < key for other in keys) for key in keys]
+    places = [1 + int(sum(other < key for other in keys)) for key in keys]
     found = [
         Place(s, p, float(r), float(m[0]), float(m[1]), float(t))
         for s, p, r, m, t in zip(systems, places, together, means, tumor, strict=True)

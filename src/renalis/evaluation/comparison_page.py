@@ -1,0 +1,129 @@
+"""Show a comparison: tables for the terminal, CSV, JSON and a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from markupsafe import Markup
+
+from renalis.evaluation.comparison import Comparison, Stratum
+from renalis.evaluation.page import Plot, Table, number, rendered, with_interval
+from renalis.evaluation.plots import box_plot
+from renalis.evaluation.records import plain
+from renalis.evaluation.systems import System
+
+__all__ = ["comparison_csv", "comparison_json", "comparison_page", "tables"]
+
+
+def tables(comparison: Comparison) -> list[Table]:
+    """All tables of a comparison."""
+    found = [_scores(comparison.overall)]
+    if comparison.ranking:
+        rows = [
+            [str(p.place), p.system, f"{p.mean_rank:.1f}"]
+            + [f"{v:.5f}" for v in (p.mean_dice, p.mean_surface_dice, p.tumor_dice)]
+            for p in comparison.ranking
+        ]
+        header = ("place", "system", "mean rank", "mean Dice", "mean surface Dice", "tie breaker")
+        note = "Ranked by mean Dice and by mean surface Dice, then by the mean of both ranks; ties "
+        found.append(Table("KiTS ranking", header, rows, note + "go to the higher tumor Dice."))
+    if comparison.tests:
+        found.append(_tests(comparison))
+    return found + [_scores(s) for s in comparison.strata]
+
+
+def comparison_csv(comparison: Comparison) -> str:
+    """The tests, one row each."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    numbers = ("n", "mean", "median", "low", "high", "p_bootstrap", "p_wilcoxon")
+    writer.writerow(["first", "second", "region", "metric", *numbers, "p_holm"])
+    for test in comparison.tests:
+        values = [getattr(test.difference, name) for name in numbers]
+        row = [test.first, test.second, test.region, test.metric]
+        writer.writerow([*row, *(f"{v:.8g}" for v in (*values, test.p_holm))])
+    return stream.getvalue()
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """Everything as JSON."""
+    return {
+        "format": "renalis-comparison-1",
+        "renalis": version("renalis"),
+        **plain(comparison),
+    }
+
+
+def comparison_page(comparison: Comparison, systems: Sequence[System]) -> str:
+    """The page of a comparison."""
+    plots = []
+    first = systems[0]
+    for region in next(iter(comparison.overall.summaries.values())):
+        groups = {s.name: [s.value(c, region, "dice") for c in comparison.cases] for s in systems}
+        name = region.replace("_", " ")
+        plots.append(Plot(f"Dice, {name}", Markup(box_plot(groups, "Dice"))))
+        for other in systems[1:]:
+            deltas = [
+                other.value(c, region, "dice") - first.value(c, region, "dice")
+                for c in comparison.cases
+            ]
+            title = f"Dice of {name}: {other.name} − {first.name}"
+            plots.append(Plot(title, Markup(box_plot({other.name: deltas}, "difference", -1, 1))))
+    return rendered(
+        title="Systems compared",
+        how=f"{len(comparison.cases)} cases that every system has: "
+        + ", ".join(s.name for s in systems),
+        warnings=(),
+        tables=tables(comparison),
+        plots=plots,
+    )
+
+
+def _scores(stratum: Stratum) -> Table:
+    """Scores of all systems in one group of cases."""
+    rows = []
+    for system, found in stratum.summaries.items():
+        for region, metrics in found.items():
+            rows.append(
+                [
+                    system,
+                    region.replace("_", " "),
+                    str(metrics["dice"].n),
+                    with_interval(metrics["dice"]),
+                    with_interval(metrics["surface_dice"]),
+                    with_interval(metrics["hd95_mm"], 1),
+                    with_interval(metrics["absolute_volume_error_ml"], 1),
+                ]
+            )
+    title = "All cases" if stratum.by == "all" else f"By {stratum.by}: {stratum.group}"
+    header = ("system", "region", "n", "Dice", "surface Dice", "HD95 (mm)", "|volume error| (ml)")
+    return Table(f"{title} ({stratum.n} cases)", header, rows)
+
+
+def _tests(comparison: Comparison) -> Table:
+    """Differences with their tests."""
+    rows = [
+        [
+            f"{t.second} − {t.first}",
+            t.region.replace("_", " "),
+            t.metric.replace("_", " "),
+            str(t.difference.n),
+            f"{t.difference.mean:+.4f} ({t.difference.low:+.4f} to {t.difference.high:+.4f})",
+            number(t.difference.p_bootstrap, 4),
+            number(t.difference.p_wilcoxon, 4),
+            number(t.p_holm, 4),
+        ]
+        for t in comparison.tests
+    ]
+    header = ("systems", "region", "metric", "n", "mean difference (95 % CI)")
+    return Table(
+        "Paired tests",
+        (*header, "p bootstrap", "p Wilcoxon", "p Holm"),
+        rows,
+        "Paired bootstrap of the mean difference; Wilcoxon's signed-rank test, two-sided; Holm's "
+        "correction over all rows.",
+    )

@@ -17,7 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of KiTS23 label maps")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the run's folder")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a field of the recipe"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a field of the recipe",
     )
     parser.add_argument(
         "--processes", type=int, default=1, help="processes that share each batch (default 1)"

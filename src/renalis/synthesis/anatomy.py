@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
@@ -74,12 +72,10 @@ def _on_grid(
         for n, s in zip(volume.shape, volume.spacing, strict=True)
     ]
     array = np.asarray(volume.array)[np.ix_(*index)].astype(np.uint8)
-    margin = int(round(40 / spacing))
+    margin = round(40 / spacing)
     array = np.pad(array, margin)
     corner = volume.world(np.zeros(3))
-    offset = tuple(
-        float(c) - margin * spacing for c in (corner[2], -corner[1], -corner[0])
-    )
+    offset = tuple(float(c) - margin * spacing for c in (corner[2], -corner[1], -corner[0]))
     return array, (offset[0], offset[1], offset[2])
 
 
@@ -98,7 +94,9 @@ def _landmarks(
         for i in range(1, len(stats["voxel_counts"]))
         if stats["voxel_counts"][i] * spacing**3 > 20_000
     ]
-    centers = [tuple(float(v) for v in np.asarray(stats["centroids"][i]) * spacing + offset) for i in big]
+    centers = [
+        tuple(float(v) for v in np.asarray(stats["centroids"][i]) * spacing + offset) for i in big
+    ]
     found = np.argwhere(kidneys > 0)
     if len(found) == 0:
         found = np.array([[kidneys.shape[0] // 2, kidneys.shape[1] // 2, kidneys.shape[2] // 2]])
@@ -200,8 +198,20 @@ def _insert_kidneys(
     paint = tissue[tuple(target)]
     fat = max(0.0, rng.uniform(-3, 14))
     bed = fat * (1 + 0.8 * smooth_field(rng, codes.shape, 25 / spacing))
-    hard = np.isin(paint, (Tissue.CORTICAL_BONE, Tissue.SPONGY_BONE, Tissue.DISC, Tissue.MUSCLE,
-                           Tissue.SPINAL_CANAL, Tissue.AIR, Tissue.ARTERY, Tissue.VEIN, Tissue.SKIN))
+    hard = np.isin(
+        paint,
+        (
+            Tissue.CORTICAL_BONE,
+            Tissue.SPONGY_BONE,
+            Tissue.DISC,
+            Tissue.MUSCLE,
+            Tissue.SPINAL_CANAL,
+            Tissue.AIR,
+            Tissue.ARTERY,
+            Tissue.VEIN,
+            Tissue.SKIN,
+        ),
+    )
     surround = (distance < bed) & ~hard
     paint[surround] = Tissue.VISCERAL_FAT
     if rng.random() < 0.5:  # strands in the perirenal fat

@@ -163,7 +163,9 @@ def render(
     for table in tables:
         layer = np.take(table, tissue)
         if reduction > 1:
-            layer = functional.avg_pool3d(torch.from_numpy(layer)[None, None], reduction)[0, 0].numpy()
+            layer = functional.avg_pool3d(torch.from_numpy(layer)[None, None], reduction)[
+                0, 0
+            ].numpy()
         layers.append(layer)
     size = spacing * reduction
     image, fine, coarse = layers

@@ -109,7 +109,9 @@ def _loops(marks: Landmarks, rng: np.random.Generator) -> Loops:
     slots: list[int] = []
     levels: list[float] = []
 
-    def add(path: NDArray[np.float64], radius: Array, length: float, gas: float, empty: float) -> None:
+    def add(
+        path: NDArray[np.float64], radius: Array, length: float, gas: float, empty: float
+    ) -> None:
         """Cut a path into stretches of about ``length`` mm with contents of their own."""
         walked = np.concatenate([[0], np.linalg.norm(np.diff(path, axis=0), axis=1).cumsum()])
         part = (walked / length).astype(np.int64)

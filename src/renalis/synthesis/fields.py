@@ -81,7 +81,7 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], cell: float) 
     """
     coarse = tuple(max(2, int(np.ceil(n / cell)) + 2) for n in shape)
     knots = torch.from_numpy(rng.standard_normal(coarse, dtype=np.float32))[None, None]
-    size = [max(n, int(round((c - 1) * cell))) for n, c in zip(shape, coarse, strict=True)]
+    size = [max(n, round((c - 1) * cell)) for n, c in zip(shape, coarse, strict=True)]
     field = functional.interpolate(knots, size=size, mode="trilinear", align_corners=True)[0, 0]
     start = [int(rng.integers(0, s - n + 1)) for s, n in zip(size, shape, strict=True)]
     cut = field[tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))]

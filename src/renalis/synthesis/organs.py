@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.synthesis.fields import Frame, Mask, ball_path, ellipsoid, smooth_curve
+from renalis.synthesis.fields import Frame, Mask, ball_path, ellipsoid, smooth_curve, smooth_field
 from renalis.synthesis.tissues import Tissue
 from renalis.synthesis.torso import Landmarks
 
@@ -57,17 +57,23 @@ def paint_upper_organs(
     size = (u(70, 115), u(65, 95), u(60, 90))
     right = (right_z, y0 + u(-15, 15), m - w * u(0.45, 0.62))
     _fill(tissue, frame, rng, cavity, right, size, Tissue.LIVER, 0.25)
+    if rng.random() < 0.8:
+        _fill_below_dome(tissue, frame, marks, cavity, rng, Tissue.LIVER)
     if rng.random() < 0.35:
         tip = (top - u(20, 80), y0 + u(-20, 25), m - w * u(0.62, 0.75))
         _fill(tissue, frame, rng, cavity, tip, (u(35, 70), u(25, 50), u(15, 30)), Tissue.LIVER)
     _vessels_in(tissue, frame, rng, right, size, Tissue.LIVER)
     if rng.random() < 0.75:
         place = (top - u(-15, 30), y0 - u(15, 50), m - u(35, 75))
-        _fill(tissue, frame, rng, cavity, place, (u(14, 30), u(12, 22), u(10, 18)), Tissue.GALLBLADDER)
+        _fill(
+            tissue, frame, rng, cavity, place, (u(14, 30), u(12, 22), u(10, 18)), Tissue.GALLBLADDER
+        )
     spleen_z = top + u(-10, 45)
-    spleen = (spleen_z, marks.kidney_back - u(5, 45), m + w * u(0.58, 0.74))
-    big = 1.4 if rng.random() < 0.1 else 1.0
-    radii = (big * u(34, 60), big * u(34, 55), big * u(15, 28))
+    spleen = (spleen_z, marks.kidney_back - u(-5, 45), m + w * u(0.5, 0.72))
+    big = 1.4 if rng.random() < 0.12 else 1.0
+    radii = (big * u(34, 60), big * u(34, 58), big * u(17, 34))
+    if rng.random() < 0.6:
+        _fill_below_dome(tissue, frame, marks, cavity, rng, Tissue.SPLEEN)
     _fill(tissue, frame, rng, cavity, spleen, radii, Tissue.SPLEEN, 0.35, 0.15)
     if rng.random() < 0.25:
         extra = (spleen_z - u(20, 50), spleen[1] - u(0, 20), spleen[2] - u(5, 25))
@@ -81,6 +87,38 @@ def paint_upper_organs(
     _pancreas(tissue, frame, marks, spleen, rng)
     for side in (-1, 1):
         _adrenal(tissue, frame, marks, side, rng)
+
+
+def _fill_below_dome(
+    tissue: Tissues,
+    frame: Frame,
+    marks: Landmarks,
+    cavity: Mask,
+    rng: np.random.Generator,
+    value: int,
+) -> None:
+    """Fill the space under the diaphragm back to the wall: liver on the right, spleen on the left.
+
+    Above the kidneys' upper poles both organs reach the back of the body, where kidneys might be
+    expected; ellipsoids alone leave fat there.
+    """
+    u = rng.uniform
+    low_z = marks.kidney_top + (u(-45, 35) if value == Tissue.LIVER else u(-30, 45))
+    box = frame.box(np.array([low_z - 60, -1e4, -1e4]), np.array([marks.dome + 160, 1e4, 1e4]))
+    if box is None:
+        return
+    z, y, x = frame.axes(box)
+    dx, dy = x - marks.midline, y - marks.vertebra_y
+    paint = tissue[box]
+    wave = smooth_field(rng, paint.shape, 30 / frame.spacing)
+    floor = low_z + u(-0.35, 0.35) * dy + u(-0.3, 0.3) * (np.abs(dx) - 80) + 9 * wave
+    if value == Tissue.LIVER:
+        # Across the midline in front, right of the spine behind.
+        side = dx < np.where(dy < -30, u(-30, 60), u(-45, -22)) + 8 * wave
+    else:
+        side = (dx > marks.half_width * u(0.32, 0.5) + 8 * wave) & (dy > u(-70, -10) + 8 * wave)
+    free = (paint == Tissue.VISCERAL_FAT) & cavity[box]
+    paint[free & side & (z > floor)] = value
 
 
 def _lesion(
@@ -165,9 +203,7 @@ def _pancreas(
     size = np.interp(np.linspace(0, 1, len(path)), [0, 0.5, 1], [13, 9, 8]) * u(0.6, 1.2) * lobes
     ball_path(frame, tissue, path, size.astype(np.float32), Tissue.PANCREAS)
     vein = path[len(path) // 3 :] + np.array([0, u(7, 11), 0])
-    ball_path(
-        frame, tissue, vein, np.full(len(vein), u(3, 5.5), np.float32), Tissue.PORTAL_VEIN
-    )
+    ball_path(frame, tissue, vein, np.full(len(vein), u(3, 5.5), np.float32), Tissue.PORTAL_VEIN)
 
 
 def _adrenal(
@@ -175,7 +211,11 @@ def _adrenal(
 ) -> None:
     u = rng.uniform
     start = np.array(
-        [marks.kidney_top + u(-12, 18), marks.vertebra_y - u(5, 25), marks.midline + side * u(26, 40)]
+        [
+            marks.kidney_top + u(-12, 18),
+            marks.vertebra_y - u(5, 25),
+            marks.midline + side * u(26, 40),
+        ]
     )
     for _ in range(2):
         end = start + np.array([u(-12, 12), u(12, 24), side * u(-4, 12)])
@@ -201,7 +241,9 @@ def _lesion_anywhere(
         paint[(radius < 1) & soft] = value
 
 
-def paint_vessels(tissue: Tissues, frame: Frame, marks: Landmarks, rng: np.random.Generator) -> None:
+def paint_vessels(
+    tissue: Tissues, frame: Frame, marks: Landmarks, rng: np.random.Generator
+) -> None:
     """Aorta, inferior vena cava, iliac, renal and mesenteric vessels, lymph nodes, ureters."""
     u = rng.uniform
     m, v = marks.midline, marks.vertebra_y
@@ -223,9 +265,15 @@ def paint_vessels(tissue: Tissues, frame: Frame, marks: Landmarks, rng: np.rando
         if name == "aorta" and rng.random() < 0.4:  # calcified plaques
             for _ in range(int(rng.integers(3, 25))):
                 angle = u(0, 2 * np.pi)
-                spot = path[rng.integers(len(path))] + r * np.array([0, np.sin(angle), np.cos(angle)])
+                spot = path[rng.integers(len(path))] + r * np.array(
+                    [0, np.sin(angle), np.cos(angle)]
+                )
                 ball_path(
-                    frame, tissue, spot[None], np.array([u(1, 2.6)], np.float32), Tissue.CALCIFICATION
+                    frame,
+                    tissue,
+                    spot[None],
+                    np.array([u(1, 2.6)], np.float32),
+                    Tissue.CALCIFICATION,
                 )
         for side in (-1, 1):
             leg = np.stack(

@@ -223,9 +223,7 @@ def _bent(
         @ np.array([[cx, -sx, 0], [sx, cx, 0], [0, 0, 1]])
     ) * scale
     knots = [max(3, round(n / 14) + 1) for n in shape]
-    bend = rng.standard_normal((1, 3, *knots), dtype=np.float32) * np.float32(
-        rng.uniform(0.3, 1.8)
-    )
+    bend = rng.standard_normal((1, 3, *knots), dtype=np.float32) * np.float32(rng.uniform(0.3, 1.8))
     moved = functional.interpolate(
         torch.from_numpy(bend), size=shape, mode="trilinear", align_corners=True
     )[0]

@@ -175,7 +175,9 @@ def _paint_sinus(
         for _ in range(int(rng.integers(1, 5)) if len(places) else 0):
             z, y, x = places[rng.integers(len(places))]
             r = int(rng.integers(0, max(1, round(4 / spacing)) + 1))
-            spot = tissue[max(z - r, 0) : z + r + 1, max(y - r, 0) : y + r + 1, max(x - r, 0) : x + r + 1]
+            spot = tissue[
+                max(z - r, 0) : z + r + 1, max(y - r, 0) : y + r + 1, max(x - r, 0) : x + r + 1
+            ]
             spot[(spot == Tissue.COLLECTING_SYSTEM) | (spot == Tissue.SINUS_FAT)] = Tissue.STONE
 
 

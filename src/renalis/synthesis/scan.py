@@ -76,9 +76,14 @@ def scan_body(
     # The field of view is centered on the body in-plane and starts at its lowest slice.
     start = [
         0.5 * (spacing[0] - size),
-        *(0.5 * (n * size - matrix * s - size + s) for n, s in zip(codes.shape[1:], spacing[1:], strict=True)),
+        *(
+            0.5 * (n * size - matrix * s - size + s)
+            for n, s in zip(codes.shape[1:], spacing[1:], strict=True)
+        ),
     ]
-    sampled = _sampled(image, [s / size for s in start], [s / size for s in spacing], shape, -1000.0)
+    sampled = _sampled(
+        image, [s / size for s in start], [s / size for s in spacing], shape, -1000.0
+    )
     add_noise(sampled, scanner, rng, spacing)
     labels = _sampled_labels(codes, [s / size for s in start], [s / size for s in spacing], shape)
     if rng.random() < 0.4:
@@ -96,7 +101,9 @@ def scan_body(
     )
 
 
-def _places(start: float, step: float, count: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _places(
+    start: float, step: float, count: int, length: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Linear interpolation along one axis: (count, 2) indices and weights; outside weighs zero."""
     place = torch.arange(count, dtype=torch.float64) * step + start
     low = place.floor()
@@ -145,7 +152,9 @@ def _sampled_labels(
     best: Array | None = None
     chosen = np.zeros(inner_shape, np.uint8)
     for value in range(4):
-        share = _sampled((part == value).astype(np.float32), inner_start, step, inner_shape, float(value == 0))
+        share = _sampled(
+            (part == value).astype(np.float32), inner_start, step, inner_shape, float(value == 0)
+        )
         if best is None:
             best = share
             continue
@@ -160,9 +169,9 @@ def _pad_outside_circle(image: Array, labels: NDArray[np.uint8], value: int) -> 
     """Fill what lies outside the round field of view with a padding value, as scanners do."""
     rows, columns = image.shape[1:]
     y, x = np.ogrid[:rows, :columns]
-    radius = ((y - (rows - 1) / 2) / (rows / 2)) ** 2 + ((x - (columns - 1) / 2) / (columns / 2)) ** 2
+    radius = ((y - (rows - 1) / 2) / (rows / 2)) ** 2 + (
+        (x - (columns - 1) / 2) / (columns / 2)
+    ) ** 2
     outside = radius > 1
     image[:, outside] = value
     labels[:, outside] = 0
-
-

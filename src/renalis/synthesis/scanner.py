@@ -43,7 +43,11 @@ def draw_scanner(rng: np.random.Generator) -> Scanner:
     """Draw an acquisition from what clinical abdominal CT looks like."""
     return Scanner(
         blur_mm=float(rng.uniform(0.5, 1.3)),
-        slice_mm=float(rng.choice([1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0], p=[0.15, 0.1, 0.15, 0.15, 0.2, 0.05, 0.2])),
+        slice_mm=float(
+            rng.choice(
+                [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0], p=[0.15, 0.1, 0.15, 0.15, 0.2, 0.05, 0.2]
+            )
+        ),
         noise_hu=float(np.exp(rng.uniform(np.log(4), np.log(38)))),
         grain_mm=float(rng.uniform(0.0, 1.6)),
         streak_hu=float(rng.uniform(2, 14)) if rng.random() < 0.2 else 0.0,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.synthesis.fields import Array, Frame, ellipsoid, smooth_curve
+from renalis.synthesis.fields import Array, Frame, ball_path, ellipsoid, smooth_curve
 from renalis.synthesis.renal import add_lesions
 from renalis.volume import Kind, Volume
 
@@ -46,13 +46,21 @@ def invented_labels(rng: np.random.Generator, kind: str | None = None) -> Volume
     if kind in ("normal", "pelvic", "transplant"):
         _kidney(labels, frame, rng, (u(0, 30), u(15, 35), -side * u(52, 72)), length, -side)
     if kind == "normal":
-        _kidney(labels, frame, rng, (u(0, 40), u(15, 35), side * u(52, 72)), length * u(0.9, 1.1), side)
+        _kidney(
+            labels, frame, rng, (u(0, 40), u(15, 35), side * u(52, 72)), length * u(0.9, 1.1), side
+        )
     elif kind == "single":
-        _kidney(labels, frame, rng, (u(0, 30), u(15, 35), side * u(55, 75)), length * u(1, 1.25), side)
+        _kidney(
+            labels, frame, rng, (u(0, 30), u(15, 35), side * u(55, 75)), length * u(1, 1.25), side
+        )
     elif kind == "pelvic":
-        _kidney(labels, frame, rng, (-u(110, 150), u(-15, 15), side * u(10, 40)), length * 0.9, side)
+        _kidney(
+            labels, frame, rng, (-u(110, 150), u(-15, 15), side * u(10, 40)), length * 0.9, side
+        )
     elif kind == "transplant":
-        _kidney(labels, frame, rng, (-u(105, 145), -u(15, 45), side * u(75, 95)), length * 0.95, side)
+        _kidney(
+            labels, frame, rng, (-u(105, 145), -u(15, 45), side * u(75, 95)), length * 0.95, side
+        )
     elif kind == "horseshoe":
         _horseshoe(labels, frame, rng)
     if rng.random() < 0.5:
@@ -75,10 +83,12 @@ def _kidney(
     """A bean: an ellipsoid less the sinus, which opens towards the midline and the front."""
     thick, wide = half_length * rng.uniform(0.42, 0.52), half_length * rng.uniform(0.48, 0.6)
     body = ellipsoid(frame, rng, center, (half_length, thick, wide), 0.2, 0.06)
-    hilum = (center[0] + rng.uniform(-4, 4), center[1] - 0.15 * thick, center[2] - side * 0.62 * wide)
-    sinus = ellipsoid(
-        frame, rng, hilum, (half_length * 0.48, thick * 0.42, wide * 0.62), 0.2, 0.25
+    hilum = (
+        center[0] + rng.uniform(-4, 4),
+        center[1] - 0.15 * thick,
+        center[2] - side * 0.62 * wide,
     )
+    sinus = ellipsoid(frame, rng, hilum, (half_length * 0.48, thick * 0.42, wide * 0.62), 0.2, 0.25)
     if body is None:
         return
     box, radius = body
@@ -92,12 +102,14 @@ def _horseshoe(labels: NDArray[np.uint8], frame: Frame, rng: np.random.Generator
     """Two kidneys turned inwards, joined below by an isthmus in front of the aorta."""
     u = rng.uniform
     z, y = -u(20, 60), u(5, 25)
+    poles = []
     for side in (-1, 1):
-        _kidney(labels, frame, rng, (z + u(10, 30), y, side * u(42, 58)), u(40, 52), side)
-    path = smooth_curve(
-        np.array([[z - 18, y - 2, -40.0], [z - u(26, 36), y - u(24, 34), 0.0], [z - 18, y - 2, 40.0]]), 2.0
-    )
-    thickness: Array = np.full(len(path), u(7, 14), np.float32)
-    from renalis.synthesis.fields import ball_path
-
+        center = (z + u(10, 30), y, side * u(42, 58))
+        length = u(40, 52)
+        _kidney(labels, frame, rng, center, length, side)
+        # The isthmus begins inside the lower pole, lateral of the sinus.
+        poles.append([center[0] - 0.65 * length, y, center[2]])
+    middle = [min(poles[0][0], poles[1][0]) - u(0, 12), y - u(20, 30), 0.0]
+    path = smooth_curve(np.array([poles[0], middle, poles[1]]), 2.0)
+    thickness: Array = np.full(len(path), u(8, 14), np.float32)
     ball_path(frame, labels, path, thickness, 1)

@@ -199,7 +199,9 @@ def _spine_center(z: Array, marks: Landmarks) -> Array:
     below = np.clip(marks.kidney_bottom - 60 - z, 0, None)
     above = np.clip(z - marks.kidney_top, 0, None)
     return np.asarray(
-        marks.vertebra_y - 0.08 * np.minimum(below, 80) + 0.004 * np.clip(below - 80, 0, 150) ** 2
+        marks.vertebra_y
+        - 0.08 * np.minimum(below, 80)
+        + 0.004 * np.clip(below - 80, 0, 150) ** 2
         + 0.0012 * above**2,
         np.float32,
     )
@@ -259,13 +261,17 @@ def _paint_back_muscles(
     dy = y - _spine_center(z, marks)
     wave = np.float32(0.12) * smooth_field(rng, paint.shape, 25 / frame.spacing)
     body = paint != Tissue.AIR
-    erector = np.sqrt(((dx - 33) / rng.uniform(24, 33)) ** 2 + ((dy - 46) / rng.uniform(16, 24)) ** 2)
+    erector = np.sqrt(
+        ((dx - 33) / rng.uniform(24, 33)) ** 2 + ((dy - 46) / rng.uniform(16, 24)) ** 2
+    )
     erector = erector + wave
     paint[body & (erector < 1)] = Tissue.MUSCLE
     marbled = smooth_field(rng, paint.shape, 10 / frame.spacing) > rng.uniform(1.0, 3.0)
     paint[body & (erector < 0.95) & marbled] = Tissue.FAT
     high_z = marks.kidney_top - rng.uniform(10, 50)
-    quadratus = np.sqrt(((dx - 68) / rng.uniform(15, 24)) ** 2 + ((dy - 27) / rng.uniform(7, 12)) ** 2)
+    quadratus = np.sqrt(
+        ((dx - 68) / rng.uniform(15, 24)) ** 2 + ((dy - 27) / rng.uniform(7, 12)) ** 2
+    )
     paint[body & (quadratus + wave < 1) & (z < high_z)] = Tissue.MUSCLE
     growth = np.clip((high_z - z) / rng.uniform(90, 150), 0, 1.2)
     r = rng.uniform(17, 28) * growth + 1e-3
@@ -315,7 +321,9 @@ def _paint_pelvis(
     hip_y = marks.vertebra_y - rng.uniform(0, 25)
     metal = rng.random() < 0.08
     for side in (-1, 1):
-        ball = np.sqrt((z - hip_z) ** 2 + (y - hip_y) ** 2 + (x - marks.midline - side * hip_x) ** 2)
+        ball = np.sqrt(
+            (z - hip_z) ** 2 + (y - hip_y) ** 2 + (x - marks.midline - side * hip_x) ** 2
+        )
         shaft = np.sqrt((y - hip_y) ** 2 + (x - marks.midline - side * (hip_x + 35)) ** 2)
         paint[(ball > 24) & (ball < 36) & (dx < hip_x + 12)] = Tissue.CORTICAL_BONE
         paint[(ball > 27) & (ball < 33) & (dx < hip_x + 12)] = Tissue.SPONGY_BONE
@@ -335,7 +343,7 @@ def paint_arms_and_table(
     tissue: NDArray[np.uint8], frame: Frame, marks: Landmarks, rng: np.random.Generator
 ) -> None:
     """Paint the table below the patient and now and then an arm beside."""
-    z, y, x = frame.axes()
+    _z, y, x = frame.axes()
     air = tissue == Tissue.AIR
     if rng.random() < 0.7:
         bend = rng.uniform(0, 25) * ((x - marks.midline) / 200) ** 2

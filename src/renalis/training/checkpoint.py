@@ -1,4 +1,4 @@
-"""Checkpoints: weights, their moving average and the optimizer's moments in one safetensors file."""
+"""Checkpoints: weights, their moving average, optimizer moments in one safetensors file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def save(
         for name, value in state.items():
             tensors[f"optimizer.{number}.{name}"] = value
     partial = path.with_suffix(".partial")
-    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, {"step": str(step)})
+    save_file(
+        {name: value.contiguous() for name, value in tensors.items()}, partial, {"step": str(step)}
+    )
     with partial.open("rb") as file:
         os.fsync(file.fileno())
     partial.replace(path)
@@ -55,7 +57,9 @@ def resume(
     try:
         network.load_state_dict(_part(tensors, "weights."))
     except RuntimeError as error:
-        raise InputError(f"{path} was made with another network; choose another run folder") from error
+        raise InputError(
+            f"{path} was made with another network; choose another run folder"
+        ) from error
     for name, value in _part(tensors, "average.").items():
         average[name].copy_(value)
     state: dict[int, dict[str, Tensor]] = {}

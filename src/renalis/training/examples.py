@@ -55,7 +55,9 @@ def examples(recipe: Recipe, stage: Stage, pool: list[Body], run: Path) -> Examp
         _damage(probability, rng)
         image = torch.cat([torch.from_numpy(fine)[None], probability])
         corners = _corners(label, probability, stage, rng)
-        boxes = [tuple(slice(c, c + n) for c, n in zip(at, stage.patch, strict=True)) for at in corners]
+        boxes = [
+            tuple(slice(c, c + n) for c, n in zip(at, stage.patch, strict=True)) for at in corners
+        ]
         images = torch.stack([image[(slice(None), *box)] for box in boxes])
         targets = np.stack([label[box] for box in boxes])
         return images, torch.from_numpy(targets).long()
@@ -129,7 +131,9 @@ def _corners(
         for kind in order:
             flat = np.flatnonzero(kinds[kind])
             if len(flat):
-                center = np.asarray(np.unravel_index(flat[rng.integers(len(flat))], label.shape), float)
+                center = np.asarray(
+                    np.unravel_index(flat[rng.integers(len(flat))], label.shape), float
+                )
                 break
         patch = np.asarray(stage.patch)
         corner = center - patch / 2 + rng.uniform(-0.25, 0.25, 3) * patch

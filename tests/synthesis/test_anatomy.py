@@ -1,0 +1,140 @@
+"""Bodies are composed around kidneys, place them rightly, and follow from the seed."""
+
+from __future__ import annotations
+
+import cc3d
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from renalis.synthesis.anatomy import compose
+from renalis.synthesis.fields import smooth_field
+from renalis.synthesis.labelmaps import label_maps, read_label_map
+from renalis.synthesis.patches import LABEL_OF_TISSUE
+from renalis.synthesis.renal import renal_tissues, varied_labels
+from renalis.synthesis.shapes import invented_labels
+from renalis.synthesis.tissues import RENAL, Tissue
+from renalis.volume import CANONICAL, Volume
+
+
+def body_of(seed: int, spacing: float = 5.0) -> tuple[Volume, Volume]:
+    rng = np.random.default_rng(seed)
+    labels = invented_labels(rng, "normal")
+    return labels, compose(labels, rng, spacing, vary=False)
+
+
+def test_same_seed_gives_the_same_body_and_another_seed_another() -> None:
+    one, two, other = body_of(3)[1], body_of(3)[1], body_of(4)[1]
+    assert np.array_equal(one.array, two.array)
+    assert np.array_equal(one.affine, two.affine)
+    assert one.shape != other.shape or not np.array_equal(one.array, other.array)
+
+
+@settings(max_examples=2, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_kidneys_stay_where_the_label_map_has_them(seed: int) -> None:
+    labels, body = body_of(seed, 3.0)
+    wanted = labels.world(np.argwhere(labels.array > 0))
+    found = body.world(np.argwhere(LABEL_OF_TISSUE[body.array] > 0))
+    # The body is bent by a few mm after the kidneys were put in.
+    assert np.abs(wanted.mean(0) - found.mean(0)).max() < 6
+    ratio = len(found) * body.voxel_ml / (len(wanted) * labels.voxel_ml)
+    assert 0.8 < ratio < 1.2
+
+
+def test_liver_is_right_and_spleen_left_and_spine_behind() -> None:
+    for seed in range(2):
+        _, body = body_of(seed)
+
+        def center(tissue: Tissue, body: Volume = body) -> np.ndarray:
+            return body.world(np.argwhere(body.array == tissue)).mean(0)
+
+        assert body.orientation == CANONICAL
+        assert center(Tissue.LIVER)[0] > center(Tissue.SPLEEN)[0] + 50
+        canal = center(Tissue.SPINAL_CANAL)
+        heart = center(Tissue.HEART)
+        assert canal[1] < heart[1]
+        assert heart[2] > center(Tissue.LIVER)[2]
+
+
+def test_a_body_holds_the_tissues_that_are_confused_with_kidneys() -> None:
+    _, body = body_of(1, 3.0)
+    present = set(np.unique(body.array))
+    for tissue in (
+        Tissue.SKIN,
+        Tissue.FAT,
+        Tissue.MUSCLE,
+        Tissue.CORTICAL_BONE,
+        Tissue.DISC,
+        Tissue.LUNG,
+        Tissue.LIVER,
+        Tissue.SPLEEN,
+        Tissue.PANCREAS,
+        Tissue.BOWEL_WALL,
+        Tissue.GAS,
+        Tissue.ARTERY,
+        Tissue.VEIN,
+        Tissue.BLADDER,
+        Tissue.CORTEX,
+        Tissue.MEDULLA,
+        Tissue.SINUS_FAT,
+    ):
+        assert int(tissue) in present, tissue.name
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [("normal", 2), ("single", 1), ("horseshoe", 1), ("pelvic", 2), ("transplant", 2)],
+)
+def test_invented_kidneys_have_as_many_parts_as_their_kind(kind: str, parts: int) -> None:
+    for seed in range(3):
+        labels = invented_labels(np.random.default_rng(seed), kind)
+        whole = cc3d.dust(labels.array > 0, 5000, connectivity=26)
+        assert cc3d.connected_components(whole, connectivity=26).max() == parts
+        assert 80 < np.count_nonzero(labels.array) * labels.voxel_ml < 900
+
+
+def test_an_unenhanced_kidney_without_lesions_is_among_the_variations() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.array(invented_labels(rng, "normal").array)
+    labels[labels > 1] = 1
+    sick = np.pad(labels, 20)
+    labels = sick.copy()
+    z, y, x = np.argwhere(labels == 1)[0]
+    sick[z - 3 : z + 3, y - 3 : y + 3, x - 3 : x + 3] = 2
+    results = [varied_labels(sick, np.random.default_rng(i), 1.5) for i in range(25)]
+    assert any(not (r > 1).any() for r in results)
+    assert any((r == 3).any() for r in results)
+    sizes = [np.count_nonzero(r) for r in results]
+    assert min(sizes) < 0.7 * np.count_nonzero(labels)  # one kidney removed
+
+
+def test_every_label_keeps_its_voxels_when_tissues_are_painted() -> None:
+    rng = np.random.default_rng(2)
+    labels = np.array(invented_labels(rng, "normal").array)
+    labels[labels > 1] = 1
+    z, y, x = (int(v) for v in np.median(np.argwhere(labels == 1), axis=0))
+    labels[z - 8 : z + 8, y - 8 : y + 8, x - 40 : x - 24] = 2
+    labels[z + 10 : z + 18, y - 8 : y + 8, x - 40 : x - 24] = 3
+    tissue, distance = renal_tissues(labels, rng, 1.5)
+    assert np.array_equal(LABEL_OF_TISSUE[tissue], labels)
+    assert not distance[labels > 0].any()
+    sinus = np.isin(tissue, [t for t in Tissue if t >= 40 and t not in RENAL])
+    assert not (sinus & (labels > 0)).any()
+
+
+def test_smooth_fields_have_about_unit_variance_and_vary_smoothly() -> None:
+    field = smooth_field(np.random.default_rng(0), (60, 50, 40), 6)
+    assert field.shape == (60, 50, 40)
+    assert 0.6 < field.std() < 1.5
+    assert np.abs(np.diff(field, axis=0)).max() < 0.35 * np.ptp(field)
+
+
+def test_real_label_maps_make_bodies(data_folder) -> None:  # type: ignore[no-untyped-def]
+    path = label_maps(data_folder / "kits23-labels")[3]
+    labels = read_label_map(path)
+    body = compose(labels, np.random.default_rng(1), 4.0, vary=False)
+    truth = [np.count_nonzero(labels.array == v) * labels.voxel_ml for v in (1, 2, 3)]
+    found = [np.count_nonzero(LABEL_OF_TISSUE[body.array] == v) * body.voxel_ml for v in (1, 2, 3)]
+    assert found == pytest.approx(truth, rel=0.15, abs=1.0)

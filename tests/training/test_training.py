@@ -1,0 +1,161 @@
+"""Patches follow from the seed; a killed training ends with the weights of an undisturbed one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from renalis.errors import InputError
+from renalis.networks import build
+from renalis.recipes import Recipe, load_recipe
+from renalis.synthesis.anatomy import compose
+from renalis.synthesis.patches import PatchPlan, draw_nested, draw_patch, load_body, save_body
+from renalis.synthesis.shapes import invented_labels
+from renalis.training.checkpoint import load_average
+from renalis.training.loop import learning_rate, train_stage
+from renalis.training.losses import region_dice, segmentation_loss
+
+TINY = (
+    "stages.coarse.patch=[16, 16, 16]",
+    "stages.coarse.network={name: unet, in_channels: 1, out_channels: 4, channels: [4, 8]}",
+    "stages.coarse.optimisation.steps=4",
+    "stages.fine.patch=[16, 16, 16]",
+    "stages.fine.network={name: unet, in_channels: 4, out_channels: 4, channels: [4, 8]}",
+    "stages.fine.optimisation.steps=2",
+)
+
+
+@pytest.fixture(scope="module")
+def bodies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bodies")
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        body = compose(invented_labels(rng, "normal"), rng, 4.0)
+        # Stored as 2 mm so that the recipe's grids fit; only the size of the body is unusual.
+        save_body(folder / f"{seed}.body", np.asarray(body.array), 2.0, seed)
+    return folder
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return load_recipe("renalis-kidney", TINY)
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+def test_stored_bodies_come_back(bodies: Path) -> None:
+    body = load_body(bodies / "0.body")
+    assert body.tissue.ndim == 3
+    label = body.tissue[tuple(body.renal.T.astype(int))]
+    assert np.isin(label, range(40, 60)).all()
+
+
+def test_patches_follow_from_the_seed(bodies: Path) -> None:
+    pool = [load_body(p) for p in sorted(bodies.glob("*.body"))]
+    plan = PatchPlan((16, 24, 16), 2, (-200, 400))
+    one = draw_patch(pool, plan, np.random.default_rng(1))
+    two = draw_patch(pool, plan, np.random.default_rng(1))
+    assert np.array_equal(one[0], two[0])
+    assert np.array_equal(one[1], two[1])
+    assert one[0].shape == one[1].shape == (16, 24, 16)
+    assert one[0].min() >= -1
+    assert one[0].max() <= 1
+
+
+def test_nested_patches_show_the_same_region(bodies: Path) -> None:
+    pool = [load_body(p) for p in sorted(bodies.glob("*.body"))]
+    plan = PatchPlan((16, 16, 16), 2, (-200, 400), near=1.0)
+    coarse, fine, label = draw_nested(pool, plan, np.random.default_rng(3))
+    assert fine.shape == label.shape == (32, 32, 32)
+    pooled = fine.reshape(16, 2, 16, 2, 16, 2).mean((1, 3, 5))
+    assert np.corrcoef(pooled.ravel(), coarse.ravel())[0, 1] > 0.95
+
+
+def test_killed_and_resumed_training_gives_the_same_bits(
+    bodies: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    stage = recipe.stages[0]
+    train_stage(recipe, stage, bodies, tmp_path / "whole", quiet, checkpoint_every=4)
+    for steps in (1, 3, 4):
+        # The learning rate depends on the number of steps in all: stop the same training early.
+        class Stop(Exception):
+            pass
+
+        def stop(line: str, steps: int = steps) -> None:
+            if line.startswith(f"coarse {steps}/") and steps < 4:
+                raise Stop
+
+        try:
+            train_stage(recipe, stage, bodies, tmp_path / "parts", stop, checkpoint_every=1)
+        except Stop:
+            continue
+    step, whole = load_average(tmp_path / "whole" / "coarse.safetensors")
+    again, parts = load_average(tmp_path / "parts" / "coarse.safetensors")
+    assert step == again == 4
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_the_fine_stage_needs_the_coarse_one_and_trains_on_it(
+    bodies: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    with pytest.raises(InputError, match="trained first"):
+        train_stage(recipe, recipe.stage("fine"), bodies, tmp_path, quiet)
+    train_stage(recipe, recipe.stage("coarse"), bodies, tmp_path, quiet)
+    train_stage(recipe, recipe.stage("fine"), bodies, tmp_path, quiet)
+    assert load_average(tmp_path / "fine.safetensors")[0] == 2
+
+
+def test_every_term_of_the_loss_has_a_gradient() -> None:
+    target = torch.zeros(1, 8, 8, 8, dtype=torch.int64)
+    target[0, :4], target[0, 4, :4], target[0, 4, 4:] = 1, 2, 3
+    weights = torch.ones(4)
+    logits = torch.zeros(1, 4, 8, 8, 8, requires_grad=True)
+    segmentation_loss(logits, target, weights).backward()
+    assert logits.grad is not None
+    entropy = torch.zeros(1, 4, 8, 8, 8, requires_grad=True)
+    torch.nn.functional.cross_entropy(entropy, target, weight=weights).backward()
+    assert entropy.grad is not None
+    assert not torch.allclose(logits.grad, entropy.grad)  # the Dice term contributes
+    perfect = torch.nn.functional.one_hot(target, 4).permute(0, 4, 1, 2, 3) * 50.0
+    assert float(segmentation_loss(perfect, target, weights)) < 0.02
+
+
+def test_region_dice_of_a_perfect_and_an_absent_region() -> None:
+    target = torch.zeros(1, 4, 4, 4, dtype=torch.int64)
+    target[0, :2] = 1
+    logits = torch.nn.functional.one_hot(target, 4).permute(0, 4, 1, 2, 3).float()
+    assert region_dice(logits, target) == [1.0, None, None]
+
+
+def test_learning_rate_warms_up_stays_and_falls_to_zero(recipe: Recipe) -> None:
+    plan = load_recipe("renalis-kidney").stages[0].optimisation
+    rates = [learning_rate(step, plan) for step in range(plan.steps)]
+    assert rates[0] < rates[plan.warmup] == plan.learning_rate
+    assert rates[plan.steps // 2] == plan.learning_rate
+    assert rates[-1] < 0.01 * plan.learning_rate
+
+
+@pytest.mark.parametrize("config", [s.network for s in load_recipe("renalis-kidney").stages])
+def test_networks_keep_the_shape(config: dict[str, object]) -> None:
+    network = build(config)
+    channels = int(str(config["in_channels"]))
+    with torch.no_grad():
+        assert network(torch.zeros(1, channels, 16, 32, 16)).shape == (1, 4, 16, 32, 16)
+
+
+def test_recipes_refuse_what_they_do_not_know() -> None:
+    for change, message in (
+        ("stages.coarse.patch=[1, 2]", "patch"),
+        ("stages.nothing.patch=1", "no field"),
+        ("seed", "key=value"),
+        ("stages.coarse.optimisation.steps=-1", "steps"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_recipe("renalis-kidney", (change,))
+    with pytest.raises(InputError, match="no recipe"):
+        load_recipe("nothing")

@@ -42,15 +42,16 @@ def find(scene: Scene, measurements: Measurements) -> Findings:
     volume and center it has. A part of the parenchyma belongs to the kidney whose center is
     nearest.
     """
-    if scene.box is None:
+    box = scene.tight
+    if box is None:
         return Findings({}, {})
-    labels = scene.labels.array[scene.box]
+    labels = scene.labels.array[box]
     lesions: dict[str, Found] = {}
     for kind, label in LABEL_OF_KIND.items():
         wanted = [lesion for lesion in measurements.lesions if str(lesion.kind) == kind]
         if wanted:
-            lesions |= _matched(scene, scene.box, labels == label, wanted)
-    return Findings(_kidneys(scene, scene.box, labels, measurements.kidneys), lesions)
+            lesions |= _matched(scene, box, labels == label, wanted)
+    return Findings(_kidneys(scene, box, labels, measurements.kidneys), lesions)
 
 
 def _matched(

@@ -62,7 +62,7 @@ def page(content: ReportContent) -> dict[str, object]:
         "case_id": content.case_id,
         "summary": summary(measured),
         "cards": cards(measured),
-        "notes": _without_repeats([*content.notes, *doubts(measured)]),
+        "notes": doubts(measured, content.notes),
         "found_any": scene.box is not None,
         "kinds": _kinds(scene),
         "possible": POSSIBLE if scene.probabilities else None,
@@ -187,8 +187,3 @@ def _scan_table(content: ReportContent) -> list[tuple[str, str]]:
 def _shown(pictures: Iterable[Picture]) -> tuple[Shown, ...]:
     """Pictures for the template."""
     return tuple(shown(picture) for picture in pictures)
-
-
-def _without_repeats(notes: Iterable[str]) -> list[str]:
-    """Each sentence once, in its first place."""
-    return list(dict.fromkeys(note for note in notes if note))

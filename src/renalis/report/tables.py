@@ -186,9 +186,17 @@ def rules(measurements: Measurements) -> list[tuple[str, str]]:
     return [(f"{letter} ({', '.join(names)})", rule) for (letter, rule), names in ordered]
 
 
-def doubts(measurements: Measurements) -> list[str]:
-    """What the measurements say about their own limits, as sentences with the tables' names."""
-    notes = list(measurements.notes)
+def doubts(measurements: Measurements, others: Sequence[str] = ()) -> list[str]:
+    """What is uncertain, as sentences with the tables' names, each once.
+
+    Parameters
+    ----------
+    measurements : Measurements
+        Says what it knows about its own limits.
+    others : sequence of str
+        What the other rooms had to say; comes first.
+    """
+    notes = [*others, *measurements.notes]
     for lesion in measurements.lesions:
         if lesion.location.borders:
             sides = _joined(lesion.location.borders)
@@ -205,7 +213,7 @@ def doubts(measurements: Measurements) -> list[str]:
                 f"{sure.high_ml:.1f} ml, depending on the threshold"
             )
     names = {lesion.id: short_name(lesion) for lesion in measurements.lesions}
-    return [_sentence(note, names) for note in notes]
+    return list(dict.fromkeys(_sentence(note, names) for note in notes if note.strip()))
 
 
 def _sentence(note: str, names: dict[str, str]) -> str:

@@ -79,6 +79,11 @@ class Stage(_Frozen):
     network: dict[str, JsonValue]
     prior: Literal["coarse"] | None = None
 
+    @property
+    def channels(self) -> int:
+        """Channels that the network sees."""
+        return 1 if self.prior is None else 4
+
     @model_validator(mode="after")
     def _possible(self) -> Stage:
         if self.window_hu[0] >= self.window_hu[1]:

@@ -56,8 +56,7 @@ def open_networks(model: Model, options: PredictionOptions) -> Networks:
     if runtime == RuntimeName.AUTO:
         runtime = choose(model, options.threads).runtime
     networks = [
-        open_network(model, stage.name, runtime, stage.patch, options.threads)
-        for stage in model.header.stages
+        open_network(model, stage, runtime, options.threads) for stage in model.header.stages
     ]
     return Networks(runtime, *networks)
 
@@ -159,7 +158,8 @@ class _Work:
         z, y, x = image.shape
         everything: Box = (slice(0, z), slice(0, y), slice(0, x))
         windows = cover(everything, (z, y, x), stage.patch, self.options.overlap)
-        return self.look(stage, network, image, worth_looking(image, windows, stage.patch))
+        windows = worth_looking(image, windows, stage.patch)
+        return self.look(stage, network, image[None], windows)
 
     def fine_pass(
         self, model: Model, network: Network, coarse: Slid, finding: Finding
@@ -178,11 +178,18 @@ class _Work:
         allowed = nearest(finding.allowed, box, tuple(1 / r for r in ratio))
         moved = [(z - box[0].start, y - box[1].start, x - box[2].start) for z, y, x in windows]
         chosen = worth_looking(image, moved, stage.patch, allowed)
-        fine = self.look(stage, network, image, chosen, self.options.mirror)
+        channels = image[None]
+        with self.timed("prepare"):
+            prior = _interpolated(coarse.probability, box, ratio)
+            if stage.prior is not None:
+                channels = np.concatenate([channels, prior])
+        fine = self.look(stage, network, channels, chosen, self.options.mirror)
         with self.timed("fine"):
             probability = fine.probability
             if self.options.coarse_weight:
-                self._blend(probability, coarse, box, ratio)
+                share = np.float32(self.options.coarse_weight)
+                probability *= 1 - share
+                probability += share * prior
             probability *= allowed
         return probability, box, grid
 
@@ -206,18 +213,16 @@ class _Work:
                 progress=lambda done, total: self.progress(stage.name, done, total),
             )
 
-    def _blend(
-        self, fine: NDArray[np.float32], coarse: Slid, box: Box, ratio: tuple[float, ...]
-    ) -> None:
-        """Average in the coarse pass, interpolated linearly; in place."""
-        matrices = [
-            linear_weights(n, b.start, b.stop, 1 / r)
-            for n, b, r in zip(coarse.probability.shape[1:], box, ratio, strict=True)
-        ]
-        share = self.options.coarse_weight
-        fine *= np.float32(1 - share)
-        for number, source in enumerate(coarse.probability):
-            fine[number] += np.float32(share) * apply_matrices(source, list(matrices))
+
+def _interpolated(
+    coarse: NDArray[np.float32], box: Box, ratio: tuple[float, ...]
+) -> NDArray[np.float32]:
+    """Coarse probabilities (3, Z, Y, X) on a box of the fine grid, linearly."""
+    matrices = [
+        linear_weights(n, b.start, b.stop, 1 / r)
+        for n, b, r in zip(coarse.shape[1:], box, ratio, strict=True)
+    ]
+    return np.stack([apply_matrices(channel, list(matrices)) for channel in coarse])
 
 
 def _around(windows: list[Shape], shape: Shape, patch: Shape) -> Box:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.labels import Label
-from renalis.model import Model
+from renalis.model import Model, Stage
 from renalis.prediction.options import RuntimeName
 from renalis.prediction.sliding import Network
 from renalis.prediction.torch_runtime import TorchNetwork, has_bf16
@@ -82,16 +82,16 @@ def has_openvino() -> bool:
 
 
 def open_network(
-    model: Model, stage: str, runtime: RuntimeName, patch: tuple[int, int, int],
-    threads: int | None = None,
-) -> Network:  # fmt: skip
-    """A stage's network in a runtime, for windows of shape ``patch``."""
-    network = model.network(stage)
+    model: Model, stage: Stage, runtime: RuntimeName, threads: int | None = None
+) -> Network:
+    """A stage's network in a runtime."""
+    network = model.network(stage.name)
     if runtime in (RuntimeName.TORCH, RuntimeName.TORCH_BF16):
         return TorchNetwork(network, bf16=runtime == RuntimeName.TORCH_BF16)
     from renalis.prediction.openvino_runtime import OpenVinoNetwork
 
-    return OpenVinoNetwork(network, patch, runtime == RuntimeName.OPENVINO_BF16, threads)
+    shape = (stage.channels, *stage.patch)
+    return OpenVinoNetwork(network, shape, runtime == RuntimeName.OPENVINO_BF16, threads)
 
 
 def choose(model: Model, threads: int | None = None, again: bool = False) -> Choice:
@@ -135,13 +135,13 @@ def cache_folder() -> Path:
 
 def _measure(model: Model, threads: int | None) -> list[Trial]:
     """Try every candidate on the phantom."""
-    patch = model.header.stage("fine").patch
-    image = phantom(patch)
+    stage = model.header.stage("fine")
+    image = phantom(stage.patch, stage.channels)
     reference: NDArray[np.float32] | None = None
     trials = []
     for name in candidates():
         try:
-            network = open_network(model, "fine", name, patch, threads)
+            network = open_network(model, stage, name, threads)
             network(image)
             seconds = []
             for _ in range(2):
@@ -160,22 +160,34 @@ def _measure(model: Model, threads: int | None) -> list[Trial]:
     return trials
 
 
-def phantom(patch: tuple[int, int, int]) -> NDArray[np.float32]:
-    """A crude windowed CT of one kidney with a tumor and a cyst, always the same."""
+def phantom(patch: tuple[int, int, int], channels: int = 1) -> NDArray[np.float32]:
+    """A crude windowed CT of one kidney with a tumor and a cyst, always the same; (C, Z, Y, X).
+
+    Further channels are the probabilities that an earlier stage might give.
+    """
     z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in patch], indexing="ij", sparse=True)
 
     def ellipsoid(center: tuple[float, float, float], radius: tuple[float, float, float]) -> Any:
         (a, b, c), (p, q, r) = center, radius
         return ((z - a) / p) ** 2 + ((y - b) / q) ** 2 + ((x - c) / r) ** 2 < 1
 
-    image = np.full(patch, -0.67, np.float32)  # fat
-    image[np.broadcast_to((y > 0.6) | (x > 0.8), patch)] = -0.15  # muscle
-    image[ellipsoid((0, 0, 0), (0.65, 0.38, 0.34))] = 0.3
-    image[ellipsoid((0, 0, 0.1), (0.3, 0.15, 0.12))] = -0.6  # sinus fat
-    image[ellipsoid((-0.5, -0.2, -0.1), (0.22, 0.22, 0.22))] = 0.0
-    image[ellipsoid((0.5, 0.1, -0.2), (0.2, 0.2, 0.2))] = -0.32
-    image += np.random.default_rng(0).normal(0, 0.05, patch).astype(np.float32)
-    return np.clip(image, -1, 1)
+    image = np.full((channels, *patch), 0, np.float32)
+    image[0] = -0.67  # fat
+    image[0][np.broadcast_to((y > 0.6) | (x > 0.8), patch)] = -0.15  # muscle
+    parts = (
+        (ellipsoid((0, 0, 0), (0.65, 0.38, 0.34)), 0.3, 1),
+        (ellipsoid((0, 0, 0.1), (0.3, 0.15, 0.12)), -0.6, 0),  # sinus fat
+        (ellipsoid((-0.5, -0.2, -0.1), (0.22, 0.22, 0.22)), 0.0, 2),
+        (ellipsoid((0.5, 0.1, -0.2), (0.2, 0.2, 0.2)), -0.32, 3),
+    )
+    for inside, value, channel in parts:
+        image[0][inside] = value
+        image[1:, inside] = 0.02
+        if 0 < channel < channels:
+            image[channel][inside] = 0.9
+    noise = np.random.default_rng(0).normal(0, 0.05, patch).astype(np.float32)
+    image[0] = np.clip(image[0] + noise, -1, 1)
+    return image
 
 
 def _dice(answer: NDArray[np.float32], reference: NDArray[np.float32]) -> float:

@@ -41,11 +41,11 @@ def export_openvino(model: Model, folder: Path) -> list[Path]:
     differences = {}
     for stage in model.header.stages:
         path = folder / f"{stage.name}.xml"
-        export(model.network(stage.name), stage.patch, path)
+        export(model.network(stage.name), (stage.channels, *stage.patch), path)
         files += [path, path.with_suffix(".bin")]
-        image = phantom(stage.patch)
+        image = phantom(stage.patch, stage.channels)
         answers = [
-            open_network(model, stage.name, runtime, stage.patch)(image)
+            open_network(model, stage, runtime)(image)
             for runtime in (RuntimeName.TORCH, RuntimeName.OPENVINO)
         ]
         differences[stage.name] = float(np.abs(answers[0] - answers[1]).max())
@@ -66,7 +66,8 @@ def export_torch(model: Model, folder: Path) -> list[Path]:
     files = []
     for stage in model.header.stages:
         path = folder / f"{stage.name}.pt2"
-        program = torch.export.export(model.network(stage.name), (torch.zeros(1, 1, *stage.patch),))
+        example = torch.zeros(1, stage.channels, *stage.patch)
+        program = torch.export.export(model.network(stage.name), (example,))
         with whole_file(path) as file:
             torch.export.save(program, file)
         files.append(path)

@@ -31,9 +31,9 @@ class OpenVinoNetwork:
     Parameters
     ----------
     network : Module
-        Gives logits (1, 4, Z, Y, X) for (1, 1, Z, Y, X).
-    patch : tuple of int
-        Z, Y, X.
+        Gives logits (1, 4, Z, Y, X) for (1, C, Z, Y, X).
+    shape : sequence of int
+        C, Z, Y, X.
     bf16 : bool
         Let OpenVINO compute in bfloat16.
     threads : int or None
@@ -43,7 +43,7 @@ class OpenVinoNetwork:
     def __init__(
         self,
         network: nn.Module,
-        patch: Sequence[int],
+        shape: Sequence[int],
         bf16: bool = False,
         threads: int | None = None,
     ) -> None:
@@ -54,16 +54,16 @@ class OpenVinoNetwork:
         }
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(threads)
-        compiled = ov.Core().compile_model(openvino_graph(network, patch), "CPU", settings)
+        compiled = ov.Core().compile_model(openvino_graph(network, shape), "CPU", settings)
         self._request = compiled.create_infer_request()
 
     def __call__(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities (3, Z, Y, X) of kidney, tumor, cyst."""
-        self._request.infer({0: np.ascontiguousarray(patch)[None, None]}, share_inputs=True)
+        self._request.infer({0: np.ascontiguousarray(patch)[None]}, share_inputs=True)
         return np.array(self._request.get_output_tensor(0).data[0, 1:])
 
 
-def openvino_graph(network: nn.Module, patch: Sequence[int]) -> Any:
+def openvino_graph(network: nn.Module, shape: Sequence[int]) -> Any:
     """The network, with a softmax at its end, as an OpenVINO model.
 
     Raises
@@ -82,7 +82,7 @@ def openvino_graph(network: nn.Module, patch: Sequence[int]) -> Any:
         args = fx.node.map_arg(node.args, lambda n: values[n.name])
         options = fx.node.map_arg(node.kwargs, lambda n: values[n.name])
         if node.op == "placeholder":
-            parameter = op.parameter([1, 1, *patch], np.float32, "image")
+            parameter = op.parameter([1, *shape], np.float32, "image")
             values[node.name] = parameter
         elif node.op == "call_module":
             values[node.name] = _module(modules[str(node.target)], args[0])
@@ -96,9 +96,9 @@ def openvino_graph(network: nn.Module, patch: Sequence[int]) -> Any:
     raise UnsupportedNetwork("no output")
 
 
-def export(network: nn.Module, patch: Sequence[int], path: Path) -> None:
+def export(network: nn.Module, shape: Sequence[int], path: Path) -> None:
     """Write the network as an OpenVINO model (``.xml`` and ``.bin``), in float32."""
-    ov.save_model(openvino_graph(network, patch), path, compress_to_fp16=False)
+    ov.save_model(openvino_graph(network, shape), path, compress_to_fp16=False)
 
 
 def _module(module: nn.Module, x: Any) -> Any:

@@ -30,7 +30,7 @@ class Network(Protocol):
     """A network in some runtime."""
 
     def __call__(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities (3, Z, Y, X) of kidney, tumor, cyst for a windowed patch (Z, Y, X)."""
+        """Probabilities (3, Z, Y, X) of kidney, tumor, cyst for a patch (C, Z, Y, X)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +65,9 @@ def slide(
 
     Parameters
     ----------
-    image : ndarray, shape (Z, Y, X), float32
-        Windowed CT. Where it is smaller than a window it is continued: along Z by its last slices,
-        in-plane by air, as in training.
+    image : ndarray, shape (C, Z, Y, X), float32
+        Windowed CT and, for some stages, an earlier stage's probabilities. Where it is smaller
+        than a window it is continued: along Z by its last slices, in-plane by air, as in training.
     network : Network
         Computes one patch.
     patch : tuple of int
@@ -79,25 +79,37 @@ def slide(
     progress : callable, optional
         Called with windows done and windows in all.
     """
-    (zs, ze), in_plane_y, in_plane_x = padding(image.shape, patch)
-    before = (zs, in_plane_y[0], in_plane_x[0])
-    if any((zs, ze, *in_plane_y, *in_plane_x)):
-        image = np.pad(image, ((0, 0), in_plane_y, in_plane_x), constant_values=AIR)
-        image = np.pad(image, ((zs, ze), (0, 0), (0, 0)), mode="edge")
-    total = np.zeros((3, *image.shape), np.float32)
-    weight = np.zeros(image.shape, np.float32)
+    before = padding(image.shape[1:], patch)
+    inner = tuple(slice(first, n + first)
+                  for (first, _), n in zip(before, image.shape[1:], strict=True))  # fmt: skip
+    image = _continued(image, before)
+    shape = image.shape[1:]
+    total = np.zeros((3, *shape), np.float32)
+    weight = np.zeros(shape, np.float32)
     importance = gaussian(patch)
     for number, start in enumerate(windows):
         box = tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))
-        total[(slice(None), *box)] += _mirrored(network, image[box], mirror) * importance
+        total[(slice(None), *box)] += (
+            _mirrored(network, image[(slice(None), *box)], mirror) * importance
+        )
         weight[box] += importance
         if progress is not None:
             progress(number + 1, len(windows))
     seen = weight > 0
     np.divide(total, weight, out=total, where=seen)
-    own = tuple(slice(b, n - e) for b, n, e in zip(
-        before, image.shape, (ze, in_plane_y[1], in_plane_x[1]), strict=True))  # fmt: skip
-    return Slid(total[(slice(None), *own)], seen[own], len(windows))
+    return Slid(total[(slice(None), *inner)], seen[inner], len(windows))
+
+
+def _continued(image: NDArray[np.float32], widths: list[tuple[int, int]]) -> NDArray[np.float32]:
+    """The image made as large as a window."""
+    if not any(width for pair in widths for width in pair):
+        return image
+    in_plane = ((0, 0), widths[1], widths[2])
+    fills = [AIR] + [0.0] * (len(image) - 1)
+    wide = np.stack(
+        [np.pad(c, in_plane, constant_values=fill) for c, fill in zip(image, fills, strict=True)]
+    )
+    return np.pad(wide, ((0, 0), widths[0], (0, 0), (0, 0)), mode="edge")
 
 
 def worth_looking(
@@ -106,7 +118,10 @@ def worth_looking(
     patch: Shape,
     where: NDArray[np.bool_] | None = None,
 ) -> list[Shape]:
-    """Leave out windows of air, and those that touch no voxel of ``where``."""
+    """Leave out windows of air, and those that touch no voxel of ``where``.
+
+    ``image`` is the windowed CT alone, (Z, Y, X).
+    """
     result = []
     for start in windows:
         box: Box = tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))  # type: ignore[assignment]
@@ -122,8 +137,8 @@ def _mirrored(network: Network, patch: NDArray[np.float32], mirror: Mirror) -> N
     total: NDArray[np.float32] | None = None
     flips = _FLIPS[mirror]
     for axes in flips:
-        answer = network(np.ascontiguousarray(np.flip(patch, axes)))
-        answer = np.flip(answer, tuple(axis + 1 for axis in axes))
+        turned = tuple(axis + 1 for axis in axes)
+        answer = np.flip(network(np.ascontiguousarray(np.flip(patch, turned))), turned)
         total = answer if total is None else total + answer
     assert total is not None
     return total if len(flips) == 1 else total / np.float32(len(flips))

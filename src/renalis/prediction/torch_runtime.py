@@ -16,7 +16,7 @@ class TorchNetwork:
     Parameters
     ----------
     network : Module
-        Gives logits (1, 4, Z, Y, X) for (1, 1, Z, Y, X).
+        Gives logits (1, 4, Z, Y, X) for (1, C, Z, Y, X).
     bf16 : bool
         Compute convolutions in bfloat16.
     """
@@ -27,7 +27,7 @@ class TorchNetwork:
 
     def __call__(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities (3, Z, Y, X) of kidney, tumor, cyst."""
-        image = torch.from_numpy(np.ascontiguousarray(patch))[None, None]
+        image = torch.from_numpy(np.ascontiguousarray(patch))[None]
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             logits = self.network(image)
         probability = torch.softmax(logits[0].float(), 0)[1:]

@@ -27,9 +27,8 @@ def body() -> Volume:
 
 def test_contrast_phases_order_cortex_medulla_and_urine(body: Volume) -> None:
     def mean(phase: Phase, tissue: Tissue) -> float:
-        return float(
-            np.mean([draw_appearance(np.random.default_rng(i), phase).mean[tissue] for i in range(40)])
-        )
+        drawn = [draw_appearance(np.random.default_rng(i), phase) for i in range(40)]
+        return float(np.mean([appearance.mean[tissue] for appearance in drawn]))
 
     unenhanced = mean(Phase.UNENHANCED, Tissue.CORTEX)
     assert 20 < unenhanced < 50

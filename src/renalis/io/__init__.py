@@ -8,7 +8,7 @@ from renalis.io.scan import Scan, ScanSource, SeriesSummary, SourceSlice
 
 if TYPE_CHECKING:
     from renalis.io.read import find_scans, read_scan
-    from renalis.io.write import whole_file, write_labels
+    from renalis.io.write import whole_file, write_labels, write_volume
 
 __all__ = [
     "Scan",
@@ -19,6 +19,7 @@ __all__ = [
     "read_scan",
     "whole_file",
     "write_labels",
+    "write_volume",
 ]
 
 
@@ -28,7 +29,7 @@ def __getattr__(name: str) -> object:
         from renalis.io import read
 
         return getattr(read, name)
-    if name in ("write_labels", "whole_file"):
+    if name in ("write_labels", "write_volume", "whole_file"):
         from renalis.io import write
 
         return getattr(write, name)

@@ -1,4 +1,4 @@
-"""Write label maps on the scan's own grid, whole or not at all."""
+"""Write label maps on the scan's own grid, and volumes of our own, whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from renalis.errors import OutputError
 from renalis.io.scan import Scan, shown
 from renalis.volume import Volume
 
-__all__ = ["whole_file", "write_labels"]
+__all__ = ["whole_file", "write_labels", "write_volume"]
 
 _CHUNK = 1 << 24
 _LABEL_INTENT = 1002  # NIFTI_INTENT_LABEL
@@ -108,16 +108,50 @@ def write_labels(path: str | os.PathLike[str], labels: Volume, like: Scan) -> Pa
     header.set_slope_inter(1, 0)
     header["intent_code"] = _LABEL_INTENT
     header["descrip"] = b"renalis label map"
+    _write_whole(target, header, labels.array)
+    return target
+
+
+def write_volume(path: str | os.PathLike[str], volume: Volume) -> Path:
+    """Write a volume that comes from no file, such as a synthetic scan, as NIfTI.
+
+    Parameters
+    ----------
+    path : path-like
+        Ends in ``.nii.gz`` (or ``.nii``); replaced if it exists.
+    volume : Volume
+        int16 or uint8 voxels.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    target = Path(path)
+    header = _header_from_affine(volume)
+    header.set_data_shape(volume.shape)
+    header.set_data_dtype(volume.array.dtype)
+    header.set_slope_inter(1, 0)
+    _write_whole(target, header, volume.array)
+    return target
+
+
+def _write_whole(target: Path, header: Any, array: NDArray[Any]) -> None:
+    """Header and voxels, compressed if the name says so; the file appears when complete."""
     with whole_file(target) as file:
         if target.suffix == ".gz":
-            # No name and no time in the gzip header: equal labels give equal files.
+            # No name and no time in the gzip header: equal voxels give equal files.
             with igzip.IGzipFile(
                 filename="", mode="wb", compresslevel=2, fileobj=file, mtime=0
             ) as packed:
-                _write_nifti(packed, header, labels.array)
+                _write_nifti(packed, header, array)
         else:
-            _write_nifti(file, header, labels.array)
-    return target
+            _write_nifti(file, header, array)
 
 
 def _header_from_nifti(stored: bytes) -> Any:
@@ -159,10 +193,10 @@ def _write_nifti(file: Any, header: Any, array: NDArray[Any]) -> None:
     step = max(1, _CHUNK // max(1, array.shape[0] * array.shape[1]))
     for start in range(0, array.shape[2], step):
         slab = array[:, :, start : start + step]
-        small = slab.astype(np.uint8)
-        if not np.array_equal(small, slab):
-            raise ValueError("label maps hold whole numbers from 0 to 255")
-        file.write(small.tobytes(order="F"))
+        stored = slab.astype(header.get_data_dtype())
+        if not np.array_equal(stored, slab):
+            raise ValueError(f"the voxels are not whole numbers that fit {stored.dtype}")
+        file.write(stored.tobytes(order="F"))
 
 
 def _output_error(path: Path, error: OSError) -> OutputError:

@@ -7,6 +7,7 @@ slot, whose CT numbers are drawn with the appearance: fluid, food, stool, oral c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,10 @@ from renalis.synthesis.tissues import BOWEL_SLOTS, Tissue
 from renalis.synthesis.torso import Landmarks
 
 __all__ = ["paint_bowel"]
+
+
+AddPath = Callable[[NDArray[np.float64], Array, float, float, float], None]
+"""Takes center line, radii, length of a stretch, share with gas, share collapsed."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ def _loops(marks: Landmarks, rng: np.random.Generator) -> Loops:
     )
 
 
-def _add_colon(marks: Landmarks, rng: np.random.Generator, add: object) -> None:
+def _add_colon(marks: Landmarks, rng: np.random.Generator, add: AddPath) -> None:
     u = rng.uniform
     m, w, v, y0 = marks.midline, marks.half_width, marks.vertebra_y, marks.middle_y
     bottom, top = marks.kidney_bottom, marks.kidney_top
@@ -167,10 +172,10 @@ def _add_colon(marks: Landmarks, rng: np.random.Generator, add: object) -> None:
     along = np.linspace(0, 1, len(path))
     size = np.interp(along, np.linspace(0, 1, 6), rng.uniform(9, 27, 6))
     haustra = 1 + rng.uniform(0.05, 0.28) * np.sin(2 * np.pi * np.arange(len(path)) * 3 / u(22, 40))
-    add(path, (size * haustra).astype(np.float32), u(50, 140), u(0.3, 0.95), u(0, 0.3))  # type: ignore[operator]
+    add(path, (size * haustra).astype(np.float32), u(50, 140), u(0.3, 0.95), u(0, 0.3))
 
 
-def _add_small_bowel(marks: Landmarks, rng: np.random.Generator, add: object) -> None:
+def _add_small_bowel(marks: Landmarks, rng: np.random.Generator, add: AddPath) -> None:
     u = rng.uniform
     m, w, v = marks.midline, marks.half_width, marks.vertebra_y
     girth = u(6, 13)
@@ -187,7 +192,7 @@ def _add_small_bowel(marks: Landmarks, rng: np.random.Generator, add: object) ->
         ]
     )
     path = smooth_curve(duodenum, 2.5)
-    add(path, np.full(len(path), u(7, 14), np.float32), u(40, 90), u(0, 0.4), u(0, 0.5))  # type: ignore[operator]
+    add(path, np.full(len(path), u(7, 14), np.float32), u(40, 90), u(0, 0.4), u(0, 0.5))
     crowd = int(rng.integers(6, 22) if rng.random() < 0.4 else rng.integers(20, 56))
     for _ in range(crowd):
         low = np.array([marks.crest - 110, marks.front + 25, m - 0.68 * w])
@@ -203,4 +208,4 @@ def _add_small_bowel(marks: Landmarks, rng: np.random.Generator, add: object) ->
         path = smooth_curve(np.asarray(points), 3.0)
         r = girth * u(0.7, 1.35)
         wave = 1 + u(0, 0.2) * np.sin(2 * np.pi * np.arange(len(path)) * 3 / u(9, 24))
-        add(path, (r * wave).astype(np.float32), u(40, 160), u(0, 0.5), u(0, 0.6))  # type: ignore[operator]
+        add(path, (r * wave).astype(np.float32), u(40, 160), u(0, 0.5), u(0, 0.6))

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
 from renalis.errors import OutputError
+from renalis.io import whole_file, write_volume
 from renalis.labels import Label
 from renalis.recipes import HeldBack
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.labelmaps import invented_labels, label_maps, read_label_map
 from renalis.synthesis.scan import SyntheticScan, scan_body
 from renalis.synthesis.tissues import Phase
-from renalis.volume import Volume
 
 __all__ = ["Cohort", "make_cohort", "make_scan"]
 
@@ -117,8 +115,8 @@ def make_cohort(cohort: Cohort, labels: Path | None, folder: Path) -> Iterator[s
                 yield f"{case}: there already"
                 continue
             scan, source = make_scan(cohort, number, maps)
-            _write(image_path, scan.image)
-            _write(label_path, scan.labels)
+            write_volume(image_path, scan.image)
+            write_volume(label_path, scan.labels)
             rows[case] = _row(case, source, scan)
             _write_rows(folder / "cases.csv", rows)
             yield f"{case}: {scan.phase}, {scan.image.shape[2]} slices, from {source}"
@@ -155,17 +153,5 @@ def _write_rows(path: Path, rows: dict[str, dict[str, str]]) -> None:
     writer = csv.DictWriter(text, _HEADER, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows[case] for case in sorted(rows))
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text.getvalue(), encoding="utf-8")
-    partial.replace(path)
-
-
-def _write(path: Path, volume: Volume) -> None:
-    """Write a NIfTI file; it appears whole or not at all."""
-    image = nibabel.Nifti1Image(volume.array, volume.affine)
-    image.header.set_xyzt_units("mm")
-    partial = path.with_name(f".{path.name.removesuffix('.nii.gz')}.partial.nii.gz")
-    nibabel.save(image, partial)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with whole_file(path) as file:
+        file.write(text.getvalue().encode())

@@ -102,7 +102,7 @@ def train_stage(
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(image)
             loss = segmentation_loss(logits, target, weights)
-            (loss / plan.batch).backward()
+            torch.autograd.backward(loss / plan.batch)
             window.add(float(loss.detach()), region_dice(logits.detach(), target))
         workers.sum_gradients(network)
         nn.utils.clip_grad_norm_(network.parameters(), 3.0)

@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+from torch import nn
+
 from renalis.errors import InputError
 from renalis.model import ModelHeader, save_model
 from renalis.model import Stage as ModelStage
@@ -48,7 +51,9 @@ def pack(
     InputError
         If a stage has not been trained.
     """
-    networks, stages, steps = {}, [], {}
+    networks: dict[str, nn.Module] = {}
+    stages: list[ModelStage] = []
+    steps: dict[str, JsonValue] = {}
     for stage in recipe.stages:
         checkpoint = run / f"{stage.name}.safetensors"
         if not checkpoint.exists():

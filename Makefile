@@ -1,0 +1,46 @@
+# Every target does all its own set-up; a bare machine needs Python 3.11 or newer and make.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+DATA ?= ../shared/data
+PROCESSES ?= 2
+
+.PHONY: setup demo test lint format bench weights clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "renalis needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { echo "cannot make .venv; on Debian: apt-get install python3-venv"; rm -rf .venv; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,fast]'
+	@touch $(STAMP)
+
+demo: setup
+	$(BIN)/renalis synthesize -o demo/scan -n 1 --seed 3 --kidneys normal --phase nephrographic --spacing 3 0.8 0.8
+	$(BIN)/renalis segment demo/scan/images/case_00000.nii.gz -o demo/result
+	@echo "Synthetic CT, segmented. Open $(CURDIR)/demo/result/case_00000/report.html"
+
+test: setup
+	$(BIN)/pytest -n $(PROCESSES) tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	for script in benchmarks/*.py; do $(BIN)/python $$script --data $(DATA) || exit 1; done
+
+# Trains the shipped model from label maps (KiTS23 labels); stopped, it goes on where it was.
+weights: setup
+	$(BIN)/renalis train renalis-kidney --data $(DATA)/kits23-labels -o runs/weights --processes $(PROCESSES)
+	cp runs/weights/renalis-kidney.safetensors src/renalis/weights/
+
+clean:
+	rm -rf .venv build dist demo src/*.egg-info

@@ -11,11 +11,13 @@ from report_case import ALL_ORDERS, made_up
 
 from renalis.errors import OutputError
 from renalis.measurement import Measurements, measure
-from renalis.report import write_preview
+from renalis.report import ReportContent, write_preview
 from renalis.report.choice import evenly, pair_pictures, spread
-from renalis.report.findings import find
+from renalis.report.findings import Findings, find
+from renalis.report.html import render
 from renalis.report.scene import Scene
 from renalis.report.sheet import LARGE
+from renalis.report.stack import stack
 from renalis.report.style import STYLES
 from renalis.volume import Volume
 
@@ -93,7 +95,36 @@ def test_slices_are_spread_over_the_whole_range() -> None:
     assert set(np.diff(stack)) == {4}
 
 
-def _prepared(order: str) -> tuple[Scene, object]:
+def test_stack_keeps_to_its_budget_and_says_which_slices() -> None:
+    scene, findings = _prepared("LPS")
+    whole, few = stack(scene, findings), stack(scene, findings, budget=300_000)
+    assert whole is not None
+    assert few is not None
+    assert whole.words.startswith("Every slice from head to feet, 2.5 mm apart.")
+    assert 8 <= len(few.pictures) < len(whole.pictures)
+    assert sum(len(picture.image) for picture in few.pictures) <= 300_000
+    apart = abs(few.indices[0] - few.indices[1])
+    assert f"{apart * 2.5:.1f} mm apart" in few.words
+    assert list(few.indices) == sorted(few.indices, reverse=True)  # from the head downwards
+    assert few.nearest(few.indices[3]) == 3
+
+
+def test_oblique_scan_is_shown_with_double_letters(tmp_path: Path) -> None:
+    image, labels = made_up("ALS")
+    angle = np.radians(20)
+    turn = np.eye(4)
+    turn[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    image, labels = (Volume(v.array, turn @ v.affine, v.kind) for v in (image, labels))
+    measured = measure(image, labels)
+    write_preview(tmp_path / "preview.png", image, labels, measured)
+    scene = Scene.of(image, labels)
+    axial, _ = pair_pictures(scene, find(scene, measured), LARGE)
+    assert (axial.edges.left, axial.edges.top) == ("R", "AH")
+    text = render(ReportContent("case", image, labels, measured))
+    assert "by up to 20°" in text
+
+
+def _prepared(order: str) -> tuple[Scene, Findings]:
     image, labels = made_up(order)
     scene = Scene.of(image, labels)
     return scene, find(scene, measure(image, labels))

@@ -73,11 +73,13 @@ def surface(mask: Volume, name: str, label: Label, cells: int = 48) -> Mesh | No
     extent = np.asarray(padded.shape) * spacing
     cell = max(float(extent.max()) / cells, 0.5 * float(spacing.min()), 0.4)
     counts = np.ceil(extent / cell).astype(int)
-    # Blurred by most of a voxel, or the surface would show the voxels as terraces.
-    sampled = ndimage.gaussian_filter(
-        _sampled(padded, counts), np.maximum(0.75 * spacing / cell, 0.6)
-    )
-    level = min(0.5, 0.5 * float(sampled.max()))
+    shares = _sampled(padded, counts)
+    # Blurred by most of a voxel, or the surface would show the voxels as terraces; the level is
+    # where the surface encloses as much as the region has.
+    sampled = ndimage.gaussian_filter(shares, np.maximum(0.75 * spacing / cell, 0.6))
+    inner = max(1, round(float(shares.sum())))
+    level = float(np.partition(sampled, -inner, axis=None)[-inner])
+    level = min(max(level, 0.05 * float(sampled.max())), 0.95 * float(sampled.max()))
     points, faces, _, _ = marching_cubes(  # type: ignore[no-untyped-call]
         sampled, level, gradient_direction="ascent"
     )

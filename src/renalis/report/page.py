@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from renalis.measurement import Lesion
 from renalis.report.choice import Tile, kidney_pictures, lesion_pictures, overviews, pair_pictures
 from renalis.report.content import ReportContent
@@ -180,8 +182,19 @@ def _scan_table(content: ReportContent) -> list[tuple[str, str]]:
         ("Voxels", size),
         ("Spacing (mm)", spacing),
         ("Axis directions", grid.orientation),
+        *_tilt(content.image),
         *content.scan_facts,
     ]
+
+
+def _tilt(image: Volume) -> list[tuple[str, str]]:
+    """Says so when the scan's planes are not the patient's."""
+    steps = image.affine[:3, :3] / np.linalg.norm(image.affine[:3, :3], axis=0)
+    angle = float(np.degrees(np.arccos(np.clip(np.abs(steps).max(axis=0), 0, 1)).max()))
+    if angle < 1:
+        return []
+    words = f"by up to {angle:.0f}°; pictures show the scan's own planes, not straightened"
+    return [("Oblique or tilted", words)]
 
 
 def _shown(pictures: Iterable[Picture]) -> tuple[Shown, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from renalis.report.boxes import Box, widened
-from renalis.report.choice import Tile, spread
+from renalis.report.choice import Tile, evenly, spread
 from renalis.report.embed import Shown, shown
 from renalis.report.findings import Findings
 from renalis.report.planes import Plane
@@ -15,7 +15,7 @@ __all__ = ["Stack", "stack"]
 
 TILE = Tile(width=620, height=480)
 FEWEST_MM = 1.0
-MOST_SLICES = 128
+FEWEST, MOST_SLICES = 8, 128
 BUDGET = 3_200_000
 """Characters that the pictures of the stack may take in the page."""
 AROUND_MM = 12.0
@@ -55,21 +55,32 @@ class Stack:
         return min(range(len(self.indices)), key=lambda i: abs(self.indices[i] - index))
 
 
-def stack(scene: Scene, findings: Findings) -> Stack | None:
-    """Show the axial slices through everything labeled, as many as fit into the budget."""
+def stack(scene: Scene, findings: Findings, budget: int = BUDGET) -> Stack | None:
+    """Show the axial slices through everything labeled, as many as fit.
+
+    Parameters
+    ----------
+    scene : Scene
+    findings : Findings
+        For the names of lesions.
+    budget : int
+        Characters that the pictures may take; at least eight slices are shown in any case.
+    """
     if scene.box is None:
         return None
     box = TILE.filled(scene.box, scene, Plane.AXIAL)
     labeled = _labeled(scene)
     spacing = scene.image.spacing[0]
-    most = MOST_SLICES
+    probes = [_slice(scene, findings, index, box) for index in evenly(labeled[0], 5)]
+    typical = sum(len(probe.image) for probe in probes) / len(probes)
+    most = min(MOST_SLICES, max(FEWEST, int(budget / typical)))
     while True:
         indices = spread(labeled[0], step_mm=FEWEST_MM, most=most, spacing=spacing)[::-1]
         pictures = tuple(_slice(scene, findings, index, box) for index in indices)
-        if sum(len(picture.image) for picture in pictures) <= BUDGET or most <= 8:
-            break
         size = sum(len(picture.image) for picture in pictures)
-        most = max(8, int(len(indices) * BUDGET / size * 0.95))
+        if size <= budget or most <= FEWEST:
+            break
+        most = max(FEWEST, int(0.95 * len(indices) * budget / size))
     apart = abs(indices[0] - indices[1]) if len(indices) > 1 else 1
     every = "Every slice" if apart == 1 else f"Every {apart}th slice"
     every = {2: "Every second slice", 3: "Every third slice"}.get(apart, every)

@@ -104,6 +104,10 @@ def _scores(stratum: Stratum) -> Table:
     return Table(f"{title} ({stratum.n} cases)", header, rows)
 
 
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else number(value, 4)
+
+
 def _tests(comparison: Comparison) -> Table:
     """Differences with their tests."""
     rows = [
@@ -113,9 +117,7 @@ def _tests(comparison: Comparison) -> Table:
             t.metric.replace("_", " "),
             str(t.difference.n),
             f"{t.difference.mean:+.4f} ({t.difference.low:+.4f} to {t.difference.high:+.4f})",
-            number(t.difference.p_bootstrap, 4),
-            number(t.difference.p_wilcoxon, 4),
-            number(t.p_holm, 4),
+            *(_p(v) for v in (t.difference.p_bootstrap, t.difference.p_wilcoxon, t.p_holm)),
         ]
         for t in comparison.tests
     ]

@@ -66,7 +66,8 @@ class Stage(_Frozen):
 
     A stage with a ``prior`` sees, beside the image, the probabilities that the named stage gives to
     kidney, tumor and cyst; each example is then a region as large as the prior stage's patch, from
-    which ``patches_per_region`` patches are cut.
+    which ``patches_per_region`` patches are cut. ``start_from`` names a stage of the same network
+    whose trained weights are the first ones here; weights of further input channels begin at zero.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Stage(_Frozen):
     window_hu: tuple[float, float]
     network: dict[str, Any]
     prior: str | None = None
+    start_from: str | None = None
     patches_per_region: PositiveInt = 1
     balance: Balance
     optimisation: Optimisation

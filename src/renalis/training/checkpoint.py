@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from renalis.errors import InputError
 
-__all__ = ["load_average", "resume", "save"]
+__all__ = ["load_average", "resume", "save", "start_from"]
 
 
 def load_average(path: Path) -> tuple[int, dict[str, Tensor]]:
@@ -21,6 +21,32 @@ def load_average(path: Path) -> tuple[int, dict[str, Tensor]]:
         names = [name for name in file.keys() if name.startswith("average.")]  # noqa: SIM118
         weights = {name.removeprefix("average."): file.get_tensor(name) for name in names}
         return int(file.metadata()["step"]), weights
+
+
+@torch.no_grad()
+def start_from(path: Path, network: nn.Module) -> None:
+    """Give a new network the averaged weights of a trained one of the same shape.
+
+    Where the new network has more input channels, the further ones begin without influence.
+
+    Raises
+    ------
+    InputError
+        If there is no such checkpoint or its network has another shape.
+    """
+    if not path.exists():
+        raise InputError(f"{path} is not there; the stage to start from has to be trained first")
+    weights = load_average(path)[1]
+    own = network.state_dict()
+    for name, value in own.items():
+        given = weights.get(name)
+        if given is None or given.shape[:1] + given.shape[2:] != value.shape[:1] + value.shape[2:]:
+            raise InputError(f"{path} holds another network ({name}); leave start_from out")
+        if given.shape == value.shape:
+            value.copy_(given)
+        else:
+            value.zero_()
+            value[:, : given.shape[1]].copy_(given)
 
 
 def save(

@@ -21,7 +21,7 @@ from renalis.errors import InputError
 from renalis.networks import build
 from renalis.recipes import Optimisation, Recipe, Stage
 from renalis.synthesis.patches import load_body
-from renalis.training.checkpoint import resume, save
+from renalis.training.checkpoint import resume, save, start_from
 from renalis.training.examples import examples
 from renalis.training.losses import region_dice, segmentation_loss
 from renalis.training.workers import ALONE, Workers
@@ -84,6 +84,8 @@ def train_stage(
     path = run / f"{stage.name}.safetensors"
     torch.manual_seed(recipe.seed)
     network = build(stage.network)
+    if stage.start_from and not path.exists():
+        start_from(run / f"{stage.start_from}.safetensors", network)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     plan = stage.optimisation
     optimizer = torch.optim.AdamW(

@@ -1,0 +1,220 @@
+"""Compare `renalis evaluate` with DeepMind's surface-distance and the official KiTS23 procedure.
+
+    python benchmarks/evaluation.py [--output FILE.json] [--cases 6]
+
+Label maps of 512 × 512 × 320 and more voxels are made from KiTS23 label maps (RENALIS_DATA or
+../shared/data; without them from ellipsoids), predictions by warping them, once as they are and
+once with 40 false-positive cubes far away. Everything runs on one core in one thread; CPU seconds
+count, so that other work on the machine does not. The rivals live in an environment of their own
+below ``build/``, which this script makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from evaluation_meter import metered
+from scipy import ndimage
+
+HERE = Path(__file__).resolve().parent
+SPACING = (1.0, 0.8, 0.8)  # slices first, as KiTS stores them
+SHAPE = (320, 512, 512)
+ISLANDS = 40
+TARGETS = {"good": 6.0, "far": 25.0, "memory": 5.0, "files": 5.0}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, help="write the figures as JSON")
+    parser.add_argument("--cases", type=int, default=6, help="files of the file benchmark")
+    parser.add_argument("--ours", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.ours:
+        print(json.dumps(metered(ours, np.load(arguments.ours))))
+        return 0
+    rivals = environment()
+    with tempfile.TemporaryDirectory() as folder:
+        figures = compare(Path(folder), rivals, arguments.cases)
+    report(figures)
+    if arguments.output:
+        arguments.output.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0 if all(f["factor"] >= f["target"] for f in figures) else 1
+
+
+def compare(folder: Path, rivals: Path, count: int) -> list[dict]:
+    """All figures: ours, theirs, how many times less."""
+    figures = []
+    for kind in ("good", "far"):
+        reference, prediction = case(0, ISLANDS if kind == "far" else 0)
+        np.savez(folder / "pair.npz", reference=reference, prediction=prediction, spacing=SPACING)
+        mine = run([sys.executable, __file__, "--ours", folder / "pair.npz"])
+        theirs = run([rivals, HERE / "evaluation_rivals.py", "arrays", folder / "pair.npz"])
+        check(mine["result"], theirs["result"])
+        name = {"good": "good prediction", "far": f"{ISLANDS} far false positives"}[kind]
+        figures += [
+            figure(f"{name}: CPU s", mine["cpu_s"], theirs["cpu_s"], TARGETS[kind]),
+            figure(f"{name}: MB", mine["extra_mb"], theirs["extra_mb"], TARGETS["memory"]),
+        ]
+    for k in range(count):
+        for what, labels in zip(("references", "predictions"), case(k, 0), strict=True):
+            save(labels, folder / what / f"case_{k:05d}.nii.gz")
+    where = folder / "predictions", folder / "references"
+    theirs = cpu([rivals, HERE / "evaluation_rivals.py", "official", *where])
+    command = ["-p", where[0], "-r", where[1], "-o", folder / "out", "--jobs", "1"]
+    mine = cpu([Path(sys.executable).with_name("renalis"), "evaluate", *command])
+    check_tables(folder / "out" / "metrics.csv", folder / "official.csv")
+    figures.append(figure(f"{count} cases, files to table: CPU s", mine, theirs, TARGETS["files"]))
+    return figures
+
+
+def ours(data: np.lib.npyio.NpzFile) -> dict:
+    """The same numbers by renalis; the call computes more than is shown."""
+    from renalis.evaluation import score
+    from renalis.volume import Kind, Volume
+
+    affine = np.diag([*data["spacing"], 1.0])
+    maps = [Volume(data[k], affine, Kind.LABELS) for k in ("reference", "prediction")]
+    found = score(*maps)
+    names = ("kidney", "masses", "tumor")
+    return {n: (found[n].dice, found[n].surface_dice, found[n].hd95_mm) for n in names}
+
+
+def case(number: int, islands: int) -> tuple[np.ndarray, np.ndarray]:
+    """A reference and a prediction, shape (Z, Y, X) uint8."""
+    rng = np.random.default_rng(number)
+    small = source(number)
+    labels = ndimage.zoom(small, [1.5 / s for s in SPACING], order=0)
+    shape = [max(n, m + 16) for n, m in zip(SHAPE, labels.shape, strict=True)]
+    reference, prediction = np.zeros((2, *shape), np.uint8)
+    start = [(n - m) // 2 for n, m in zip(shape, labels.shape, strict=True)]
+    inside = tuple(slice(s, s + m) for s, m in zip(start, labels.shape, strict=True))
+    reference[inside], prediction[inside] = labels, warped(labels, rng)
+    for _ in range(islands):
+        edge = int(rng.integers(4, 12))
+        place = [int(rng.integers(0, n - edge)) for n in shape]
+        prediction[tuple(slice(p, p + edge) for p in place)] = 2
+    return reference, prediction
+
+
+def source(number: int) -> np.ndarray:
+    """Labels at 1.5 mm, (Z, Y, X): a KiTS23 case, or ellipsoids."""
+    data = Path(os.environ.get("RENALIS_DATA", HERE.parent.parent / "shared" / "data"))
+    files = sorted((data / "kits23-labels").glob("case_*.nii.gz"))
+    if files:
+        array = np.asarray(nib.load(files[3 + number * 7]).dataobj, dtype=np.uint8)
+        return np.ascontiguousarray(array.transpose(2, 1, 0))
+    z, y, x = np.mgrid[0:90, 0:64, 0:140].astype(np.float32)
+    labels = np.zeros(z.shape, np.uint8)
+    for center in (30, 110):
+        labels[((z - 45) / 38) ** 2 + ((y - 32) / 18) ** 2 + ((x - center) / 20) ** 2 < 1] = 1
+    labels[(z - 60) ** 2 + (y - 30) ** 2 + (x - 20 - number) ** 2 < 130] = 2
+    labels[(z - 30) ** 2 + (y - 30) ** 2 + (x - 118) ** 2 < 60] = 3
+    return labels
+
+
+def warped(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The labels moved by a smooth random field of up to 8 voxels: Dice of about 0.95."""
+    grid = np.indices(labels.shape, dtype=np.float32)
+    for axis in range(3):
+        noise = rng.standard_normal([-(-n // 8) + 1 for n in labels.shape]).astype(np.float32)
+        field = ndimage.zoom(ndimage.gaussian_filter(noise, 1.5), 8, order=1)
+        field = field[tuple(slice(0, n) for n in labels.shape)]
+        grid[axis] += field * (8 / np.abs(field).max())
+    return ndimage.map_coordinates(labels, grid, order=0)
+
+
+def save(labels: np.ndarray, path: Path) -> None:
+    """As KiTS stores it: slices first."""
+    path.parent.mkdir(exist_ok=True)
+    affine = np.zeros((4, 4))
+    affine[[2, 1, 0, 3], [0, 1, 2, 3]] = [-SPACING[0], -SPACING[1], -SPACING[2], 1]
+    nib.save(nib.Nifti1Image(labels, affine), path)
+
+
+def environment() -> Path:
+    """The rivals' Python, made once."""
+    folder = HERE.parent / "build" / "evaluation-rivals"
+    python = folder / "bin" / "python"
+    done = folder / "installed"
+    if not done.exists():
+        venv.create(folder, with_pip=True, clear=True)
+        wanted = ["surface-distance", "SimpleITK", "numpy", "scipy"]
+        subprocess.run([python, "-m", "pip", "install", "-q", *wanted], check=True)
+        done.touch()
+    return python
+
+
+def run(command: list) -> dict:
+    """The JSON that a program prints."""
+    done = subprocess.run(
+        [str(c) for c in command],
+        check=True,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **ONE_THREAD},
+    )
+    return json.loads(done.stdout)
+
+
+def cpu(command: list) -> float:
+    """CPU seconds of a whole program, start-up included."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [str(c) for c in command],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **ONE_THREAD},
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def check(mine: dict, theirs: dict) -> None:
+    """A benchmark of different numbers would be worth nothing."""
+    for name, numbers in theirs.items():
+        np.testing.assert_allclose(mine[name], numbers, atol=1e-9, err_msg=name)
+
+
+def check_tables(mine: Path, theirs: Path) -> None:
+    """Both tables hold the same numbers."""
+    one, two = (
+        np.loadtxt(f, delimiter=",", skiprows=1, usecols=range(1, 7)) for f in (mine, theirs)
+    )
+    np.testing.assert_allclose(one, two, atol=2e-8)
+
+
+def figure(name: str, mine: float, theirs: float, target: float) -> dict:
+    return {
+        "what": name,
+        "renalis": mine,
+        "rival": theirs,
+        "factor": theirs / mine,
+        "target": target,
+    }
+
+
+def report(figures: list[dict]) -> None:
+    print("| | renalis | rival | times less | target |\n|---|---|---|---|---|")
+    for f in figures:
+        print(
+            f"| {f['what']} | {f['renalis']:.2f} | {f['rival']:.2f} | {f['factor']:.1f} "
+            f"| {f['target']:.0f} |"
+        )
+
+
+if __name__ == "__main__":
+    # One core for this process and all its children.
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    sys.exit(main())

@@ -17,6 +17,7 @@ import numpy as np
 
 from renalis.errors import InputError
 from renalis.evaluation.files import content_hash, read_label_map
+from renalis.evaluation.grids import Grid
 from renalis.evaluation.pairing import CasePair
 from renalis.evaluation.pictures import difference_picture
 from renalis.evaluation.records import CaseRecord, as_json, from_json, plain
@@ -136,7 +137,9 @@ def _score_case(case: CasePair, options: Options, missing: Missing, keep: Path |
     prediction = None
     if case.prediction is not None:
         try:
-            prediction = read_label_map(case.prediction)
+            # With voxel grids the prediction's header is known to be wrong, so it may be silent.
+            placed = options.grid is not Grid.VOXEL
+            prediction = read_label_map(case.prediction, placed)
         except InputError as error:
             problem = str(error)
     if prediction is None and missing is not Missing.ZERO:

@@ -20,13 +20,15 @@ __all__ = ["content_hash", "read_label_map"]
 _PAGE = 4096
 
 
-def read_label_map(path: Path) -> Volume:
+def read_label_map(path: Path, placed: bool = True) -> Volume:
     """Read a label map from a NIfTI file.
 
     Parameters
     ----------
     path : Path
         NIfTI-1 or NIfTI-2, packed or not, of any numeric type; slope and intercept are applied.
+    placed : bool
+        Whether the header must say how the patient lies.
 
     Returns
     -------
@@ -36,12 +38,12 @@ def read_label_map(path: Path) -> Volume:
     Raises
     ------
     InputError
-        If the file is damaged, or a value is no whole number from 0 to 254 (255 included only by
-        accident in most files, and never a label here).
+        If the file is damaged, does not say how the patient lies, or holds a value that is no
+        whole number from 0 to 255.
     """
     name = shown(path)
     with stored_voxels(path, wanted="a label map") as stored:
-        if any("does not say how the patient lies" in w for w in stored.warnings):
+        if placed and any("does not say how the patient lies" in w for w in stored.warnings):
             raise InputError(
                 f"{name} does not say how the patient lies (no sform, no qform), so left and right "
                 "are unknown; copy the geometry of the scan into it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,9 +147,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _resampled_means(data: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """Means of resamples with replacement; the same for the same data and seed."""
-    rng = np.random.default_rng(seed)
-    means = [
-        data[rng.integers(0, len(data), size=(_BLOCK, len(data)))].mean(axis=1)
-        for _ in range(RESAMPLES // _BLOCK)
-    ]
-    return np.concatenate(means)
+    drawn = _resamples(len(data), seed)
+    blocks = range(0, RESAMPLES, _BLOCK)
+    return np.concatenate([data[drawn[k : k + _BLOCK]].mean(axis=1) for k in blocks])
+
+
+@lru_cache(maxsize=2)
+def _resamples(n: int, seed: int) -> NDArray[np.int32]:
+    """Which of ``n`` cases each resample holds; drawn once for all metrics."""
+    return np.random.default_rng(seed).integers(0, n, size=(RESAMPLES, n), dtype=np.int32)

@@ -68,11 +68,11 @@ def paint_upper_organs(
         _fill(
             tissue, frame, rng, cavity, place, (u(14, 30), u(12, 22), u(10, 18)), Tissue.GALLBLADDER
         )
-    spleen_z = top + u(-10, 45)
-    spleen = (spleen_z, marks.kidney_back - u(-5, 45), m + w * u(0.5, 0.72))
-    big = 1.4 if rng.random() < 0.12 else 1.0
-    radii = (big * u(34, 60), big * u(34, 58), big * u(17, 34))
-    if rng.random() < 0.6:
+    spleen_z = top + u(-25, 40)
+    spleen = (spleen_z, marks.kidney_back - u(-5, 45), m + w * u(0.4, 0.72))
+    big = 1.4 if rng.random() < 0.15 else 1.0
+    radii = (big * u(34, 60), big * u(34, 58), big * u(18, 40))
+    if rng.random() < 0.7:
         _fill_below_dome(tissue, frame, marks, cavity, rng, Tissue.SPLEEN)
     _fill(tissue, frame, rng, cavity, spleen, radii, Tissue.SPLEEN, 0.35, 0.15)
     if rng.random() < 0.25:
@@ -103,7 +103,7 @@ def _fill_below_dome(
     expected; ellipsoids alone leave fat there.
     """
     u = rng.uniform
-    low_z = marks.kidney_top + (u(-45, 35) if value == Tissue.LIVER else u(-30, 45))
+    low_z = marks.kidney_top + (u(-50, 35) if value == Tissue.LIVER else u(-60, 25))
     box = frame.box(np.array([low_z - 60, -1e4, -1e4]), np.array([marks.dome + 160, 1e4, 1e4]))
     if box is None:
         return
@@ -116,7 +116,7 @@ def _fill_below_dome(
         # Across the midline in front, right of the spine behind.
         side = dx < np.where(dy < -30, u(-30, 60), u(-45, -22)) + 8 * wave
     else:
-        side = (dx > marks.half_width * u(0.32, 0.5) + 8 * wave) & (dy > u(-70, -10) + 8 * wave)
+        side = (dx > u(28, 0.5 * marks.half_width) + 8 * wave) & (dy > u(-70, -5) + 8 * wave)
     free = (paint == Tissue.VISCERAL_FAT) & cavity[box]
     paint[free & side & (z > floor)] = value
 

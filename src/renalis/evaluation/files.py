@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +50,7 @@ def read_label_map(path: Path, placed: bool = True) -> Volume:
                 f"{name} does not say how the patient lies (no sform, no qform), so left and right "
                 "are unknown; copy the geometry of the scan into it"
             )
-        # Untouched pages of fresh zeros take no memory: only those that hold labels are written.
-        flat = np.zeros(math.prod(stored.shape), dtype=np.uint8)
+        flat = _lazy_zeros(math.prod(stored.shape))
         for start, values in stored.chunks():
             labels = _labels(values, stored, name)
             _write_pages(flat[start : start + labels.size], labels)
@@ -96,6 +97,19 @@ def _labels(values: NDArray[Any], stored: StoredVoxels, name: str) -> NDArray[np
             "(a CT?); give the label map itself"
         )
     return scaled.astype(np.uint8)
+
+
+def _lazy_zeros(size: int) -> NDArray[np.uint8]:
+    """Zeros that take memory only where something is written.
+
+    NumPy asks for pages of 2 MB, of which one label makes all resident; this asks for small ones.
+    """
+    if not hasattr(mmap, "MADV_NOHUGEPAGE"):  # not Linux: no large pages to avoid
+        return np.zeros(size, dtype=np.uint8)
+    memory = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # kernels without large pages
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, dtype=np.uint8, count=size)
 
 
 def _write_pages(out: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:

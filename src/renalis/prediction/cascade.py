@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from renalis.model import Model, Stage
 from renalis.prediction.choice import choose, open_network
-from renalis.prediction.finding import Finding, find, nearest, scaled_box
+from renalis.prediction.finding import Finding, find, nearest, scaled_box, tissue_box
 from renalis.prediction.heap import keep_freed_memory
 from renalis.prediction.memory import fitted
 from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName
@@ -153,11 +153,12 @@ class _Work:
             return window(resample(self.scan, stage.spacing_mm, box).array, *stage.window_hu)
 
     def coarse_pass(self, stage: Stage, network: Network) -> Slid:
-        """Look everywhere that is not air."""
+        """Look at the whole body."""
         image = self.image(stage)
         z, y, x = image.shape
-        everything: Box = (slice(0, z), slice(0, y), slice(0, x))
-        windows = cover(everything, (z, y, x), stage.patch, self.options.overlap)
+        with self.timed("prepare"):
+            body = tissue_box(image)
+        windows = cover(body, (z, y, x), stage.patch, self.options.overlap)
         windows = worth_looking(image, windows, stage.patch)
         return self.look(stage, network, image[None], windows)
 

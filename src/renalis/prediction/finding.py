@@ -8,13 +8,19 @@ import cc3d
 import edt
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from renalis.prediction.windows import Box
 
-__all__ = ["Finding", "bounding_boxes", "find", "nearest", "scaled_box"]
+__all__ = ["Finding", "bounding_boxes", "find", "nearest", "scaled_box", "tissue_box"]
 
 _WEAK = 1 / 3
 """Share of the threshold above which the coarse pass is unsure that nothing is there."""
+
+
+_SMALL = 20
+"""A part of the body that the table or the border cuts off counts from this share of the largest,
+one in so many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +83,34 @@ def bounding_boxes(mask: NDArray[np.bool_]) -> list[Box]:
     parts = cc3d.connected_components(mask, connectivity=26, binary_image=True)
     boxes = cc3d.statistics(parts)["bounding_boxes"][1:]
     return [tuple(slice(int(b.start), int(b.stop)) for b in box) for box in boxes]  # type: ignore[misc]
+
+
+def tissue_box(image: NDArray[np.float32]) -> Box:
+    """The box around the body: everything that hangs together and is not small.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Z, Y, X), float32
+        Windowed CT, -1 below the HU window.
+
+    Returns
+    -------
+    Box
+        Around all connected tissue of at least a twentieth of the largest; empty (stops at 0) when
+        there is only air.
+    """
+    tissue = ndimage.binary_opening(image > -1 + 1e-3)
+    parts = cc3d.connected_components(tissue, connectivity=6, binary_image=True)
+    found = cc3d.statistics(parts)
+    counts, boxes = found["voxel_counts"][1:], found["bounding_boxes"][1:]
+    if not len(counts):
+        return slice(0, 0), slice(0, 0), slice(0, 0)
+    large = [box for box, n in zip(boxes, counts, strict=True) if n * _SMALL >= counts.max()]
+    z, y, x = (
+        slice(min(int(b[axis].start) for b in large), max(int(b[axis].stop) for b in large))
+        for axis in range(3)
+    )
+    return z, y, x
 
 
 def scaled_box(box: Box, ratio: tuple[float, ...], shape: tuple[int, int, int]) -> Box:

@@ -1,0 +1,182 @@
+"""The verbs segment, model and doctor as a user runs them: exit codes, sentences, JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from renalis.cli import main
+from renalis.model import save_model
+from renalis.networks import build
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "prediction"))
+from stub import phantom
+from test_model import NETWORK, header
+from test_segment import save, with_air
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    networks = {"coarse": build(NETWORK), "fine": build(NETWORK)}
+    return save_model(tmp_path_factory.mktemp("m") / "tiny.safetensors", header(), networks)
+
+
+@pytest.fixture(scope="module")
+def scan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    scan = with_air(phantom(spacing=(8.0, 4.0, 4.0)))
+    return save(tmp_path_factory.mktemp("in") / "patient.nii.gz", scan)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_segment(
+    scan_file: Path, model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["segment", str(scan_file), "-o", str(tmp_path / "o"), "--model", str(model_file)]
+    assert main([*words, "--no-report", "--json", "--runtime", "torch"]) == 0
+    (case,) = json.loads(capsys.readouterr().out)
+    assert case["status"] == "done"
+    assert case["measurements"]["case"] == "patient"
+    assert main([*words, "--no-report", "--runtime", "torch"]) == 0
+    captured = capsys.readouterr()
+    assert "skipped" in captured.err
+    assert "measurements.csv" in captured.out
+    assert "\033" not in captured.err + captured.out
+
+
+def test_exit_codes(
+    scan_file: Path, model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.nii.gz"
+    bad.write_text("no scan")
+    options = ["--model", str(model_file), "--no-report", "--runtime", "torch"]
+    assert main(["segment", str(bad), "-o", str(tmp_path / "a"), *options]) == 2
+    assert main(["segment", str(bad), str(scan_file), "-o", str(tmp_path / "b"), *options]) == 1
+    error = capsys.readouterr().err
+    assert error.count("bad.nii.gz is") == 2
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--max-ram", "plenty"], "no size"),
+        (["--threads", "0"], "at least 1"),
+        (["--without-rule", "gravity"], "gravity"),
+        (["--model", "nothing"], "no model"),
+    ],
+)
+def test_bad_usage_is_a_sentence(
+    words: list[str], sentence: str, scan_file: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert main(["segment", str(scan_file), "-o", str(tmp_path / "o"), *words]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_require_commercial(
+    scan_file: Path, model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["segment", str(scan_file), "-o", str(tmp_path), "--model", str(model_file)]
+    assert main([*words, "--require-commercial"]) == 2
+    assert "CC-BY-NC-SA-4.0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_leave_nothing_half_written(
+    model_file: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    large = save(tmp_path / "large.nii.gz", with_air(phantom(spacing=(1.5, 1.2, 1.2))))
+    out = tmp_path / "o"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "renalis", "segment", str(large), "-o", str(out), "--mirror", "all",
+         "--runtime", "torch", "--model", str(model_file)],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(out.glob(".large.partial-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(out.glob(".large.partial-*")), process.stderr
+    process.send_signal(number)
+    error = process.communicate(timeout=120)[1]
+    assert process.returncode == 130, error
+    assert "Traceback" not in error
+    assert list(out.iterdir()) == []
+
+
+def test_a_full_disk_is_a_sentence(
+    scan_file: Path, model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit on the size of files stands for a disk without space."""
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512));"
+        "from renalis.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    out = tmp_path / "o"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "segment", str(scan_file), "-o", str(out), "--no-report",
+         "--runtime", "torch", "--model", str(model_file)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "disk is full" in done.stderr
+    assert list(out.iterdir()) == []
+
+
+def test_model_info_and_list(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "info", str(model_file)]) == 0
+    assert "NOT allowed" in capsys.readouterr().out
+    assert main(["model", "info", str(model_file), "--json", "--verify"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "tiny"
+    assert main(["model", "list"]) == 0
+
+
+@pytest.mark.parametrize("words", [["segment", "--help"], ["model", "list"], ["model", "--help"]])
+def test_quick_answers_import_no_torch(words: list[str]) -> None:
+    code = (
+        f"import sys; from renalis.cli import main; main({words!r});"
+        "print('torch' in sys.modules, 'scipy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False False", done.stderr
+
+
+def test_export(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ov = pytest.importorskip("openvino")
+    words = ["model", "export", str(model_file), "-o", str(tmp_path / "x"), "--to"]
+    assert main([*words, "openvino"]) == 0
+    described = json.loads((tmp_path / "x" / "export.json").read_text())
+    assert described["largest_difference"]["coarse"] < 1e-4
+    compiled = ov.Core().compile_model(str(tmp_path / "x" / "coarse.xml"), "CPU")
+    assert compiled(np.zeros((1, 1, 16, 16, 16), np.float32))[0].shape == (1, 4, 16, 16, 16)
+    capsys.readouterr()
+
+
+def test_doctor(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--model", str(model_file), "--json", "--threads", "1"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["model"]["name"] == "tiny"
+    assert facts["cores"] == len(os.sched_getaffinity(0))
+    trials = {trial["runtime"]: trial for trial in facts["runtimes"]["trials"]}
+    assert trials["torch"]["agrees"]
+    assert trials[facts["runtimes"]["chosen"]]["agrees"]
+    assert main(["doctor", "--quick", "--model", str(model_file)]) == 0
+    assert "processor" in capsys.readouterr().out
+    assert main(["doctor", "--quick", "--model", "nothing"]) == 2

@@ -1,0 +1,134 @@
+"""Every runtime gives torch's answers; the measured choice is remembered and survives damage."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from renalis.model import load_model, save_model
+from renalis.networks import build
+from renalis.prediction.choice import cache_folder, candidates, choose, open_network, phantom
+from renalis.prediction.heap import keep_freed_memory
+from renalis.prediction.options import RuntimeName
+from renalis.prediction.torch_runtime import TorchNetwork
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from test_model import NETWORK, header
+
+FINE = NETWORK | {"in_channels": 4}
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    stages = [s.model_dump() for s in header().stages]
+    stages[1] |= {"network": FINE, "prior": "coarse"}
+    networks = {"coarse": build(NETWORK), "fine": build(FINE)}
+    return save_model(
+        tmp_path_factory.mktemp("m") / "m.safetensors", header(stages=stages), networks
+    )
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return cache_folder()
+
+
+@pytest.mark.parametrize("stage", ["coarse", "fine"])
+def test_openvino_equals_torch(model_file: Path, stage: str) -> None:
+    pytest.importorskip("openvino")
+    model = load_model(model_file)
+    chosen = model.header.stage(stage)
+    image = phantom(chosen.patch, chosen.channels)
+    answers = [
+        open_network(model, chosen, name)(image)
+        for name in (RuntimeName.TORCH, RuntimeName.OPENVINO)
+    ]
+    assert answers[0].shape == (3, *chosen.patch)
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-4)
+
+
+def test_openvino_refuses_what_it_cannot_translate() -> None:
+    pytest.importorskip("openvino")
+    from renalis.prediction.openvino_runtime import UnsupportedNetwork, openvino_graph
+
+    with pytest.raises(UnsupportedNetwork, match="GELU"):
+        openvino_graph(nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.GELU()), (1, 8, 8, 8))
+
+
+def test_openvino_runs_without_talking_to_anyone(model_file: Path) -> None:
+    """No socket is opened while the graph is built, compiled and run."""
+    pytest.importorskip("openvino")
+    code = f"""
+import sys
+def hook(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        print("TALKED", event, args)
+sys.addaudithook(hook)
+from renalis.model import load_model
+from renalis.prediction.choice import open_network, phantom
+from renalis.prediction.options import RuntimeName
+model = load_model({str(model_file)!r})
+stage = model.header.stage("fine")
+print(open_network(model, stage, RuntimeName.OPENVINO)(phantom(stage.patch, 4)).shape)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "(3, 16, 16, 16)" in done.stdout, done.stderr
+    assert "TALKED" not in done.stdout
+
+
+def test_probabilities_are_a_softmax(model_file: Path) -> None:
+    network = load_model(model_file).network("coarse")
+    image = phantom((16, 16, 16))
+    ours = TorchNetwork(network)(image)
+    theirs = network(torch.from_numpy(image)[None]).softmax(1)[0, 1:].numpy()
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_the_choice_agrees_with_torch_and_is_remembered(model_file: Path, own_cache: Path) -> None:
+    model = load_model(model_file)
+    choice = choose(model, 1)
+    assert [trial.runtime for trial in choice.trials] == candidates()
+    chosen = next(trial for trial in choice.trials if trial.runtime == choice.runtime)
+    assert chosen.agrees
+    (file,) = own_cache.glob("*.json")
+    content = json.loads(file.read_text())
+    content["runtime"] = "torch-bf16"
+    file.write_text(json.dumps(content))
+    assert choose(model, 1).runtime == RuntimeName.TORCH_BF16  # from the file
+    assert choose(model, 1, again=True).trials != ()
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"runtime": "abacus", "trials": []}', "[1]"])
+def test_a_damaged_memory_is_measured_again(
+    model_file: Path, own_cache: Path, content: str
+) -> None:
+    model = load_model(model_file)
+    choose(model, 1)
+    (file,) = own_cache.glob("*.json")
+    file.write_text(content)
+    assert len(choose(model, 1).trials) == len(candidates())
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert choose(load_model(model_file), 1).trials
+
+
+def test_keeping_the_heap_is_possible_with_glibc() -> None:
+    code = "from renalis.prediction.heap import keep_freed_memory; print(keep_freed_memory())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    glibc = "glibc" in __import__("platform").libc_ver()[0]
+    assert done.stdout.strip() == str(glibc), done.stderr
+    assert callable(keep_freed_memory)

@@ -1,0 +1,157 @@
+"""Windows cover what they should, and averaging them changes nothing that agrees."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from renalis.prediction.finding import bounding_boxes, find, nearest, scaled_box, tissue_box
+from renalis.prediction.options import Mirror
+from renalis.prediction.sliding import slide, worth_looking
+from renalis.prediction.windows import cover, gaussian, merge_boxes, window_count
+
+
+@st.composite
+def boxes(draw: st.DrawFn, shape: tuple[int, int, int]) -> tuple[slice, slice, slice]:
+    ends = []
+    for n in shape:
+        start = draw(st.integers(0, n - 1))
+        ends.append(slice(start, draw(st.integers(start + 1, n))))
+    return ends[0], ends[1], ends[2]
+
+
+@settings(deadline=None)
+@given(st.data(), st.floats(0, 0.7))
+def test_windows_cover_the_box_and_stay_inside(data: st.DataObject, overlap: float) -> None:
+    shape = tuple(data.draw(st.integers(1, 70)) for _ in range(3))
+    patch = tuple(data.draw(st.integers(4, 24)) for _ in range(3))
+    box = data.draw(boxes(shape))
+    covered = np.zeros(shape, bool)
+    for start in cover(box, shape, patch, overlap):
+        covered[tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))] = True
+        for s, p, n in zip(start, patch, shape, strict=True):
+            assert 0 <= s <= max(0, n - p)
+    assert covered[box].all()
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_merging_covers_all_boxes_with_no_more_windows(data: st.DataObject) -> None:
+    shape, patch = (60, 60, 60), (16, 16, 16)
+    parts = data.draw(st.lists(boxes(shape), min_size=1, max_size=5))
+    merged = merge_boxes(parts, shape, patch, 0.4)
+    inside = np.zeros(shape, bool)
+    for box in merged:
+        inside[box] = True
+    assert all(inside[box].all() for box in parts)
+    count = sum(window_count(box, shape, patch, 0.4) for box in merged)
+    assert count <= sum(window_count(box, shape, patch, 0.4) for box in parts)
+
+
+@pytest.mark.parametrize("shape", [(30, 41, 22), (5, 41, 9)])
+@pytest.mark.parametrize("mirror", list(Mirror))
+def test_sliding_a_pointwise_network_equals_applying_it(
+    shape: tuple[int, int, int], mirror: Mirror
+) -> None:
+    image = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
+    patch = (16, 16, 16)
+    windows = cover((slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])), shape, patch, 0.4)
+    result = slide(image, lambda p: np.tanh(p[1:] + p[:1]), patch, windows, mirror=mirror)
+    assert result.seen.all()
+    np.testing.assert_allclose(result.probability, np.tanh(image[1:] + image[:1]), atol=1e-5)
+
+
+def test_what_no_window_saw_stays_zero() -> None:
+    image = np.ones((1, 20, 20, 60), np.float32)
+    result = slide(image, lambda p: np.repeat(p, 3, 0), (16, 16, 16), [(0, 0, 0)])
+    assert result.seen.sum() == 16**3
+    assert result.probability[:, ~result.seen].max() == 0
+
+
+def test_beyond_the_scan_lies_air_in_plane_and_the_last_slice_above() -> None:
+    image = np.full((2, 3, 8, 16), 0.5, np.float32)
+    image[0, 2] = 0.7
+    patches = []
+
+    def network(patch: np.ndarray) -> np.ndarray:
+        patches.append(patch)
+        return np.zeros((3, *patch.shape[1:]), np.float32)
+
+    slide(image, network, (7, 16, 16), [(0, 0, 0)])
+    (patch,) = patches
+    assert (patch[0, :, :4] == -1).all()
+    assert (patch[1, :, :4] == 0).all()
+    np.testing.assert_allclose(patch[0, -2:, 4:12], 0.7)
+    np.testing.assert_allclose(patch[0, :4, 4:12], 0.5)
+
+
+def test_windows_of_air_are_left_out() -> None:
+    image = np.full((16, 16, 64), -1, np.float32)
+    image[:, :, 50:] = 0
+    windows = [(0, 0, 0), (0, 0, 24), (0, 0, 48)]
+    assert worth_looking(image, windows, (16, 16, 16)) == [(0, 0, 48)]
+    nowhere = np.zeros(image.shape, bool)
+    assert worth_looking(image, windows, (16, 16, 16), nowhere) == []
+
+
+def test_weights_are_largest_in_the_middle_and_never_zero() -> None:
+    weight = gaussian((9, 11, 13))
+    assert np.unravel_index(weight.argmax(), weight.shape) == (4, 5, 6)
+    assert weight.min() > 0
+    np.testing.assert_array_equal(weight, weight[::-1, ::-1, ::-1])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_a_scaled_box_holds_everything_of_the_box(data: st.DataObject) -> None:
+    coarse = (10, 12, 9)
+    box = data.draw(boxes(coarse))
+    ratio = tuple(data.draw(st.floats(1, 4)) for _ in range(3))
+    shape = tuple(int(np.ceil(n * r)) for n, r in zip(coarse, ratio, strict=True))
+    mask = np.zeros(coarse, bool)
+    mask[box] = True
+    whole = tuple(slice(0, n) for n in shape)
+    fine = nearest(mask, whole, tuple(1 / r for r in ratio))
+    outside = np.ones(shape, bool)
+    outside[scaled_box(box, ratio, shape)] = False
+    assert not (fine & outside).any()
+
+
+def test_each_find_gets_its_box_however_many_there_are() -> None:
+    renal = np.zeros((40, 40, 60), np.float32)
+    for center in ((10, 10, 10), (10, 10, 45), (32, 30, 28)):
+        z, y, x = center
+        renal[z - 3 : z + 3, y - 3 : y + 3, x - 3 : x + 3] = 0.9
+    renal[20, 20, 5] = 0.9  # 0.064 ml
+    finding = find(renal, (4.0, 4.0, 4.0), 0.3, 2.0, 8.0)
+    assert len(finding.boxes) == 3
+    assert not finding.unsure
+    assert finding.allowed[5, 10, 10]  # 8 mm above the first
+    assert not finding.allowed[4, 10, 10]
+    assert not finding.allowed[20, 20, 5]
+
+
+def test_weak_signs_mean_unsure_and_none_mean_nothing() -> None:
+    renal = np.zeros((20, 20, 20), np.float32)
+    assert find(renal, (4.0, 4.0, 4.0), 0.3, 2.0, 12.0).boxes == ()
+    renal[5:10, 5:10, 5:10] = 0.15
+    finding = find(renal, (4.0, 4.0, 4.0), 0.3, 2.0, 12.0)
+    assert finding.unsure
+    assert finding.allowed.all()
+
+
+def test_the_tissue_box_leaves_the_table_out_and_keeps_both_parts_of_a_body() -> None:
+    image = np.full((20, 60, 80), -1, np.float32)
+    image[:, 10:40, 10:30] = 0
+    image[:, 10:40, 45:70] = 0
+    image[:, 55:56, :] = 0  # a table, one voxel thick
+    assert tissue_box(image) == (slice(0, 20), slice(10, 40), slice(10, 70))
+    assert tissue_box(np.full((5, 5, 5), -1, np.float32))[0] == slice(0, 0)
+
+
+def test_bounding_boxes_hold_their_part() -> None:
+    mask = np.zeros((9, 9, 9), bool)
+    mask[1:3, 2:5, 4:9] = True
+    assert bounding_boxes(mask) == [(slice(1, 3), slice(2, 5), slice(4, 9))]

@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
     from renalis.evaluation.lesions import LesionRule
     from renalis.evaluation.overlap import EmptyRule
     from renalis.evaluation.page import metrics_page
-    from renalis.evaluation.scoring import Options
+    from renalis.evaluation.scores import Options
     from renalis.evaluation.tables import (
         details_csv,
         headline_csv,

@@ -4,7 +4,8 @@ from renalis.evaluation.conventions import Convention
 from renalis.evaluation.grids import Grid
 from renalis.evaluation.lesions import LesionRule
 from renalis.evaluation.overlap import EmptyRule
-from renalis.evaluation.scoring import CaseScore, Options, RegionScore, score
+from renalis.evaluation.scores import CaseScore, Options, RegionScore
+from renalis.evaluation.scoring import score
 
 __all__ = [
     "CaseScore",

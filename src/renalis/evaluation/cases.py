@@ -21,7 +21,8 @@ from renalis.evaluation.grids import Grid
 from renalis.evaluation.pairing import CasePair
 from renalis.evaluation.pictures import difference_picture
 from renalis.evaluation.records import CaseRecord, as_json, from_json, plain
-from renalis.evaluation.scoring import CaseScore, Options, RegionScore, paired, score_pair
+from renalis.evaluation.scores import CaseScore, Options, RegionScore
+from renalis.evaluation.scoring import paired, score_pair
 from renalis.io.write import whole_file
 from renalis.volume import Volume
 

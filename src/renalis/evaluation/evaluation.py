@@ -13,7 +13,7 @@ from renalis.evaluation.conventions import regions
 from renalis.evaluation.lesions import detection_table
 from renalis.evaluation.pairing import CasePair, pair_cases
 from renalis.evaluation.records import METRICS, CaseRecord
-from renalis.evaluation.scoring import Options
+from renalis.evaluation.scores import Options
 from renalis.evaluation.statistics import Summary, summary
 from renalis.io.scan import shown
 

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from renalis.evaluation.lesions import Detection, Lesion
-from renalis.evaluation.scoring import CaseScore, RegionScore
+from renalis.evaluation.scores import CaseScore, RegionScore
 
 __all__ = ["METRICS", "CaseRecord", "as_json", "from_json", "plain"]
 

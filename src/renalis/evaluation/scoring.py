@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,120 +12,18 @@ from numpy.typing import NDArray
 
 from renalis.errors import InputError
 from renalis.evaluation import laterality, overlap
-from renalis.evaluation.conventions import Convention, Region, Side, mapping, regions
-from renalis.evaluation.grids import Grid, on_grid_of
+from renalis.evaluation.conventions import Region, Side, mapping, regions
+from renalis.evaluation.grids import on_grid_of
 from renalis.evaluation.islands import Box, islands
-from renalis.evaluation.lesions import Detection, LesionRule, detect
+from renalis.evaluation.lesions import Detection, detect
 from renalis.evaluation.overlap import EmptyRule
+from renalis.evaluation.scores import CaseScore, Options, RegionScore
 from renalis.evaluation.surface import PlacedMasks, SurfaceDistances, surface_distances
 from renalis.volume import Kind, Volume
 
-__all__ = ["CaseScore", "Options", "Pair", "RegionScore", "paired", "score", "score_pair"]
+__all__ = ["Pair", "paired", "score", "score_pair"]
 
-
-@dataclass(frozen=True)
-class Options:
-    """How to score.
-
-    Parameters
-    ----------
-    labels : Convention
-        Convention that is scored.
-    reference_labels, prediction_labels : Convention or None
-        Convention each map was written in. None reads ``radboud`` when that is scored, else
-        ``kits23``, which reads KiTS19 files as well: they lack label 3 and nothing else.
-    grid : Grid
-        What to do when the grids differ.
-    empty : EmptyRule
-        What an empty reference or prediction counts.
-    lesion : LesionRule
-        When a lesion counts as found.
-    """
-
-    labels: Convention = Convention.KITS23
-    reference_labels: Convention | None = None
-    prediction_labels: Convention | None = None
-    grid: Grid = Grid.SAME
-    empty: EmptyRule = EmptyRule.KITS
-    lesion: LesionRule = field(default_factory=LesionRule)
-
-    def written(self, given: Convention | None) -> Convention:
-        """Convention of a file that was given as ``given``."""
-        if given is not None:
-            return given
-        radboud = self.labels is Convention.RADBOUD
-        return Convention.RADBOUD if radboud else Convention.KITS23
-
-
-@dataclass(frozen=True)
-class RegionScore:
-    """Scores of one region. NaN: has no value or does not count in this case.
-
-    Parameters
-    ----------
-    name : str
-        Region.
-    dice, surface_dice : float
-        Dice coefficient, and surface Dice at the region's tolerance.
-    hd95_mm, mean_surface_mm : float
-        Robust Hausdorff distance and mean surface distance; NaN when a mask is empty.
-    reference_ml, prediction_ml : float
-        Volumes.
-    volume_error_ml, volume_error_percent : float
-        Prediction minus reference, and in percent of the reference.
-    false_positive_ml : float
-        Predicted volume where the reference is empty; NaN where it is not.
-    smooth_dice : float
-        Dice with 1 added above and below.
-    slice_dice, slice_dice_all : float
-        Mean Dice of the axial slices in which the reference shows kidney, and of all.
-    detection : Detection or None
-        The region's lesions.
-    """
-
-    name: str
-    dice: float
-    surface_dice: float
-    hd95_mm: float
-    mean_surface_mm: float
-    reference_ml: float
-    prediction_ml: float
-    volume_error_ml: float
-    volume_error_percent: float
-    false_positive_ml: float
-    smooth_dice: float
-    slice_dice: float
-    slice_dice_all: float
-    detection: Detection | None = None
-
-
-@dataclass(frozen=True)
-class CaseScore:
-    """Scores of one case.
-
-    Parameters
-    ----------
-    regions : dict of str to RegionScore
-        By name, in the order of the convention. Regions that one of the maps cannot express are
-        missing.
-    spacing : tuple of float
-        Voxel spacing of the reference along its axes, mm.
-    slice_thickness_mm : float
-        Spacing along the axis nearest to head-foot, mm.
-    worst_slice : int
-        Index along that axis of the slice in which most voxels differ.
-    notes : tuple of str
-        What was done to make the maps comparable, in sentences.
-    """
-
-    regions: dict[str, RegionScore]
-    spacing: tuple[float, float, float]
-    slice_thickness_mm: float
-    worst_slice: int
-    notes: tuple[str, ...] = ()
-
-    def __getitem__(self, name: str) -> RegionScore:
-        return self.regions[name]
+_AT_ONCE = 1 << 19  # voxels of a box looked at together when they are counted
 
 
 @dataclass(frozen=True)
@@ -302,24 +201,37 @@ def _translated(
 
 def _table(pair: Pair, boxes: list[Box]) -> tuple[NDArray[np.int64], float]:
     """Voxels by axial slice, side, reference and predicted label, (S, 2, 4, 4); and the midline."""
-    places, slices, joint = [], [], []
-    for box in boxes:
-        one, two = pair.labels(box)
-        both = (one << 2) | two
-        flat = np.flatnonzero(both)
-        index = np.unravel_index(flat, both.shape)
-        placed = tuple(i + s.start for i, s in zip(index, box, strict=True))
-        slices.append(placed[pair.axial].astype(np.int32))
-        places.append(laterality.world_x(pair.grid, placed))
-        joint.append(both.reshape(-1)[flat])
-    x = np.concatenate(places) if places else np.empty(0)
-    pairs = np.concatenate(joint) if joint else np.empty(0, np.uint8)
-    midline = laterality.midline_mm(pair.grid, x[pairs >= overlap.LABELS])
-    length = pair.grid.shape[pair.axial]
-    code = np.concatenate(slices) if slices else np.empty(0, np.int32)
-    code = (code * 2 + (x >= midline)) * overlap.LABELS**2 + pairs
-    counts = np.bincount(code, minlength=length * 2 * overlap.LABELS**2)
+    parts = [part for box in boxes for part in _labelled(pair, box)]
+    renal = [x[labels >= overlap.LABELS] for _, x, labels in parts]
+    midline = laterality.midline_mm(pair.grid, np.concatenate([np.empty(0), *renal]))
+    length, kinds = pair.grid.shape[pair.axial], overlap.LABELS**2
+    counts = np.zeros(length * 2 * kinds, dtype=np.int64)
+    for places, x, labels in parts:
+        code = (places * 2 + (x >= midline)) * kinds + labels
+        counts += np.bincount(code, minlength=len(counts))
     return counts.reshape(length, 2, overlap.LABELS, overlap.LABELS), midline
+
+
+def _labelled(
+    pair: Pair, box: Box
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.uint8]]]:
+    """The labelled voxels of a box, some slices at a time: axial slice, world x, both labels."""
+    one, two = pair.labels(box)
+    both: NDArray[np.uint8] = np.left_shift(one, 2, dtype=np.uint8)
+    both |= two
+    step = max(1, _AT_ONCE // max(1, both[0].size))
+    for start in range(0, len(both), step):
+        slab = both[start : start + step]
+        flat = np.flatnonzero(slab)
+        rows, k = np.divmod(flat, slab.shape[2])
+        i, j = np.divmod(rows, slab.shape[1])
+        offsets = (box[0].start + start, box[1].start, box[2].start)
+        placed = tuple(n + offset for n, offset in zip((i, j, k), offsets, strict=True))
+        yield (
+            placed[pair.axial].astype(np.int32),
+            laterality.world_x(pair.grid, placed),
+            slab.reshape(-1)[flat],
+        )
 
 
 def _masks(pair: Pair, box: Box, region: Region, midline: float) -> PlacedMasks:

@@ -30,7 +30,6 @@ from renalis.prediction import Prediction
 from renalis.prediction.cascade import Networks, open_networks, predict
 from renalis.prediction.machine import peak_mb
 from renalis.prediction.memory import fitted
-from renalis.volume import Volume
 
 __all__ = ["segment"]
 
@@ -167,7 +166,7 @@ class _Run:
         notes = (*scan.warnings, *prediction.notes)
         if self.options.report:
             with self._timed("report"):
-                files += self._show(folder, scan, tidied, measurements, notes)
+                files += self._show(folder, scan, prediction, tidied, measurements)
         row = measurements.csv_row(scan.case_id)
         content = _story(scan, self.model, self.options, prediction, tidied)
         seconds = {name: round(value, 3) for name, value in self.seconds.items()}
@@ -194,25 +193,30 @@ class _Run:
         return prediction
 
     def _show(
-        self, folder: Path, scan: Scan, tidied: Tidied, measurements: Measurements,
-        notes: tuple[str, ...],
-    ) -> list[str]:  # fmt: skip
+        self,
+        folder: Path,
+        scan: Scan,
+        prediction: Prediction,
+        tidied: Tidied,
+        measurements: Measurements,
+    ) -> list[str]:
         """Preview and report."""
-        from renalis.report import ReportContent, write_preview, write_report
+        from renalis.report import gather, write_preview, write_report
 
-        image: Volume = scan.volume
         write_preview(
-            folder / "preview.png", image, tidied.labels, measurements, case_id=scan.case_id
-        )
-        content = ReportContent(
+            folder / "preview.png",
+            scan.volume,
+            tidied.labels,
+            measurements,
             case_id=scan.case_id,
-            image=image,
-            labels=tidied.labels,
-            measurements=measurements,
-            model=_facts(self.model),
-            notes=notes,
-            changes=tuple(change.sentence for change in tidied.changes if change.voxels),
-            scan_facts=_scan_facts(scan),
+        )
+        content = gather(
+            scan,
+            tidied.labels,
+            measurements,
+            prediction=prediction,
+            changes=tidied.changes,
+            header=self.model.header,
             version=metadata.version("renalis"),
         )
         write_report(folder / "report.html", content)
@@ -233,26 +237,6 @@ def _write_text(path: Path, text: str) -> None:
 
     with whole_file(path) as file:
         file.write(text.encode())
-
-
-def _facts(model: Model) -> Any:
-    """The model as the report names it."""
-    from renalis.report import ModelFacts
-
-    header = model.header
-    facts = [("Data", header.data_credit), ("Checksum", header.sha256[:16])]
-    facts += [(f"Score: {name}", str(value)) for name, value in header.scores.items()]
-    return ModelFacts(f"{header.name} {header.version}", header.licence, tuple(facts))
-
-
-def _scan_facts(scan: Scan) -> tuple[tuple[str, str], ...]:
-    """Which series was read and which others lie beside it."""
-    source = scan.source
-    facts = []
-    if source.series is not None:
-        facts.append(("Series read", str(source.series)))
-    facts += [("Not read", str(other)) for other in source.others]
-    return tuple(facts)
 
 
 def _story(

@@ -41,7 +41,7 @@ def main() -> int:
     parser.add_argument("--ours", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.ours:
-        print(json.dumps(metered(ours, np.load(arguments.ours))))
+        measure_ours(Path(arguments.ours))
         return 0
     rivals = environment()
     with tempfile.TemporaryDirectory() as folder:
@@ -78,16 +78,18 @@ def compare(folder: Path, rivals: Path, count: int) -> list[dict]:
     return figures
 
 
-def ours(data: np.lib.npyio.NpzFile) -> dict:
+def measure_ours(file: Path) -> None:
     """The same numbers by renalis; the call computes more than is shown."""
     from renalis.evaluation import score
     from renalis.volume import Kind, Volume
 
+    data = np.load(file)
     affine = np.diag([*data["spacing"], 1.0])
     maps = [Volume(data[k], affine, Kind.LABELS) for k in ("reference", "prediction")]
-    found = score(*maps)
-    names = ("kidney", "masses", "tumor")
-    return {n: (found[n].dice, found[n].surface_dice, found[n].hd95_mm) for n in names}
+    figures = metered(score, *maps)
+    regions = {name: figures["result"][name] for name in ("kidney", "masses", "tumor")}
+    figures["result"] = {n: (r.dice, r.surface_dice, r.hd95_mm) for n, r in regions.items()}
+    print(json.dumps(figures))
 
 
 def case(number: int, islands: int) -> tuple[np.ndarray, np.ndarray]:
@@ -112,7 +114,7 @@ def source(number: int) -> np.ndarray:
     data = Path(os.environ.get("RENALIS_DATA", HERE.parent.parent / "shared" / "data"))
     files = sorted((data / "kits23-labels").glob("case_*.nii.gz"))
     if files:
-        array = np.asarray(nib.load(files[3 + number * 7]).dataobj, dtype=np.uint8)
+        array = np.asarray(nib.load(files[(6 + number * 7) % len(files)]).dataobj, dtype=np.uint8)
         return np.ascontiguousarray(array.transpose(2, 1, 0))
     z, y, x = np.mgrid[0:90, 0:64, 0:140].astype(np.float32)
     labels = np.zeros(z.shape, np.uint8)

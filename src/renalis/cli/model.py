@@ -1,4 +1,4 @@
-"""``renalis model``: list, describe and export models; torch is not needed to look at one."""
+"""``renalis model``: list, describe, pack and export models; torch is not needed to look at one."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     info.add_argument("model", nargs="?", default="renalis-kidney", metavar="NAME|FILE")
     info.add_argument("--json", action="store_true", help="the header as it is stored")
     info.add_argument("--verify", action="store_true", help="compare the weights' checksum too")
+    pack = actions.add_parser("pack", help="make a model file of a finished training")
+    pack.add_argument("run", type=Path, metavar="RUN", help="folder of renalis train")
+    pack.add_argument("--scores", type=Path, metavar="JSON", help="what was measured, and on what")
+    pack.add_argument("--history", default="", help="what the recipe does not say")
     export = actions.add_parser("export", help="write the networks for another program")
     export.add_argument("model", nargs="?", default="renalis-kidney", metavar="NAME|FILE")
     export.add_argument("--to", choices=("openvino", "torch"), required=True)
@@ -36,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _list(arguments.json)
     if arguments.action == "info":
         return _info(arguments.model, arguments.json, arguments.verify)
+    if arguments.action == "pack":
+        return _pack(arguments.run, arguments.scores, arguments.history)
     return _export(arguments.model, arguments.to, arguments.output)
 
 
@@ -65,6 +71,22 @@ def _info(name: str, as_json: bool, verify: bool) -> int:
     print("\n".join(_lines(header)))
     if verify:
         print("checksum   agrees with the weights")
+    return 0
+
+
+def _pack(run: Path, scores: Path | None, history: str) -> int:
+    from renalis.errors import InputError
+    from renalis.recipes import stored_recipe
+    from renalis.training.pack import pack
+
+    recipe = stored_recipe(run)
+    measured = {}
+    if scores is not None:
+        try:
+            measured = json.loads(scores.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{scores} cannot be read as JSON: {error}") from error
+    print(pack(recipe, run, measured, history))
     return 0
 
 

@@ -8,6 +8,16 @@ from renalis.recipes.schema import (
     Recipe,
     Stage,
     load_recipe,
+    stored_recipe,
 )
 
-__all__ = ["Balance", "Bodies", "HeldBack", "Optimisation", "Recipe", "Stage", "load_recipe"]
+__all__ = [
+    "Balance",
+    "Bodies",
+    "HeldBack",
+    "Optimisation",
+    "Recipe",
+    "Stage",
+    "load_recipe",
+    "stored_recipe",
+]

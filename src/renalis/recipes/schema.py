@@ -11,7 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from renalis.errors import InputError
 
-__all__ = ["Balance", "Bodies", "HeldBack", "Optimisation", "Recipe", "Stage", "load_recipe"]
+__all__ = [
+    "Balance",
+    "Bodies",
+    "HeldBack",
+    "Optimisation",
+    "Recipe",
+    "Stage",
+    "load_recipe",
+    "stored_recipe",
+]
 
 
 class _Frozen(BaseModel):
@@ -132,6 +141,21 @@ def load_recipe(name_or_path: str, changes: tuple[str, ...] = ()) -> Recipe:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path}: field {place or '(whole file)'}: {first['msg']}") from error
+
+
+def stored_recipe(run: Path) -> Recipe:
+    """The recipe that a training was started with.
+
+    Raises
+    ------
+    InputError
+        If the folder is not that of a training.
+    """
+    path = run / "recipe.json"
+    try:
+        return Recipe.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{run} is not the folder of a training ({path.name}: {error})") from error
 
 
 def _apply(content: Any, change: str) -> None:

@@ -203,8 +203,8 @@ def warnings(evaluation: Evaluation) -> list[str]:
         for note in record.score.notes:
             notes.setdefault(note, []).append(record.case_id)
     for note, cases in notes.items():
-        who = f"all {len(cases)} cases" if len(cases) == len(evaluation.records) else None
-        found.append(f"{who or ', '.join(cases)}: {note}")
+        everyone = 1 < len(cases) == len(evaluation.records)
+        found.append(f"{f'all {len(cases)} cases' if everyone else ', '.join(cases)}: {note}")
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -126,9 +126,10 @@ def bland_altman(
     return _svg(width, _TOP + _HEIGHT + 28, parts, "Bland–Altman plot")
 
 
-def _axis(low: float, high: float, y: object, right: float, label: str) -> list[str]:
+def _axis(
+    low: float, high: float, y: Callable[[float], float], right: float, label: str
+) -> list[str]:
     """Vertical axis with five ticks and the axis's name."""
-    assert callable(y)
     parts = []
     for value in np.linspace(low, high, 5):
         place, words = y(float(value)), _short(float(value))

@@ -159,7 +159,7 @@ def test_quick_answers_import_no_torch(words: list[str]) -> None:
 
 
 def test_export(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ov = pytest.importorskip("openvino")
+    ov = pytest.importorskip("renalis.prediction.openvino_runtime").ov
     words = ["model", "export", str(model_file), "-o", str(tmp_path / "x"), "--to"]
     assert main([*words, "openvino"]) == 0
     described = json.loads((tmp_path / "x" / "export.json").read_text())

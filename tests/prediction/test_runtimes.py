@@ -44,7 +44,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("stage", ["coarse", "fine"])
 def test_openvino_equals_torch(model_file: Path, stage: str) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("renalis.prediction.openvino_runtime")
     model = load_model(model_file)
     chosen = model.header.stage(stage)
     image = phantom(chosen.patch, chosen.channels)
@@ -57,7 +57,7 @@ def test_openvino_equals_torch(model_file: Path, stage: str) -> None:
 
 
 def test_openvino_refuses_what_it_cannot_translate() -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("renalis.prediction.openvino_runtime")
     from renalis.prediction.openvino_runtime import UnsupportedNetwork, openvino_graph
 
     with pytest.raises(UnsupportedNetwork, match="GELU"):
@@ -66,7 +66,7 @@ def test_openvino_refuses_what_it_cannot_translate() -> None:
 
 def test_openvino_runs_without_talking_to_anyone(model_file: Path) -> None:
     """No socket is opened while the graph is built, compiled and run."""
-    pytest.importorskip("openvino")
+    pytest.importorskip("renalis.prediction.openvino_runtime")
     code = f"""
 import sys
 def hook(event, args):

@@ -1,7 +1,7 @@
 """Networks computed by OpenVINO.
 
 The network's graph, as torch.fx traces it, is built operation by operation with OpenVINO's own
-operation set. OpenVINO's converter is not used: it reports its use to its makers.
+operation set. OpenVINO's converter is not used; see `renalis.prediction.quiet_openvino`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import torch
 from numpy.typing import NDArray
-from openvino import opset13 as op
 from torch import fx, nn
 from torch.nn import functional
+
+from renalis.prediction.quiet_openvino import op, ov
 
 __all__ = ["OpenVinoNetwork", "UnsupportedNetwork", "export", "openvino_graph"]
 

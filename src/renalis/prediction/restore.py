@@ -60,21 +60,29 @@ def restore(
     if len(parts) > _MOST_BOXES:
         parts = [_hull(parts)]
     for part in parts:
-        wide = [slice(max(0, p.start - 1), min(n, p.stop + 1))
-                for p, n in zip(part, renal.shape, strict=True)]  # fmt: skip
-        ranges, matrices = [], []
+        ranges, matrices, columns = [], [], []
         for axis in range(3):
-            first = box[axis].start + wide[axis].start
-            last = box[axis].start + wide[axis].stop
-            scale = ratio[axis]
-            size = labels.shape[axis]
-            low = max(0, math.floor((first - 0.5) * scale - 0.5))
-            high = size if last == grid_shape[axis] else math.ceil((last + 0.5) * scale + 0.5)
-            low = 0 if first == 0 else low
-            ranges.append((low, min(size, high)))
-            whole = linear_weights(grid_shape[axis], *ranges[-1], 1 / scale)
-            matrices.append(np.ascontiguousarray(whole[:, first:last]))
-        _fill(probability[(slice(None), *wide)], matrices, ranges, labels)
+            size, scale = grid_shape[axis], ratio[axis]
+            first = max(0, box[axis].start + part[axis].start - 1)
+            last = min(size, box[axis].start + part[axis].stop + 1)
+            rows = _between(first, last, size, scale, labels.shape[axis])
+            used = slice(max(first, box[axis].start), min(last, box[axis].stop))
+            matrix = linear_weights(size, *rows, 1 / scale)[:, used]
+            matrices.append(np.ascontiguousarray(matrix))
+            ranges.append(rows)
+            columns.append(slice(used.start - box[axis].start, used.stop - box[axis].start))
+        _fill(probability[(slice(None), *columns)], matrices, ranges, labels)
+
+
+def _between(first: int, last: int, size: int, scale: float, voxels: int) -> tuple[int, int]:
+    """The scan's voxels whose centers lie between those of grid voxels ``first`` and ``last - 1``.
+
+    Only there is everything known that an interpolated value depends on. At the grid's border the
+    range goes on to the scan's border.
+    """
+    low = 0 if first == 0 else math.ceil((first + 0.5) * scale - 0.5)
+    high = voxels if last == size else math.floor((last - 0.5) * scale - 0.5) + 1
+    return max(0, low), max(low, min(voxels, high))
 
 
 def _hull(parts: list[Box]) -> Box:

@@ -209,6 +209,7 @@ def _insert_kidneys(
             Tissue.AIR,
             Tissue.ARTERY,
             Tissue.VEIN,
+            Tissue.COLLECTING_SYSTEM,
             Tissue.SKIN,
         ),
     )
@@ -217,7 +218,7 @@ def _insert_kidneys(
     if rng.random() < 0.5:  # strands in the perirenal fat
         strands = np.abs(smooth_field(rng, codes.shape, 9 / spacing)) < rng.uniform(0.02, 0.09)
         paint[surround & strands & (distance > 2)] = Tissue.PERIRENAL_STRAND
-    # What was painted before is kept where it enters the sinus: vessels run to the hilum.
-    vessel = np.isin(paint, (Tissue.ARTERY, Tissue.VEIN)) & (codes == Tissue.SINUS_FAT)
-    renal = (codes > 0) & ~vessel
+    # Vessels and the renal pelvis, painted before, are kept where they enter the sinus.
+    entering = np.isin(paint, (Tissue.ARTERY, Tissue.VEIN, Tissue.COLLECTING_SYSTEM))
+    renal = (codes > 0) & ~(entering & (codes == Tissue.SINUS_FAT))
     paint[renal] = codes[renal]

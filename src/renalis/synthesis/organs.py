@@ -291,7 +291,8 @@ def paint_vessels(
     for kidney in marks.kidneys:
         hilum = np.array(kidney)
         hilum[2] += -14 if kidney[2] > m else 14
-        for x, value, r in ((cava_x, Tissue.VEIN, u(3.5, 6)), (aorta_x, Tissue.ARTERY, u(2, 3.5))):
+        _pelvis(tissue, frame, hilum, 1.0 if kidney[2] > m else -1.0, rng)
+        for x, value, r in ((cava_x, Tissue.VEIN, u(3.5, 7)), (aorta_x, Tissue.ARTERY, u(2, 3.5))):
             start = np.array([hilum[0] + u(-5, 15), front - 6, x])
             bend = 0.5 * (start + hilum) + np.array([u(-5, 5), -u(0, 8), 0])
             path = smooth_curve(np.stack([start, bend, hilum]), 2.0)
@@ -324,6 +325,29 @@ def paint_vessels(
     for _ in range(int(rng.integers(0, 8))):
         spot = np.array([u(marks.crest, marks.kidney_top), front - u(-10, 10), m + u(-35, 35)])
         _lesion_anywhere(tissue, frame, rng, spot, u(2.5, 8), Tissue.LYMPH_NODE)
+
+
+def _pelvis(
+    tissue: Tissues,
+    frame: Frame,
+    hilum: NDArray[np.float64],
+    side: float,
+    rng: np.random.Generator,
+) -> None:
+    """Renal pelvis, often outside the kidney: fluid at the hilum, in a bed of fat."""
+    if rng.random() < 0.35:
+        return
+    u = rng.uniform
+    big = 1.6 if rng.random() < 0.2 else 1.0
+    center = (hilum[0] + u(-10, 8), hilum[1] - u(0, 8), hilum[2] - side * u(0, 20))
+    radii = (big * u(6, 15), big * u(4, 9), big * u(6, 15))
+    shape = ellipsoid(frame, rng, center, radii, 0.4, 0.2)
+    if shape is not None:
+        box, radius = shape
+        paint = tissue[box]
+        soft = ~np.isin(paint, (Tissue.CORTICAL_BONE, Tissue.SPONGY_BONE, Tissue.LIVER))
+        paint[(radius < 1.3) & soft & (paint != Tissue.MUSCLE)] = Tissue.SINUS_FAT
+        paint[(radius < 1) & soft] = Tissue.COLLECTING_SYSTEM
 
 
 def paint_pelvic_organs(

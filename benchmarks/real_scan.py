@@ -44,7 +44,7 @@ def main() -> None:
         print(
             f"{name}: kidney Dice in slices 82-111 {2 * overlap / total:.4f}; "
             f"{np.count_nonzero(found) * voxel:.0f} ml renal, of it {lesions[0]:.1f} ml tumor and "
-            f"{lesions[1]:.1f} ml cyst; {np.count_nonzero(apart) * voxel:.1f} ml apart from the kidneys"
+            f"{lesions[1]:.1f} ml cyst; {np.count_nonzero(apart) * voxel:.1f} ml apart from kidneys"
         )
 
 

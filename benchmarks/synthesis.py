@@ -42,7 +42,10 @@ def main() -> None:
     body = compose(labels, np.random.default_rng(1), 2.0)
     million = body.array.size / 1e6
     seconds = cpu_seconds(lambda: compose(labels, np.random.default_rng(1), 2.0), runs)
-    print(f"anatomy, {million:.1f} million voxels: {seconds:.2f} CPU s ({seconds / million:.2f} per million)")
+    print(
+        f"anatomy, {million:.1f} million voxels: {seconds:.2f} CPU s, "
+        f"{seconds / million:.2f} per million"
+    )
     with TemporaryDirectory() as folder:
         path = Path(folder) / "0.body"
         save_body(path, np.asarray(body.array), 2.0, 0)

@@ -167,9 +167,8 @@ def _summarize(results: list[CaseResult], output: Path) -> None:
     """The last lines: how many, and what to open."""
     finished = [result for result in results if result.folder is not None]
     print(f"{len(finished)} of {len(results)} scans done; results in {output}")
-    if len(finished) == 1 and finished[0].folder is not None:
-        report = finished[0].folder / "report.html"
-        if report.is_file():
-            print(f"open {report}")
+    reports = [r.folder / "report.html" for r in finished if r.folder is not None]
+    if len(reports) == 1 and reports[0].is_file():
+        print(f"open {reports[0]}")
     elif finished:
         print(f"all measurements: {output / 'measurements.csv'}")

@@ -23,7 +23,7 @@ _BYTES_PER_STAGE_VOXEL = 4 + 12 + 12 + 4 + 4 + 2
 
 _ACTIVATIONS = 9.0
 """Arrays of the finest level's size and channels that exist at the same time, with the runtime's
-work space. Measured; see ``docs/prediction.md``."""
+work space, chosen so that the estimate lies above the peak that ``provenance.json`` reports."""
 
 _KEPT = 1.35
 """Freed activations that stay in the heap."""

@@ -14,6 +14,7 @@ __all__ = [
     "NONE",
     "AttachedRule",
     "BodyRule",
+    "DensityRule",
     "HolesRule",
     "LateralRule",
     "MinimumVolumeRule",
@@ -39,6 +40,27 @@ class BodyRule:
 
     on: bool = True
     air_hu: float = -500.0
+
+
+@dataclass(frozen=True)
+class DensityRule:
+    """Kidney that is as dense as bone or as fat is dropped.
+
+    Why: mean parenchyma lies between about 20 HU unenhanced and 250 HU in the corticomedullary
+    phase (Birnbaum et al., Radiology 1996); a network trained on synthetic bones takes a real
+    femur for a kidney now and then. Judged piece by piece, by the median.
+
+    Attributes
+    ----------
+    on : bool
+        Whether the rule runs.
+    low_hu, high_hu : float
+        Medians outside this range (HU) are no parenchyma.
+    """
+
+    on: bool = True
+    low_hu: float = -30.0
+    high_hu: float = 320.0
 
 
 @dataclass(frozen=True)
@@ -178,6 +200,7 @@ class Rules:
     """
 
     body: BodyRule = field(default_factory=BodyRule)
+    density: DensityRule = field(default_factory=DensityRule)
     holes: HolesRule = field(default_factory=HolesRule)
     vote: VoteRule = field(default_factory=VoteRule)
     minimum_volume: MinimumVolumeRule = field(default_factory=MinimumVolumeRule)

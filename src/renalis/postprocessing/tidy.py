@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,7 @@ from renalis.postprocessing.components import Box, grown, labeled_box
 from renalis.postprocessing.holes import fill_holes
 from renalis.postprocessing.kidneys import Surroundings, judge
 from renalis.postprocessing.lesions import drop_small_lesions, face_areas, vote
-from renalis.postprocessing.rules import DEFAULT, Rules
+from renalis.postprocessing.rules import DEFAULT, DensityRule, Rules
 from renalis.preparation.body import Body, Midline, find_body
 from renalis.volume import CANONICAL, Kind, Volume
 
@@ -20,6 +22,7 @@ __all__ = ["RuleChange", "Tidied", "tidy"]
 
 _DONE = {
     "body": "outside the body or in air was dropped",
+    "density": "of kidney as dense as bone or fat was dropped",
     "holes": "in closed pinholes was filled",
     "vote": "changed between tumor and cyst, so that each lesion has one kind",
     "minimum_volume": "in pieces too small to be a kidney or a lesion was dropped or made kidney",
@@ -101,6 +104,8 @@ def tidy(labels: Volume, image: Volume | None, rules: Rules = DEFAULT) -> Tidied
         body = None if scan is None else find_body(scan)
         if rules.body.on and scan is not None and body is not None:
             counts["body"] = _drop_outside(work.array, reach, scan, body, rules.body.air_hu)
+        if rules.density.on and scan is not None:
+            counts["density"] = _drop_by_density(work.array, scan.array[reach], rules.density)
         around = Surroundings(_midline(body, canonical), reach, canonical.shape)
         counts |= _run(work, around, rules)
         part.array[...] = work.array
@@ -161,13 +166,27 @@ def _drop_outside(
     return changed
 
 
+def _drop_by_density(array: NDArray[np.uint8], hu: NDArray[Any], rule: DensityRule) -> int:
+    """Drop pieces of kidney label whose median is not parenchyma's; in place."""
+    pieces = cc3d.connected_components(array == Label.KIDNEY, connectivity=26)
+    changed = 0
+    for number, box in enumerate(cc3d.statistics(pieces)["bounding_boxes"]):
+        if number == 0:
+            continue
+        mask = pieces[box] == number
+        if not rule.low_hu <= float(np.median(hu[box][mask])) <= rule.high_hu:
+            array[box][mask] = Label.BACKGROUND
+            changed += int(np.count_nonzero(mask))
+    return changed
+
+
 def _change(name: str, voxels: int, voxel_ml: float, on: bool, no_image: bool) -> RuleChange:
     """The change with its sentence."""
     ml = voxels * voxel_ml
     title = name.replace("_", " ").capitalize()
     if not on:
         sentence = f"{title}: switched off."
-    elif name == "body" and no_image:
+    elif name in ("body", "density") and no_image:
         sentence = f"{title}: not applied, because there was no image."
     elif not voxels:
         sentence = f"{title}: nothing to change."

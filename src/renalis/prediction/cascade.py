@@ -192,6 +192,7 @@ class _Work:
                 probability *= 1 - share
                 probability += share * prior
             probability *= allowed
+            _keep_sure_lesions(probability, self.options.lesion_at)
         return probability, box, grid
 
     def look(
@@ -224,6 +225,14 @@ def _interpolated(
         for n, b, r in zip(coarse.shape[1:], box, ratio, strict=True)
     ]
     return np.stack([apply_matrices(channel, list(matrices)) for channel in coarse])
+
+
+def _keep_sure_lesions(probability: NDArray[np.float32], share: float) -> None:
+    """Give the probability of unsure lesions to the kidney, in place; what is renal stays."""
+    lesion = probability[1] + probability[2]
+    unsure = lesion < share * (probability[0] + lesion)
+    probability[0][unsure] += lesion[unsure]
+    probability[1:, unsure] = 0
 
 
 def _around(windows: list[Shape], shape: Shape, patch: Shape) -> Box:

@@ -49,6 +49,9 @@ class PredictionOptions:
         Least volume (ml) of such a place.
     reach_mm : float
         How far (mm) beyond the coarse pass's finding the fine pass may find renal tissue.
+    lesion_at : float
+        A renal voxel is tumor or cyst when these have at least this share of its renal
+        probability; below, it is kidney.
     max_ram_mb : float or None
         Refuse, or work in smaller windows, if the expected peak memory (MB) is higher.
     keep_heap : bool
@@ -60,10 +63,11 @@ class PredictionOptions:
     runtime: RuntimeName = RuntimeName.AUTO
     mirror: Mirror = Mirror.NONE
     overlap: float = 0.4
-    coarse_weight: float = 0.0
-    find_at: float = 0.3
+    coarse_weight: float = 0.1
+    find_at: float = 0.4
     find_ml: float = 2.0
-    reach_mm: float = 12.0
+    reach_mm: float = 8.0
+    lesion_at: float = 0.8
     max_ram_mb: float | None = None
     keep_heap: bool = True
     threads: int | None = None
@@ -71,5 +75,7 @@ class PredictionOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.overlap <= 0.9:
             raise ValueError(f"overlap is a share from 0 to 0.9, not {self.overlap}")
+        if not 0 <= self.lesion_at <= 1:
+            raise ValueError(f"lesion_at is a share from 0 to 1, not {self.lesion_at}")
         if not 0 <= self.coarse_weight <= 1:
             raise ValueError(f"coarse_weight is a share from 0 to 1, not {self.coarse_weight}")

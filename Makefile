@@ -34,8 +34,13 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Takes a while; the rivals are installed in an environment of their own under build/.
 bench: setup
-	for script in benchmarks/*.py; do $(BIN)/python $$script --data $(DATA) || exit 1; done
+	$(BIN)/python benchmarks/evaluation.py
+	RENALIS_DATA=$(DATA) $(BIN)/python benchmarks/published_predictions.py
+	$(BIN)/python benchmarks/tidying.py --reference $(DATA)/kits23-labels --limit 40
+	$(BIN)/python benchmarks/synthesis.py
+	$(BIN)/python benchmarks/real_scan.py --data $(DATA)
 
 # Trains the shipped model from label maps (KiTS23 labels); stopped, it goes on where it was.
 weights: setup

@@ -34,7 +34,6 @@ def cpu_seconds(work: Callable[[], object], runs: int) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", help="not used; accepted like in the other benchmarks")
     parser.add_argument("--runs", type=int, default=3)
     runs = parser.parse_args().runs
     torch.set_num_threads(1)

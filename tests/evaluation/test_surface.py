@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import surface_distance
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from oracle import distances
@@ -38,8 +38,12 @@ def assert_same(one: NDArray, two: NDArray, spacing: tuple[float, ...]) -> None:
         expected = surface_distance.compute_surface_dice_at_tolerance(theirs, tolerance)
         assert abs(ours.dice(tolerance) - expected) <= 1e-9
     for percent in (50.0, 95.0, 100.0):
-        expected = surface_distance.compute_robust_hausdorff(theirs, percent)
-        assert abs(ours.hausdorff(percent) - expected) <= 1e-9
+        # Where the areas reach the percentile exactly, rounding decides which distance is meant.
+        around = [
+            surface_distance.compute_robust_hausdorff(theirs, p)
+            for p in (percent - 1e-7, min(100.0, percent + 1e-7))
+        ]
+        assert min(around) - 1e-9 <= ours.hausdorff(percent) <= max(around) + 1e-9
     means = surface_distance.compute_average_surface_distance(theirs)
     assert abs(ours.mean() - np.mean(means)) <= 1e-9
 
@@ -74,6 +78,7 @@ def test_area_of_every_cell(spacing: tuple[float, float, float]) -> None:
         st.sampled_from(SPACINGS), st.tuples(*[st.floats(0.2, 6).map(lambda v: round(v, 3))] * 3)
     ),
 )
+@example(seed=157523, shape=(3, 11, 20), shares=(0.01, 0.01), smooth=1.0, spacing=(1.0, 1.0, 1.0))
 def test_random_shapes(seed, shape, shares, smooth, spacing) -> None:
     rng = np.random.default_rng(seed)
     one, two = (blob(rng, shape, share, smooth) for share in shares)

@@ -16,7 +16,8 @@ from renalis.volume import Volume
 sys.path.insert(0, str(Path(__file__).parent))
 from stub import CYST, FAT, KIDNEY, TUMOR, phantom, stub_model
 
-OPTIONS = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False)
+# The stub answers exactly; a class is then the most probable one.
+OPTIONS = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False, lesion_at=0.5)
 LABEL_OF_HU = {FAT: 0, KIDNEY: 1, TUMOR: 2, CYST: 3}
 ORIENTATIONS = [
     "".join(signs)

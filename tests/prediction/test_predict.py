@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,7 @@ def test_an_unsure_coarse_pass_means_the_whole_scan_is_searched(scan: Volume) ->
 def test_mirroring_turns_back_what_it_turned(
     scan: Volume, labels: np.ndarray, mirror: Mirror
 ) -> None:
-    options = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False, mirror=mirror)
+    options = replace(OPTIONS, mirror=mirror)
     result = predict(scan, stub_model(), options)
     assert np.count_nonzero(result.labels.array != labels) <= 3
 

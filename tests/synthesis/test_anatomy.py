@@ -134,7 +134,11 @@ def test_smooth_fields_have_about_unit_variance_and_vary_smoothly() -> None:
 def test_real_label_maps_make_bodies(data_folder) -> None:  # type: ignore[no-untyped-def]
     path = label_maps(data_folder / "kits23-labels")[3]
     labels = read_label_map(path)
-    body = compose(labels, np.random.default_rng(1), 4.0, vary=False)
     truth = [np.count_nonzero(labels.array == v) * labels.voxel_ml for v in (1, 2, 3)]
-    found = [np.count_nonzero(LABEL_OF_TISSUE[body.array] == v) * body.voxel_ml for v in (1, 2, 3)]
+    # Each body is bent at random, which changes a small tumor by a fifth; on average it does not.
+    bodies = [compose(labels, np.random.default_rng(i), 3.0, vary=False) for i in range(4)]
+    found = [
+        np.mean([np.count_nonzero(LABEL_OF_TISSUE[b.array] == v) * b.voxel_ml for b in bodies])
+        for v in (1, 2, 3)
+    ]
     assert found == pytest.approx(truth, rel=0.15, abs=1.0)

@@ -124,7 +124,6 @@ def _landmarks(
         vertebra_y=vertebra_y,
         kidney_top=float(typical_top),
         kidney_bottom=float(typical_bottom),
-        kidney_front=float(low[1]),
         kidney_back=float(min(high[1], vertebra_y + 60)),
         back=float(back),
         front=float(front),

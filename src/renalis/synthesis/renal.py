@@ -205,10 +205,8 @@ def _paint_tumors(
             wall = rng.uniform(1.5, 5)
             paint[mask & (inner > wall) & (np.abs(pattern) > 0.25)] = Tissue.NECROSIS
             paint[mask & (inner <= wall)] = Tissue.TUMOR_WALL
-        elif style < 0.8:  # specks of calcification
-            paint[mask & (pattern > 2.2)] = Tissue.CALCIFICATION
-        # Calcium inside a tumor is part of the tumor: keep the label, paint as stone-like tumor.
-        paint[mask & (paint == Tissue.CALCIFICATION)] = Tissue.TUMOR_WALL
+        elif style < 0.8:  # dense specks, which are part of the tumor
+            paint[mask & (pattern > 2.2)] = Tissue.TUMOR_WALL
 
 
 def _paint_cysts(

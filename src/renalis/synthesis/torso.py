@@ -28,7 +28,6 @@ class Landmarks:
     vertebra_y: float
     kidney_top: float
     kidney_bottom: float
-    kidney_front: float
     kidney_back: float
     back: float
     front: float

@@ -1,5 +1,13 @@
 """Recipes: readable YAML files, validated by typed models."""
 
+from renalis.recipes.reading import (
+    find_recipe,
+    load_any,
+    load_system,
+    names,
+    stored_any,
+    stored_system,
+)
 from renalis.recipes.schema import (
     Balance,
     Bodies,
@@ -10,14 +18,23 @@ from renalis.recipes.schema import (
     load_recipe,
     stored_recipe,
 )
+from renalis.recipes.system import Phase, System
 
 __all__ = [
     "Balance",
     "Bodies",
     "HeldBack",
     "Optimisation",
+    "Phase",
     "Recipe",
     "Stage",
+    "System",
+    "find_recipe",
+    "load_any",
     "load_recipe",
+    "load_system",
+    "names",
+    "stored_any",
     "stored_recipe",
+    "stored_system",
 ]

@@ -1,0 +1,187 @@
+"""Parts of a recipe that say which scans, how they are split, and on which grids they lie."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from renalis.recipes.fields import Frozen, NonNegative, Positive, Range, Share, Size3, Triple
+
+__all__ = ["DataPlan", "GridPlan", "Holdout", "KFold", "Split", "Synthetic", "Target", "WeightMap"]
+
+Target = Literal[
+    "renal", "kidney", "tumor", "masses", "kidney_tumor", "parenchyma_abnormality", "labels"
+]
+"""Named function from a dataset's labels to training labels, written for the KiTS23 labels.
+
+``renal``: kidney, tumor and cyst become 1. ``kidney``: label 1 alone becomes 1. ``tumor``: label 2
+alone becomes 1. ``masses``: tumor and cyst become 1. ``kidney_tumor``: kidney and cyst 1, tumor 2
+(the labels of KiTS19). ``parenchyma_abnormality``: kidney 1, tumor and cyst 2 (the labels of the
+Radboud data). ``labels``: as they are.
+"""
+
+
+class Synthetic(Frozen):
+    """Synthetic scans that join the training cases (a wish of publication R1).
+
+    ``folder`` holds what ``renalis synthesize`` wrote; ``share`` is the part of the samples drawn
+    from it.
+    """
+
+    folder: str
+    share: Share
+
+
+class DataPlan(Frozen):
+    """Which dataset a recipe was written for and which of its cases it uses.
+
+    ``annotation`` names the file of a KiTS21 case. ``tumor_ml_max`` drops cases with more tumor;
+    ``tumor_free`` says whether scans without a tumor are used.
+    """
+
+    kind: Literal["kits19", "kits21", "kits23", "radboud", "nnunet", "folder", "csv"]
+    labels: Literal["kits19", "kits23", "radboud"]
+    annotation: Literal["aggregated_MAJ_seg", "aggregated_AND_seg", "aggregated_OR_seg"] | None = (
+        None
+    )
+    exclude: tuple[str, ...] = ()
+    tumor_ml_max: Positive | None = None
+    tumor_free: Literal["keep", "drop"] = "keep"
+    synthetic: Synthetic | None = None
+
+
+class Holdout(Frozen):
+    """One division of the patients, shuffled with ``seed``; shares of the whole, adding to 1.
+
+    ``stratify`` keeps the share of patients with and without masses equal in all parts.
+    """
+
+    kind: Literal["holdout"]
+    train: Share
+    val: Share
+    test: Share
+    seed: int
+    stratify: bool = False
+
+    @model_validator(mode="after")
+    def _adds_to_one(self) -> Holdout:
+        if abs(self.train + self.val + self.test - 1) > 1e-6:
+            raise ValueError("train, val and test must add to 1")
+        return self
+
+
+class KFold(Frozen):
+    """``sklearn.model_selection.KFold(k, shuffle=True, random_state=seed)`` over the patients.
+
+    ``fold`` is the one used when the command line names none.
+    """
+
+    kind: Literal["kfold"]
+    k: Annotated[int, Field(ge=2)]
+    seed: int
+    fold: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> KFold:
+        if self.fold >= self.k:
+            raise ValueError(f"fold must be below {self.k}")
+        return self
+
+
+Split = Annotated[Holdout | KFold, Field(discriminator="kind")]
+
+
+class WeightMap(Frozen):
+    """A weight per pixel: median class frequency over the class's own, plus ``edge`` at borders.
+
+    ``division: floor`` is what the published code does: background weights then become 0.
+    """
+
+    edge: NonNegative
+    clip: Positive
+    division: Literal["true", "floor"] = "true"
+
+
+class GridPlan(Frozen):
+    """A grid that scans are brought to before training, and the intensities on it.
+
+    Parameters
+    ----------
+    name : str
+        How samplers and predictions refer to the grid.
+    kind : str
+        ``native2d``: slices of the scan, in-plane changed to ``slice_size`` squared or divided by
+        ``downsample``; ``resample``: a 3D grid of ``spacing_mm``.
+    spacing_mm : tuple of float or None
+        (Z, Y, X) in mm.
+    slice_size : int or None
+        Side in pixels of a square slice; slices are padded to squares first.
+    downsample : int or None
+        In-plane factor; images by the mean of the block, labels by every n-th pixel.
+    image, label : str
+        Interpolation. ``linear_truncated`` is the published code of R3: linear interpolation of
+        the integers, cut off, which shrinks every mask.
+    align : str
+        ``corner``: the corners of the first voxels coincide, so grids nest; ``center``: the
+        centers do.
+    lowpass : float
+        Gaussian before resampling, its sigma in units of the factor between the grids; 0 is off.
+    clip_hu : tuple of float or None
+        Lowest and highest HU kept.
+    normalize : str
+        ``affine``: (HU - ``sub``) / ``div``; ``training_zscore``: mean and standard deviation of
+        the training cases, computed once and stored in the plan.
+    zscore_voxels : str
+        What mean and standard deviation are computed over: ``all`` or ``mask`` (what the input
+        mask keeps).
+    crop_body : bool
+        Crop to the box of the body.
+    crop_end : str
+        ``kept``; ``dropped`` is the published code of R3, which loses the last plane of each axis.
+    pad_min : tuple of int or None
+        Padded at the end of each axis to at least this many voxels (Z, Y, X).
+    pad_sides : int
+        Voxels added at both ends of every axis.
+    fill : str
+        ``lower_bound``: the normalized value of the lowest HU, which is air; ``zero``: 0 after
+        normalization, whatever tissue that is.
+    drop_far_slices : int or None
+        In training and validation, drop slices more than so many slices from any kidney.
+    weight_map : WeightMap or None
+        A third volume beside image and label.
+    """
+
+    name: str
+    kind: Literal["native2d", "resample"]
+    spacing_mm: Triple | None = None
+    slice_size: PositiveInt | None = None
+    downsample: PositiveInt | None = None
+    image: Literal["nearest", "linear", "cubic"] = "linear"
+    label: Literal["nearest", "linear_truncated"] = "nearest"
+    align: Literal["corner", "center"] = "corner"
+    lowpass: NonNegative = 0.0
+    clip_hu: Range | None = None
+    normalize: Literal["affine", "training_zscore"] = "affine"
+    sub: float = 0.0
+    div: Positive = 1.0
+    zscore_voxels: Literal["all", "mask"] = "all"
+    crop_body: bool = False
+    crop_end: Literal["kept", "dropped"] = "kept"
+    pad_min: Size3 | None = None
+    pad_sides: NonNegativeInt = 0
+    fill: Literal["lower_bound", "zero"] = "lower_bound"
+    drop_far_slices: NonNegativeInt | None = None
+    weight_map: WeightMap | None = None
+
+    @model_validator(mode="after")
+    def _kind_fits(self) -> GridPlan:
+        if (self.kind == "resample") != (self.spacing_mm is not None):
+            raise ValueError("spacing_mm belongs to kind resample, and to no other")
+        if self.kind == "resample" and (self.slice_size or self.downsample):
+            raise ValueError("slice_size and downsample belong to kind native2d")
+        if self.slice_size and self.downsample:
+            raise ValueError("give slice_size or downsample, not both")
+        if self.clip_hu is not None and self.clip_hu[0] >= self.clip_hu[1]:
+            raise ValueError("clip_hu must rise")
+        return self

@@ -1,0 +1,142 @@
+"""Parts of a recipe that say which network: one typed model per registered network.
+
+``config()`` gives what ``renalis.networks.build`` takes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from renalis.recipes.fields import Count, Frozen, Positive, Share
+
+__all__ = [
+    "Cascade3d",
+    "Network",
+    "QuickNat",
+    "ResNet34UNet",
+    "SimpleUNet",
+    "UNet3d",
+    "ValidUNet3d",
+]
+
+
+class _Network(Frozen):
+    def config(self) -> dict[str, Any]:
+        """The network's name and numbers, for ``renalis.networks.build``."""
+        return self.model_dump(mode="python")
+
+
+class ResNet34UNet(_Network):
+    """R1: the layout of ``segmentation_models_pytorch.Unet("resnet34")``.
+
+    ``init_weights`` is the path of a torchvision ``resnet34`` state dict as safetensors.
+    """
+
+    name: Literal["resnet34_unet"]
+    in_channels: PositiveInt
+    out_channels: PositiveInt
+    decoder_channels: tuple[Count, Count, Count, Count, Count]
+    init_weights: str | None = None
+    attention: bool = False
+
+
+class SimpleUNet(_Network):
+    """R1's baseline; ``channels`` per level from full resolution downwards."""
+
+    name: Literal["simple_unet"]
+    in_channels: PositiveInt
+    out_channels: PositiveInt
+    channels: tuple[Count, ...]
+    attention: bool = False
+
+
+class QuickNat(_Network):
+    """R2; ``combine`` joins channel and spatial excitation: the code takes the maximum."""
+
+    name: Literal["quicknat"]
+    in_channels: PositiveInt
+    out_channels: PositiveInt
+    filters: PositiveInt
+    kernel: PositiveInt
+    excitation: Literal["csse", "none"] = "csse"
+    combine: Literal["max", "add"] = "max"
+    activation: Literal["prelu", "relu"] = "prelu"
+    dropout: Share = 0.0
+
+
+class UNet3d(_Network):
+    """R3; ``channels`` per level, ``strides`` into each further level, (Z, Y, X).
+
+    ``share_repeats`` applies the weights of a level's repeated blocks again and again, as the
+    published code does; otherwise each repeat has its own.
+    """
+
+    name: Literal["unet3d"]
+    variant: Literal["plain", "residual", "preact"]
+    in_channels: PositiveInt
+    out_channels: PositiveInt
+    channels: tuple[Count, ...]
+    strides: tuple[tuple[Count, Count, Count], ...]
+    share_repeats: bool = True
+    deep_supervision: NonNegativeInt = 0
+    attention: bool = False
+
+
+class ValidUNet3d(_Network):
+    """The original 3D U-Net with valid convolutions; ``base`` doubles in every level."""
+
+    name: Literal["valid_unet3d"]
+    in_channels: PositiveInt
+    out_channels: PositiveInt
+    base: PositiveInt
+    levels: PositiveInt
+    dropout: Share = 0.0
+    norm: Literal["batch", "group"] = "batch"
+
+
+class Cascade3d(_Network):
+    """R4 and R5: a low-resolution and a high-resolution ``ValidUNet3d`` trained as one.
+
+    Parameters
+    ----------
+    base, base_low : int
+        First filters of the two U-Nets.
+    mask_input : str
+        How the fine network sees the masked patch: ``skip_branch`` or ``concat`` (second channel).
+    classification : bool
+        Whether the head that says "tumor in this patch" is there.
+    head_convolutions : tuple of int
+        Filters of its convolutions.
+    fc : tuple of int
+        Its first fully connected layers; the last is where the tumor volume joins.
+    fc_after : tuple of int
+        Layers after the volume joined, before the single output.
+    volume_scale : float
+        The tumor volume in voxels is divided by this.
+    dropout : float
+        Chance of the spatial dropout after the blocks of the bottom and the decoder.
+    """
+
+    name: Literal["cascade3d"]
+    in_channels: PositiveInt
+    out_channels: PositiveInt
+    low_channels: PositiveInt
+    base: PositiveInt
+    base_low: PositiveInt
+    levels: PositiveInt
+    mask_input: Literal["skip_branch", "concat"] = "skip_branch"
+    classification: bool
+    head_convolutions: tuple[Count, ...] = (32, 16)
+    fc: tuple[Count, ...] = (1024, 256, 256)
+    fc_after: tuple[Count, ...] = (64, 32)
+    volume_scale: Positive = 8000.0
+    dropout: Share = 0.0
+    norm: Literal["batch", "group"] = "batch"
+
+
+Network = Annotated[
+    ResNet34UNet | SimpleUNet | QuickNat | UNet3d | ValidUNet3d | Cascade3d,
+    Field(discriminator="name"),
+]

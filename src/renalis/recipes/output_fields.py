@@ -1,0 +1,216 @@
+"""Parts of a recipe that say what becomes of a network's answer: prediction, rules, evaluation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from renalis.recipes.fields import Frozen, NonNegative, Positive, Share, Size3
+from renalis.recipes.sample_fields import Plane
+
+__all__ = [
+    "Attached",
+    "Evaluation",
+    "FillHoles",
+    "Gate",
+    "KeepIfMl",
+    "MaskByLow",
+    "MinFeret",
+    "Morphology",
+    "Prediction",
+    "Published",
+    "RestrictToRoi",
+    "Rule",
+    "SideLargest",
+    "SlicePrediction",
+    "TilePrediction",
+    "WindowPrediction",
+]
+
+Region = Literal["kidney", "tumor", "renal"]
+"""What a rule works on: label 1, label 2, or both."""
+
+
+class _Prediction(Frozen):
+    """``decision``: ``argmax`` over classes or ``threshold`` of each channel.
+
+    ``restore``: how the answer comes back to the scan's grid. ``ensemble_folds``: average the
+    probabilities of all folds of a run.
+    """
+
+    grid: str
+    decision: Literal["argmax", "threshold"]
+    threshold: Share = 0.5
+    restore: Literal["prob_linear", "label_nearest"]
+    ensemble_folds: bool = True
+
+
+class SlicePrediction(_Prediction):
+    """Slice by slice; the probabilities of several ``planes`` are averaged (a wish of R1)."""
+
+    kind: Literal["slices"]
+    planes: tuple[Plane, ...] = ("axial",)
+
+
+class WindowPrediction(_Prediction):
+    """Overlapping windows, averaged."""
+
+    kind: Literal["windows"]
+    tile: Size3
+    stride: Size3
+    weight: Literal["uniform", "gaussian"] = "uniform"
+
+
+class Gate(Frozen):
+    """Tiles that cannot meet the low-resolution mask, dilated, are left out.
+
+    ``dilate`` counts voxels of the fine grid, 6 neighbors. With the rule ``mask_by_low`` of the
+    same numbers the result is the same, only sooner.
+    """
+
+    threshold: Share
+    dilate: NonNegativeInt
+
+
+class TilePrediction(_Prediction):
+    """Inputs of ``tile`` voxels, outputs of ``output`` voxels beside each other, no overlap."""
+
+    kind: Literal["tiles"]
+    coarse: str | None
+    tile: PositiveInt
+    output: PositiveInt
+    stride: PositiveInt
+    gate: Gate | None = None
+
+
+Prediction = Annotated[
+    SlicePrediction | WindowPrediction | TilePrediction, Field(discriminator="kind")
+]
+
+
+class RestrictToRoi(Frozen):
+    """Remove ``region`` outside what an earlier phase found."""
+
+    rule: Literal["restrict_to_roi"]
+    region: Region
+    phase: str
+
+
+class SideLargest(Frozen):
+    """On each side of the body keep the largest components of ``region``, if above ``min_ml``."""
+
+    rule: Literal["side_largest"]
+    region: Region
+    per_side: PositiveInt = 1
+    min_ml: NonNegative = 0.0
+    split: Literal["body_centroid", "middle"] = "body_centroid"
+
+
+class Attached(Frozen):
+    """Keep components of ``region`` that touch ``to`` dilated by ``radius_mm``.
+
+    ``neighbors`` decide what touches. Components above ``or_above_ml`` stay anyway.
+    """
+
+    rule: Literal["attached"]
+    region: Region
+    to: Region
+    radius_mm: NonNegative = 0.0
+    neighbors: Literal[6, 18, 26] = 26
+    or_above_ml: Positive | None = None
+
+
+class MinFeret(Frozen):
+    """Drop components of ``region`` whose largest axial Feret diameter is below ``mm``."""
+
+    rule: Literal["min_feret"]
+    region: Region
+    mm: Positive
+
+
+class KeepIfMl(Frozen):
+    """Keep components of ``region`` of at least ``ml``."""
+
+    rule: Literal["keep_if_ml"]
+    region: Region
+    ml: Positive
+
+
+class MaskByLow(Frozen):
+    """Keep what lies in the low-resolution answer, thresholded and dilated on the fine grid."""
+
+    rule: Literal["mask_by_low"]
+    threshold: Share
+    dilate: NonNegativeInt
+
+
+class FillHoles(Frozen):
+    """Holes of ``region`` become kidney."""
+
+    rule: Literal["fill_holes"]
+    region: Region
+
+
+class Morphology(Frozen):
+    """3D opening or closing of ``region`` with a ball (a wish of R2)."""
+
+    rule: Literal["opening", "closing"]
+    region: Region
+    radius_mm: Positive
+
+
+Rule = Annotated[
+    RestrictToRoi
+    | SideLargest
+    | Attached
+    | MinFeret
+    | KeepIfMl
+    | MaskByLow
+    | FillHoles
+    | Morphology,
+    Field(discriminator="rule"),
+]
+
+
+class Published(Frozen):
+    """A score of the publication. ``spread`` is what it gives after the sign ±."""
+
+    system: str
+    region: str
+    on: str
+    dice: Share
+    spread: NonNegative | None = None
+
+
+class Evaluation(Frozen):
+    """What is scored.
+
+    Parameters
+    ----------
+    regions : dict
+        Name to the labels whose union it is.
+    units : tuple of str
+        ``case``: one Dice per scan; ``slice``: mean over slices.
+    slices : str
+        Which slices count in the unit ``slice``: all, or those with kidney in the reference.
+    smooth : float
+        Added above and below the fraction.
+    empty : str
+        Dice when reference and prediction are empty: ``one``, ``zero``, or left out.
+    grid : str
+        ``native``: the scan's own; ``working``: the one the network saw.
+    also_without_far_slices : bool
+        Score a second time on the slices that training would have kept.
+    false_positive_ml : bool
+        Give the volume predicted where the reference has none.
+    """
+
+    regions: dict[str, tuple[PositiveInt, ...]]
+    units: tuple[Literal["case", "slice"], ...] = ("case",)
+    slices: Literal["all", "kidney"] = "all"
+    smooth: NonNegative = 0.0
+    empty: Literal["one", "zero", "left_out"] = "one"
+    grid: Literal["native", "working"] = "native"
+    also_without_far_slices: bool = False
+    false_positive_ml: bool = False

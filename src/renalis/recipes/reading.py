@@ -1,0 +1,197 @@
+"""Find, read, change and check recipes: the shipped model's kind and published systems."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from renalis.errors import InputError
+from renalis.recipes.schema import Recipe
+from renalis.recipes.switches import switched
+from renalis.recipes.system import System
+
+__all__ = [
+    "find_recipe",
+    "load_any",
+    "load_system",
+    "names",
+    "set_field",
+    "stored_any",
+    "stored_system",
+    "tiny_changes",
+]
+
+
+def names() -> tuple[str, ...]:
+    """Names of all recipes of the package, in order of the alphabet."""
+    folder = resources.files("renalis.recipes")
+    return tuple(sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml")))
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """The YAML file of a recipe.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        path = Path(str(resources.files("renalis.recipes"))) / f"{name_or_path}.yaml"
+    if not path.is_file():
+        near = difflib.get_close_matches(name_or_path, names(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(names())}"
+        raise InputError(f"there is no recipe {name_or_path!r}; give a name or a .yaml file{hint}")
+    return path
+
+
+def load_any(
+    name_or_path: str, changes: tuple[str, ...] = (), tiny: bool = False
+) -> Recipe | System:
+    """Read and check a recipe of either kind.
+
+    Parameters
+    ----------
+    name_or_path : str
+        Name of a recipe in the package or path of a YAML file.
+    changes : tuple of str
+        ``key=value`` with dotted keys; list items by number or by their ``name``, ``rule``,
+        ``term`` or ``kind``, for example ``loss.dice.weight=2``. Values are YAML. Applied after the
+        tiny variant's.
+    tiny : bool
+        Take the recipe's own small variant, which runs on a CPU in minutes.
+
+    Returns
+    -------
+    Recipe or System
+        The shipped model's kind, or a published system with its switches applied.
+
+    Raises
+    ------
+    InputError
+        If there is no such recipe, or a field is unknown, missing or out of range.
+    """
+    path = find_recipe(name_or_path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is not a recipe: it holds no fields")
+    kind: type[Recipe] | type[System] = Recipe if "bodies" in content else System
+    try:
+        recipe = kind.model_validate(content)
+        if tiny:
+            changes = tiny_changes(recipe, path) + changes
+        if changes:
+            full = recipe.model_dump(mode="json")
+            for change in changes:
+                set_field(full, change)
+            recipe = kind.model_validate(full)
+        return switched(recipe) if isinstance(recipe, System) else recipe
+    except ValidationError as error:
+        raise InputError(f"{path}: {_sentence(error.errors()[0], kind)}") from error
+
+
+def load_system(name_or_path: str, changes: tuple[str, ...] = (), tiny: bool = False) -> System:
+    """Like ``load_any``, for published systems alone."""
+    recipe = load_any(name_or_path, changes, tiny)
+    if not isinstance(recipe, System):
+        raise InputError(f"{name_or_path} is not the recipe of a published system")
+    return recipe
+
+
+def tiny_changes(recipe: Recipe | System, path: Path) -> tuple[str, ...]:
+    """What makes the small variant of a recipe, as ``key=value``."""
+    if not isinstance(recipe, System) or not recipe.tiny:
+        raise InputError(f"{path} has no tiny variant; give it a section 'tiny'")
+    return tuple(f"{key}={json.dumps(value)}" for key, value in recipe.tiny.items())
+
+
+def stored_any(run: Path) -> Recipe | System:
+    """The recipe that a training was started with, of either kind.
+
+    Raises
+    ------
+    InputError
+        If the folder is not that of a training.
+    """
+    path = run / "recipe.json"
+    try:
+        content = json.loads(path.read_bytes())
+        kind: type[Recipe] | type[System] = Recipe if "bodies" in content else System
+        return kind.model_validate(content)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{run} is not the folder of a training ({path.name}: {error})") from error
+
+
+def stored_system(run: Path) -> System:
+    """Like ``stored_any``, for published systems alone."""
+    recipe = stored_any(run)
+    if not isinstance(recipe, System):
+        raise InputError(f"{run} is not the run of a published system")
+    return recipe
+
+
+def set_field(content: Any, change: str) -> list[str | int]:
+    """Set one field of a parsed recipe in place; returns the path to it, lists by number."""
+    key, equals, value = change.partition("=")
+    if not equals:
+        raise InputError(f"{change!r} is not of the form key=value")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"the value of {change!r} is not valid YAML: {error}") from error
+    place = content
+    path: list[str | int] = []
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        index = _index(place, part, key, ".".join(parts[:depth]))
+        path.append(index)
+        if depth == len(parts) - 1:
+            place[index] = parsed
+        else:
+            place = place[index]
+    return path
+
+
+def _index(place: Any, part: str, key: str, before: str) -> str | int:
+    """Where ``part`` of a dotted key points in ``place``."""
+    if isinstance(place, list):
+        for name in ("name", "rule", "term", "kind"):
+            for i, item in enumerate(place):
+                if isinstance(item, dict) and str(item.get(name)) == part:
+                    return i
+        if part.isdigit() and int(part) < len(place):
+            return int(part)
+        raise InputError(f"the recipe has no field {key!r}: {before} has no item {part!r}")
+    if isinstance(place, dict):
+        if part in place or before == "tiny":
+            return part
+        near = difflib.get_close_matches(part, list(place), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"the recipe has no field {key!r}{hint}")
+    if place is None:
+        raise InputError(f"the recipe has no field {key!r}: {before} is not set, give it whole")
+    raise InputError(f"the recipe has no field {key!r}: {before} is a single value")
+
+
+def _sentence(error: ErrorDetails, kind: type[Recipe] | type[System]) -> str:
+    """One validation error in words."""
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = list(kind.model_fields) if len(error["loc"]) == 1 else []
+        near = difflib.get_close_matches(place, known, n=1)
+        return f"there is no field {place!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    if error["type"] == "missing":
+        return f"the field {place!r} is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"field {place or '(whole file)'}: {message[:1].lower()}{message[1:]}"

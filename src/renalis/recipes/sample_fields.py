@@ -1,0 +1,183 @@
+"""Parts of a recipe that say what a training step sees: samplers and augmentation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from renalis.recipes.fields import Frozen, NonNegative, Range, Share, Size3
+
+__all__ = [
+    "Affine",
+    "Augmentation",
+    "CropResize",
+    "Elastic",
+    "Flip",
+    "HardNegatives",
+    "HuShift",
+    "Intensity",
+    "Noise",
+    "Paired",
+    "Plane",
+    "Sampler",
+    "Slices",
+    "Transform",
+    "Windows",
+]
+
+Plane = Literal["axial", "coronal", "sagittal"]
+
+
+class HardNegatives(Frozen):
+    """Samples without foreground that the network got most wrong are drawn again (wish of R3).
+
+    From ``from_epoch`` on, ``share`` of the negatives come from those with the highest loss.
+    """
+
+    share: Share
+    from_epoch: NonNegativeInt
+
+
+class Slices(Frozen):
+    """2D slices of one grid.
+
+    ``keep``: ``all`` slices; ``mask``: those where the input mask (without one: the kidney) is not
+    empty; ``balanced``: all with foreground and ``negatives_per_positive`` times as many others.
+    """
+
+    kind: Literal["slices"]
+    grid: str
+    keep: Literal["all", "mask", "balanced"] = "all"
+    negatives_per_positive: NonNegative = 1.0
+    planes: tuple[Plane, ...] = ("axial",)
+    shuffle: bool = True
+    hard_negatives: HardNegatives | None = None
+
+
+class Windows(Frozen):
+    """Patches from a strided list of windows; those with tumor are listed ``tumor_repeat`` times.
+
+    A step draws ``cases_per_step`` cases and ``patches_per_case`` patches of each. An epoch passes
+    once over the cases. ``coverage: code`` is the published rule of R3, which leaves holes.
+    """
+
+    kind: Literal["windows"]
+    grid: str
+    patch: Size3
+    stride: Size3
+    tumor_repeat: PositiveInt
+    cases_per_step: PositiveInt
+    patches_per_case: PositiveInt
+    coverage: Literal["full", "code"] = "full"
+    hard_negatives: HardNegatives | None = None
+
+
+class Paired(Frozen):
+    """Patches of two grids around one center, for networks with valid convolutions.
+
+    ``patch`` and ``output`` are sides in voxels of the networks' inputs and outputs; ``stride`` is
+    the distance of neighboring outputs in voxels of the fine grid. ``balance`` weighs what a patch
+    holds: background only, foreground without tumor, tumor; ``pooled_foreground`` makes the last
+    two one kind. ``judged_in`` is the part of the patch that decides. ``coarse`` None takes the
+    fine grid alone. ``steps_per_epoch`` caps an epoch.
+    """
+
+    kind: Literal["paired"]
+    fine: str
+    coarse: str | None
+    patch: PositiveInt
+    output: PositiveInt
+    stride: PositiveInt
+    background: NonNegative
+    kidney: NonNegative
+    tumor: NonNegative
+    pooled_foreground: bool = False
+    judged_in: Literal["output", "input"] = "output"
+    class_target_in: Literal["output", "input"] = "output"
+    steps_per_epoch: PositiveInt | None = None
+    hard_negatives: HardNegatives | None = None
+
+
+Sampler = Annotated[Slices | Windows | Paired, Field(discriminator="kind")]
+
+
+class Flip(Frozen):
+    """Mirror along each of ``axes`` with chance ``p``."""
+
+    name: Literal["flip"]
+    axes: tuple[Literal["z", "y", "x"], ...]
+    p: Share = 1.0
+
+
+class Affine(Frozen):
+    """Rotation and scaling: in the slice plane (``dimensions`` 2, one draw for all slices) or 3D.
+
+    ``fill`` as in the grid: what moves in from outside.
+    """
+
+    name: Literal["affine"]
+    dimensions: Literal[2, 3]
+    rotation_deg: Range
+    scale: Range = (1.0, 1.0)
+    image: Literal["nearest", "linear"] = "linear"
+    fill: Literal["lower_bound", "zero"] = "lower_bound"
+    p: Share = 1.0
+
+
+class Elastic(Frozen):
+    """B-spline deformation; ``sigma_mm`` of the displacement of its control points."""
+
+    name: Literal["elastic"]
+    control_points: Size3
+    sigma_mm: Range
+    p: Share = 1.0
+
+
+class CropResize(Frozen):
+    """A square of ``side`` times the slice's side, resized back."""
+
+    name: Literal["crop_resize"]
+    side: Range
+    p: Share = 1.0
+
+
+class Intensity(Frozen):
+    """Patch to [0, 1] by its minimum and maximum, brightness, contrast, and back."""
+
+    name: Literal["intensity"]
+    brightness: Range
+    contrast: Range
+    p: Share = 1.0
+
+
+class HuShift(Frozen):
+    """One number of HU added to the whole patch, before clipping."""
+
+    name: Literal["hu_shift"]
+    hu: Range
+    p: Share = 1.0
+
+
+class Noise(Frozen):
+    """Gaussian noise; ``sigma`` in normalized units."""
+
+    name: Literal["noise"]
+    sigma: Range
+    p: Share = 1.0
+
+
+Transform = Annotated[
+    Flip | Affine | Elastic | CropResize | Intensity | HuShift | Noise, Field(discriminator="name")
+]
+
+
+class Augmentation(Frozen):
+    """Transforms of training samples.
+
+    ``copies`` 0: every transform is tried on every sample with its own chance. ``copies`` n: the
+    step sees each sample and n changed copies, each changed by one transform, all different.
+    """
+
+    copies: NonNegativeInt = 0
+    transforms: tuple[Transform, ...] = ()

@@ -1,0 +1,175 @@
+"""A published system as one typed recipe.
+
+Sections stand at the top level. A system of several networks trained one after another has
+``phases``, each of which may replace any section; what a phase does not say holds as written above.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from renalis.recipes.data_fields import DataPlan, GridPlan, Split, Target
+from renalis.recipes.fields import Frozen, Share
+from renalis.recipes.network_fields import Network
+from renalis.recipes.output_fields import Evaluation, Prediction, Published, Rule
+from renalis.recipes.sample_fields import Augmentation, Paired, Sampler
+from renalis.recipes.train_fields import LossTerm, Optimisation
+
+__all__ = ["InputMask", "Phase", "PhaseChange", "Publication", "Switches", "System"]
+
+WRITTEN: dict[str, tuple[int, ...]] = {
+    "renal": (1,),
+    "kidney": (1,),
+    "tumor": (2,),
+    "masses": (2,),
+    "kidney_tumor": (1, 2),
+    "parenchyma_abnormality": (1, 2),
+    "labels": (1, 2, 3),
+}
+"""Label values that the foreground classes of each target are written as."""
+
+
+class Publication(Frozen):
+    """Where the system comes from, and the scores it gives for itself."""
+
+    id: str
+    title: str
+    authors: str
+    year: int
+    scores: tuple[Published, ...] = ()
+
+
+class InputMask(Frozen):
+    """A phase sees the scan multiplied with the mask that an earlier phase found.
+
+    ``training`` is the mask in training: ``predicted`` by the earlier phase on cases it was
+    trained on, ``out_of_fold`` or the ``truth``. ``fill`` is what lies outside: ``water`` (0 HU)
+    or ``min`` (the lowest HU of the grid).
+    """
+
+    phase: str
+    threshold: Share = 0.5
+    training: Literal["predicted", "truth", "out_of_fold"] = "predicted"
+    fill: Literal["water", "min"] = "water"
+
+
+class PhaseChange(Frozen):
+    """One network of several, and the sections in which it differs."""
+
+    name: str
+    input_mask: InputMask | None = None
+    target: Target | None = None
+    grids: tuple[GridPlan, ...] | None = None
+    sampler: Sampler | None = None
+    augmentation: Augmentation | None = None
+    network: Network | None = None
+    loss: tuple[LossTerm, ...] | None = None
+    optimisation: Optimisation | None = None
+    prediction: Prediction | None = None
+
+
+class Phase(Frozen):
+    """Everything about one network: what the engine trains and predicts with."""
+
+    name: str
+    input_mask: InputMask | None
+    target: Target
+    grids: tuple[GridPlan, ...]
+    sampler: Sampler
+    augmentation: Augmentation
+    network: Network
+    loss: tuple[LossTerm, ...]
+    optimisation: Optimisation
+    prediction: Prediction
+
+    def grid(self, name: str) -> GridPlan:
+        """The grid called ``name``."""
+        for grid in self.grids:
+            if grid.name == name:
+                return grid
+        raise KeyError(name)
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """Label values of the foreground classes, first class first."""
+        return WRITTEN[self.target][: max(1, self.network.out_channels - 1)]
+
+
+class Switches(Frozen):
+    """Turn parts off, for ablations; see ``renalis.recipes.switches``."""
+
+    multires: bool = True
+    augment: bool = True
+    topk: bool = True
+    spatial_dropout: bool = True
+    postprocess: bool = True
+
+
+class System(Frozen):
+    """Everything that defines a published system."""
+
+    name: str
+    publication: Publication
+    seed: int
+    dataset: DataPlan
+    split: Split
+    target: Target
+    grids: tuple[GridPlan, ...]
+    sampler: Sampler
+    augmentation: Augmentation
+    network: Network
+    loss: tuple[LossTerm, ...]
+    optimisation: Optimisation
+    prediction: Prediction
+    phases: tuple[PhaseChange, ...] = ()
+    postprocessing: tuple[Rule, ...] = ()
+    evaluation: Evaluation
+    switches: Switches = Switches()
+    tiny: dict[str, Any] = Field(default_factory=dict)
+
+    def networks(self) -> tuple[Phase, ...]:
+        """The phases in order of training, with all sections; one called ``main`` if none are."""
+        return tuple(
+            self._resolved(change) for change in self.phases or (PhaseChange(name="main"),)
+        )
+
+    def network_called(self, name: str) -> Phase:
+        """The phase called ``name``."""
+        for phase in self.networks():
+            if phase.name == name:
+                return phase
+        raise KeyError(name)
+
+    def _resolved(self, change: PhaseChange) -> Phase:
+        def section(name: str) -> Any:
+            own = getattr(change, name)
+            return getattr(self, name) if own is None else own
+
+        shared = [n for n in Phase.model_fields if n not in ("name", "input_mask")]
+        return Phase(
+            name=change.name, input_mask=change.input_mask, **{n: section(n) for n in shared}
+        )
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> System:
+        """Grids and phases that are referred to must be there."""
+        earlier: list[str] = []
+        for phase in self.networks():
+            grids = {grid.name for grid in phase.grids}
+            used: set[str | None] = {phase.prediction.grid}
+            sampler = phase.sampler
+            used |= (
+                {sampler.fine, sampler.coarse} if isinstance(sampler, Paired) else {sampler.grid}
+            )
+            used.add(getattr(phase.prediction, "coarse", None))
+            missing = sorted(str(name) for name in used if name and name not in grids)
+            if missing:
+                raise ValueError(f"phase {phase.name!r} has no grid {missing[0]!r}")
+            if phase.input_mask is not None and phase.input_mask.phase not in earlier:
+                raise ValueError(f"there is no earlier phase {phase.input_mask.phase!r}")
+            if phase.name in earlier:
+                raise ValueError(f"two phases are called {phase.name!r}")
+            earlier.append(phase.name)
+        return self

@@ -120,16 +120,24 @@ def _damage(probability: Tensor, rng: np.random.Generator) -> None:
 def _corners(
     label: NDArray[np.uint8], probability: Tensor, stage: Stage, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Where to cut patches: at what is renal, or at what the prior took for it."""
+    """Where to cut patches: at lesions, at what is renal, at what the prior wrongly took for it.
+
+    One in ten lies anywhere, so that the network also knows what no prior ever points at.
+    """
+    suspected = probability.sum(0).numpy() > 0.3
     corners = []
-    kinds = [label > 1, label > 0, probability.sum(0).numpy() > 0.3]
     for _ in range(stage.patches_per_region):
-        order = [0, 1, 2] if rng.random() < stage.balance.lesion else [1, 2]
-        if rng.random() < 0.35:
-            order = order[::-1]
-        center = np.asarray(label.shape) * rng.uniform(0.3, 0.7, 3)
-        for kind in order:
-            flat = np.flatnonzero(kinds[kind])
+        draw = rng.random()
+        center = np.asarray(label.shape) * rng.uniform(0.1, 0.9, 3)
+        if draw < stage.balance.lesion:
+            kinds = [label > 1, label > 0, suspected]
+        elif draw < 0.9:
+            kinds = [suspected & (label == 0)] if rng.random() < 0.25 else []
+            kinds += [label > 0, suspected]
+        else:
+            kinds = []
+        for kind in kinds:
+            flat = np.flatnonzero(kind)
             if len(flat):
                 center = np.asarray(
                     np.unravel_index(flat[rng.integers(len(flat))], label.shape), float

@@ -28,8 +28,9 @@ from renalis.training.workers import ALONE, Workers
 
 __all__ = ["learning_rate", "train_stage"]
 
-# Tumor and cyst are rare; a little more weight, so that they are named at all.
-_CLASS_WEIGHTS = (0.7, 1.0, 1.1, 1.4)
+# Tumor and cyst are rare; a little more weight, so that they are named at all. (A lower weight of
+# the background pushed the outlines outwards by a third of a millimeter.)
+_CLASS_WEIGHTS = (1.0, 1.0, 1.5, 2.0)
 
 
 def learning_rate(step: int, plan: Optimisation) -> float:

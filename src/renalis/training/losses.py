@@ -9,14 +9,20 @@ from torch.nn import functional
 __all__ = ["region_dice", "segmentation_loss"]
 
 _SMOOTH = 30.0
+_LESION_DICE = 0.5
 
 
 def segmentation_loss(logits: Tensor, target: Tensor, class_weights: Tensor) -> Tensor:
-    """Cross-entropy plus soft Dice of everything renal, tumor and cyst.
+    """Where is anything renal, and what is it?
 
-    The regions are nested as in KiTS 2021/23. Tumor and cyst are scored where they are; where they
-    are absent the cross-entropy alone speaks. (Scoring absent lesions by a smoothed Dice was tried:
-    the network then names no lesion at all.)
+    The sum of
+
+    - cross-entropy over all voxels and soft Dice of everything renal: where kidneys are;
+    - cross-entropy between kidney, tumor and cyst over the renal voxels alone: what they are. In
+      the mean over all voxels, of which one in thirty is renal, this question hardly counts, and
+      the networks learned it ten times more slowly;
+    - soft Dice of tumor and of cyst at half weight where they are present. (Scoring absent lesions
+      by a smoothed Dice was tried: the network then names no lesion at all.)
 
     Parameters
     ----------
@@ -25,7 +31,7 @@ def segmentation_loss(logits: Tensor, target: Tensor, class_weights: Tensor) -> 
     target : Tensor, shape (N, Z, Y, X), int64
         KiTS23 labels.
     class_weights : Tensor, shape (4,)
-        Weights of the classes in the cross-entropy.
+        Weights of the classes in both cross-entropies.
 
     Returns
     -------
@@ -33,22 +39,24 @@ def segmentation_loss(logits: Tensor, target: Tensor, class_weights: Tensor) -> 
         Scalar.
     """
     logits = logits.float()
-    entropy = functional.cross_entropy(logits, target, weight=class_weights)
+    loss = functional.cross_entropy(logits, target, weight=class_weights)
+    renal = target > 0
+    if bool(renal.any()):
+        inside = logits.movedim(1, -1)[renal][:, 1:]
+        loss = loss + functional.cross_entropy(inside, target[renal] - 1, weight=class_weights[1:])
     probability = torch.softmax(logits, dim=1)
-    terms = []
-    regions = (
-        (1 - probability[:, 0], target > 0),
-        (probability[:, 2], target == 2),
-        (probability[:, 3], target == 3),
-    )
-    for number, (predicted, wanted) in enumerate(regions):
-        truth = wanted.to(predicted.dtype)
-        size = truth.sum()
-        smooth = _SMOOTH if number == 0 else 1.0
-        if number == 0 or size > 0:
-            overlap = (predicted * truth).sum()
-            terms.append(1 - (2 * overlap + smooth) / (predicted.sum() + size + smooth))
-    return entropy + torch.stack(terms).mean()
+    loss = loss + _dice_loss(1 - probability[:, 0], renal, _SMOOTH)
+    for label in (2, 3):
+        wanted = target == label
+        if bool(wanted.any()):
+            loss = loss + _LESION_DICE * _dice_loss(probability[:, label], wanted, 1.0)
+    return loss
+
+
+def _dice_loss(predicted: Tensor, wanted: Tensor, smooth: float) -> Tensor:
+    truth = wanted.to(predicted.dtype)
+    overlap = (predicted * truth).sum()
+    return 1 - (2 * overlap + smooth) / (predicted.sum() + truth.sum() + smooth)
 
 
 @torch.no_grad()

@@ -1,0 +1,140 @@
+"""One scan stored in many ways gives the same kidneys on the same sides.
+
+Run: ``python benchmarks/orientations.py --data DATA`` with the folder that holds ``real-ct``.
+The unenhanced scan is stored in all 48 axis orders and flips and on oblique grids, the DICOM series
+also as the NIfTI that dcm2niix makes of it; each is segmented with the shipped model. Prints the
+Dice in world coordinates against the first, and the sides and volumes of the kidneys.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+import renalis
+from renalis.measurement import measure
+from renalis.postprocessing import tidy
+from renalis.prediction import PredictionOptions, predict
+from renalis.volume import Volume
+
+ANGLES = ((0, 0, 8), (0, 6, 0), (10, 0, 0), (5, -7, 12))
+"""Degrees about the x, y and z axis of the patient."""
+
+
+def main() -> None:
+    """Segment every version and compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--model", default="renalis-kidney")
+    parser.add_argument("--orders", type=int, default=48, help="how many of the 48 to try")
+    arguments = parser.parse_args()
+    folder = arguments.data / "real-ct"
+    with tempfile.TemporaryDirectory() as scratch:
+        own = folder / "totalsegmentator-example" / "ct.nii.gz"
+        first = _segmented(own, arguments.model)
+        least = 1.0
+        for number, path in enumerate(_reordered(own, Path(scratch))):
+            if number >= arguments.orders:
+                break
+            least = min(least, _report(f"order {path.stem}", first, path, arguments.model))
+        for path in _oblique(own, Path(scratch)):
+            least = min(least, _report(f"oblique {path.stem}", first, path, arguments.model))
+        archive = next((folder / "tcga-ov").glob("*.zip"))
+        series = _segmented(archive, arguments.model)
+        converted = _converted(archive, Path(scratch))
+        least = min(least, _report("NIfTI of the DICOM series", series, converted, arguments.model))
+    print(f"least Dice {least:.4f}")
+
+
+def _segmented(path: Path, model: str) -> tuple[Volume, str]:
+    scan = renalis.read_scan(path)
+    prediction = predict(scan.volume, renalis.load_model(model), PredictionOptions())
+    labels = tidy(prediction.labels, scan.volume).labels
+    kidneys = measure(scan.volume, labels).kidneys
+    return labels, " ".join(f"{k.side} {k.volume_ml:.0f} ml" for k in kidneys)
+
+
+def _report(name: str, first: tuple[Volume, str], path: Path, model: str) -> float:
+    labels, sides = _segmented(path, model)
+    dice = _dice_in_world(labels, first[0])
+    print(f"{name}: Dice {dice:.4f}; {sides} (first: {first[1]})", flush=True)
+    return dice
+
+
+def _dice_in_world(labels: Volume, other: Volume) -> float:
+    """Dice of everything renal at the voxels of ``labels``, the other sampled nearest there."""
+    mine = np.asarray(labels.array) > 0
+    theirs = _sampled(np.asarray(other.array) > 0, other.affine, labels, 0, False)
+    return float(2 * np.count_nonzero(mine & theirs) / (mine.sum() + theirs.sum()))
+
+
+def _sampled(
+    array: NDArray[np.generic], affine: NDArray[np.float64], onto: Volume, order: int, fill: float
+) -> NDArray[np.generic]:
+    matrix = np.linalg.inv(affine) @ onto.affine
+    return np.asarray(
+        ndimage.affine_transform(
+            array, matrix[:3, :3], matrix[:3, 3], onto.shape, order=order, cval=fill
+        )
+    )
+
+
+def _reordered(path: Path, scratch: Path) -> Iterator[Path]:
+    image = nibabel.load(path)
+    array = np.asarray(image.dataobj)
+    for order in itertools.permutations(range(3)):
+        for flips in itertools.product((1, -1), repeat=3):
+            turned = np.transpose(array, order)[tuple(slice(None, None, f) for f in flips)]
+            matrix = np.zeros((4, 4))
+            matrix[3, 3] = 1
+            for new, (old, flip) in enumerate(zip(order, flips, strict=True)):
+                matrix[old, new] = flip
+                matrix[old, 3] = 0 if flip == 1 else array.shape[old] - 1
+            affine = image.affine @ matrix
+            name = "".join(nibabel.aff2axcodes(affine))
+            target = scratch / f"{name}.nii"
+            nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(turned), affine), target)
+            yield target
+            target.unlink()
+
+
+def _oblique(path: Path, scratch: Path) -> Iterator[Path]:
+    image = nibabel.load(path)
+    array = np.asarray(image.dataobj, np.float32)
+    center = image.affine @ np.append((np.array(array.shape) - 1) / 2, 1)
+    for angles in ANGLES:
+        turn = np.eye(4)
+        turn[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+        turn[:3, 3] = center[:3] - turn[:3, :3] @ center[:3]
+        grid = Volume(np.broadcast_to(np.int16(0), array.shape), turn @ image.affine)
+        turned = _sampled(array, image.affine, grid, 1, -1024)
+        target = scratch / ("-".join(str(a) for a in angles) + ".nii")
+        nibabel.save(nibabel.Nifti1Image(np.rint(turned).astype(np.int16), grid.affine), target)
+        yield target
+        target.unlink()
+
+
+def _converted(archive: Path, scratch: Path) -> Path:
+    subprocess.run(
+        [sys.executable, "-m", "zipfile", "-e", str(archive), str(scratch / "dicom")], check=True
+    )
+    program = Path(sys.executable).with_name("dcm2niix")
+    command = [str(program), "-z", "n", "-b", "n", "-f", "series", "-o", str(scratch)]
+    subprocess.run([*command, str(scratch / "dicom")], check=True, capture_output=True)
+    made = sorted(scratch.glob("series*.nii"), key=lambda file: file.stat().st_size)
+    return made[-1]
+
+
+if __name__ == "__main__":
+    main()

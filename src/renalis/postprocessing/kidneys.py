@@ -145,13 +145,17 @@ def _lateral(
     rules: Rules,
     dropped: dict[int, str],
 ) -> list[_Candidate]:
-    """Drop small pieces on the midline and small second pieces on a side; largest first."""
+    """Drop small pieces on the midline and small second pieces on a side.
+
+    Goes from the most parenchyma to the least, so that a mass with a rim of it comes second.
+    """
     rule = rules.lateral
     kept: list[_Candidate] = []
-    for kidney in sorted(kidneys, key=lambda entry: -entry.ml):
-        on_midline = kidney.reach_mm <= rule.midline_mm and kidney.ml < rule.midline_ml
+    for kidney in sorted(kidneys, key=lambda entry: -entry.parenchyma_ml):
+        rim = kidney.parenchyma_ml < rule.parenchyma_share * kidney.ml
+        on_midline = kidney.reach_mm <= rule.midline_mm and (rim or kidney.ml < rule.midline_ml)
         larger = [other for other in kept if other.beside(kidney)]
-        second = bool(larger) and kidney.ml < rule.second_ml
+        second = bool(larger) and (rim or kidney.ml < rule.second_ml)
         if (on_midline or second) and not near(
             labels,
             pieces,

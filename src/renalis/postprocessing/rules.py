@@ -172,7 +172,8 @@ class LateralRule:
     cascade of Humpire-Mamani et al. (KiTS19) keeps the largest piece on each side of the scan's
     middle, which loses transplants and cuts horseshoe kidneys.
     So size protects here: whatever is as large as a kidney stays, wherever it lies and however
-    many there are, and is called "other" when the side is unclear.
+    many there are, and is called "other" when the side is unclear. It has to be parenchyma,
+    though: a cystic mass in the pelvis with a rim of kidney label is none.
 
     Attributes
     ----------
@@ -184,12 +185,15 @@ class LateralRule:
         Pieces on the midline of at least this volume (ml) stay (a pelvic kidney).
     second_ml : float
         On a side that has a larger kidney, pieces of at least this volume (ml) stay.
+    parenchyma_share : float
+        Size protects only pieces of which at least this share is parenchyma.
     """
 
     on: bool = True
     midline_mm: float = 25.0
     midline_ml: float = 40.0
     second_ml: float = 40.0
+    parenchyma_share: float = 0.4
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,115 @@
+"""A CSV that names the files: ``case,image,label,patient`` and whatever else is known."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from renalis.dataset.cases import Case, Dataset, by_number, listed
+from renalis.errors import InputError
+from renalis.evaluation.conventions import Convention
+from renalis.io.scan import case_id_from, shown
+
+__all__ = ["open_csv"]
+
+_CASE_COLUMNS = ("case", "case_id", "caseid", "id")
+
+
+def open_csv(root: Path, convention: Convention | None = None) -> Dataset:
+    """Cases that a CSV lists; paths are relative to its folder, or absolute.
+
+    Parameters
+    ----------
+    root : Path
+        The CSV: a column ``image``; ``case``, ``label`` and ``patient`` where known (an empty
+        label means none); further columns become properties. Comma, semicolon or tab between
+        columns.
+    convention : Convention or None
+        What the values in the label maps mean; needed.
+
+    Raises
+    ------
+    InputError
+        If a column or a file is missing (the line is named) or the convention is unknown.
+    """
+    name = shown(root)
+    if convention is None:
+        raise InputError(
+            f"{name} does not say what the values of its label maps mean; "
+            "add --labels kits19, kits23 or radboud"
+        )
+    cases = []
+    for number, row in _rows(root):
+        image = _file(root, row.pop("image"), number)
+        label = row.pop("label", "")
+        given = [row.pop(column) for column in _CASE_COLUMNS if row.get(column)]
+        case_id = case_id_from(given[0] if given else _own_name(image))
+        patient = row.pop("patient", "") or case_id
+        about = {key: value for key, value in row.items() if key and value}
+        cases.append(
+            Case(case_id, image, _file(root, label, number) if label else None, patient, about)
+        )
+    cases.sort(key=lambda case: by_number(case.id))
+    unlabelled = [case.id for case in cases if case.label is None]
+    notes = (
+        (f"{len(unlabelled)} scans have no label map: {listed(unlabelled)}",) if unlabelled else ()
+    )
+    return Dataset("csv", convention, tuple(cases), root, notes)
+
+
+def columns(file: Path) -> tuple[str, ...]:
+    """Names of a CSV's columns in small letters; none if it cannot be read."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            head = stream.readline()
+    except (OSError, ValueError):
+        return ()
+    return tuple(c.strip().strip('"').lower() for c in head.strip().split(_delimiter(head)))
+
+
+def _delimiter(head: str) -> str:
+    return max(",;\t", key=head.count)
+
+
+def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
+    """Line number and values of each row."""
+    name = shown(file)
+    names = columns(file)
+    if "image" not in names:
+        raise InputError(
+            f"{name} has no column named image (it has: {listed(names) or 'nothing'}); "
+            "the columns are case, image, label and patient"
+        )
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            delimiter = _delimiter(stream.readline())
+            reader = csv.DictReader(stream, names, delimiter=delimiter, restval="")
+            rows = [
+                (reader.line_num + 1, {k: v.strip() for k, v in row.items() if k is not None})
+                for row in reader
+                if any(v for k, v in row.items() if k is not None)
+            ]
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{name} cannot be read ({error}); correct it") from error
+    if not rows:
+        raise InputError(f"{name} lists no cases")
+    return rows
+
+
+def _file(table: Path, given: str, number: int) -> Path:
+    """A path of the table, relative to it."""
+    if not given:
+        raise InputError(f"{shown(table)}, line {number}: there is no image; give its path")
+    path = table.parent / given
+    if not path.exists():
+        raise InputError(
+            f"{shown(table)}, line {number}: {shown(given)} does not exist; "
+            "paths are relative to the CSV"
+        )
+    return path
+
+
+def _own_name(image: Path) -> str:
+    """The name that tells a scan apart: its folder's where all files are called imaging."""
+    generic = case_id_from(image.name) in ("imaging", "image", "ct")
+    return image.absolute().parent.name if generic else image.name

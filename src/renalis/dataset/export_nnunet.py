@@ -1,0 +1,195 @@
+"""Write a dataset in nnU-Net's raw format, so that nnU-Net can be trained beside renalis.
+
+Format: nnU-Net v2, ``documentation/dataset_format.md``. Files are named ``CASE_0000.nii.gz`` and
+``CASE.nii.gz``; label maps are written anew on exactly the grid of their scan, because nnU-Net
+refuses affines that differ in the last digit. The scans of KiTS have permuted axes, with which
+nnU-Net's default reader does not cope: ``dataset.json`` names the one that does.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from renalis.dataset.cases import Case, Dataset, listed
+from renalis.dataset.split_files import check_patients, save_splits
+from renalis.dataset.splits import Split
+from renalis.dataset.workers import on_each
+from renalis.errors import InputError, OutputError, UsageError
+from renalis.evaluation.conventions import Convention
+from renalis.evaluation.files import read_label_map
+from renalis.io import read_scan, whole_file, write_labels, write_volume
+from renalis.io.scan import case_id_from, shown
+from renalis.volume import Volume
+
+__all__ = ["export_nnunet", "labels_for_nnunet"]
+
+_TOLERANCE_MM = 0.01
+
+
+def export_nnunet(
+    dataset: Dataset,
+    folder: Path,
+    number: int,
+    name: str = "",
+    *,
+    splits: Sequence[Split] = (),
+    regions: bool = False,
+    jobs: int = 1,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] = lambda _, __: None,
+) -> Path:
+    """Write ``folder/DatasetNNN_Name`` with imagesTr, labelsTr, imagesTs and dataset.json.
+
+    Labelled cases are for training. Cases without labels go to ``imagesTs``, and so do the test
+    cases of the splits, with their labels in ``labelsTs``, where nnU-Net does not look.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to write.
+    folder : Path
+        nnU-Net's folder of raw datasets.
+    number : int
+        nnU-Net's number for it, 1 to 999.
+    name : str
+        nnU-Net's name for it; by default that of the dataset.
+    splits : sequence of Split
+        Written as ``splits_final.json``, to be copied to nnU-Net's preprocessed folder. All must
+        have the same test cases.
+    regions : bool
+        For ``kits23``: train on KiTS's nested regions (kidney and all in it, masses, tumor) in place
+        of labels.
+    jobs : int
+        Processes.
+    overwrite : bool
+        Go on where the folder is there already; files are replaced.
+    progress : callable
+        Called after each case with how many are done and how many there are.
+
+    Returns
+    -------
+    Path
+        The folder written. ``dataset.json`` comes last: where it is, all else is there.
+
+    Raises
+    ------
+    UsageError
+        If the number or ``regions`` does not fit.
+    InputError
+        If a case cannot be read, or its labels do not lie on its grid.
+    OutputError
+        If the folder exists or cannot be written.
+    """
+    target = folder / f"Dataset{number:03d}_{case_id_from(name or dataset.name)}"
+    if not 1 <= number <= 999:
+        raise UsageError("nnU-Net numbers its datasets from 1 to 999")
+    labels = labels_for_nnunet(dataset.convention, regions)
+    for split in splits:
+        check_patients(split, dataset.cases)
+    test = {split.test for split in splits}
+    if len(test) > 1:
+        raise InputError("the folds have different test cases; nnU-Net knows one test set")
+    held = set(*test)
+    dataset.chosen(i for split in splits for i in (*split.train, *split.val, *split.test))
+    used = {i for split in splits for i in (*split.train, *split.val)}
+    cases = [c for c in dataset.cases if not splits or c.id in used | held or c.label is None]
+    training = [c for c in cases if c.label is not None and c.id not in held]
+    if not training:
+        raise InputError(f"no case in {shown(dataset.root)} has labels to train with")
+    if target.exists() and any(target.iterdir()) and not overwrite:
+        raise OutputError(f"{shown(target)} is there already; choose another --id or --overwrite")
+    (target / "dataset.json").unlink(missing_ok=True)
+    write = partial(_write_case, target=target, convention=dataset.convention)
+    on_each(write, [_Job(c, c in training) for c in cases], jobs, progress)
+    if splits:
+        folds = [Split(s.train, s.val) for s in splits]
+        save_splits(target / "splits_final.json", folds, folds_only=True)
+    _write_json(target / "dataset.json", _about(dataset, labels, len(training), regions))
+    return target
+
+
+def labels_for_nnunet(convention: Convention, regions: bool = False) -> dict[str, int | list[int]]:
+    """The field ``labels`` of dataset.json.
+
+    Examples
+    --------
+    >>> labels_for_nnunet(Convention.KITS23, regions=True)
+    {'background': 0, 'kidney': [1, 2, 3], 'masses': [2, 3], 'tumor': 2}
+    """
+    if not regions:
+        return {"background": 0, **convention.values}
+    if convention is not Convention.KITS23:
+        raise UsageError(f"--regions is for kits23 labels; these are {convention.value}")
+    # The challenge's hierarchical evaluation classes, in the order of nnU-Net's own Dataset220.
+    return {"background": 0, "kidney": [1, 2, 3], "masses": [2, 3], "tumor": 2}
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A case and whether it is for training."""
+
+    case: Case
+    training: bool
+
+
+def _write_case(job: _Job, target: Path, convention: Convention) -> None:
+    """Scan and label map of one case."""
+    case, subset = job.case, "Tr" if job.training else "Ts"
+    image = target / f"images{subset}" / f"{case.id}_0000.nii.gz"
+    scan = read_scan(case.image)
+    if case.image.is_file() and case.image.name.lower().endswith(".nii.gz"):
+        with whole_file(image) as file, case.image.open("rb") as source:
+            shutil.copyfileobj(source, file)
+    else:
+        write_volume(image, scan.volume)
+    if case.label is None:
+        return
+    labels = read_label_map(case.label, placed=False)
+    strange = sorted({int(v) for v in _values(labels)} - {0, *convention.values.values()})
+    if strange:
+        raise InputError(
+            f"{shown(case.label)} holds {listed(map(str, strange))}, which {convention.value} "
+            "lacks; run `renalis dataset check`"
+        )
+    turned = labels.reoriented(scan.volume.orientation)
+    if not scan.volume.same_grid(turned, _TOLERANCE_MM):
+        raise InputError(
+            f"{shown(case.label)} does not lie on the grid of its scan; run `renalis dataset check`"
+        )
+    on_grid = Volume(turned.array, scan.volume.affine, turned.kind)
+    write_labels(target / f"labels{subset}" / f"{case.id}.nii.gz", on_grid, scan)
+
+
+def _values(labels: Volume) -> Sequence[int]:
+    counts = np.bincount(labels.array.ravel(order="K"), minlength=256)
+    found: Sequence[int] = np.flatnonzero(counts).tolist()
+    return found
+
+
+def _about(
+    dataset: Dataset, labels: dict[str, int | list[int]], training: int, regions: bool
+) -> dict[str, Any]:
+    about: dict[str, Any] = {
+        "channel_names": {"0": "CT"},
+        "labels": labels,
+        "numTraining": training,
+        "file_ending": ".nii.gz",
+        "overwrite_image_reader_writer": "NibabelIOWithReorient",
+        "description": f"{dataset.name} ({dataset.convention.value} labels), written by renalis",
+    }
+    if regions:
+        about["regions_class_order"] = [1, 3, 2]
+    return about
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with whole_file(path) as file:
+        file.write((json.dumps(content, indent=1) + "\n").encode())

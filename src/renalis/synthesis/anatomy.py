@@ -195,7 +195,7 @@ def _insert_kidneys(
         target.append(slice(a + int(start[axis]), b + int(start[axis])))
     codes, distance = codes[tuple(source)], distance[tuple(source)]
     paint = tissue[tuple(target)]
-    fat = max(0.0, rng.uniform(-3, 14))
+    fat = max(0.0, rng.uniform(-4, 14))
     bed = fat * (1 + 0.8 * smooth_field(rng, codes.shape, 25 / spacing))
     hard = np.isin(
         paint,

@@ -20,6 +20,7 @@ __all__ = ["Appearance", "draw_appearance", "render"]
 
 _PHASES = tuple(Phase)
 _PHASE_SHARE = (0.32, 0.3, 0.28, 0.1)
+_WEAK_SHARE = 0.2
 # Name of the content: (HU range, fine texture, coarse texture, share).
 _BOWEL_CONTENTS = {
     "fluid": ((-5, 30), 3, 4, 0.27),
@@ -68,10 +69,13 @@ def draw_appearance(rng: np.random.Generator, phase: Phase | None = None) -> App
     fine = np.full(256, 3.0)
     coarse = np.full(256, 2.0)
     wide = rng.uniform(0.0, 0.12)  # some patients lie outside the textbook
+    # A small dose in a large patient, or an early scan, enhances everything less.
+    dose = float(rng.uniform(0.3, 0.9)) if rng.random() < _WEAK_SHARE else 1.0
     for tissue, ranges in HU_RANGES.items():
         share = rng.uniform(-wide, 1 + wide)
         values = [low + share * (high - low) for low, high in ranges]
-        mean[tissue] = (1 - blend) * values[index] + blend * values[towards]
+        enhanced = (1 - blend) * values[index] + blend * values[towards]
+        mean[tissue] = values[0] + dose * (enhanced - values[0])
     for tissue, (small, large) in TEXTURE.items():
         fine[tissue], coarse[tissue] = small, large
     _relate_kidney(mean, index, rng)

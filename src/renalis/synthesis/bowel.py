@@ -58,7 +58,8 @@ def paint_bowel(
     # Peritoneal space: in front of the kidneys' fascia, plus the flanks for the colon.
     behind = marks.vertebra_y + float(rng.uniform(-8, 12))
     flank = np.abs(x - marks.midline) > 0.5 * marks.half_width
-    region = cavity & low_part & ((y < behind - 22) | (flank & (y < behind + 22)))
+    gap_mm = float(rng.uniform(0, 24))  # thin patients have bowel on their kidneys
+    region = cavity & low_part & ((y < behind - gap_mm) | (flank & (y < behind + 22)))
     region &= tissue == Tissue.VISCERAL_FAT
     where = np.argwhere(region[coarse])
     if len(where) == 0:
@@ -198,6 +199,11 @@ def _add_small_bowel(marks: Landmarks, rng: np.random.Generator, add: AddPath) -
         low = np.array([marks.crest - 110, marks.front + 25, m - 0.68 * w])
         high = np.array([top - 10, v - 24, m + 0.68 * w])
         spot = low + (high - low) * rng.random(3)
+        if marks.kidneys and rng.random() < 0.2:  # jejunum and flexures lie before the kidneys
+            kidney = np.array(marks.kidneys[int(rng.integers(len(marks.kidneys)))])
+            high[1] = v - 5
+            away = np.array([u(-70, 50), -u(15, 60), u(-30, 30)])
+            spot = np.clip(kidney + away, low, high)
         points = [spot]
         heading = rng.normal(0, 1, 3)
         for _ in range(int(rng.integers(5, 14))):

@@ -103,7 +103,7 @@ def _fill_below_dome(
     expected; ellipsoids alone leave fat there.
     """
     u = rng.uniform
-    low_z = marks.kidney_top + (u(-50, 35) if value == Tissue.LIVER else u(-60, 25))
+    low_z = marks.kidney_top + (u(-50, 35) if value == Tissue.LIVER else u(-75, 20))
     box = frame.box(np.array([low_z - 60, -1e4, -1e4]), np.array([marks.dome + 160, 1e4, 1e4]))
     if box is None:
         return

@@ -144,7 +144,10 @@ def renal_tissues(
     columns = smooth_field(rng, shape, 9 / spacing)
     thickness = rng.uniform(5, 8.5) + 2.5 * columns
     kidney = labels == 1
-    tissue[kidney] = np.where(depth[kidney] < thickness[kidney], Tissue.CORTEX, Tissue.MEDULLA)
+    # Columns of cortex run between the pyramids down to the sinus, 3 to 8 mm thick.
+    cells = smooth_field(rng, shape, rng.uniform(11, 16) / spacing)
+    cortex = (depth < thickness) | (np.abs(cells) < rng.uniform(0.12, 0.35))
+    tissue[kidney] = np.where(cortex[kidney], Tissue.CORTEX, Tissue.MEDULLA)
 
     _paint_sinus(tissue, sinus, depth, rng, spacing)
     _paint_tumors(tissue, labels, rng, spacing)

@@ -1,0 +1,124 @@
+"""Pieces that are too small, and pieces that belong to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from renalis.measurement.diameters import axial_diameter
+from renalis.postprocessing.components import Piece, find_pieces, grown, labeled_box, surface
+from renalis.volume import CANONICAL, Volume
+
+__all__ = ["detached", "shorter_than", "smaller_than"]
+
+Neighbors = Literal[6, 18, 26]
+_RANK = {6: 1, 18: 2, 26: 3}
+
+
+def detached(
+    mask: Volume,
+    to: Volume,
+    *,
+    radius_mm: float = 0.0,
+    neighbors: Neighbors = 26,
+    or_above_ml: float | None = None,
+) -> NDArray[np.bool_]:
+    """Voxels of the pieces that neither touch another mask nor come near it.
+
+    Parameters
+    ----------
+    mask, to : Volume
+        bool, on one grid, any orientation.
+    radius_mm : float
+        Pieces with a voxel center at most this far (mm, in patient space) from a voxel center of
+        ``to`` stay. 0: only those that touch it.
+    neighbors : {6, 18, 26}
+        What touches, and what belongs to one piece. Touching counts whatever the spacing.
+    or_above_ml : float, optional
+        Pieces above this volume (ml) stay anyway: a tumor can replace its kidney.
+
+    Returns
+    -------
+    ndarray, shape of ``mask``, bool
+    """
+    footprint = ndimage.generate_binary_structure(3, _RANK[neighbors])
+
+    def alone(part: Volume, inside: NDArray[np.bool_], piece: Piece, other: Volume) -> bool:
+        if or_above_ml is not None and piece.voxels * part.voxel_ml > or_above_ml:
+            return False
+        margins = tuple(int(np.ceil(2 * radius_mm / size)) + 1 for size in part.spacing)
+        reach = grown(piece.box, part.shape, margins)
+        wanted = other.array[reach] > 0
+        if not wanted.any():
+            return True
+        own = np.zeros(wanted.shape, dtype=bool)
+        own[_within(piece.box, reach)] = inside
+        if (ndimage.binary_dilation(own, footprint) & wanted).any():
+            return False
+        if radius_mm <= 0:
+            return True
+        tree = cKDTree(part.world(surface(wanted)))
+        near, _ = tree.query(part.world(surface(own)), distance_upper_bound=radius_mm * (1 + 1e-6))
+        return not bool(np.isfinite(near).any())
+
+    return _dropped(mask, to, neighbors, alone)
+
+
+def smaller_than(mask: Volume, ml: float, neighbors: Neighbors = 26) -> NDArray[np.bool_]:
+    """Voxels of the pieces of less than ``ml`` milliliters."""
+
+    def small(part: Volume, inside: NDArray[np.bool_], piece: Piece, other: Volume) -> bool:
+        return piece.voxels * part.voxel_ml < ml
+
+    return _dropped(mask, mask, neighbors, small)
+
+
+def shorter_than(mask: Volume, mm: float, neighbors: Neighbors = 26) -> NDArray[np.bool_]:
+    """Voxels of the pieces whose largest diameter in any axial slice is below ``mm``.
+
+    The diameter is `renalis.measurement.diameters.axial_diameter`: between points of the outline,
+    so that a single voxel has the diameter of its diagonal.
+    """
+
+    def short(part: Volume, inside: NDArray[np.bool_], piece: Piece, other: Volume) -> bool:
+        return axial_diameter(inside, part.affine[:3, :3].T).long_mm < mm
+
+    return _dropped(mask, mask, neighbors, short)
+
+
+def _within(box: tuple[slice, ...], reach: tuple[slice, ...]) -> tuple[slice, ...]:
+    """A box in the indices of a larger box."""
+    return tuple(
+        slice(b.start - r.start, b.stop - r.start) for b, r in zip(box, reach, strict=True)
+    )
+
+
+def _dropped(
+    mask: Volume,
+    other: Volume,
+    neighbors: Neighbors,
+    drop: Callable[[Volume, NDArray[np.bool_], Piece, Volume], bool],
+) -> NDArray[np.bool_]:
+    """Ask about every piece of a mask, in canonical orientation: axial slices are ``array[z]``."""
+    result = np.zeros(mask.shape, dtype=bool)
+    whole = mask.reoriented(CANONICAL)
+    beside = other.reoriented(CANONICAL)
+    target: NDArray[Any] = mask.like(result, mask.kind).reoriented(CANONICAL).array
+    box = labeled_box(whole.array)
+    if box is None:
+        return result
+    found = find_pieces(np.ascontiguousarray(whole.array[box] > 0), connectivity=neighbors)
+    for piece in found.pieces:
+        inside = found.mask(piece)
+        moved = tuple(
+            slice(p.start + b.start, p.stop + b.start) for p, b in zip(piece.box, box, strict=True)
+        )
+        placed = Piece(piece.number, piece.voxels, (moved[0], moved[1], moved[2]), piece.centroid)
+        if drop(whole, inside, placed, beside):
+            target[moved][inside] = True
+    return result

@@ -1,0 +1,87 @@
+"""Which side of the patient a piece lies on, and the largest pieces of each side.
+
+Sides are patient sides: the sign of x in the affine's coordinates against the body's middle. The
+order of array axes plays no part.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.postprocessing.components import find_pieces, grown, labeled_box
+from renalis.preparation.body import find_body
+from renalis.volume import Volume
+
+__all__ = ["Split", "middle_x_mm", "smaller_on_each_side"]
+
+Split = Literal["body_centroid", "middle"]
+
+
+def middle_x_mm(grid: Volume, image: Volume | None, split: Split = "body_centroid") -> float:
+    """Patient x in mm (RAS+, right is positive) of the plane between the sides.
+
+    Parameters
+    ----------
+    grid : Volume
+        Anything on the grid whose middle counts when no body is to be found.
+    image : Volume or None
+        The scan in HU, on any grid and in any orientation.
+    split : {"body_centroid", "middle"}
+        Centroid of the body's mask, or middle of the grid.
+    """
+    if split == "body_centroid" and image is not None:
+        mask = find_body(image).mask
+        if mask is not None:
+            places = np.argwhere(mask.array > 0)
+            return float(mask.world(places.mean(axis=0))[0])
+    return float(grid.world((np.array(grid.shape) - 1) / 2)[0])
+
+
+def smaller_on_each_side(
+    mask: Volume,
+    middle_mm: float,
+    *,
+    per_side: int = 1,
+    min_ml: float = 0.0,
+    neighbors: Literal[6, 18, 26] = 26,
+) -> NDArray[np.bool_]:
+    """Voxels of the pieces that are not among the largest on their side.
+
+    A piece belongs to the side of its center, so a kidney that reaches over the middle stays
+    whole, and a horseshoe kidney is one piece.
+
+    Parameters
+    ----------
+    mask : Volume
+        bool, any orientation.
+    middle_mm : float
+        From `middle_x_mm`.
+    per_side : int
+        Pieces to keep on each side.
+    min_ml : float
+        A piece is kept only if it has at least this volume (ml).
+    neighbors : {6, 18, 26}
+        What belongs to one piece.
+
+    Returns
+    -------
+    ndarray, shape of ``mask``, bool
+    """
+    dropped = np.zeros(mask.shape, dtype=bool)
+    box = labeled_box(mask.array)
+    if box is None:
+        return dropped
+    part = mask.cropped(grown(box, mask.shape))
+    target: NDArray[Any] = dropped[grown(box, mask.shape)]
+    found = find_pieces(part.array > 0, connectivity=neighbors)
+    kept = {False: 0, True: 0}
+    for piece in found.pieces:
+        right = bool(part.world(piece.centroid)[0] > middle_mm)
+        if kept[right] < per_side and piece.voxels * mask.voxel_ml >= min_ml:
+            kept[right] += 1
+        else:
+            target[piece.box][found.mask(piece)] = True
+    return dropped

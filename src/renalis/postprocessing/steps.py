@@ -1,0 +1,353 @@
+"""The published systems' own post-processing: an ordered list of named steps.
+
+The shipped model has its rules in `renalis.postprocessing.rules`. Each publication cleans up in
+its own way and order; a recipe lists these steps by name with their numbers, and every step says
+how much it changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from renalis.postprocessing.belonging import Neighbors, detached, shorter_than, smaller_than
+from renalis.postprocessing.beside import Beside, Region, Step
+from renalis.postprocessing.components import find_pieces, grown, labeled_box
+from renalis.postprocessing.morphology import closed, dilated, filled, opened
+from renalis.postprocessing.sides import Split, middle_x_mm, smaller_on_each_side
+from renalis.postprocessing.tidy import RuleChange, Tidied
+from renalis.preparation.alignment import nearest_values
+from renalis.volume import Kind, Volume
+
+__all__ = [
+    "Attached",
+    "Beside",
+    "Closing",
+    "FillHoles",
+    "KeepIfMl",
+    "MaskByLow",
+    "MinFeret",
+    "Opening",
+    "Region",
+    "RestrictToRoi",
+    "SideLargest",
+    "Step",
+    "make_step",
+    "run_steps",
+]
+
+Into = Literal["around", "background"]
+"""What becomes of a dropped lesion: the label around it, so that a speck in a kidney does not
+become a hole; or background, as the published code has it."""
+
+
+@dataclass(frozen=True)
+class SideLargest:
+    """On each side of the body only the largest pieces of a region stay.
+
+    From Humpire-Mamani et al. 2019: left and right are parted at the middle of the body, and the
+    largest piece on each side is the kidney. See `renalis.postprocessing.sides`.
+
+    Attributes
+    ----------
+    region : {"kidney", "tumor", "renal"}
+        What pieces are made of. "renal" keeps a kidney in one piece that a tumor splits.
+    per_side : int
+        Pieces to keep on each side.
+    min_ml : float
+        Least volume (ml) of a piece that stays.
+    split : {"body_centroid", "middle"}
+        Where the sides part: at the centroid of the body's mask, or in the middle of the grid.
+    neighbors : {6, 18, 26}
+        What belongs to one piece.
+    """
+
+    rule: ClassVar[str] = "side_largest"
+    region: Region = "kidney"
+    per_side: int = 1
+    min_ml: float = 0.0
+    split: Split = "body_centroid"
+    neighbors: Neighbors = 26
+
+    def apply(self, labels: Volume, beside: Beside) -> None:
+        """Change the labels in place."""
+        dropped = smaller_on_each_side(
+            beside.region(labels, self.region),
+            middle_x_mm(labels, beside.image, self.split),
+            per_side=self.per_side,
+            min_ml=self.min_ml,
+            neighbors=self.neighbors,
+        )
+        labels.array[dropped] = 0
+
+
+@dataclass(frozen=True)
+class Attached:
+    """Pieces of a region stay when they belong to another region.
+
+    From Humpire-Mamani et al. 2019 (tumors that touch the kidney) and the same group's later
+    program (within 4 mm, or above 100 ml). See `renalis.postprocessing.belonging.detached`.
+    """
+
+    rule: ClassVar[str] = "attached"
+    region: Region = "tumor"
+    to: Region = "kidney"
+    radius_mm: float = 0.0
+    neighbors: Neighbors = 26
+    or_above_ml: float | None = None
+
+    def apply(self, labels: Volume, beside: Beside) -> None:
+        """Change the labels in place."""
+        dropped = detached(
+            beside.region(labels, self.region),
+            beside.region(labels, self.to),
+            radius_mm=self.radius_mm,
+            neighbors=self.neighbors,
+            or_above_ml=self.or_above_ml,
+        )
+        labels.array[dropped] = 0
+
+
+@dataclass(frozen=True)
+class MinFeret:
+    """Pieces of a region stay when their largest axial diameter is at least ``mm``."""
+
+    rule: ClassVar[str] = "min_feret"
+    region: Region = "tumor"
+    mm: float = 3.0
+    into: Into = "around"
+
+    def apply(self, labels: Volume, beside: Beside) -> None:
+        """Change the labels in place."""
+        _erase(labels, shorter_than(beside.region(labels, self.region), self.mm), self.into)
+
+
+@dataclass(frozen=True)
+class KeepIfMl:
+    """Pieces of a region stay when they have at least ``ml`` milliliters."""
+
+    rule: ClassVar[str] = "keep_if_ml"
+    region: Region = "tumor"
+    ml: float = 0.1
+    into: Into = "around"
+
+    def apply(self, labels: Volume, beside: Beside) -> None:
+        """Change the labels in place."""
+        _erase(labels, smaller_than(beside.region(labels, self.region), self.ml), self.into)
+
+
+@dataclass(frozen=True)
+class MaskByLow:
+    """Labels stay where the low-resolution answer, dilated, has something renal.
+
+    From Humpire-Mamani et al. 2019: threshold 0.5, 10 dilations of the fine grid's 1 mm voxels
+    with 6 neighbors.
+    """
+
+    rule: ClassVar[str] = "mask_by_low"
+    threshold: float = 0.5
+    dilate: int = 10
+
+    def apply(self, labels: Volume, beside: Beside) -> None:
+        """Change the labels in place."""
+        if beside.low is None:
+            raise ValueError("mask_by_low needs the low-resolution probabilities")
+        near = nearest_values(beside.low.array, beside.low.affine, labels) > self.threshold
+        labels.array[~dilated(near, self.dilate)] = 0
+
+
+@dataclass(frozen=True)
+class RestrictToRoi:
+    """A region stays where an earlier phase found something (Beheshtifard et al. 2023)."""
+
+    rule: ClassVar[str] = "restrict_to_roi"
+    region: Region = "tumor"
+    phase: str = "kidney"
+
+    def apply(self, labels: Volume, beside: Beside) -> None:
+        """Change the labels in place."""
+        if self.phase not in beside.rois:
+            raise ValueError(f"restrict_to_roi needs the mask of the phase {self.phase!r}")
+        roi = beside.rois[self.phase]
+        if not roi.same_grid(labels):
+            raise ValueError(f"the mask of the phase {self.phase!r} lies on another grid")
+        labels.array[(beside.region(labels, self.region).array > 0) & ~(roi.array > 0)] = 0
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is thinner than a ball goes (Halili's wish for 3D clean-up after 2D prediction)."""
+
+    rule: ClassVar[str] = "opening"
+    region: Region = "renal"
+    radius_mm: float = 1.0
+
+    def apply(self, labels: Volume, beside: Beside) -> None:
+        """Change the labels in place."""
+        mask = beside.region(labels, self.region).array
+        labels.array[mask & ~opened(mask, self.radius_mm, labels.spacing)] = 0
+
+
+@dataclass(frozen=True)
+class Closing:
+    """Gaps that a ball does not get into are closed; each gets the nearest label of the region."""
+
+    rule: ClassVar[str] = "closing"
+    region: Region = "renal"
+    radius_mm: float = 1.0
+
+    def apply(self, labels: Volume, beside: Beside) -> None:
+        """Change the labels in place."""
+        mask = beside.region(labels, self.region).array
+        # What is already another label stays: closing kidneys must not eat tumors.
+        gaps = closed(mask, self.radius_mm, labels.spacing) & (labels.array == 0)
+        _nearest_label(labels, mask, gaps)
+
+
+@dataclass(frozen=True)
+class FillHoles:
+    """Closed cavities of a region become kidney."""
+
+    rule: ClassVar[str] = "fill_holes"
+    region: Region = "renal"
+    planes: Literal["3d", "axial"] = "3d"
+
+    def apply(self, labels: Volume, beside: Beside) -> None:
+        """Change the labels in place."""
+        canonical = labels.reoriented()
+        mask = beside.region(canonical, self.region).array
+        holes = filled(mask, self.planes) & (canonical.array == 0)
+        canonical.array[holes] = beside.kidney
+
+
+_STEPS: dict[str, Callable[..., Step]] = {
+    kind.rule: kind
+    for kind in (
+        SideLargest,
+        Attached,
+        MinFeret,
+        KeepIfMl,
+        MaskByLow,
+        RestrictToRoi,
+        Opening,
+        Closing,
+        FillHoles,
+    )
+}
+
+_DONE = {
+    "side_largest": "in pieces that are not the largest on their side was dropped",
+    "attached": "in pieces that belong to nothing was dropped",
+    "min_feret": "in pieces of too small a diameter was dropped",
+    "keep_if_ml": "in pieces of too small a volume was dropped",
+    "mask_by_low": "far from what the low resolution shows was dropped",
+    "restrict_to_roi": "outside the earlier phase's mask was dropped",
+    "opening": "in thin parts was dropped",
+    "closing": "in narrow gaps was added",
+    "fill_holes": "in closed cavities was filled",
+}
+
+
+def make_step(rule: str, **numbers: Any) -> Step:
+    """A step by its name.
+
+    Parameters
+    ----------
+    rule : str
+        For example ``"side_largest"``.
+    **numbers
+        The step's fields; those left out keep their defaults.
+
+    Raises
+    ------
+    ValueError
+        If there is no such step, or it has no such field.
+    """
+    if rule not in _STEPS:
+        raise ValueError(f"no step is called {rule!r}; steps: {', '.join(_STEPS)}")
+    kind: Any = _STEPS[rule]
+    known = {entry.name for entry in fields(kind)}
+    unknown = sorted(set(numbers) - known)
+    if unknown:
+        raise ValueError(f"step {rule} has no field {unknown[0]!r}; fields: {', '.join(known)}")
+    step: Step = kind(**numbers)
+    return step
+
+
+def run_steps(labels: Volume, steps: Sequence[Step], beside: Beside | None = None) -> Tidied:
+    """Apply steps to a label map, one after the other.
+
+    Parameters
+    ----------
+    labels : Volume
+        uint8, any orientation.
+    steps : sequence of Step
+        From `make_step`, in the order in which they run. A step may come twice.
+    beside : Beside, optional
+        What steps need beside the labels.
+
+    Returns
+    -------
+    Tidied
+        New labels on the same grid, and what each step changed.
+
+    Raises
+    ------
+    ValueError
+        If a step needs something that ``beside`` does not have.
+    """
+    beside = beside or Beside()
+    whole = labels.like(np.array(labels.array, np.uint8, order="K", copy=True), Kind.LABELS)
+    changes = []
+    for step in steps:
+        before = whole.array.copy(order="K")
+        step.apply(whole, beside)
+        voxels = int(np.count_nonzero(before != whole.array))
+        changes.append(_change(step.rule, voxels, labels.voxel_ml))
+    return Tidied(whole, tuple(changes))
+
+
+def _change(rule: str, voxels: int, voxel_ml: float) -> RuleChange:
+    """The change with its sentence."""
+    ml = voxels * voxel_ml
+    title = rule.replace("_", " ").capitalize()
+    if not voxels:
+        return RuleChange(rule, 0, 0.0, f"{title}: nothing to change.")
+    return RuleChange(rule, voxels, ml, f"{title}: {ml:.2f} ml ({voxels} voxels) {_DONE[rule]}.")
+
+
+def _erase(labels: Volume, dropped: NDArray[np.bool_], into: Into) -> None:
+    """Drop pieces; those inside something else become what is around them."""
+    box = labeled_box(dropped)
+    if box is None:
+        return
+    reach = grown(box, labels.shape)
+    part, gone = labels.array[reach], dropped[reach]
+    found = find_pieces(gone)
+    part[gone] = 0
+    if into == "background":
+        return
+    for piece in found.pieces:
+        near = grown(piece.box, part.shape)
+        own = found.array[near] == piece.number
+        counts = np.bincount(part[near][~own].ravel(), minlength=2)
+        counts[0] = 0
+        if counts.any():
+            part[near][own] = counts.argmax()
+
+
+def _nearest_label(labels: Volume, mask: NDArray[np.bool_], gaps: NDArray[np.bool_]) -> None:
+    """Give gaps the label of the nearest voxel of a mask (mm along the array's axes), in place."""
+    box = labeled_box(gaps | mask)
+    if box is None or not gaps.any():
+        return
+    part, missing = labels.array[box], gaps[box]
+    index = ndimage.distance_transform_edt(
+        ~mask[box], sampling=labels.spacing, return_distances=False, return_indices=True
+    )
+    part[missing] = part[tuple(axis[missing] for axis in index)]

@@ -1,0 +1,127 @@
+"""What the ways of predicting ask of a network: arrays in, probabilities out.
+
+The ways of predicting know nothing of torch. `torch_network` makes a trained module such a
+callable; `mean_network` makes one of several, for example of the folds of one recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = ["Activation", "Answers", "BatchNetwork", "mean_network", "mirrored", "torch_network"]
+
+Activation = Literal["softmax", "sigmoid"]
+
+Answers = Mapping[str, NDArray[np.float32]]
+"""Probabilities by name: ``seg`` (N, K, [Z,] Y, X), and where a network has them ``low``
+(N, 2, Z, Y, X) and ``cls`` (N, 1)."""
+
+
+class BatchNetwork(Protocol):
+    """A network that is ready to compute batches."""
+
+    def __call__(self, *inputs: NDArray[np.float32]) -> Answers:
+        """Probabilities for inputs (N, C, [Z,] Y, X); several inputs share their N."""
+
+
+def torch_network(
+    module: nn.Module,
+    activations: Mapping[str, Activation],
+    *,
+    device: str | torch.device = "cpu",
+    half: bool = False,
+) -> BatchNetwork:
+    """Make a trained module a callable on arrays.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Returns a dict of logits, or the tensor of ``seg`` alone. It is moved to ``device`` and set
+        to evaluate, so that dropout rests and batch norms use what they learned.
+    activations : mapping of str to {"softmax", "sigmoid"}
+        Which outputs to return, and how logits become probabilities (softmax over axis 1).
+    device : str or torch.device
+        Where to compute.
+    half : bool
+        Whether to compute in the device's reduced precision; probabilities are float32 anyway.
+    """
+    import torch
+
+    module = module.to(device).eval()
+    kind = torch.device(device).type
+
+    def compute(*inputs: NDArray[np.float32]) -> Answers:
+        tensors = [torch.from_numpy(np.ascontiguousarray(x, np.float32)) for x in inputs]
+        with torch.inference_mode(), torch.autocast(kind, enabled=half):
+            logits = module(*(tensor.to(device) for tensor in tensors))
+            if isinstance(logits, torch.Tensor):
+                logits = {"seg": logits}
+            answers: dict[str, NDArray[np.float32]] = {}
+            for name, activation in activations.items():
+                value = logits[name].float()
+                value = value.softmax(1) if activation == "softmax" else value.sigmoid()
+                answers[name] = value.cpu().numpy()
+        return answers
+
+    return compute
+
+
+def mean_network(networks: Sequence[BatchNetwork]) -> BatchNetwork:
+    """One network whose probabilities are the mean of those of several on the same patch.
+
+    This is how the folds of one recipe become an ensemble (recipe ``unet3d-residual``): one grid,
+    one pass of cutting and stitching.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if not networks:
+        raise ValueError("a mean of no networks")
+
+    def compute(*inputs: NDArray[np.float32]) -> Answers:
+        total = {name: np.array(value) for name, value in networks[0](*inputs).items()}
+        for network in networks[1:]:
+            for name, value in network(*inputs).items():
+                total[name] += value
+        share = np.float32(1 / len(networks))
+        return {name: value * share for name, value in total.items()}
+
+    return compute
+
+
+def mirrored(network: BatchNetwork, axes: Sequence[int]) -> BatchNetwork:
+    """The mean over all flips along some axes, flipped back (test-time mirroring).
+
+    Parameters
+    ----------
+    network : BatchNetwork
+        Asked once for each combination of axes.
+    axes : sequence of int
+        Negative, counted from the last: -1 is X. Every input is flipped alike; so are answers that
+        have as many axes as the input.
+    """
+    if any(axis >= 0 for axis in axes):
+        raise ValueError("axes to mirror are counted from the last: -1 is X, -2 is Y, -3 is Z")
+    flips = [c for n in range(len(axes) + 1) for c in combinations(axes, n)]
+
+    def compute(*inputs: NDArray[np.float32]) -> Answers:
+        total: dict[str, NDArray[np.float32]] = {}
+        for flip in flips:
+            turned = [np.ascontiguousarray(np.flip(x, flip)) for x in inputs]
+            for name, value in network(*turned).items():
+                back = np.flip(value, flip) if value.ndim == inputs[0].ndim else value
+                total[name] = total[name] + back if name in total else np.array(back)
+        return {name: value / np.float32(len(flips)) for name, value in total.items()}
+
+    return compute

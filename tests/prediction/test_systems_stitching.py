@@ -1,0 +1,185 @@
+"""Slices, windows, two phases and three planes: every voxel is seen, once or averaged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from renalis.prediction.systems.networks import mean_network, mirrored, torch_network
+from renalis.prediction.systems.patches import cut
+from renalis.prediction.systems.slices import predict_slices
+from renalis.prediction.systems.three_plane import predict_three_planes
+from renalis.prediction.systems.two_phase import predict_two_phase
+from renalis.prediction.systems.windows import predict_windows, strided_starts
+
+RNG = np.random.default_rng(3)
+
+
+def two_classes(*inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """The image is the probability of the second class."""
+    return {"seg": np.concatenate([1 - inputs[0], inputs[0]], axis=1)}
+
+
+def one_class(*inputs: np.ndarray) -> dict[str, np.ndarray]:
+    return {"seg": inputs[0].copy()}
+
+
+@given(st.integers(1, 400), st.integers(1, 120), st.data())
+def test_strided_windows_leave_no_voxel_out(length: int, patch: int, data: st.DataObject) -> None:
+    starts = strided_starts(length, patch, data.draw(st.integers(1, patch)))
+    seen = np.zeros(length, bool)
+    for start in starts:
+        assert start == 0 or start + patch <= length
+        seen[start : start + patch] = True
+    assert seen.all()
+    assert len(set(starts)) == len(starts)
+
+
+@pytest.mark.parametrize("weight", ["uniform", "gaussian"])
+@settings(max_examples=25, deadline=None)
+@given(shape=st.tuples(*[st.integers(1, 13)] * 3), batch=st.integers(1, 4))
+def test_an_identity_comes_back_through_windows(
+    weight: str, shape: tuple[int, int, int], batch: int
+) -> None:
+    image = RNG.random(shape, np.float32)
+    found = predict_windows(image, two_classes, (5, 6, 4), (3, 4, 4), batch=batch, weight=weight)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[1], image, atol=1e-6)
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-6)
+
+
+def test_windows_are_averaged_and_each_counts_alike() -> None:
+    calls = iter(range(100))
+
+    def numbered(*inputs: np.ndarray) -> dict[str, np.ndarray]:
+        return {"seg": np.full_like(inputs[0], next(calls))}
+
+    found = predict_windows(np.zeros((1, 1, 7)), numbered, (1, 1, 4), (1, 1, 2))
+    # Windows start at 0, 2 and 3.
+    np.testing.assert_allclose(found[0, 0, 0], [0, 0, 0.5, 1, 1.5, 1.5, 2])
+
+
+def test_beyond_the_image_is_the_fill_after_preparing() -> None:
+    hu = np.array([[40, 60]], np.int16)
+    patch = cut(hu, (-1, 0), (2, 3), -2.0, lambda part: part.astype(np.float32) / 20)
+    assert patch.tolist() == [[-2, -2, -2], [2, 3, -2]]
+    assert cut(hu, (5, 5), (1, 2), 7.0).tolist() == [[7, 7]]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("divisor", [1, 8])
+def test_an_identity_comes_back_through_slices(axis: int, divisor: int) -> None:
+    image = RNG.random((5, 11, 6), np.float32)
+    sizes = []
+
+    def look(*inputs: np.ndarray) -> dict[str, np.ndarray]:
+        sizes.append(inputs[0].shape[2:])
+        return two_classes(*inputs)
+
+    found = predict_slices(image, look, axis=axis, batch=3, divisor=divisor)
+    np.testing.assert_array_equal(found[1], image)
+    assert all(n % divisor == 0 for size in sizes for n in size)
+
+
+def test_slices_that_are_not_selected_stay_empty() -> None:
+    image = np.ones((4, 3, 3), np.float32)
+    found = predict_slices(image, one_class, select=np.array([False, True, False, True]))
+    assert found[0].any(axis=(1, 2)).tolist() == [False, True, False, True]
+    none = predict_slices(image, two_classes, select=np.zeros(4, bool))
+    assert none.shape == (2, 4, 3, 3)
+    assert not none.any()
+
+
+def test_the_second_phase_sees_nothing_but_the_kidney() -> None:
+    kidney = np.zeros((3, 4, 4), np.float32)
+    kidney[1, 1:3, 1:3] = 1
+    scan = RNG.uniform(0.6, 1, (3, 4, 4)).astype(np.float32)
+    seen = []
+
+    def tumor(*inputs: np.ndarray) -> dict[str, np.ndarray]:
+        seen.append(inputs[0][:, 0].copy())
+        return {"seg": np.where(inputs[0] == -9, 0.9, 0.1).astype(np.float32)}
+
+    done = predict_two_phase(kidney, scan, one_class, tumor, masked_value=-9.0)
+    assert np.concatenate(seen).shape == (1, 4, 4)
+    np.testing.assert_array_equal(seen[0][0], np.where(kidney[1] > 0, scan[1], -9))
+    assert (done.labels == (kidney > 0.5)).all()
+    loose = predict_two_phase(kidney, scan, one_class, tumor, masked_value=-9.0, restrict=False)
+    assert (loose.labels[1] == np.where(kidney[1] > 0.5, 1, 2)).all()
+    np.testing.assert_allclose(done.class_probability().sum(0), 1, atol=1e-6)
+
+
+def test_a_tumor_in_the_kidney_is_labeled_two() -> None:
+    kidney = np.full((2, 4, 4), 0.8, np.float32)
+    tumor = np.zeros_like(kidney)
+    tumor[:, 2:, 2:] = 0.7
+    done = predict_two_phase(kidney, tumor, one_class, one_class, masked_value=0.0)
+    assert (done.labels == np.where(tumor > 0.5, 2, 1)).all()
+    assert (done.class_probability().argmax(0) == done.labels).all()
+
+
+def test_three_planes_agree_on_what_each_sees() -> None:
+    image = RNG.random((6, 5, 7), np.float32)
+    found = predict_three_planes(image, [two_classes], divisor=4)
+    np.testing.assert_allclose(found[1], image, atol=1e-6)
+    says = [lambda *x, v=v: {"seg": np.full_like(x[0], v)} for v in (0.2, 0.6, 0.9)]
+    mean = predict_three_planes(image, says, weights=(2, 1, 1))
+    np.testing.assert_allclose(mean, (2 * 0.2 + 0.6 + 0.9) / 4, rtol=1e-6)
+    votes = predict_three_planes(image, says, combine="vote")
+    np.testing.assert_allclose(votes, 2 / 3, rtol=1e-6)
+    with pytest.raises(ValueError, match="three networks"):
+        predict_three_planes(image, says[:2])
+
+
+def test_a_mean_of_networks_is_the_mean_of_their_predictions() -> None:
+    image = RNG.random((9, 8, 7), np.float32)
+
+    def other(*inputs: np.ndarray) -> dict[str, np.ndarray]:
+        value = inputs[0] ** 2
+        return {"seg": np.concatenate([1 - value, value], axis=1)}
+
+    args = ((5, 5, 5), (3, 3, 3))
+    alone = [predict_windows(image, network, *args) for network in (two_classes, other)]
+    both = predict_windows(image, mean_network([two_classes, other]), *args)
+    np.testing.assert_allclose(both, np.mean(alone, axis=0), atol=1e-6)
+
+
+def test_a_mirrored_network_is_symmetric() -> None:
+    torch.manual_seed(0)
+    module = nn.Conv3d(1, 3, 3, padding=1)
+    network = torch_network(module, {"seg": "softmax"})
+    image = RNG.random((1, 1, 4, 5, 6), np.float32)
+    both = mirrored(network, (-1, -2))
+    plain, turned = both(image)["seg"], both(np.flip(image, -1))["seg"]
+    np.testing.assert_allclose(np.flip(turned, -1), plain, atol=1e-6)
+    assert np.abs(plain - network(image)["seg"]).max() > 1e-3
+
+
+class Heads(nn.Module):
+    """Two outputs and a dropout that must rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 1)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        seg = self.drop(self.conv(image))
+        return {"seg": seg, "cls": seg.mean((1, 2, 3))[:, None]}
+
+
+def test_a_trained_module_gives_probabilities() -> None:
+    module = Heads().train()
+    network = torch_network(module, {"seg": "softmax", "cls": "sigmoid"})
+    image = RNG.random((2, 1, 4, 4), np.float32)
+    one, two = network(image), network(image)
+    assert set(one) == {"seg", "cls"}
+    np.testing.assert_array_equal(one["seg"], two["seg"])
+    np.testing.assert_allclose(one["seg"].sum(1), 1, atol=1e-6)
+    with torch.inference_mode():
+        logits = module(torch.from_numpy(image))
+    np.testing.assert_allclose(one["cls"], torch.sigmoid(logits["cls"]).numpy(), atol=1e-6)

@@ -1,9 +1,46 @@
-"""Canonical orientation, resampling to the networks' grids, HU window."""
+"""Canonical orientation, resampling to the networks' grids, HU window, prepared cases."""
 
 from __future__ import annotations
 
+from renalis.preparation.cache import cached_case, file_hash, open_prepared, volume_hash
+from renalis.preparation.grids import GridSpec, normalized, place_grid
+from renalis.preparation.intensity import hu_histogram, mean_and_std, percentiles
+from renalis.preparation.prepared import PreparedCase, PreparedGrid, near_slices, prepare_case
+from renalis.preparation.regrid import regrid_image, regrid_labels
 from renalis.preparation.resample import Grid, resample, stage_grid
-from renalis.preparation.weights import linear_weights, triangle_weights
+from renalis.preparation.weight_map import weight_map
+from renalis.preparation.weights import (
+    cubic_weights,
+    linear_weights,
+    nearest_index,
+    triangle_weights,
+)
 from renalis.preparation.window import window
 
-__all__ = ["Grid", "linear_weights", "resample", "stage_grid", "triangle_weights", "window"]
+__all__ = [
+    "Grid",
+    "GridSpec",
+    "PreparedCase",
+    "PreparedGrid",
+    "cached_case",
+    "cubic_weights",
+    "file_hash",
+    "hu_histogram",
+    "linear_weights",
+    "mean_and_std",
+    "near_slices",
+    "nearest_index",
+    "normalized",
+    "open_prepared",
+    "percentiles",
+    "place_grid",
+    "prepare_case",
+    "regrid_image",
+    "regrid_labels",
+    "resample",
+    "stage_grid",
+    "triangle_weights",
+    "volume_hash",
+    "weight_map",
+    "window",
+]

@@ -120,6 +120,9 @@ def apply_matrices(array: NDArray[Any], matrices: list[NDArray[np.float32]]) -> 
     for start in range(0, array.shape[0], step):
         slab = np.ascontiguousarray(array[start : start + step], dtype=np.float32)
         part = _along_middle(_along_fast(slab, fast), middle)
+        if _is_identity(slow):
+            result[start : start + step] = part
+            continue
         weights = slow[:, start : start + step]
         first, last = _span(weights.T)
         target = result[first:last].reshape(last - first, -1)
@@ -133,6 +136,12 @@ def _span(matrix: NDArray[np.float32]) -> tuple[int, int]:
     return (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
 
 
+def _is_identity(matrix: NDArray[np.float32]) -> bool:
+    """Whether an axis stays as it is, as slices often do."""
+    rows, columns = matrix.shape
+    return rows == columns and bool((matrix == np.eye(rows, dtype=np.float32)).all())
+
+
 def _blocks(matrix: NDArray[np.float32]) -> list[tuple[slice, slice]]:
     """Row ranges of a banded matrix, each with the columns that it needs."""
     starts = range(0, matrix.shape[0], _BLOCK)
@@ -142,6 +151,8 @@ def _blocks(matrix: NDArray[np.float32]) -> list[tuple[slice, slice]]:
 
 def _along_fast(slab: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     """(S, J, K) to (S, J, K')."""
+    if _is_identity(matrix):
+        return slab
     flat = slab.reshape(-1, slab.shape[2])
     result = np.empty((flat.shape[0], matrix.shape[0]), np.float32)
     for rows, columns in _blocks(matrix):
@@ -151,6 +162,8 @@ def _along_fast(slab: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArr
 
 def _along_middle(slab: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     """(S, J, K) to (S, J', K)."""
+    if _is_identity(matrix):
+        return slab
     result = np.empty((slab.shape[0], matrix.shape[0], slab.shape[2]), np.float32)
     for rows, columns in _blocks(matrix):
         for source, target in zip(slab, result, strict=True):

@@ -9,7 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["linear_weights", "triangle_weights"]
+__all__ = ["cubic_weights", "linear_weights", "nearest_index", "triangle_weights"]
+
+_POLE = np.sqrt(3.0) - 2.0
+"""Of the cubic B-spline's inverse filter, whose impulse response is sqrt(3) * pole ** abs(k)."""
+_REACH = 12
+"""Voxels after which that response is cut off: 1e-7 of its peak, the accuracy of a float32."""
 
 
 def triangle_weights(inputs: int, start: int, stop: int, ratio: float) -> NDArray[np.float32]:
@@ -49,16 +54,78 @@ def linear_weights(inputs: int, start: int, stop: int, ratio: float) -> NDArray[
     return _matrix(inputs, start, stop, ratio, 1.0)
 
 
+def cubic_weights(inputs: int, start: int, stop: int, ratio: float) -> NDArray[np.float32]:
+    """Cubic spline interpolation at the centers of the output voxels.
+
+    The spline's prefilter and its four weights per output voxel in one matrix: each row has some
+    28 entries that matter. Equal, to float32's rounding, to ``scipy.ndimage.zoom(order=3,
+    mode="nearest", grid_mode=True)``, which is what ``skimage.transform.resize(order=3,
+    mode="edge", anti_aliasing=False)`` and nnU-Net's preprocessing call.
+
+    Parameters and return value are those of `triangle_weights`; entries may be negative.
+
+    References
+    ----------
+    M. Unser, Splines: a perfect fit for signal and image processing, IEEE Signal Processing
+    Magazine 16(6), 1999.
+    """
+    centers = (np.arange(start, stop) + 0.5) * ratio - 0.5
+    first = np.floor(centers).astype(np.int64)
+    knots = first[:, None] + np.arange(-1, 3)
+    taps = first[:, None] + np.arange(-1 - _REACH, 3 + _REACH)
+    response = np.sqrt(3.0) * _POLE ** np.abs(knots[:, :, None] - taps[:, None, :])
+    weights = (_cubic(knots - centers[:, None])[:, None, :] @ response)[:, 0]
+    weights[np.abs(weights) < 1e-9] = 0  # what rounding left of the knots: they interpolate
+    weights /= weights.sum(axis=1, keepdims=True)
+    return _scattered(inputs, taps, weights)
+
+
+def nearest_index(inputs: int, start: int, stop: int, ratio: float) -> NDArray[np.intp]:
+    """The input voxel nearest to each output voxel's center; of two equally near ones the first.
+
+    Parameters
+    ----------
+    inputs, start, stop, ratio
+        As in `triangle_weights`.
+
+    Returns
+    -------
+    ndarray, shape (stop - start,), intp
+
+    Examples
+    --------
+    >>> nearest_index(6, 0, 3, 2.0).tolist()
+    [0, 2, 4]
+    """
+    centers = (np.arange(start, stop) + 0.5) * ratio - 0.5
+    # Half an ulp of the place must not decide between two voxels.
+    return np.clip(np.ceil(np.round(centers, 6) - 0.5).astype(np.intp), 0, inputs - 1)
+
+
+def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The cubic B-spline."""
+    d = np.abs(distance)
+    inner, outer = 2 / 3 - d**2 * (1 - d / 2), (2 - d) ** 3 / 6
+    return np.asarray(np.where(d < 1, inner, np.where(d < 2, outer, 0.0)))
+
+
 def _matrix(
     inputs: int, start: int, stop: int, ratio: float, half_width: float
 ) -> NDArray[np.float32]:
-    """Rows of triangle weights, with weights beyond the border added to the border's voxel."""
+    """Rows of triangle weights."""
     centers = (np.arange(start, stop) + 0.5) * ratio - 0.5
     taps = np.arange(int(np.ceil(2 * half_width)) + 2)
     index = np.floor(centers - half_width).astype(np.int64)[:, None] + taps
     weights = np.maximum(0.0, 1.0 - np.abs(index - centers[:, None]) / half_width)
     weights /= weights.sum(axis=1, keepdims=True)
-    matrix = np.zeros((stop - start, inputs))
-    rows = np.arange(stop - start)[:, None]
+    return _scattered(inputs, index, weights)
+
+
+def _scattered(
+    inputs: int, index: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Weights (outputs, taps) as rows of a matrix; beyond the border they count for the border."""
+    matrix = np.zeros((len(index), inputs))
+    rows = np.arange(len(index))[:, None]
     np.add.at(matrix, (rows, np.clip(index, 0, inputs - 1)), weights)
     return matrix.astype(np.float32)

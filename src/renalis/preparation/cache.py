@@ -1,0 +1,232 @@
+"""Prepared cases on disk, found by what they were made from.
+
+A case is a folder named after a hash of its scan, its labels and its grids, so a changed label, a
+changed recipe or a changed program (`FORMAT`) never meets old arrays. The folder appears under its
+name when it is complete: two processes may prepare the same case at once, the slower one then uses
+the folder of the faster. Arrays are plain ``.npy`` files, read as memory maps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.errors import InputError, OutputError
+from renalis.preparation.grids import GridSpec
+from renalis.preparation.prepared import PreparedCase, PreparedGrid, prepare_case
+from renalis.volume import Volume
+
+__all__ = ["FORMAT", "cached_case", "file_hash", "open_prepared", "volume_hash"]
+
+FORMAT = 1
+"""Raised whenever the same scan and grids would be prepared otherwise."""
+
+_INDEX = "prepared.json"
+_STALE_S = 24 * 3600
+_DTYPES = {"image": "int16", "label": "uint8", "weights": "float16"}
+
+
+def file_hash(paths: Sequence[str | os.PathLike[str]]) -> str:
+    """Hash of files' bytes, of folders' files in order of their names.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in map(Path, paths):
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            try:
+                with file.open("rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+            except OSError as error:
+                raise InputError(f"cannot read {file}: {error.strerror}") from error
+        digest.update(f"{len(files)} files".encode())
+    return digest.hexdigest()
+
+
+def volume_hash(*volumes: Volume | None) -> str:
+    """Hash of voxels, number types and affines."""
+    digest = hashlib.sha256()
+    for volume in volumes:
+        if volume is None:
+            digest.update(b"none")
+            continue
+        digest.update(f"{volume.array.dtype.str} {volume.shape}".encode())
+        digest.update(volume.affine.tobytes())
+        digest.update(np.ascontiguousarray(volume.array).reshape(-1).data)
+    return digest.hexdigest()
+
+
+def cached_case(
+    cache: str | os.PathLike[str],
+    content: str,
+    load: Callable[[], tuple[Volume, Volume | None]],
+    grids: Sequence[GridSpec],
+    case_id: str = "this case",
+) -> PreparedCase:
+    """A prepared case from the cache, prepared first if it is not there.
+
+    Parameters
+    ----------
+    cache : path-like
+        Folder of prepared cases; made if missing.
+    content : str
+        `file_hash` of the scan's and the labels' files, or `volume_hash` of both volumes.
+    load : callable
+        Reads scan and labels; called only when the case has to be prepared.
+    grids : sequence of GridSpec
+        As in `renalis.preparation.prepare_case`.
+    case_id : str
+        For messages; not stored.
+
+    Returns
+    -------
+    PreparedCase
+        Arrays are read-only memory maps.
+
+    Raises
+    ------
+    InputError
+        If scan and labels do not fit, or a cached array is damaged.
+    OutputError
+        If the cache cannot be written.
+    """
+    root = Path(cache)
+    folder = root / _key(content, grids)
+    if not (folder / _INDEX).is_file():
+        image, label = load()
+        _store(folder, prepare_case(image, label, grids, case_id))
+    return open_prepared(folder, grids)
+
+
+def _key(content: str, grids: Sequence[GridSpec]) -> str:
+    made = json.dumps([FORMAT, content, [spec.stored() for spec in grids]], sort_keys=True)
+    return hashlib.sha256(made.encode()).hexdigest()[:32]
+
+
+def open_prepared(folder: str | os.PathLike[str], grids: Sequence[GridSpec]) -> PreparedCase:
+    """Open a prepared case.
+
+    Parameters
+    ----------
+    folder : path-like
+        The case's folder in the cache.
+    grids : sequence of GridSpec
+        Grids to open; their intensities (``sub``, ``div``) may differ from when it was stored.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no such grid or an array is damaged.
+    """
+    path = Path(folder)
+    try:
+        index = json.loads((path / _INDEX).read_text(encoding="utf-8"))
+        return PreparedCase({spec.name: _open(path, index[spec.name], spec) for spec in grids})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"the prepared case in {path} is damaged or of other grids ({error}); delete the "
+            "folder, it will be prepared again"
+        ) from error
+
+
+def _open(folder: Path, entry: dict[str, Any], spec: GridSpec) -> PreparedGrid:
+    arrays: dict[str, NDArray[Any] | None] = dict.fromkeys(_DTYPES)
+    for kind in entry["arrays"]:
+        array = np.load(folder / f"{spec.name}-{kind}.npy", mmap_mode="r", allow_pickle=False)
+        if list(array.shape) != entry["shape"] or array.dtype != _DTYPES[kind]:
+            raise ValueError(f"{spec.name}-{kind}.npy is not what {_INDEX} says")
+        arrays[kind] = array
+    image = arrays["image"]
+    if image is None:
+        raise ValueError(f"grid {spec.name} has no image")
+    slices = entry["slice_labels"]
+    return _MappedGrid(
+        spec,
+        image,
+        arrays["label"],
+        arrays["weights"],
+        None if slices is None else np.array(slices, np.uint32),
+        np.array(entry["affine"]),
+        folder,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _MappedGrid(PreparedGrid):
+    """A grid whose arrays are memory maps; sent to another process as the folder's name only."""
+
+    folder: Path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (str(self.folder), self.spec)
+
+
+def _reopened(folder: str, spec: GridSpec) -> PreparedGrid:
+    return open_prepared(folder, (spec,)).grid(spec.name)
+
+
+def _store(folder: Path, case: PreparedCase) -> None:
+    """Write a case's folder; leave it to whoever was faster."""
+    part = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.part"
+    try:
+        part.mkdir(parents=True)
+        _forget_stale_parts(folder.parent)
+        index = {}
+        for name, grid in case.grids.items():
+            arrays = {"image": grid.image, "label": grid.label, "weights": grid.weights}
+            present = {kind: array for kind, array in arrays.items() if array is not None}
+            for kind, array in present.items():
+                _save(part / f"{name}-{kind}.npy", array)
+            index[name] = {
+                "shape": list(grid.shape),
+                "affine": grid.affine.tolist(),
+                "slice_labels": None if grid.slice_labels is None else grid.slice_labels.tolist(),
+                "arrays": sorted(present),
+            }
+        with (part / _INDEX).open("w", encoding="utf-8") as file:
+            json.dump(index, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            part.rename(folder)
+        except OSError:
+            if not (folder / _INDEX).is_file():
+                raise
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the prepared case to {folder.parent}: {error.strerror}; free some space "
+            "or choose another cache folder"
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _forget_stale_parts(root: Path) -> None:
+    """Remove what killed processes left a day ago; younger parts may be somebody's work."""
+    for part in root.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > _STALE_S:
+                shutil.rmtree(part, ignore_errors=True)

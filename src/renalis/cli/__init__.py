@@ -24,6 +24,7 @@ VERBS = {
     "evaluate": "score predicted label maps against references",
     "compare": "paired statistics between evaluated systems",
     "synthesize": "make synthetic CT scans with their label maps",
+    "dataset": "check, describe, split and export datasets",
     "train": "train a model with a recipe",
     "model": "list, describe, pack and export models",
     "doctor": "say what this machine can do",

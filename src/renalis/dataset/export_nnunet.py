@@ -65,8 +65,8 @@ def export_nnunet(
         Written as ``splits_final.json``, to be copied to nnU-Net's preprocessed folder. All must
         have the same test cases.
     regions : bool
-        For ``kits23``: train on KiTS's nested regions (kidney and all in it, masses, tumor) in place
-        of labels.
+        For ``kits23``: train on KiTS's nested regions (kidney and all in it, masses, tumor), not
+        on labels.
     jobs : int
         Processes.
     overwrite : bool
@@ -97,7 +97,7 @@ def export_nnunet(
     test = {split.test for split in splits}
     if len(test) > 1:
         raise InputError("the folds have different test cases; nnU-Net knows one test set")
-    held = set(*test)
+    held: set[str] = set().union(*test)
     dataset.chosen(i for split in splits for i in (*split.train, *split.val, *split.test))
     used = {i for split in splits for i in (*split.train, *split.val)}
     cases = [c for c in dataset.cases if not splits or c.id in used | held or c.label is None]
@@ -145,7 +145,7 @@ def _write_case(job: _Job, target: Path, convention: Convention) -> None:
     case, subset = job.case, "Tr" if job.training else "Ts"
     image = target / f"images{subset}" / f"{case.id}_0000.nii.gz"
     scan = read_scan(case.image)
-    if case.image.is_file() and case.image.name.lower().endswith(".nii.gz"):
+    if scan.source.kind == "nifti" and _packed(case.image):
         with whole_file(image) as file, case.image.open("rb") as source:
             shutil.copyfileobj(source, file)
     else:
@@ -166,6 +166,11 @@ def _write_case(job: _Job, target: Path, convention: Convention) -> None:
         )
     on_grid = Volume(turned.array, scan.volume.affine, turned.kind)
     write_labels(target / f"labels{subset}" / f"{case.id}.nii.gz", on_grid, scan)
+
+
+def _packed(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
 
 
 def _values(labels: Volume) -> Sequence[int]:

@@ -141,7 +141,8 @@ def read_volumes(path: Path) -> dict[str, dict[str, float]]:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{shown(path)} is no fingerprint ({error}); make one with `renalis dataset fingerprint`"
+            f"{shown(path)} is no fingerprint ({error}); "
+            "make one with `renalis dataset fingerprint`"
         ) from error
 
 

@@ -1,0 +1,308 @@
+"""``renalis dataset``: check a dataset, describe it, split it, export it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from renalis.errors import UsageError
+
+if TYPE_CHECKING:
+    from renalis.dataset.cases import Dataset
+    from renalis.dataset.check import CheckReport
+    from renalis.dataset.filters import CaseFilter
+    from renalis.dataset.splits import Split
+
+__all__ = ["add_arguments", "run"]
+
+_KINDS = (
+    "auto", "kits19", "kits21", "kits21-maj", "kits21-and", "kits21-or", "kits23", "radboud",
+    "nnunet", "folder", "csv",
+)  # fmt: skip
+_SHOWN = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their options."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = _action(actions, "check", "read every case and say what is wrong")
+    check.add_argument("--quick", action="store_true", help="of the scans, read only the headers")
+    check.add_argument("--json", action="store_true", help="print all findings for machines")
+    check.add_argument("-o", "--output", type=Path, metavar="FILE", help="write them as JSON too")
+    describe = _action(actions, "fingerprint", "hashes, spacings, sizes, HU and volumes as JSON")
+    describe.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: print")
+    split = _action(actions, "split", "draw training, validation and test cases, by patient")
+    split.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="JSON")
+    how = split.add_mutually_exclusive_group(required=True)
+    how.add_argument("--holdout", metavar="A/B/C", help="shares in percent: 80/10/10 or 80/20")
+    how.add_argument(
+        "--nested", metavar="A:B:C", help="80:20:20 takes 20 %% for test, 20 %% of the rest for "
+        "validation"
+    )  # fmt: skip
+    how.add_argument("--kfold", type=int, metavar="K", help="cross-validation, as scikit-learn's")
+    split.add_argument("--seed", type=int, default=42, help="default 42, the published folds'")
+    split.add_argument(
+        "--stratify",
+        metavar="PROPERTY",
+        help="keep its proportions in a holdout: a column of cases.csv or of the CSV, a clinical "
+        "property of KiTS, or tumor, cyst, abnormality (has one or not)",
+    )
+    split.add_argument(
+        "--format",
+        choices=("renalis", "nnunet"),
+        default="renalis",
+        help="nnunet writes the bare list of folds (splits_final.json)",
+    )
+    rules = split.add_argument_group("cases that take part")
+    rules.add_argument("--tumor-ml-max", type=float, metavar="ML", help="51.9: KiTS19's 136 cases")
+    rules.add_argument(
+        "--tumor-ratio-max", type=float, metavar="R", help="tumor / all that is renal"
+    )
+    rules.add_argument("--keep-smallest", type=int, metavar="N", help="the N smallest tumors")
+    rules.add_argument("--exclude", nargs="+", default=(), metavar="CASE", help="leave these out")
+    rules.add_argument(
+        "--fingerprint", type=Path, metavar="FILE", help="take volumes from it; do not read labels"
+    )
+    export = _action(actions, "export-nnunet", "write nnU-Net's raw format")
+    export.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="nnUNet_raw"
+    )
+    export.add_argument(
+        "--id", type=int, required=True, metavar="N", help="nnU-Net's number, 1-999"
+    )
+    export.add_argument("--name", default="", help="nnU-Net's name (default: the kind of dataset)")
+    export.add_argument("--split", type=Path, metavar="FILE", help="becomes splits_final.json")
+    export.add_argument("--regions", action="store_true", help="train on KiTS's nested regions")
+    export.add_argument("--overwrite", action="store_true", help="go on in a folder that exists")
+
+
+def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
+    """An action with what all of them take."""
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder of the dataset, or a CSV")
+    parser.add_argument("--kind", choices=_KINDS, default="auto", help="default: told by the names")
+    parser.add_argument(
+        "--labels",
+        choices=("kits19", "kits23", "radboud"),
+        help="what label values mean, where the dataset does not say",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes"
+    )
+    parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Open the dataset and do what was asked."""
+    if arguments.jobs < 1:
+        raise UsageError("--jobs must be at least 1")
+    from renalis.dataset.cases import open_dataset
+
+    dataset = open_dataset(arguments.data, arguments.kind, arguments.labels)
+    for note in dataset.notes:
+        print(f"note: {note}", file=sys.stderr)
+    actions: dict[str, Callable[[Dataset, argparse.Namespace], int]] = {
+        "check": _check,
+        "fingerprint": _fingerprint,
+        "split": _split,
+        "export-nnunet": _export,
+    }
+    return actions[arguments.action](dataset, arguments)
+
+
+def _check(dataset: Dataset, arguments: argparse.Namespace) -> int:
+    from renalis.dataset.check import check_dataset
+
+    report = check_dataset(
+        dataset, quick=arguments.quick, jobs=arguments.jobs, progress=_progress(arguments.json)
+    )
+    if arguments.output:
+        _write(arguments.output, report.to_json())
+    if arguments.json:
+        print(json.dumps(report.to_json(), indent=1))
+    else:
+        print("\n".join(_lines(report)))
+    return 1 if report.faulty else 0
+
+
+def _lines(report: CheckReport) -> list[str]:
+    """The report for people: a paragraph per kind of finding."""
+    lines = [
+        f"{report.dataset}: {report.cases} cases, {report.labelled} with labels "
+        f"({report.convention})"
+    ]
+    kinds = dict.fromkeys((f.level, f.code) for level in ("error", "warning", "note")
+                          for f in report.findings if f.level == level)  # fmt: skip
+    for level, code in kinds:
+        found = [f for f in report.findings if (f.level, f.code) == (level, code)]
+        cases = len({f.case for f in found})
+        lines.append(f"{level.value} {code}: {cases} {'case' if cases == 1 else 'cases'}")
+        lines += [f"  {f.case}: {f.sentence}" for f in found[:_SHOWN]]
+        if len(found) > _SHOWN:
+            lines.append("  also " + ", ".join(f.case for f in found[_SHOWN:]))
+    if not report.faulty:
+        lines.append("nothing is wrong that a training would suffer from")
+    return lines
+
+
+def _fingerprint(dataset: Dataset, arguments: argparse.Namespace) -> int:
+    from renalis.dataset.fingerprint import fingerprint
+
+    content = fingerprint(dataset, jobs=arguments.jobs, progress=_progress())
+    if arguments.output is None:
+        print(json.dumps(content, indent=1))
+        return 0
+    _write(arguments.output, content)
+    print(f"{content['cases']} cases, {content['sha256'][:16]}, in {arguments.output}")
+    return 0
+
+
+def _split(dataset: Dataset, arguments: argparse.Namespace) -> int:
+    from renalis.dataset.filters import CaseFilter, label_volumes
+    from renalis.dataset.fingerprint import read_volumes
+    from renalis.dataset.split_files import save_splits
+
+    rules = CaseFilter(
+        tumor_ml_max=arguments.tumor_ml_max,
+        tumor_ratio_max=arguments.tumor_ratio_max,
+        keep_smallest=arguments.keep_smallest,
+        exclude=tuple(arguments.exclude),
+    )
+    ids = [case.id for case in dataset.labelled]
+    volumes: dict[str, dict[str, float]] = {}
+    if rules.needs_volumes or arguments.stratify in dataset.convention.values:
+        if arguments.fingerprint:
+            volumes = read_volumes(arguments.fingerprint)
+        else:
+            volumes = label_volumes(
+                dataset.labelled, dataset.convention, arguments.jobs, _progress()
+            )
+    kept = rules.kept(ids, volumes)
+    splits = _drawn(dataset, kept, arguments, _strata(dataset, kept, arguments.stratify, volumes))
+    save_splits(
+        arguments.output,
+        splits,
+        dataset=dataset.name,
+        made=_made(arguments, rules, len(kept)),
+        folds_only=arguments.format == "nnunet",
+    )
+    if len(kept) < len(ids):
+        print(f"{len(kept)} of {len(ids)} labelled cases take part")
+    for number, split in enumerate(splits):
+        train, val, test = split.sizes
+        print(f"fold {number}: {train} for training, {val} for validation, {test} for test")
+    return 0
+
+
+def _drawn(
+    dataset: Dataset,
+    ids: tuple[str, ...],
+    arguments: argparse.Namespace,
+    strata: dict[str, str] | None,
+) -> list[Split]:
+    from renalis.dataset.splits import holdout, kfold, nested_holdout
+
+    patients = {case.id: case.patient for case in dataset.cases}
+    seed = arguments.seed
+    if arguments.kfold is not None:
+        if strata is not None:
+            raise UsageError("--stratify is for --holdout and --nested; published folds are not")
+        k = arguments.kfold
+        return [kfold(ids, k, seed, fold, patients=patients) for fold in range(max(k, 1))]
+    if arguments.nested:
+        _, val, test = _percentages(arguments.nested, ":", (3,))
+        return [nested_holdout(ids, test, val, seed, strata, patients=patients)]
+    shares = _percentages(arguments.holdout, "/", (2, 3))
+    return [holdout(ids, shares, seed, strata, patients=patients)]
+
+
+def _percentages(text: str, separator: str, counts: tuple[int, ...]) -> list[float]:
+    try:
+        shares = [float(part) / 100 for part in text.split(separator)]
+    except ValueError:
+        shares = []
+    if len(shares) not in counts:
+        raise UsageError(
+            f"{text!r} is no split; give percentages such as 80{separator}10{separator}10"
+        )
+    return shares
+
+
+def _strata(
+    dataset: Dataset,
+    ids: tuple[str, ...],
+    name: str | None,
+    volumes: dict[str, dict[str, float]],
+) -> dict[str, str] | None:
+    """Value of the property by which the split is stratified, for each case."""
+    if name is None:
+        return None
+    if name in dataset.convention.values:
+        return {i: str(volumes[i][name] > 0) for i in ids}
+    strata = {case.id: case.meta[name] for case in dataset.chosen(ids) if name in case.meta}
+    if not strata:
+        raise UsageError(f"no case of {dataset.name} has a property {name!r}")
+    return strata
+
+
+def _made(arguments: argparse.Namespace, rules: CaseFilter, cases: int) -> dict[str, Any]:
+    """How the split was made, without paths."""
+    made: dict[str, Any] = {"cases": cases, "by": "patient", "seed": arguments.seed}
+    for name in ("holdout", "nested", "kfold", "stratify"):
+        if getattr(arguments, name) is not None:
+            made[name] = getattr(arguments, name)
+    for name in ("tumor_ml_max", "tumor_ratio_max", "keep_smallest", "exclude"):
+        if getattr(rules, name):
+            made[name] = getattr(rules, name)
+    return made
+
+
+def _export(dataset: Dataset, arguments: argparse.Namespace) -> int:
+    from renalis.dataset.export_nnunet import export_nnunet
+    from renalis.dataset.split_files import load_splits
+
+    folder = export_nnunet(
+        dataset,
+        arguments.output,
+        arguments.id,
+        arguments.name,
+        splits=load_splits(arguments.split) if arguments.split else (),
+        regions=arguments.regions,
+        jobs=arguments.jobs,
+        overwrite=arguments.overwrite,
+        progress=_progress(),
+    )
+    print(folder)
+    return 0
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    from renalis.io import whole_file
+
+    with whole_file(path) as file:
+        file.write((json.dumps(content, indent=1) + "\n").encode())
+
+
+def _progress(quiet: bool = False) -> Callable[[int, int], None]:
+    """How far the work is: a living line on a terminal, a line for each tenth elsewhere."""
+    start = time.monotonic()
+    terminal = sys.stderr.isatty()
+
+    def show(done: int, total: int) -> None:
+        if quiet or not (terminal or done == total or done % max(1, total // 10) == 0):
+            return
+        left = (time.monotonic() - start) / done * (total - done)
+        end = "\n" if done == total or not terminal else ""
+        begin = "\r\033[K" if terminal else ""
+        print(
+            f"{begin}{done}/{total} cases, {left:.0f} s left", end=end, file=sys.stderr, flush=True
+        )
+
+    return show

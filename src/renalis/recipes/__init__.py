@@ -3,9 +3,11 @@
 from renalis.recipes.reading import (
     find_recipe,
     load_any,
+    load_recipe,
     load_system,
     names,
     stored_any,
+    stored_recipe,
     stored_system,
 )
 from renalis.recipes.schema import (
@@ -15,8 +17,6 @@ from renalis.recipes.schema import (
     Optimisation,
     Recipe,
     Stage,
-    load_recipe,
-    stored_recipe,
 )
 from renalis.recipes.system import Phase, System
 

@@ -8,17 +8,27 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from renalis.recipes.fields import Frozen, NonNegative, Positive, Range, Share, Size3, Triple
 
-__all__ = ["DataPlan", "GridPlan", "Holdout", "KFold", "Split", "Synthetic", "Target", "WeightMap"]
+__all__ = [
+    "DataPlan",
+    "GridPlan",
+    "Holdout",
+    "KFold",
+    "Nested",
+    "Split",
+    "Synthetic",
+    "Target",
+    "WeightMap",
+]
 
 Target = Literal[
     "renal", "kidney", "tumor", "masses", "kidney_tumor", "parenchyma_abnormality", "labels"
 ]
-"""Named function from a dataset's labels to training labels, written for the KiTS23 labels.
+"""Named function from a dataset's labels to training labels.
 
 ``renal``: kidney, tumor and cyst become 1. ``kidney``: label 1 alone becomes 1. ``tumor``: label 2
 alone becomes 1. ``masses``: tumor and cyst become 1. ``kidney_tumor``: kidney and cyst 1, tumor 2
 (the labels of KiTS19). ``parenchyma_abnormality``: kidney 1, tumor and cyst 2 (the labels of the
-Radboud data). ``labels``: as they are.
+Radboud data, where label 2 counts as tumor). ``labels``: as they are.
 """
 
 
@@ -71,6 +81,16 @@ class Holdout(Frozen):
         return self
 
 
+class Nested(Frozen):
+    """First ``test`` is split off, then ``val`` from what is left; each rounded."""
+
+    kind: Literal["nested"]
+    test: Share
+    val: Share
+    seed: int
+    stratify: bool = False
+
+
 class KFold(Frozen):
     """``sklearn.model_selection.KFold(k, shuffle=True, random_state=seed)`` over the patients.
 
@@ -89,7 +109,7 @@ class KFold(Frozen):
         return self
 
 
-Split = Annotated[Holdout | KFold, Field(discriminator="kind")]
+Split = Annotated[Holdout | Nested | KFold, Field(discriminator="kind")]
 
 
 class WeightMap(Frozen):
@@ -100,7 +120,7 @@ class WeightMap(Frozen):
 
     edge: NonNegative
     clip: Positive
-    division: Literal["true", "floor"] = "true"
+    division: Literal["exact", "floor"] = "exact"
 
 
 class GridPlan(Frozen):
@@ -111,21 +131,20 @@ class GridPlan(Frozen):
     name : str
         How samplers and predictions refer to the grid.
     kind : str
-        ``native2d``: slices of the scan, in-plane changed to ``slice_size`` squared or divided by
-        ``downsample``; ``resample``: a 3D grid of ``spacing_mm``.
+        ``native2d``: the slices of the scan, each put into a square and resized; ``resample``: a
+        3D grid of ``spacing_mm``. The corners of the first voxels of scan and grid coincide, so
+        that a 4 mm voxel covers four 1 mm voxels.
     spacing_mm : tuple of float or None
         (Z, Y, X) in mm.
+    frame : int or None
+        Side in pixels of the square that each slice is padded or cropped to before resizing; None:
+        its longer side.
     slice_size : int or None
-        Side in pixels of a square slice; slices are padded to squares first.
-    downsample : int or None
-        In-plane factor; images by the mean of the block, labels by every n-th pixel.
+        Side in pixels of the square that it is resized to; None: not resized.
     image, label : str
         Interpolation. ``linear_truncated`` is the published code of R3: linear interpolation of
         the integers, cut off, which shrinks every mask.
-    align : str
-        ``corner``: the corners of the first voxels coincide, so grids nest; ``center``: the
-        centers do.
-    lowpass : float
+    low_pass : float
         Gaussian before resampling, its sigma in units of the factor between the grids; 0 is off.
     clip_hu : tuple of float or None
         Lowest and highest HU kept.
@@ -139,10 +158,8 @@ class GridPlan(Frozen):
         Crop to the box of the body.
     crop_end : str
         ``kept``; ``dropped`` is the published code of R3, which loses the last plane of each axis.
-    pad_min : tuple of int or None
+    min_shape : tuple of int or None
         Padded at the end of each axis to at least this many voxels (Z, Y, X).
-    pad_sides : int
-        Voxels added at both ends of every axis.
     fill : str
         ``lower_bound``: the normalized value of the lowest HU, which is air; ``zero``: 0 after
         normalization, whatever tissue that is.
@@ -155,12 +172,11 @@ class GridPlan(Frozen):
     name: str
     kind: Literal["native2d", "resample"]
     spacing_mm: Triple | None = None
+    frame: PositiveInt | None = None
     slice_size: PositiveInt | None = None
-    downsample: PositiveInt | None = None
     image: Literal["nearest", "linear", "cubic"] = "linear"
     label: Literal["nearest", "linear_truncated"] = "nearest"
-    align: Literal["corner", "center"] = "corner"
-    lowpass: NonNegative = 0.0
+    low_pass: NonNegative = 0.0
     clip_hu: Range | None = None
     normalize: Literal["affine", "training_zscore"] = "affine"
     sub: float = 0.0
@@ -168,8 +184,7 @@ class GridPlan(Frozen):
     zscore_voxels: Literal["all", "mask"] = "all"
     crop_body: bool = False
     crop_end: Literal["kept", "dropped"] = "kept"
-    pad_min: Size3 | None = None
-    pad_sides: NonNegativeInt = 0
+    min_shape: Size3 | None = None
     fill: Literal["lower_bound", "zero"] = "lower_bound"
     drop_far_slices: NonNegativeInt | None = None
     weight_map: WeightMap | None = None
@@ -178,10 +193,8 @@ class GridPlan(Frozen):
     def _kind_fits(self) -> GridPlan:
         if (self.kind == "resample") != (self.spacing_mm is not None):
             raise ValueError("spacing_mm belongs to kind resample, and to no other")
-        if self.kind == "resample" and (self.slice_size or self.downsample):
-            raise ValueError("slice_size and downsample belong to kind native2d")
-        if self.slice_size and self.downsample:
-            raise ValueError("give slice_size or downsample, not both")
+        if self.kind == "resample" and (self.slice_size or self.frame):
+            raise ValueError("slice_size and frame belong to kind native2d")
         if self.clip_hu is not None and self.clip_hu[0] >= self.clip_hu[1]:
             raise ValueError("clip_hu must rise")
         return self

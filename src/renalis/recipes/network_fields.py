@@ -29,7 +29,7 @@ class _Network(Frozen):
 
 
 class ResNet34UNet(_Network):
-    """R1: the layout of ``segmentation_models_pytorch.Unet("resnet34")``.
+    """R1: the layout of ``segmentation_models_pytorch.Unet("resnet34")``; ``base`` 64 is ResNet34.
 
     ``init_weights`` is the path of a torchvision ``resnet34`` state dict as safetensors.
     """
@@ -37,37 +37,39 @@ class ResNet34UNet(_Network):
     name: Literal["resnet34_unet"]
     in_channels: PositiveInt
     out_channels: PositiveInt
-    decoder_channels: tuple[Count, Count, Count, Count, Count]
+    base: PositiveInt
     init_weights: str | None = None
-    attention: bool = False
+
+    def config(self) -> dict[str, Any]:
+        """Name and numbers; weights are loaded by whoever trains."""
+        return self.model_dump(mode="python", exclude={"init_weights"})
 
 
 class SimpleUNet(_Network):
-    """R1's baseline; ``channels`` per level from full resolution downwards."""
+    """R1's baseline; ``base`` channels at full resolution, doubled at every further level."""
 
     name: Literal["simple_unet"]
     in_channels: PositiveInt
     out_channels: PositiveInt
-    channels: tuple[Count, ...]
-    attention: bool = False
+    base: PositiveInt
+    levels: PositiveInt
 
 
 class QuickNat(_Network):
-    """R2; ``combine`` joins channel and spatial excitation: the code takes the maximum."""
+    """R2; ``bottleneck_excitation: unused`` keeps weights that the published code never calls."""
 
     name: Literal["quicknat"]
     in_channels: PositiveInt
     out_channels: PositiveInt
     filters: PositiveInt
     kernel: PositiveInt
-    excitation: Literal["csse", "none"] = "csse"
-    combine: Literal["max", "add"] = "max"
+    dropout: Share
     activation: Literal["prelu", "relu"] = "prelu"
-    dropout: Share = 0.0
+    bottleneck_excitation: Literal["unused", "applied", "none"] = "unused"
 
 
 class UNet3d(_Network):
-    """R3; ``channels`` per level, ``strides`` into each further level, (Z, Y, X).
+    """R3; ``channels`` per level; the second level halves Y and X alone, further ones all axes.
 
     ``share_repeats`` applies the weights of a level's repeated blocks again and again, as the
     published code does; otherwise each repeat has its own.
@@ -78,7 +80,6 @@ class UNet3d(_Network):
     in_channels: PositiveInt
     out_channels: PositiveInt
     channels: tuple[Count, ...]
-    strides: tuple[tuple[Count, Count, Count], ...]
     share_repeats: bool = True
     deep_supervision: NonNegativeInt = 0
     attention: bool = False

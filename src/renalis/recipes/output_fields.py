@@ -178,7 +178,7 @@ class Published(Frozen):
 
     system: str
     region: str
-    on: str
+    measured_on: str
     dice: Share
     spread: NonNegative | None = None
 

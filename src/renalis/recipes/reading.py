@@ -20,10 +20,12 @@ from renalis.recipes.system import System
 __all__ = [
     "find_recipe",
     "load_any",
+    "load_recipe",
     "load_system",
     "names",
     "set_field",
     "stored_any",
+    "stored_recipe",
     "stored_system",
     "tiny_changes",
 ]
@@ -101,6 +103,14 @@ def load_any(
         raise InputError(f"{path}: {_sentence(error.errors()[0], kind)}") from error
 
 
+def load_recipe(name_or_path: str, changes: tuple[str, ...] = ()) -> Recipe:
+    """Like ``load_any``, for the shipped model's kind alone."""
+    recipe = load_any(name_or_path, changes)
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"{name_or_path} is a published system, which works on real scans only")
+    return recipe
+
+
 def load_system(name_or_path: str, changes: tuple[str, ...] = (), tiny: bool = False) -> System:
     """Like ``load_any``, for published systems alone."""
     recipe = load_any(name_or_path, changes, tiny)
@@ -131,6 +141,14 @@ def stored_any(run: Path) -> Recipe | System:
         return kind.model_validate(content)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{run} is not the folder of a training ({path.name}: {error})") from error
+
+
+def stored_recipe(run: Path) -> Recipe:
+    """Like ``stored_any``, for the shipped model's kind alone."""
+    recipe = stored_any(run)
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"{run} is the run of a published system")
+    return recipe
 
 
 def stored_system(run: Path) -> System:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from renalis.recipes.data_fields import Target
 from renalis.recipes.fields import Frozen, NonNegative, Range, Share, Size3
 
 __all__ = [
@@ -80,7 +81,9 @@ class Paired(Frozen):
     the distance of neighboring outputs in voxels of the fine grid. ``balance`` weighs what a patch
     holds: background only, foreground without tumor, tumor; ``pooled_foreground`` makes the last
     two one kind. ``judged_in`` is the part of the patch that decides. ``coarse`` None takes the
-    fine grid alone. ``steps_per_epoch`` caps an epoch.
+    fine grid alone. ``low_target`` is the target of the low-resolution output; that of the
+    classification is whether the part ``class_target_in`` holds tumor. ``steps_per_epoch`` caps
+    an epoch.
     """
 
     kind: Literal["paired"]
@@ -94,6 +97,7 @@ class Paired(Frozen):
     tumor: NonNegative
     pooled_foreground: bool = False
     judged_in: Literal["output", "input"] = "output"
+    low_target: Target = "renal"
     class_target_in: Literal["output", "input"] = "output"
     steps_per_epoch: PositiveInt | None = None
     hard_negatives: HardNegatives | None = None

@@ -1,15 +1,10 @@
-"""Typed models of a recipe. Unknown fields and values out of range are refused."""
+"""Typed models of the shipped model's recipe; unknown fields and bad values are refused."""
 
 from __future__ import annotations
 
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
-
-from renalis.errors import InputError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 __all__ = [
     "Balance",
@@ -18,8 +13,6 @@ __all__ = [
     "Optimisation",
     "Recipe",
     "Stage",
-    "load_recipe",
-    "stored_recipe",
 ]
 
 
@@ -107,76 +100,3 @@ class Recipe(_Frozen):
             if stage.name == name:
                 return stage
         raise KeyError(name)
-
-
-def load_recipe(name_or_path: str, changes: tuple[str, ...] = ()) -> Recipe:
-    """Read and check a recipe.
-
-    Parameters
-    ----------
-    name_or_path : str
-        Name of a recipe in the package or path of a YAML file.
-    changes : tuple of str
-        ``key=value`` with dotted keys; list items by number or by their ``name``, for example
-        ``stages.fine.optimisation.steps=100``. Values are YAML.
-
-    Raises
-    ------
-    InputError
-        If there is no such recipe, or a field is unknown, missing or out of range.
-    """
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        path = Path(str(resources.files("renalis.recipes"))) / f"{name_or_path}.yaml"
-    if not path.is_file():
-        raise InputError(f"there is no recipe {name_or_path!r}; give a name or a .yaml file")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for change in changes:
-            _apply(content, change)
-        return Recipe.model_validate(content)
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: field {place or '(whole file)'}: {first['msg']}") from error
-
-
-def stored_recipe(run: Path) -> Recipe:
-    """The recipe that a training was started with.
-
-    Raises
-    ------
-    InputError
-        If the folder is not that of a training.
-    """
-    path = run / "recipe.json"
-    try:
-        return Recipe.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise InputError(f"{run} is not the folder of a training ({path.name}: {error})") from error
-
-
-def _apply(content: Any, change: str) -> None:
-    """Set one field of a parsed recipe in place."""
-    key, equals, value = change.partition("=")
-    if not equals:
-        raise InputError(f"{change!r} is not of the form key=value")
-    place = content
-    parts = key.split(".")
-    for depth, part in enumerate(parts):
-        last = depth == len(parts) - 1
-        if isinstance(place, list):
-            names = [str(item.get("name", i)) for i, item in enumerate(place)]
-            index: Any = names.index(part) if part in names else int(part) if part.isdigit() else -1
-            if not 0 <= index < len(place):
-                raise InputError(f"the recipe has no field {'.'.join(parts[: depth + 1])!r}")
-        else:
-            index = part
-            if not isinstance(place, dict) or part not in place:
-                raise InputError(f"the recipe has no field {'.'.join(parts[: depth + 1])!r}")
-        if last:
-            place[index] = yaml.safe_load(value)
-        else:
-            place = place[index]

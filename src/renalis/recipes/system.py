@@ -14,7 +14,7 @@ from renalis.recipes.data_fields import DataPlan, GridPlan, Split, Target
 from renalis.recipes.fields import Frozen, Share
 from renalis.recipes.network_fields import Network
 from renalis.recipes.output_fields import Evaluation, Prediction, Published, Rule
-from renalis.recipes.sample_fields import Augmentation, Paired, Sampler
+from renalis.recipes.sample_fields import Augmentation, Paired, Sampler, Windows
 from renalis.recipes.train_fields import LossTerm, Optimisation
 
 __all__ = ["InputMask", "Phase", "PhaseChange", "Publication", "Switches", "System"]
@@ -35,9 +35,10 @@ class Publication(Frozen):
     """Where the system comes from, and the scores it gives for itself."""
 
     id: str
-    title: str
     authors: str
-    year: int
+    about: str
+    year: int | None = None
+    link: str | None = None
     scores: tuple[Published, ...] = ()
 
 
@@ -129,15 +130,15 @@ class System(Frozen):
     switches: Switches = Switches()
     tiny: dict[str, Any] = Field(default_factory=dict)
 
-    def networks(self) -> tuple[Phase, ...]:
+    def all_phases(self) -> tuple[Phase, ...]:
         """The phases in order of training, with all sections; one called ``main`` if none are."""
         return tuple(
             self._resolved(change) for change in self.phases or (PhaseChange(name="main"),)
         )
 
-    def network_called(self, name: str) -> Phase:
+    def phase(self, name: str) -> Phase:
         """The phase called ``name``."""
-        for phase in self.networks():
+        for phase in self.all_phases():
             if phase.name == name:
                 return phase
         raise KeyError(name)
@@ -156,7 +157,7 @@ class System(Frozen):
     def _names_exist(self) -> System:
         """Grids and phases that are referred to must be there."""
         earlier: list[str] = []
-        for phase in self.networks():
+        for phase in self.all_phases():
             grids = {grid.name for grid in phase.grids}
             used: set[str | None] = {phase.prediction.grid}
             sampler = phase.sampler
@@ -169,6 +170,10 @@ class System(Frozen):
                 raise ValueError(f"phase {phase.name!r} has no grid {missing[0]!r}")
             if phase.input_mask is not None and phase.input_mask.phase not in earlier:
                 raise ValueError(f"there is no earlier phase {phase.input_mask.phase!r}")
+            if isinstance(sampler, Windows):
+                drawn = sampler.cases_per_step * sampler.patches_per_case
+                if drawn != phase.optimisation.batch:
+                    raise ValueError(f"the sampler draws {drawn} patches a step, batch differs")
             if phase.name in earlier:
                 raise ValueError(f"two phases are called {phase.name!r}")
             earlier.append(phase.name)

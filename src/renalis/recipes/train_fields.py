@@ -136,12 +136,14 @@ class Stop(Frozen):
 
     ``epochs``: at most so many. ``rises``: the validation loss rose so many times in a row.
     ``patience``: so many epochs without a better ``monitor``. ``reach``: ``monitor`` got so good.
+    ``minutes`` of wall-clock time, for comparisons at equal cost.
     """
 
     epochs: PositiveInt
     rises: PositiveInt | None = None
     patience: PositiveInt | None = None
     reach: Share | None = None
+    minutes: Positive | None = None
     monitor: Literal["val_loss", "val_dice", "low_dice"] = "val_loss"
 
 

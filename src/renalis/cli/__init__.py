@@ -25,6 +25,7 @@ VERBS = {
     "compare": "paired statistics between evaluated systems",
     "synthesize": "make synthetic CT scans with their label maps",
     "dataset": "check, describe, split and export datasets",
+    "recipe": "list, show, copy and compare recipes",
     "train": "train a model with a recipe",
     "model": "list, describe, pack and export models",
     "doctor": "say what this machine can do",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ __all__ = [
     "load_any",
     "load_recipe",
     "load_system",
+    "load_unswitched",
     "names",
     "set_field",
     "stored_any",
@@ -29,6 +31,8 @@ __all__ = [
     "stored_system",
     "tiny_changes",
 ]
+
+_FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 def names() -> tuple[str, ...]:
@@ -81,6 +85,14 @@ def load_any(
     InputError
         If there is no such recipe, or a field is unknown, missing or out of range.
     """
+    recipe = load_unswitched(name_or_path, changes, tiny)
+    return switched(recipe) if isinstance(recipe, System) else recipe
+
+
+def load_unswitched(
+    name_or_path: str, changes: tuple[str, ...] = (), tiny: bool = False
+) -> Recipe | System:
+    """Like ``load_any``, as written: the switches are not applied yet."""
     path = find_recipe(name_or_path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -93,12 +105,12 @@ def load_any(
         recipe = kind.model_validate(content)
         if tiny:
             changes = tiny_changes(recipe, path) + changes
-        if changes:
-            full = recipe.model_dump(mode="json")
-            for change in changes:
-                set_field(full, change)
-            recipe = kind.model_validate(full)
-        return switched(recipe) if isinstance(recipe, System) else recipe
+        if not changes:
+            return recipe
+        full = recipe.model_dump(mode="json")
+        for change in changes:
+            set_field(full, change)
+        return kind.model_validate(full)
     except ValidationError as error:
         raise InputError(f"{path}: {_sentence(error.errors()[0], kind)}") from error
 
@@ -166,6 +178,8 @@ def set_field(content: Any, change: str) -> list[str | int]:
         raise InputError(f"{change!r} is not of the form key=value")
     try:
         parsed = yaml.safe_load(value)
+        if isinstance(parsed, str) and _FLOAT.fullmatch(parsed):
+            parsed = float(parsed)  # YAML 1.1 takes 1e-3, without a point, for a word
     except yaml.YAMLError as error:
         raise InputError(f"the value of {change!r} is not valid YAML: {error}") from error
     place = content

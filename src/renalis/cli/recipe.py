@@ -1,0 +1,143 @@
+"""``renalis recipe``: list, show, copy and compare recipes; nothing is trained."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from renalis.recipes import Recipe, System
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="the recipes that come with renalis")
+    listing.add_argument("--json", action="store_true", help="for machines")
+    show = actions.add_parser("show", help="a recipe with the source of every number")
+    _recipe_arguments(show)
+    show.add_argument("--json", action="store_true", help="every field, defaults too, for machines")
+    copy = actions.add_parser("copy", help="write a recipe to a file of your own")
+    _recipe_arguments(copy)
+    copy.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: NAME.yaml here")
+    copy.add_argument("--overwrite", action="store_true", help="replace the file")
+    diff = actions.add_parser("diff", help="what differs between two recipes, field by field")
+    diff.add_argument("left", metavar="A", help="name, YAML file or folder of a training")
+    diff.add_argument(
+        "right", nargs="?", metavar="B", help="the same; default: the recipe that A is named after"
+    )
+    diff.add_argument("--json", action="store_true", help="for machines")
+
+
+def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="NAME|FILE", help="name of a recipe or a YAML file")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a field, for example optimisation.learning_rate=0.001",
+    )
+    parser.add_argument("--tiny", action="store_true", help="its small variant for a CPU")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List, show, copy or compare."""
+    if arguments.action == "list":
+        return _list(arguments.json)
+    if arguments.action == "show":
+        return _show(arguments.recipe, tuple(arguments.set), arguments.tiny, arguments.json)
+    if arguments.action == "copy":
+        return _copy(arguments)
+    return _diff(arguments.left, arguments.right, arguments.json)
+
+
+def _list(as_json: bool) -> int:
+    from renalis.recipes import System, load_any, names
+
+    rows: list[tuple[str, str, str]] = []
+    for name in names():
+        recipe = load_any(name)
+        if isinstance(recipe, System):
+            rows.append((name, recipe.publication.id, recipe.publication.about))
+        else:
+            rows.append((name, "-", "The shipped model, trained on synthetic CT"))
+    if as_json:
+        print(json.dumps([dict(zip(("name", "publication", "about"), row, strict=True))
+                          for row in rows], indent=1))  # fmt: skip
+        return 0
+    for name, publication, about in rows:
+        print(f"{name:<16} {publication:<3} {about}")
+    return 0
+
+
+def _show(name: str, changes: tuple[str, ...], tiny: bool, as_json: bool) -> int:
+    from renalis.recipes import load_any
+
+    if as_json:
+        print(load_any(name, changes, tiny).model_dump_json(indent=1))
+        return 0
+    print(_text(name, changes, tiny), end="")
+    return 0
+
+
+def _text(name: str, changes: tuple[str, ...], tiny: bool) -> str:
+    """The recipe as YAML with its comments and the wanted changes."""
+    from renalis.recipes.reading import find_recipe, load_any, load_unswitched, tiny_changes
+    from renalis.recipes.text import changed_text
+
+    load_any(name, changes, tiny)  # refuses what is not valid
+    path = find_recipe(name)
+    recipe = load_unswitched(name)
+    if tiny:
+        changes = tiny_changes(recipe, path) + changes
+    return changed_text(path.read_text(encoding="utf-8"), recipe.model_dump(mode="json"), changes)
+
+
+def _copy(arguments: argparse.Namespace) -> int:
+    from renalis.errors import OutputError
+    from renalis.io import whole_file
+
+    output = arguments.output or Path(f"{Path(arguments.recipe).stem}.yaml")
+    if output.suffix not in (".yaml", ".yml"):
+        raise OutputError(f"{output} must end in .yaml, so that it is read as a recipe")
+    if output.exists() and not arguments.overwrite:
+        raise OutputError(f"{output} is there already; use another name or --overwrite")
+    text = _text(arguments.recipe, tuple(arguments.set), arguments.tiny)
+    with whole_file(output) as file:
+        file.write(text.encode())
+    print(output)
+    return 0
+
+
+def _diff(left: str, right: str | None, as_json: bool) -> int:
+    from renalis.recipes.difference import differences
+
+    ours = _any(left)
+    theirs = _any(right if right is not None else ours.name)
+    found = differences(ours, theirs)
+    if as_json:
+        print(json.dumps([{"field": d.field, "left": d.left, "right": d.right} for d in found],
+                         indent=1))  # fmt: skip
+        return 0
+    if not found:
+        print("no field differs")
+    width = max((len(d.field) for d in found), default=0)
+    for each in found:
+        print(f"{each.field:<{width}}  {_short(each.left)} -> {_short(each.right)}")
+    return 0
+
+
+def _any(name: str) -> Recipe | System:
+    """A recipe by name, from a file, or the one stored in the folder of a training."""
+    from renalis.recipes import load_any, stored_any
+
+    return stored_any(Path(name)) if Path(name).is_dir() else load_any(name)
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

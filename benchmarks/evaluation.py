@@ -23,7 +23,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from evaluation_meter import metered
+from meter import metered
 from scipy import ndimage
 
 HERE = Path(__file__).resolve().parent

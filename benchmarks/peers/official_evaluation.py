@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import surface_distance
-from evaluation_meter import metered
+from meter import metered
 
 warnings.simplefilter("ignore", DeprecationWarning)
 

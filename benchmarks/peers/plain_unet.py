@@ -1,0 +1,69 @@
+"""renalis' U-Net as nnU-Net's PlainConvUNet, with the same weights.
+
+A 1 x 1 x 1 convolution followed by enlarging with the nearest voxel is a transposed convolution of
+kernel and stride 2 whose eight positions have the same weights, so nothing is approximated.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from dynamic_network_architectures.architectures.unet import PlainConvUNet
+from torch import nn
+
+CONVOLUTION, NORM = (0, 3), (1, 4)
+
+
+def plain_unet(file: str) -> PlainConvUNet:
+    """The network whose weights renalis wrote to ``file`` (npz, names of renalis' U-Net)."""
+    weights = {name: torch.from_numpy(array) for name, array in np.load(file).items()}
+    widths = [weights[f"encoder.{s}.0.weight"].shape[0] for s in range(levels(weights))]
+    stages = len(widths)
+    network = PlainConvUNet(
+        input_channels=weights["encoder.0.0.weight"].shape[1],
+        n_stages=stages,
+        features_per_stage=widths,
+        conv_op=nn.Conv3d,
+        kernel_sizes=[[3, 3, 3]] * stages,
+        strides=[[1, 1, 1]] + [[2, 2, 2]] * (stages - 1),
+        n_conv_per_stage=[2] * stages,
+        num_classes=weights["head.weight"].shape[0],
+        n_conv_per_stage_decoder=[2] * (stages - 1),
+        conv_bias=False,
+        norm_op=nn.InstanceNorm3d,
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=nn.LeakyReLU,
+        nonlin_kwargs={"inplace": True, "negative_slope": 0.01},
+        deep_supervision=False,
+    )
+    with torch.no_grad():
+        for stage in range(stages):
+            fill(network.encoder.stages[stage][0].convs, weights, f"encoder.{stage}")
+        for level in range(stages - 1):
+            fill(network.decoder.stages[level].convs, weights, f"decoder.{level}")
+            reduce = weights[f"reduce.{level}.weight"].transpose(0, 1)
+            network.decoder.transpconvs[level].weight.copy_(reduce.expand(-1, -1, 2, 2, 2))
+        network.decoder.seg_layers[-1].weight.copy_(weights["head.weight"])
+        network.decoder.seg_layers[-1].bias.copy_(weights["head.bias"])
+    return network.eval()
+
+
+def levels(weights: dict[str, torch.Tensor]) -> int:
+    """Number of resolutions."""
+    return len({name.split(".")[1] for name in weights if name.startswith("encoder.")})
+
+
+def fill(blocks: nn.ModuleList, weights: dict[str, torch.Tensor], prefix: str) -> None:
+    """Give both convolutions of a stage, and their normalizations, their weights."""
+    for block, convolution, norm in zip(blocks, CONVOLUTION, NORM, strict=True):
+        block.conv.weight.copy_(weights[f"{prefix}.{convolution}.weight"])
+        block.norm.weight.copy_(weights[f"{prefix}.{norm}.weight"])
+        block.norm.bias.copy_(weights[f"{prefix}.{norm}.bias"])
+
+
+def difference(file: str, example: str) -> float:
+    """Largest difference of logits between this network and renalis' own on one example."""
+    data = np.load(example)
+    with torch.inference_mode():
+        logits = plain_unet(file)(torch.from_numpy(data["image"])).numpy()
+    return float(np.abs(logits - data["logits"]).max())

@@ -1,0 +1,142 @@
+"""What the prediction benchmark needs from renalis, in a process of its own.
+
+    python benchmarks/prediction_job.py make MODEL SCAN FOLDER
+    python benchmarks/prediction_job.py agree FOLDER LABELS… [--truth FILE]
+
+``make`` writes the fine network's weights for the rivals, the coarse network's probabilities on the
+fine grid (which the fine network looks at too), where kidneys may be, and our own labels by the
+rivals' rule, which is the most probable class of the fine network alone. ``agree`` compares label
+maps with those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import renalis
+from renalis.labels import Label
+from renalis.prediction import PredictionOptions, predict
+from renalis.prediction import cascade as passes
+from renalis.prediction.finding import find, nearest
+from renalis.preparation import stage_grid
+
+NAMED = {"renal": (1, 2, 3), "kidney": (1,), "tumor": (2,), "cyst": (3,)}
+LIKE_RIVALS = {"coarse_weight": 0.0, "lesion_at": 0.5}
+"""The fine network alone decides, by the larger probability."""
+
+
+def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
+    """Write ``job.json`` and what it names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(threads)
+    model = renalis.load_model(model_name)
+    coarse, fine = model.header.stages
+    network = model.network("fine")
+    weights = {name: value.numpy() for name, value in network.state_dict().items()}
+    np.savez(folder / "weights.npz", **weights)
+    rng = np.random.default_rng(0)
+    image = rng.uniform(-1, 1, (1, fine.channels, 32, 32, 32)).astype(np.float32)
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(image)).numpy()
+    np.savez(folder / "example.npz", image=image, logits=logits)
+
+    scan = renalis.read_scan(scan_path).volume
+    options = PredictionOptions(threads=threads, **LIKE_RIVALS)
+    networks = passes.open_networks(model, options)
+    canonical = scan.reoriented()
+    work = passes._Work(canonical, options, lambda *_: None)
+    seen = work.coarse_pass(coarse, networks.coarse)
+    grid = stage_grid(canonical, fine.spacing_mm)
+    whole = tuple(slice(0, n) for n in grid.shape)
+    ratio = tuple(a / b for a, b in zip(coarse.spacing_mm, fine.spacing_mm, strict=True))
+    if fine.prior is not None:
+        prior = passes._interpolated(seen.probability, whole, ratio)
+        np.save(folder / "prior.npy", prior.astype(np.float32))
+    choices = options.find_at, options.find_ml, options.reach_mm
+    finding = find(seen.probability.sum(0), coarse.spacing_mm, *choices)
+    box = tuple(slice(0, n) for n in canonical.shape)
+    steps = tuple(a / b for a, b in zip(canonical.spacing, coarse.spacing_mm, strict=True))
+    labels = predict(scan, model, options, networks=networks).labels.reoriented().array
+    np.savez_compressed(
+        folder / "ours.npz", labels=labels, region=nearest(finding.allowed, box, steps)
+    )
+    job = {
+        "scan": str(scan_path.resolve()),
+        "weights": str((folder / "weights.npz").resolve()),
+        "prior": None if fine.prior is None else str((folder / "prior.npy").resolve()),
+        "patch": list(fine.patch),
+        "spacing_mm": list(fine.spacing_mm),
+        "window_hu": list(fine.window_hu),
+        "threads": threads,
+        "grid": list(grid.shape),
+    }
+    (folder / "job.json").write_text(json.dumps(job, indent=1))
+    print(json.dumps({"grid": job["grid"], "runtime": str(networks.runtime)}))
+
+
+def agree(folder: Path, files: list[Path], truth: Path | None) -> None:
+    """Dice of each label map with ours inside the kidneys' region, and of all with the truth."""
+    stored = np.load(folder / "ours.npz")
+    ours, region = stored["labels"], stored["region"]
+    found = {}
+    known = None if truth is None else canonical_labels(truth)
+    if known is not None:
+        found["renalis, same rule"] = {"truth": all_dice(ours, known)}
+    for file in files:
+        theirs = canonical_labels(file)
+        found[file.name.removesuffix(".nii.gz")] = {
+            "ours_in_region": all_dice(ours, np.where(region, theirs, Label.BACKGROUND)),
+            "voxels_outside_region": int(np.count_nonzero(theirs[~region])),
+            **({} if known is None else {"truth": all_dice(theirs, known)}),
+        }
+    print(json.dumps({"agreement": found, "region_share": float(region.mean())}))
+
+
+def canonical_labels(path: Path) -> np.ndarray:
+    """A label map, axes (Z, Y, X)."""
+    import nibabel as nib
+
+    from renalis.volume import Kind, Volume
+
+    image = nib.load(path)
+    array = np.asarray(image.dataobj).astype(np.uint8)
+    return Volume(array, image.affine, Kind.LABELS).reoriented().array
+
+
+def all_dice(one: np.ndarray, two: np.ndarray) -> dict[str, float | None]:
+    """Dice of each class and of all together; None where neither has it."""
+    return {name: dice(np.isin(one, v), np.isin(two, v)) for name, v in NAMED.items()}
+
+
+def dice(one: np.ndarray, two: np.ndarray) -> float | None:
+    """2|A∩B| / (|A|+|B|)."""
+    total = int(np.count_nonzero(one)) + int(np.count_nonzero(two))
+    return 2 * int(np.count_nonzero(one & two)) / total if total else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    actions = parser.add_subparsers(dest="action", required=True)
+    making = actions.add_parser("make")
+    making.add_argument("model")
+    making.add_argument("scan", type=Path)
+    making.add_argument("folder", type=Path)
+    making.add_argument("--threads", type=int, default=1)
+    agreeing = actions.add_parser("agree")
+    agreeing.add_argument("folder", type=Path)
+    agreeing.add_argument("labels", type=Path, nargs="*")
+    agreeing.add_argument("--truth", type=Path)
+    arguments = parser.parse_args()
+    if arguments.action == "make":
+        make(arguments.model, arguments.scan, arguments.folder, arguments.threads)
+    else:
+        agree(arguments.folder, arguments.labels, arguments.truth)
+
+
+if __name__ == "__main__":
+    main()

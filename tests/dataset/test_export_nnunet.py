@@ -1,0 +1,131 @@
+"""What nnU-Net gets: its names, its dataset.json, and label maps exactly on their scans."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from small_datasets import KITS_AFFINE, labels_with, plain_case, save, scan_of
+
+from renalis.dataset import Split, load_splits, open_dataset
+from renalis.dataset.export_nnunet import export_nnunet
+from renalis.errors import InputError, OutputError, UsageError
+
+
+def _dataset(root: Path) -> Path:
+    for number, name in enumerate(("a", "b", "c")):
+        plain_case(root, name, labels_with(20 + number, 6, 3))
+    save(root / "images/d.nii", scan_of(labels_with(), 4))
+    return root
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_folder(tmp_path: Path, jobs: int) -> None:
+    dataset = open_dataset(_dataset(tmp_path / "in"), convention="kits23")
+    target = export_nnunet(dataset, tmp_path / "raw", 220, "My KiTS", jobs=jobs)
+    assert target == tmp_path / "raw" / "Dataset220_My_KiTS"
+    assert _names(target) == ["dataset.json", "imagesTr", "imagesTs", "labelsTr"]
+    assert _names(target / "imagesTr") == [f"{n}_0000.nii.gz" for n in "abc"]
+    assert _names(target / "labelsTr") == [f"{n}.nii.gz" for n in "abc"]
+    assert _names(target / "imagesTs") == ["d_0000.nii.gz"]
+    about = json.loads((target / "dataset.json").read_text())
+    assert about["labels"] == {"background": 0, "kidney": 1, "tumor": 2, "cyst": 3}
+    assert (about["numTraining"], about["file_ending"]) == (3, ".nii.gz")
+    assert about["channel_names"] == {"0": "CT"}
+    assert about["overwrite_image_reader_writer"] == "NibabelIOWithReorient"
+    for case in dataset.cases:
+        subset = "Ts" if case.label is None else "Tr"
+        image = nib.load(target / f"images{subset}" / f"{case.id}_0000.nii.gz")
+        given = nib.load(case.image)
+        np.testing.assert_array_equal(np.asarray(image.dataobj), np.asarray(given.dataobj))
+        np.testing.assert_array_equal(image.affine, given.affine)
+    again = open_dataset(target)
+    assert again.convention is dataset.convention
+    assert [c.id for c in again.cases] == ["a", "b", "c"]
+
+
+def test_labels_lie_exactly_on_their_scans(tmp_path: Path) -> None:
+    root = _dataset(tmp_path / "in")
+    nearly = KITS_AFFINE.copy()
+    nearly[2, 3] += 0.002
+    save(root / "labels/a.nii.gz", labels_with(20, 6, 3).astype(np.float32), nearly)
+    turned = nib.as_closest_canonical(nib.load(root / "labels/b.nii.gz"))
+    save(root / "labels/b.nii.gz", np.asarray(turned.dataobj), turned.affine)
+    target = export_nnunet(open_dataset(root, convention="kits23"), tmp_path / "raw", 1)
+    for number, name in enumerate(("a", "b")):
+        image = nib.load(target / f"imagesTr/{name}_0000.nii.gz")
+        labels = nib.load(target / f"labelsTr/{name}.nii.gz")
+        np.testing.assert_array_equal(labels.affine, image.affine)
+        np.testing.assert_array_equal(np.asarray(labels.dataobj), labels_with(20 + number, 6, 3))
+        assert labels.get_data_dtype() == np.uint8
+
+
+def test_regions_of_the_challenge(tmp_path: Path) -> None:
+    root = _dataset(tmp_path / "in")
+    target = export_nnunet(
+        open_dataset(root, convention="kits23"), tmp_path / "raw", 7, "K", regions=True
+    )
+    about = json.loads((target / "dataset.json").read_text())
+    assert about["labels"]["kidney"] == [1, 2, 3]
+    # In this order, painting region after region gives back the labels.
+    painted = np.zeros(4, int)
+    regions = [v if isinstance(v, list) else [v] for k, v in about["labels"].items() if k[0] != "b"]
+    for value, region in zip(about["regions_class_order"], regions, strict=True):
+        painted[region] = value
+    assert painted.tolist() == [0, 1, 2, 3]
+    assert open_dataset(target).convention == "kits23"
+    with pytest.raises(UsageError, match="--regions is for kits23"):
+        export_nnunet(open_dataset(root, convention="kits19"), tmp_path / "x", 7, regions=True)
+
+
+def test_splits(tmp_path: Path) -> None:
+    dataset = open_dataset(_dataset(tmp_path / "in"), convention="kits23")
+    splits = [Split(("a",), ("b",), ("c",)), Split(("b",), ("a",), ("c",))]
+    target = export_nnunet(dataset, tmp_path / "raw", 1, splits=splits)
+    assert load_splits(target / "splits_final.json") == (
+        Split(("a",), ("b",)),
+        Split(("b",), ("a",)),
+    )
+    assert _names(target / "labelsTr") == ["a.nii.gz", "b.nii.gz"]
+    assert _names(target / "imagesTs") == ["c_0000.nii.gz", "d_0000.nii.gz"]
+    assert _names(target / "labelsTs") == ["c.nii.gz"]
+    assert json.loads((target / "dataset.json").read_text())["numTraining"] == 2
+    with pytest.raises(InputError, match="different test cases"):
+        export_nnunet(dataset, tmp_path / "x", 1, splits=[Split(("a",), (), ("b",)), splits[0]])
+    with pytest.raises(InputError, match="lacks z"):
+        export_nnunet(dataset, tmp_path / "x", 1, splits=[Split(("a",), ("z",))])
+    assert not (tmp_path / "x").exists()
+
+
+def test_cases_outside_the_split_stay_out(tmp_path: Path) -> None:
+    dataset = open_dataset(_dataset(tmp_path / "in"), convention="kits23")
+    target = export_nnunet(dataset, tmp_path / "raw", 1, splits=[Split(("a",), ("b",))])
+    assert _names(target / "labelsTr") == ["a.nii.gz", "b.nii.gz"]
+    assert _names(target / "imagesTs") == ["d_0000.nii.gz"]
+
+
+def test_refusals_leave_no_dataset_json(tmp_path: Path) -> None:
+    root = _dataset(tmp_path / "in")
+    dataset = open_dataset(root, convention="kits23")
+    with pytest.raises(UsageError, match="1 to 999"):
+        export_nnunet(dataset, tmp_path / "raw", 0)
+    target = export_nnunet(dataset, tmp_path / "raw", 1)
+    with pytest.raises(OutputError, match="there already"):
+        export_nnunet(dataset, tmp_path / "raw", 1)
+    save(root / "labels/b.nii.gz", labels_with(shape=(9, 16, 15)))
+    with pytest.raises(InputError, match="does not lie on the grid"):
+        export_nnunet(dataset, tmp_path / "raw", 1, overwrite=True)
+    assert not (target / "dataset.json").exists()
+    save(
+        root / "labels/b.nii.gz",
+        np.where(labels_with(cyst=1) == 3, 5, labels_with(cyst=1)).astype(np.uint8),
+    )
+    with pytest.raises(InputError, match="holds 5, which kits23 lacks"):
+        export_nnunet(dataset, tmp_path / "raw", 1, overwrite=True)

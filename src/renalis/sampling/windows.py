@@ -1,0 +1,129 @@
+"""Strided windows of 3D cases, those with tumor more often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.preparation import PreparedGrid
+from renalis.sampling.blocks import block_any, window_starts
+from renalis.sampling.sample import Sample, cut
+from renalis.sampling.targets import IDENTITY, LabelTable, any_of
+
+__all__ = ["WindowSampler", "window_list"]
+
+
+def window_list(
+    shape: Sequence[int], size: Sequence[int], stride: Sequence[int]
+) -> NDArray[np.int64]:
+    """Starts of windows that cover every voxel.
+
+    Parameters
+    ----------
+    shape, size, stride : sequence of int
+        Along each axis.
+
+    Returns
+    -------
+    ndarray, shape (N, 3), int64
+        The last axis runs fastest.
+    """
+    axes = [window_starts(*each) for each in zip(shape, size, stride, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+
+
+class WindowSampler:
+    """Windows of all cases, computed once; ``draw`` takes one of a case.
+
+    Parameters
+    ----------
+    cases : sequence of PreparedGrid
+        Labelled.
+    size, stride : tuple of int
+        Voxels along (Z, Y, X).
+    tumor : sequence of int
+        Labels (as stored) whose windows are drawn more often.
+    repeat : int
+        How many times as often: windows with tumor are in the list so many times.
+    table : ndarray, shape (256,)
+        From labels to training labels.
+    margin : int
+        Voxels to add on every side, for a transform that cuts them off again.
+
+    Notes
+    -----
+    Samples have input ``"image"`` (1, Z, Y, X) float32 in HU and target ``"seg"`` (Z, Y, X) uint8;
+    beyond the end of a case they hold the grid's fill and background.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[PreparedGrid],
+        size: tuple[int, int, int],
+        stride: tuple[int, int, int],
+        *,
+        tumor: Sequence[int] = (2,),
+        repeat: int = 4,
+        table: LabelTable = IDENTITY,
+        margin: int = 0,
+    ) -> None:
+        self._cases, self._size, self._margin, self._table = list(cases), size, margin, table
+        self._starts: list[NDArray[np.int64]] = []
+        self._tumor: list[NDArray[np.bool_]] = []
+        self._often: list[NDArray[np.int64]] = []
+        for case in self._cases:
+            axes = [window_starts(*each) for each in zip(case.shape, size, stride, strict=True)]
+            self._starts.append(window_list(case.shape, size, stride))
+            flags = np.zeros(len(self._starts[-1]), bool)
+            if case.label is not None:
+                flags = block_any(any_of(*tumor)[case.label] > 0, axes, size).ravel()
+            self._tumor.append(flags)
+            self._often.append(np.repeat(np.arange(len(flags)), np.where(flags, repeat, 1)))
+        self._ends = np.cumsum([len(starts) for starts in self._starts])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __getitem__(self, number: int) -> Sample:
+        """Each window of each case once, for validation."""
+        if not 0 <= number < len(self):
+            raise IndexError(f"window {number} of {len(self)}")
+        which = int(np.searchsorted(self._ends, number, side="right"))
+        return self._read(which, int(number - (self._ends[which - 1] if which else 0)))
+
+    def windows(self, case: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """A case's window starts (N, 3) and whether each holds tumor (N,)."""
+        return self._starts[case], self._tumor[case]
+
+    def epoch(self, rng: np.random.Generator, cases_per_batch: int = 2) -> Iterator[list[int]]:
+        """One pass over all cases in random order, as lists of case numbers for `draw`."""
+        order = rng.permutation(len(self._cases)).tolist()
+        for first in range(0, len(order), cases_per_batch):
+            yield order[first : first + cases_per_batch]
+
+    def draw(self, rng: np.random.Generator, case: int | None = None) -> Sample:
+        """A window of a case, those with tumor ``repeat`` times as likely as each other one."""
+        which = int(rng.integers(len(self._cases))) if case is None else case
+        often = self._often[which]
+        return self._read(which, int(often[rng.integers(len(often))]))
+
+    def _read(self, which: int, window: int) -> Sample:
+        case, start = self._cases[which], self._starts[which][window]
+        first = [int(s) - self._margin for s in start]
+        size = [n + 2 * self._margin for n in self._size]
+        fill = case.spec.fill_hu
+        image = cut(case.image, first, size, fill).astype(np.float32)[None]
+        targets = {}
+        if case.label is not None:
+            targets["seg"] = self._table[cut(case.label, first, size, 0)]
+        if case.weights is not None:
+            targets["weights"] = cut(case.weights, first, size, 0).astype(np.float32)
+        return Sample(
+            {"image": image},
+            targets,
+            {"case": which, "start": tuple(int(s) for s in start)},
+            dict.fromkeys(["image", *targets], case.spacing),
+            {"image": fill},
+        )

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from renalis.recipes.fields import Count, Frozen, Positive, Share
+from renalis.recipes.fields import Frozen, Positive, Share
 
 __all__ = [
     "Cascade3d",
@@ -69,7 +69,7 @@ class QuickNat(_Network):
 
 
 class UNet3d(_Network):
-    """R3; ``channels`` per level; the second level halves Y and X alone, further ones all axes.
+    """R3; ``base`` channels doubled at every level up to ``max_channels``.
 
     ``share_repeats`` applies the weights of a level's repeated blocks again and again, as the
     published code does; otherwise each repeat has its own.
@@ -79,7 +79,9 @@ class UNet3d(_Network):
     variant: Literal["plain", "residual", "preact"]
     in_channels: PositiveInt
     out_channels: PositiveInt
-    channels: tuple[Count, ...]
+    base: PositiveInt
+    max_channels: PositiveInt
+    levels: PositiveInt
     share_repeats: bool = True
     deep_supervision: NonNegativeInt = 0
     attention: bool = False
@@ -102,20 +104,22 @@ class Cascade3d(_Network):
 
     Parameters
     ----------
-    base, base_low : int
+    base, low_base : int
         First filters of the two U-Nets.
+    patch : int
+        Side of the input in voxels; the classifier's size follows from it.
+    multires : bool
+        False leaves the low-resolution network out.
     mask_input : str
         How the fine network sees the masked patch: ``skip_branch`` or ``concat`` (second channel).
-    classification : bool
+    classify : bool
         Whether the head that says "tumor in this patch" is there.
-    head_convolutions : tuple of int
-        Filters of its convolutions.
-    fc : tuple of int
-        Its first fully connected layers; the last is where the tumor volume joins.
-    fc_after : tuple of int
-        Layers after the volume joined, before the single output.
+    last_fc : int
+        Width of its layer that the tumor volume joins.
     volume_scale : float
         The tumor volume in voxels is divided by this.
+    ratio : int
+        Fine voxels per coarse voxel.
     dropout : float
         Chance of the spatial dropout after the blocks of the bottom and the decoder.
     """
@@ -123,16 +127,16 @@ class Cascade3d(_Network):
     name: Literal["cascade3d"]
     in_channels: PositiveInt
     out_channels: PositiveInt
-    low_channels: PositiveInt
     base: PositiveInt
-    base_low: PositiveInt
+    low_base: PositiveInt
     levels: PositiveInt
+    patch: PositiveInt
+    multires: bool = True
     mask_input: Literal["skip_branch", "concat"] = "skip_branch"
-    classification: bool
-    head_convolutions: tuple[Count, ...] = (32, 16)
-    fc: tuple[Count, ...] = (1024, 256, 256)
-    fc_after: tuple[Count, ...] = (64, 32)
+    classify: bool
+    last_fc: PositiveInt = 256
     volume_scale: Positive = 8000.0
+    ratio: PositiveInt = 4
     dropout: Share = 0.0
     norm: Literal["batch", "group"] = "batch"
 

@@ -78,27 +78,21 @@ class Paired(Frozen):
     """Patches of two grids around one center, for networks with valid convolutions.
 
     ``patch`` and ``output`` are sides in voxels of the networks' inputs and outputs; ``stride`` is
-    the distance of neighboring outputs in voxels of the fine grid. ``balance`` weighs what a patch
-    holds: background only, foreground without tumor, tumor; ``pooled_foreground`` makes the last
-    two one kind. ``judged_in`` is the part of the patch that decides. ``coarse`` None takes the
-    fine grid alone. ``low_target`` is the target of the low-resolution output; that of the
-    classification is whether the part ``class_target_in`` holds tumor. ``steps_per_epoch`` caps
-    an epoch.
+    the distance of neighboring outputs in voxels of the fine grid, rounded to the coarse one. What
+    an output holds decides its kind, and kinds are drawn equally often: 2 kinds are background and
+    foreground, 3 are background, foreground without tumor, tumor. ``low_target`` is the target of
+    the low-resolution output; that of a classification is whether the fine output holds tumor.
+    ``steps_per_epoch`` caps an epoch.
     """
 
     kind: Literal["paired"]
     fine: str
-    coarse: str | None
+    coarse: str
     patch: PositiveInt
     output: PositiveInt
     stride: PositiveInt
-    background: NonNegative
-    kidney: NonNegative
-    tumor: NonNegative
-    pooled_foreground: bool = False
-    judged_in: Literal["output", "input"] = "output"
+    kinds: Literal[2, 3]
     low_target: Target = "renal"
-    class_target_in: Literal["output", "input"] = "output"
     steps_per_epoch: PositiveInt | None = None
     hard_negatives: HardNegatives | None = None
 
@@ -115,25 +109,26 @@ class Flip(Frozen):
 
 
 class Affine(Frozen):
-    """Rotation and scaling: in the slice plane (``dimensions`` 2, one draw for all slices) or 3D.
+    """Rotation up to ±``rotation_deg`` and scaling, in mm.
 
-    ``fill`` as in the grid: what moves in from outside.
+    ``dimensions`` 2: in the slice plane, one draw for all slices; 3: about every axis.
     """
 
     name: Literal["affine"]
     dimensions: Literal[2, 3]
-    rotation_deg: Range
+    rotation_deg: NonNegative
     scale: Range = (1.0, 1.0)
-    image: Literal["nearest", "linear"] = "linear"
-    fill: Literal["lower_bound", "zero"] = "lower_bound"
     p: Share = 1.0
 
 
 class Elastic(Frozen):
-    """B-spline deformation; ``sigma_mm`` of the displacement of its control points."""
+    """B-spline deformation by ``control_points`` along each axis.
+
+    ``sigma_mm`` is the range of the standard deviation of their displacement.
+    """
 
     name: Literal["elastic"]
-    control_points: Size3
+    control_points: PositiveInt
     sigma_mm: Range
     p: Share = 1.0
 
@@ -156,10 +151,10 @@ class Intensity(Frozen):
 
 
 class HuShift(Frozen):
-    """One number of HU added to the whole patch, before clipping."""
+    """One number up to ±``hu`` added to the whole patch, before clipping."""
 
     name: Literal["hu_shift"]
-    hu: Range
+    hu: NonNegative
     p: Share = 1.0
 
 

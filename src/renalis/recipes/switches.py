@@ -16,10 +16,10 @@ __all__ = ["switched"]
 def switched(system: System) -> System:
     """The system with the consequences of its switches; the same one when all are on.
 
-    ``multires`` off leaves the fine network alone: a ``valid_unet3d`` of the same base, no
-    low-resolution loss, gate or rule, one stage of training. ``augment`` off: no transforms.
-    ``topk`` off: all voxels count. ``spatial_dropout`` off: dropout 0. ``postprocess`` off: no
-    rules, and no gate.
+    ``multires`` off leaves the fine network alone: no low-resolution loss, gate or rule, one stage
+    of training; the sampler stays, so that ablations see the same patches. ``augment`` off: no
+    transforms. ``topk`` off: all voxels count. ``spatial_dropout`` off: dropout 0. ``postprocess``
+    off: no rules, and no gate.
     """
     on = system.switches
     content = system.model_dump(mode="json")
@@ -43,13 +43,9 @@ def switched(system: System) -> System:
 
 def _fine_alone(content: dict[str, Any]) -> None:
     """Change a cascade into its fine network, in place."""
-    cascade = content["network"]
-    kept = ("in_channels", "out_channels", "base", "levels", "dropout", "norm")
-    content["network"] = {"name": "valid_unet3d"} | {name: cascade[name] for name in kept}
-    content["loss"] = [term for term in content["loss"] if term["output"] == "seg"]
-    content["sampler"]["coarse"] = None
+    content["network"]["multires"] = False
+    content["loss"] = [term for term in content["loss"] if term["output"] != "low"]
     content["prediction"] |= {"coarse": None, "gate": None}
-    content["grids"] = [g for g in content["grids"] if g["name"] == content["sampler"]["fine"]]
     content["postprocessing"] = [
         rule for rule in content["postprocessing"] if rule["rule"] != "mask_by_low"
     ]

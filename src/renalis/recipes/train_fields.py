@@ -37,7 +37,7 @@ class CrossEntropy(_Term):
     """Cross-entropy over voxels: ``ce`` of softmax classes, ``bce`` of one sigmoid channel.
 
     ``top_k`` is the share of the voxels, those with the largest loss, that count;
-    ``top_k_ranks`` says whether class weights are applied before ranking or after.
+    ``ranks`` says whether class weights are applied before ranking or after.
     ``pixel_weights`` multiplies with the grid's weight map.
     """
 
@@ -45,7 +45,7 @@ class CrossEntropy(_Term):
     class_weights: tuple[Positive, ...] | None = None
     pixel_weights: bool = False
     top_k: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k_ranks: Literal["weighted", "unweighted"] = "weighted"
+    ranks: Literal["weighted", "unweighted"] = "weighted"
 
 
 class Dice(_Term):
@@ -69,12 +69,16 @@ class SquaredError(_Term):
 
 
 class Tversky(_Term):
-    """1 - Tversky index; ``alpha`` weighs false positives, ``beta`` false negatives."""
+    """1 - Tversky index to the power ``gamma``.
+
+    ``alpha`` weighs false positives, ``beta`` false negatives.
+    """
 
     term: Literal["tversky"]
     regions: tuple[tuple[PositiveInt, ...], ...]
     alpha: NonNegative
     beta: NonNegative
+    gamma: Positive = 1.0
     smooth: NonNegative = 1e-5
     over: Literal["batch", "sample"] = "batch"
 

@@ -1,0 +1,116 @@
+"""Where a training runs: one device, several, several computers; all through Lightning Fabric."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
+
+from renalis.errors import InputError
+
+__all__ = ["Devices", "Place", "devices_here", "open_fabric"]
+
+_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "float32": "32-true",
+    "bfloat16": "bf16-mixed",
+    "float16": "16-mixed",
+}
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What one training uses.
+
+    Parameters
+    ----------
+    accelerator : {"auto", "cpu", "cuda"}
+        ``auto``: a GPU where there is one.
+    count : int or tuple of int
+        Processes on this computer, one per GPU; or the numbers of the GPUs.
+    nodes : int
+        Computers. The same command is started on each by ``torchrun`` or a cluster's scheduler.
+    precision : {"float32", "bfloat16", "float16"}
+        Weights stay float32; the others are the numbers that convolutions compute with. float16
+        needs a GPU; its losses are scaled so that small gradients survive.
+    threads : int, optional
+        CPU threads of each process; torch's choice when not given.
+    """
+
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    count: int | tuple[int, ...] = 1
+    nodes: int = 1
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """One process's place among all that train together."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+
+def open_fabric(devices: Devices) -> Fabric:
+    """Start the processes of a training and connect them.
+
+    With more than one process this starts the program's own command again for each further
+    process on this computer (`lightning_fabric` does); all come back from here.
+
+    Raises
+    ------
+    InputError
+        If there is no such device here, or it cannot compute in that precision.
+    """
+    cuda = torch.cuda.is_available()
+    if devices.accelerator == "cuda" and not cuda:
+        raise InputError("there is no CUDA device here; choose the device cpu")
+    accelerator = devices.accelerator
+    if accelerator == "auto":
+        accelerator = "cuda" if cuda else "cpu"
+    if accelerator == "cpu" and devices.precision == "float16":
+        raise InputError("a CPU cannot train in float16; choose bfloat16 or float32")
+    if accelerator == "cuda":
+        _check_numbers(devices.count, torch.cuda.device_count())
+    if devices.threads is not None:
+        torch.set_num_threads(devices.threads)
+    local = devices.count if isinstance(devices.count, int) else len(devices.count)
+    several = local * devices.nodes > 1
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=list(devices.count) if isinstance(devices.count, tuple) else devices.count,
+        num_nodes=devices.nodes,
+        strategy=_strategy() if several else "auto",
+        precision=_PRECISION[devices.precision],
+    )
+    fabric.launch()
+    return fabric
+
+
+def devices_here(precision: Literal["float32", "bfloat16", "float16"] = "float32") -> list[Devices]:
+    """One entry per training that can run at the same time: each GPU, or the CPU."""
+    if torch.cuda.is_available():
+        return [Devices("cuda", (n,), 1, precision) for n in range(torch.cuda.device_count())]
+    return [Devices("cpu", 1, 1, precision)]
+
+
+def _strategy() -> DDPStrategy:
+    # Published networks have parameters that no output depends on. Batch statistics are averaged
+    # over the processes by the engine instead of taken from the first one at every step; torch
+    # has renamed the option for that.
+    known = inspect.signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    options: dict[str, Any] = {"find_unused_parameters": True, name: False}
+    return DDPStrategy(**options)
+
+
+def _check_numbers(count: int | tuple[int, ...], there: int) -> None:
+    wanted = count if isinstance(count, int) else max(count) + 1
+    if wanted > there:
+        raise InputError(f"{there} CUDA devices are here, but {wanted} are needed")

@@ -1,0 +1,158 @@
+"""The training loop of the published systems, on Lightning Fabric.
+
+The same code runs on one device, on several, and on several computers, on CPU and CUDA. What it
+learns from comes from a function of (epoch, index, generator), so a training that was killed and
+resumed ends with the weights of one that was not: bit for bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from torch import nn
+
+from renalis.errors import InputError
+from renalis.training.devices import Place
+from renalis.training.epoch import Validation, finish_epoch, train_epoch
+from renalis.training.feed import BatchSource, Feed, groups, stream
+from renalis.training.freezing import freeze
+from renalis.training.history import History
+from renalis.training.journal import Journal, Pace, epoch_line
+from renalis.training.plan import FitPlan, build_optimizer, described
+from renalis.training.session import CHECKPOINT, WEIGHTS, ScoredNetwork, Session
+from renalis.training.state import Position, load_checkpoint, save_weights
+from renalis.training.stopping import kept_epoch, needed_scores, reason_to_stop
+
+__all__ = ["CHECKPOINT", "WEIGHTS", "Validation", "fit"]
+
+
+def fit(
+    fabric: Fabric,
+    network: nn.Module,
+    plan: FitPlan,
+    batch: BatchSource,
+    validate: Validation | None,
+    run: Path,
+    resume: bool = False,
+    report: Callable[[str], None] = print,
+) -> History:
+    """Train a network; safe to kill at any moment and to call again.
+
+    Parameters
+    ----------
+    fabric : Fabric
+        From `renalis.training.devices.open_fabric`.
+    network : nn.Module
+        Called with the inputs as keyword arguments; returns logits by name, or a tensor that is
+        then called "seg". Holds the last epoch's weights afterwards.
+    plan : FitPlan
+        All numbers.
+    batch : callable
+        ``batch(epoch, index, rng) -> (inputs, targets)``, see `renalis.training.feed.BatchSource`.
+    validate : callable or None
+        Scores the network after an epoch, see `Validation`.
+    run : Path
+        Folder of this training; gets `CHECKPOINT`, `WEIGHTS` (of the epoch to keep),
+        ``metrics.jsonl`` and ``curves.html``.
+    resume : bool
+        Go on from the checkpoint where there is one.
+    report : callable
+        Takes progress lines.
+
+    Returns
+    -------
+    History
+        All finished epochs.
+
+    Raises
+    ------
+    InputError
+        If the run's folder holds another training, a rule needs a score that validation does not
+        give, no term of the loss has a gradient, or the loss is no longer a finite number.
+    OutputError
+        If the run's folder cannot be written.
+    """
+    if validate is None and (missing := needed_scores(plan.stop, plan.keep)):
+        raise InputError(
+            f"{plan.name} cannot stop or keep by {', '.join(sorted(missing))} without validation; "
+            "choose keep: last, or validate"
+        )
+    freeze(network, plan.freezing)
+    optimizer = build_optimizer(network.parameters(), plan.optimizer)
+    described_plan = described(plan, fabric.world_size, str(fabric.strategy.precision.precision))
+    position, scaler = Position(), dict[str, Any]()
+    if (run / CHECKPOINT).exists():
+        if not resume:
+            raise InputError(f"{run} holds a training; resume it or choose another folder")
+        position, scaler = load_checkpoint(run / CHECKPOINT, network, optimizer, described_plan)
+    reason = reason_to_stop(plan.stop, position.history)
+    if reason:
+        report(f"{plan.name} is finished already: {reason}")
+        return position.history
+    wrapped = fabric.setup_module(ScoredNetwork(network, plan.terms))
+    session = Session(
+        fabric,
+        wrapped,
+        network,
+        fabric.setup_optimizers(optimizer),
+        optimizer,
+        plan,
+        run,
+        described_plan,
+    )
+    if scaler:
+        fabric.strategy.precision.load_state_dict(scaler)
+    # Every process has read the checkpoint before the first one replaces it.
+    fabric.barrier()
+    return _epochs(session, position, batch, validate, report)
+
+
+def _epochs(
+    session: Session,
+    position: Position,
+    batch: BatchSource,
+    validate: Validation | None,
+    report: Callable[[str], None],
+) -> History:
+    plan, place = session.plan, session.place
+    first = place.rank == 0
+    steps = len(groups(plan.batches, plan.accumulate, 0, place.count))
+    pace = Pace(report if first else _silent, steps, plan.most_epochs, plan.report_seconds)
+    journal = Journal(session.run, plan.name, position.history, plan.tensorboard) if first else None
+    places = _places(plan, place, position)
+    batches = stream(Feed(batch, plan.seed), places, plan.workers)
+    while not (reason := reason_to_stop(plan.stop, position.history)):
+        position = train_epoch(session, position, batches, pace)
+        epoch = finish_epoch(session, position, validate)
+        history = (*position.history, epoch)
+        if first and kept_epoch(plan.keep, history) == epoch.number:
+            about = {"epoch": epoch.number, "validation": dict(epoch.validation)}
+            save_weights(session.run / WEIGHTS, session.network, about)
+        position = Position(history, 0, position.steps)
+        session.save(position)
+        if journal is not None:
+            journal.add(history)
+            report(epoch_line(epoch, plan.most_epochs, pace.left(len(history))))
+    if journal is not None:
+        journal.close()
+        report(f"{plan.name} ends: {reason}")
+    return position.history
+
+
+def _places(plan: FitPlan, place: Place, position: Position) -> Iterator[tuple[int, int]]:
+    """Epoch and number of every micro-batch of this process, from the position on, without end."""
+    turns = groups(plan.batches, plan.accumulate, place.rank, place.count)
+    skipped = position.batches // (plan.accumulate * place.count)
+    for epoch in itertools.count(len(position.history)):
+        for group in turns[skipped:]:
+            for turn in group:
+                yield epoch, turn.index
+        skipped = 0
+
+
+def _silent(_: str) -> None:
+    pass

@@ -1,0 +1,145 @@
+"""One epoch: optimizer steps over its micro-batches, then validation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from renalis.errors import InputError
+from renalis.training.devices import Place
+from renalis.training.exchange import average_statistics, mean_of_all, sum_of_all
+from renalis.training.feed import Turn, groups, seed_torch
+from renalis.training.freezing import train_mode
+from renalis.training.history import Epoch
+from renalis.training.journal import Pace
+from renalis.training.session import Session, require_finite
+from renalis.training.state import Position
+from renalis.training.stopping import needed_scores, reason_to_stop
+
+__all__ = ["Validation", "finish_epoch", "train_epoch"]
+
+Validation = Callable[[nn.Module, Place], Mapping[str, Sequence[float]]]
+"""``validate(network, place) -> scores``: values per case, such as ``{"val_dice": [0.9, 0.8]}``.
+
+Called without gradients and in evaluation mode by every process; process ``place.rank`` of
+``place.count`` looks at its share of the cases and returns every name, with no values where it has
+no cases. The engine takes the mean over all cases of all processes; NaN (the case has no such
+region) is left out.
+"""
+
+
+def train_epoch(
+    session: Session, position: Position, batches: Iterator[Any], pace: Pace
+) -> Position:
+    """The rest of an epoch; the position returned has sums over all processes."""
+    plan, place, fabric = session.plan, session.place, session.fabric
+    number = len(position.history)
+    rate = plan.schedule.rate(plan.optimizer.learning_rate, position.history)
+    for group in session.bare_optimizer.param_groups:
+        group["lr"] = rate
+    train_mode(session.network, plan.freezing)
+    turns = groups(plan.batches, plan.accumulate, place.rank, place.count)
+    size = plan.accumulate * place.count
+    # Sums so far are those of all processes; one of them carries them on.
+    sums = {
+        name: torch.tensor(value, dtype=torch.float64, device=place.device)
+        for name, value in position.sums.items()
+        if place.rank == 0
+    }
+    done, steps, began = position.batches // size, position.steps, time.monotonic()
+    for index in range(done, len(turns)):
+        session.optimizer.zero_grad(set_to_none=True)
+        last = torch.zeros(())
+        for turn in turns[index]:
+            last = _backward(session, number, turn, next(batches), sums)
+        if plan.clip_norm is not None:
+            fabric.clip_gradients(
+                session.wrapped,
+                session.optimizer,
+                max_norm=plan.clip_norm,
+                error_if_nonfinite=False,
+            )
+        session.optimizer.step()
+        steps += 1
+        pace.step(number, index + 1, last.item)
+        position = Position(
+            position.history,
+            min((index + 1) * size, plan.batches),
+            steps,
+            position.sums,
+            position.seconds,
+        )
+        if index + 1 == len(turns) or (
+            plan.checkpoint_steps and (index + 1) % plan.checkpoint_steps == 0
+        ):
+            now = time.monotonic()
+            position = replace(
+                position,
+                sums=sum_of_all(fabric, sums, ["loss", *(term.name for term in plan.terms)]),
+                seconds=position.seconds + now - began,
+            )
+            began = now
+            if index + 1 < len(turns):
+                session.save(position)
+                train_mode(session.network, plan.freezing)
+    return position
+
+
+def _backward(
+    session: Session, epoch: int, turn: Turn, batch: Any, sums: dict[str, Tensor]
+) -> Tensor:
+    """Add one micro-batch's gradient and loss."""
+    fabric = session.fabric
+    inputs, targets = fabric.to_device(batch)
+    seed_torch(session.plan.seed, epoch, turn.index)
+    with fabric.no_backward_sync(session.wrapped, enabled=not turn.last):
+        loss, parts = session.wrapped(inputs, targets)
+        if not loss.requires_grad:
+            raise InputError(
+                f"no term of the loss of {session.plan.name} has a gradient; "
+                "hard Dice alone teaches nothing"
+            )
+        fabric.backward(loss * turn.factor)
+    if turn.factor:
+        for name, value in {"loss": loss.detach(), **parts}.items():
+            sums[name] = sums[name] + value.double() if name in sums else value.double()
+    last: Tensor = loss.detach()
+    return last
+
+
+def finish_epoch(session: Session, position: Position, validate: Validation | None) -> Epoch:
+    """Means of the training losses, and validation."""
+    plan = session.plan
+    number = len(position.history)
+    # Spoiled weights are not worth a validation; the checkpoint of the epoch before stays.
+    require_finite(plan, position)
+    train = {name: value / plan.batches for name, value in position.sums.items()}
+    epoch = Epoch(
+        number=number,
+        steps=position.steps,
+        rate=session.bare_optimizer.param_groups[0]["lr"],
+        train=train,
+        validation={},
+    )
+    began = time.monotonic()
+    scores: dict[str, float] = {}
+    due = (number + 1) % plan.validate_every == 0
+    if validate is not None and (due or reason_to_stop(plan.stop, (*position.history, epoch))):
+        average_statistics(session.fabric, session.network)
+        session.network.eval()
+        seed_torch(plan.seed, number, plan.batches)
+        with torch.no_grad(), session.fabric.autocast():
+            values = validate(session.network, session.place)
+        if missing := needed_scores(plan.stop, plan.keep) - set(values):
+            raise InputError(
+                f"{plan.name} needs {', '.join(sorted(missing))} to stop or to keep weights, but "
+                f"validation gives only {', '.join(sorted(values)) or 'nothing'}"
+            )
+        scores = mean_of_all(session.fabric, values)
+    seconds = position.seconds + time.monotonic() - began
+    return replace(epoch, validation=scores, seconds=session.fabric.broadcast(seconds))

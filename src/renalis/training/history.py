@@ -1,0 +1,51 @@
+"""What a training remembers of its epochs; schedules and stopping rules read nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["Epoch", "History", "history_from_json", "history_to_json"]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One finished epoch.
+
+    Parameters
+    ----------
+    number : int
+        From 0 on.
+    steps : int
+        Optimizer steps since the beginning.
+    rate : float
+        Learning rate of this epoch.
+    train : mapping of str to float
+        Means over the epoch: "loss", and every term by name before its factor.
+    validation : mapping of str to float
+        Means over the validation cases, such as "val_loss" and "val_dice"; empty when this epoch
+        was not validated, without the scores that no case had.
+    seconds : float
+        Wall-clock time it took, validation included.
+    """
+
+    number: int
+    steps: int
+    rate: float
+    train: Mapping[str, float]
+    validation: Mapping[str, float]
+    seconds: float = 0.0
+
+
+History = tuple[Epoch, ...]
+
+
+def history_to_json(history: History) -> list[dict[str, Any]]:
+    """Plain lists and dicts; floats come back bit for bit."""
+    return [asdict(epoch) for epoch in history]
+
+
+def history_from_json(entries: list[dict[str, Any]]) -> History:
+    """The inverse of `history_to_json`."""
+    return tuple(Epoch(**entry) for entry in entries)

@@ -1,0 +1,148 @@
+"""What a training writes for people: metrics as JSON lines, TensorBoard, curves, progress."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from renalis.errors import InputError
+from renalis.io import whole_file
+from renalis.training.curves import write_curves
+from renalis.training.history import Epoch, History
+
+__all__ = ["Journal", "Pace", "duration", "epoch_line"]
+
+
+class Journal:
+    """``metrics.jsonl`` (a line per epoch), ``curves.html`` and, when asked for, TensorBoard.
+
+    Parameters
+    ----------
+    run : Path
+        The run's folder.
+    name : str
+        Title of the curves.
+    history : History
+        Epochs of the checkpoint. Lines of epochs after it, from a process that was killed before
+        its next checkpoint, are dropped: those epochs come again.
+    tensorboard : bool
+        Also write event files to ``tensorboard/``.
+
+    Raises
+    ------
+    InputError
+        If TensorBoard is asked for and not installed.
+    """
+
+    def __init__(self, run: Path, name: str, history: History, tensorboard: bool = False) -> None:
+        self._run, self._name = run, name
+        self._writer = _event_writer(run / "tensorboard", len(history)) if tensorboard else None
+        with whole_file(run / "metrics.jsonl") as file:
+            file.write("".join(_line(epoch) for epoch in history).encode())
+
+    def add(self, history: History) -> None:
+        """Note the last epoch."""
+        epoch = history[-1]
+        with (self._run / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(_line(epoch))
+        write_curves(self._run / "curves.html", self._name, {"": history})
+        if self._writer is not None:
+            values = {"rate": epoch.rate, **{f"train/{k}": v for k, v in epoch.train.items()}}
+            values |= {f"validation/{k}": v for k, v in epoch.validation.items()}
+            for key, value in values.items():
+                self._writer.add_scalar(key, value, epoch.number)
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Finish the event files."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+@dataclass
+class Pace:
+    """Progress lines within an epoch, no more often than every ``every`` seconds.
+
+    Parameters
+    ----------
+    report : callable
+        Takes a line.
+    steps_per_epoch : int
+        Optimizer steps.
+    epochs : int or None
+        At most so many epochs, where a rule says so.
+    every : float
+        Seconds between lines.
+    """
+
+    report: Callable[[str], None]
+    steps_per_epoch: int
+    epochs: int | None
+    every: float
+    _began: float = field(default_factory=time.monotonic)
+    _said: float = field(default_factory=time.monotonic)
+    _steps: int = 0
+
+    def step(self, epoch: int, done: int, loss: Callable[[], float]) -> None:
+        """After an optimizer step; ``done`` of this epoch's are done."""
+        self._steps += 1
+        now = time.monotonic()
+        if now - self._said < self.every or done == self.steps_per_epoch:
+            return
+        self._said = now
+        # Validation is part of the pace from the second epoch on.
+        each = (now - self._began) / self._steps
+        line = (
+            f"epoch {epoch + 1} · step {done}/{self.steps_per_epoch} · loss {loss():.4f} · "
+            f"{duration(each * (self.steps_per_epoch - done))} left in this epoch"
+        )
+        if self.epochs is not None:
+            ahead = self.steps_per_epoch * (self.epochs - epoch) - done
+            line += f", at most {duration(each * ahead)} in all"
+        self.report(line)
+
+    def left(self, epochs_done: int) -> float | None:
+        """Seconds that the epochs still to come will take at most; None when nobody knows."""
+        if self.epochs is None or self._steps == 0:
+            return None
+        each = (time.monotonic() - self._began) / self._steps
+        return each * self.steps_per_epoch * max(0, self.epochs - epochs_done)
+
+
+def duration(seconds: float) -> str:
+    """Such as ``45 s``, ``12 min``, ``5 h 20 min``."""
+    if seconds < 90:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def epoch_line(epoch: Epoch, epochs: int | None, left: float | None) -> str:
+    """One line about a finished epoch."""
+    parts = [f"epoch {epoch.number + 1}" + (f"/{epochs}" if epochs else "")]
+    parts.append(f"loss {epoch.train['loss']:.4f}")
+    parts += [f"{name} {value:.4f}" for name, value in sorted(epoch.validation.items())]
+    parts += [f"rate {epoch.rate:.2g}", duration(epoch.seconds)]
+    if left:
+        parts.append(f"at most {duration(left)} left")
+    return " · ".join(parts)
+
+
+def _line(epoch: Epoch) -> str:
+    entry = asdict(epoch)
+    # People count from 1.
+    return json.dumps({"epoch": entry.pop("number") + 1, **entry}, allow_nan=False) + "\n"
+
+
+def _event_writer(folder: Path, first_epoch: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError(
+            "TensorBoard is not installed; install renalis[tensorboard] or train without it"
+        ) from error
+    return SummaryWriter(str(folder), purge_step=first_epoch or None)

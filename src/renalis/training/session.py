@@ -1,0 +1,85 @@
+"""What a training keeps at hand from its first epoch to its last, and how it saves it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from renalis.errors import InputError
+from renalis.training.devices import Place
+from renalis.training.exchange import average_statistics
+from renalis.training.plan import FitPlan
+from renalis.training.state import Position, save_checkpoint
+from renalis.training.terms import LossTerm, total_loss
+
+__all__ = ["CHECKPOINT", "WEIGHTS", "ScoredNetwork", "Session", "require_finite"]
+
+CHECKPOINT = "checkpoint.safetensors"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Session:
+    """What stays the same from the first epoch to the last."""
+
+    fabric: Fabric
+    wrapped: Any
+    network: nn.Module
+    optimizer: Any
+    bare_optimizer: torch.optim.Optimizer
+    plan: FitPlan
+    run: Path
+    described: Mapping[str, str]
+
+    @property
+    def place(self) -> Place:
+        fabric = self.fabric
+        return Place(fabric.global_rank, fabric.world_size, fabric.device)
+
+    def save(self, position: Position) -> None:
+        """Write the checkpoint, unless the loss says that the weights are spoiled."""
+        require_finite(self.plan, position)
+        average_statistics(self.fabric, self.network)
+        if self.fabric.global_rank == 0:
+            scaler = self.fabric.strategy.precision.state_dict()
+            save_checkpoint(
+                self.run / CHECKPOINT,
+                self.network,
+                self.bare_optimizer,
+                scaler,
+                position,
+                self.described,
+            )
+        self.fabric.barrier()
+
+
+def require_finite(plan: FitPlan, position: Position) -> None:
+    if not all(math.isfinite(value) for value in position.sums.values()):
+        raise InputError(
+            f"the loss of {plan.name} is not finite in epoch {len(position.history) + 1}; "
+            "begin again with a lower learning rate or in float32"
+        )
+
+
+class ScoredNetwork(nn.Module):
+    """A network with its loss, so that parameters no term depends on are known as unused."""
+
+    def __init__(self, network: nn.Module, terms: Sequence[LossTerm]) -> None:
+        super().__init__()
+        self.network = network
+        self.terms = tuple(terms)
+
+    def forward(
+        self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        outputs = self.network(**inputs)
+        return total_loss(
+            self.terms, {"seg": outputs} if isinstance(outputs, Tensor) else outputs, targets
+        )

@@ -1,0 +1,79 @@
+"""Stages: trainings of one network one after another, each from the last one's kept weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lightning_fabric import Fabric
+from torch import nn
+
+from renalis.training.engine import WEIGHTS, Validation, fit
+from renalis.training.feed import BatchSource
+from renalis.training.history import History
+from renalis.training.plan import FitPlan
+from renalis.training.state import load_weights
+from renalis.training.stopping import Epochs
+
+__all__ = ["Stage", "fit_stages"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of them; ``name`` is its folder's, the rest as `renalis.training.engine.fit` takes it."""
+
+    name: str
+    plan: FitPlan
+    batch: BatchSource
+    validate: Validation | None
+
+
+def fit_stages(
+    fabric: Fabric,
+    network: nn.Module,
+    stages: Sequence[Stage],
+    run: Path,
+    epochs: int | None = None,
+    resume: bool = False,
+    report: Callable[[str], None] = print,
+) -> dict[str, History]:
+    """Carry out the stages; finished ones are not repeated on resuming.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        In order. Each begins with the weights that the one before kept, with a new optimizer and
+        its schedule from the start.
+    run : Path
+        Folder; each stage has one in it. The result is ``weights.safetensors`` of the last stage
+        that is in the histories returned.
+    epochs : int, optional
+        At most so many in all stages together; a stage that has none left is left out.
+    fabric, network, resume, report
+        As for `renalis.training.engine.fit`. The network ends with the kept weights of the last
+        stage.
+
+    Returns
+    -------
+    dict of str to History
+        By stage, in order.
+    """
+    histories: dict[str, History] = {}
+    left = epochs
+    for stage in stages:
+        plan = stage.plan
+        if left is not None:
+            if left <= 0:
+                break
+            plan = replace(plan, stop=(*plan.stop, Epochs(left)))
+        folder = run / stage.name
+        report(f"stage {stage.name}")
+        histories[stage.name] = fit(
+            fabric, network, plan, stage.batch, stage.validate, folder, resume, report
+        )
+        if left is not None:
+            left -= len(histories[stage.name])
+        fabric.barrier()
+        load_weights(folder / WEIGHTS, network)
+    return histories

@@ -1,0 +1,194 @@
+"""Checkpoints of the engine: one safetensors file, whole or not at all.
+
+Tensors are the network's weights and buffers and the optimizer's moments; everything else is JSON
+in the file's header. One file, because two could be from different moments. Random state is the
+numbers of the epoch and the micro-batch (see `renalis.training.feed`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from renalis.errors import InputError
+from renalis.io import whole_file
+from renalis.training.history import History, history_from_json, history_to_json
+
+__all__ = ["Position", "load_checkpoint", "load_weights", "save_checkpoint", "save_weights"]
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a training is.
+
+    Parameters
+    ----------
+    history : History
+        Finished epochs.
+    batches : int
+        Micro-batches of the unfinished epoch that are done.
+    steps : int
+        Optimizer steps since the beginning.
+    sums : mapping of str to float
+        Sums over these micro-batches of the loss and of each term.
+    seconds : float
+        Time that the unfinished epoch has taken.
+    """
+
+    history: History = ()
+    batches: int = 0
+    steps: int = 0
+    sums: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def save_checkpoint(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: Mapping[str, Any],
+    position: Position,
+    plan: Mapping[str, str],
+) -> None:
+    """Write all that a later process needs to go on as if nothing had happened.
+
+    Parameters
+    ----------
+    scaler : mapping
+        State of the loss scaling of float16; empty otherwise.
+    plan : mapping of str to str
+        What the weights depend on; a training is resumed only with the same.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    tensors = {f"weights.{name}": value for name, value in network.state_dict().items()}
+    for number, moments in optimizer.state_dict()["state"].items():
+        for name, moment in moments.items():
+            if isinstance(moment, Tensor):
+                tensors[f"optimizer.{number}.{name}"] = moment
+    state = {
+        "history": history_to_json(position.history),
+        "batches": position.batches,
+        "steps": position.steps,
+        "sums": dict(position.sums),
+        "seconds": position.seconds,
+        "scaler": dict(scaler),
+        "plan": dict(plan),
+    }
+    _write(path, tensors, {"state": json.dumps(state, allow_nan=False)})
+
+
+def load_checkpoint(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    plan: Mapping[str, str],
+) -> tuple[Position, dict[str, Any]]:
+    """Give network and optimizer their state back.
+
+    Returns
+    -------
+    position : Position
+    scaler : dict
+        State of the loss scaling.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or of another training.
+    """
+    tensors, header = _read(path)
+    if "state" not in header:
+        raise InputError(f"{path} is not a checkpoint of a training; choose another run folder")
+    state = json.loads(header["state"])
+    for name, now in plan.items():
+        before = state["plan"].get(name)
+        if before != now:
+            raise InputError(
+                f"{path} was made with {name} {before}, now it is {now}; "
+                "choose another run folder or the old settings"
+            )
+    _fill(path, network, _part(tensors, "weights."))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in _part(tensors, "optimizer.").items():
+        number, key = name.split(".", 1)
+        moments.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    position = Position(
+        history=history_from_json(state["history"]),
+        batches=state["batches"],
+        steps=state["steps"],
+        sums=state["sums"],
+        seconds=state["seconds"],
+    )
+    return position, state["scaler"]
+
+
+def save_weights(path: Path, network: nn.Module, about: Mapping[str, Any]) -> None:
+    """Write the network's weights and buffers alone, with ``about`` as JSON in the header.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    _write(path, network.state_dict(), {"about": json.dumps(dict(about), allow_nan=False)})
+
+
+def load_weights(path: Path, network: nn.Module) -> dict[str, Any]:
+    """Give the network the weights of a file; returns what the file says about them.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or of another network.
+    """
+    tensors, header = _read(path)
+    _fill(path, network, tensors)
+    about: dict[str, Any] = json.loads(header.get("about", "{}"))
+    return about
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
+    # A weight under two names (a block that is used twice) is written twice: the format has no
+    # way to say that they are one.
+    whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    with whole_file(path) as file:
+        file.write(to_bytes(whole, header))
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read as a safetensors file: {error}") from error
+
+
+def _fill(path: Path, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} holds the weights of another network; choose another file or network"
+        ) from error
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }

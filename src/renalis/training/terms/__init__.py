@@ -1,0 +1,25 @@
+"""Terms of a loss, and their weighted sum over a network's outputs."""
+
+from renalis.training.terms.overlap import Dice, Tversky
+from renalis.training.terms.total import LossTerm, Term, build_term, total_loss
+from renalis.training.terms.voxels import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Focal,
+    SquaredError,
+    voxel_mean,
+)
+
+__all__ = [
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "Dice",
+    "Focal",
+    "LossTerm",
+    "SquaredError",
+    "Term",
+    "Tversky",
+    "build_term",
+    "total_loss",
+    "voxel_mean",
+]

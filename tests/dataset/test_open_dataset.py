@@ -132,7 +132,7 @@ def test_plain_folder_needs_a_convention(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path, convention="kits19")
     assert [c.id for c in dataset.cases] == ["b_2", "b_10", "c"]
     assert [c.id for c in dataset.labelled] == ["b_2", "b_10"]
-    assert "no label map: c" in dataset.notes[0]
+    assert "without label map (1): c" in dataset.notes[0]
 
 
 def test_synthetic_scans_of_one_label_map_are_one_patient(tmp_path: Path) -> None:

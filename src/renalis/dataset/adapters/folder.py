@@ -177,7 +177,7 @@ def _dataset(
     unlabelled = [case.id for case in cases if case.label is None]
     notes = []
     if unlabelled:
-        notes.append(f"{len(unlabelled)} scans have no label map: {listed(unlabelled)}")
+        notes.append(f"scans without label map ({len(unlabelled)}): {listed(unlabelled)}")
     return Dataset(kind, convention, tuple(cases), root, tuple(notes))
 
 

@@ -125,7 +125,7 @@ def _opened(root: Path, name: str, label: str, convention: Convention) -> Datase
     notes = []
     if without_image:
         notes.append(
-            f"{len(without_image)} case folders have no imaging.nii.gz and were left out: "
+            f"case folders without imaging.nii.gz ({len(without_image)}) were left out: "
             f"{listed(without_image)}; finish the download"
         )
     if not any(case.label for case in cases):

@@ -81,10 +81,10 @@ def open_nnunet(root: Path, convention: Convention | None = None) -> Dataset:
         )
     without = [case.id for case in cases if case.label is None]
     if without:
-        notes.append(f"{len(without)} images in imagesTr have no label map: {listed(without)}")
+        notes.append(f"images without label map in imagesTr ({len(without)}): {listed(without)}")
     held = list((root / "imagesTs").glob(f"*{ending}"))
     if held:
-        notes.append(f"{len(held)} images in imagesTs were left out: they are for testing")
+        notes.append(f"images in imagesTs ({len(held)}) were left out: they are for testing")
     if "ct" not in str(next(iter(channels.values()))).lower():
         notes.append("dataset.json does not call the channel CT; the scans are read as HU anyway")
     return Dataset(root.name, convention, tuple(cases), root, tuple(notes))

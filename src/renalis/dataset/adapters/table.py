@@ -52,7 +52,9 @@ def open_csv(root: Path, convention: Convention | None = None) -> Dataset:
     cases.sort(key=lambda case: by_number(case.id))
     unlabelled = [case.id for case in cases if case.label is None]
     notes = (
-        (f"{len(unlabelled)} scans have no label map: {listed(unlabelled)}",) if unlabelled else ()
+        (f"scans without label map ({len(unlabelled)}): {listed(unlabelled)}",)
+        if unlabelled
+        else ()
     )
     return Dataset("csv", convention, tuple(cases), root, notes)
 

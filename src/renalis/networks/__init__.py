@@ -1,34 +1,38 @@
-"""Networks: plain ``torch.nn.Module``s built from a small configuration."""
+"""Networks: plain ``torch.nn.Module``s built by name from a small configuration.
 
-from __future__ import annotations
+`UNet`, the shipped model's, returns a tensor; those of the published systems return `Outputs`.
+"""
 
-from collections.abc import Mapping
-from typing import Any
-
-from torch import nn
-
+from renalis.networks.cascade3d import Cascade3d
+from renalis.networks.pretrained import load_imagenet_encoder
+from renalis.networks.quicknat import QuickNat
+from renalis.networks.registry import (
+    Entry,
+    Outputs,
+    build,
+    parameter_count,
+    register,
+    registered,
+)
+from renalis.networks.resnet34_unet import ResNet34UNet
+from renalis.networks.simple_unet import SimpleUNet
 from renalis.networks.unet import UNet
+from renalis.networks.unet3d import UNet3d
+from renalis.networks.valid_unet3d import ValidUNet3d
 
-__all__ = ["UNet", "build"]
-
-_NETWORKS: dict[str, type[nn.Module]] = {"unet": UNet}
-
-
-def build(config: Mapping[str, Any]) -> nn.Module:
-    """Build the network that ``config`` describes.
-
-    Parameters
-    ----------
-    config : mapping
-        ``name`` chooses the network, everything else goes to its constructor.
-
-    Raises
-    ------
-    ValueError
-        If there is no network of that name.
-    """
-    options = dict(config)
-    name = options.pop("name", None)
-    if name not in _NETWORKS:
-        raise ValueError(f"there is no network {name!r}; known are {', '.join(_NETWORKS)}")
-    return _NETWORKS[name](**options)
+__all__ = [
+    "Cascade3d",
+    "Entry",
+    "Outputs",
+    "QuickNat",
+    "ResNet34UNet",
+    "SimpleUNet",
+    "UNet",
+    "UNet3d",
+    "ValidUNet3d",
+    "build",
+    "load_imagenet_encoder",
+    "parameter_count",
+    "register",
+    "registered",
+]

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from renalis.networks.registry import register
+
 __all__ = ["UNet"]
 
 
@@ -31,6 +33,7 @@ class DoubleConvolution(nn.Sequential):
         )
 
 
+@register("unet", tiny={"out_channels": 2, "channels": (4, 8)}, inputs=((2, 1, 8, 8, 8),))
 class UNet(nn.Module):
     """Encoder and decoder with concatenated skips.
 

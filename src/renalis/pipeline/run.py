@@ -178,7 +178,7 @@ class _Run:
         """The networks' answer, announced with the memory that it will need."""
         options = self.options.prediction
         canonical = scan.volume.reoriented()
-        options, peak, notes = fitted(canonical.shape, canonical.spacing, self.model, options)
+        options, peak, notes = fitted(canonical, self.model, options)
         self.listener.said(f"expected peak memory: {peak:.0f} MB")
         for note in notes:
             self.listener.said(note)

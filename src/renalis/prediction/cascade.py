@@ -17,11 +17,11 @@ from renalis.prediction.finding import Finding, find, nearest, scaled_box, tissu
 from renalis.prediction.heap import keep_freed_memory
 from renalis.prediction.memory import fitted
 from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName
-from renalis.prediction.restore import restore
 from renalis.prediction.result import Prediction
 from renalis.prediction.sliding import Network, Slid, slide, worth_looking
+from renalis.prediction.view import View
 from renalis.prediction.windows import Box, Shape, cover, merge_boxes
-from renalis.preparation import Grid, linear_weights, resample, stage_grid, window
+from renalis.preparation import Grid, linear_weights, window
 from renalis.preparation.resample import apply_matrices
 from renalis.volume import Kind, Volume
 
@@ -98,9 +98,10 @@ def predict(
     """
     options = options or PredictionOptions()
     scan = volume.reoriented()
-    options, peak, notes = fitted(scan.shape, scan.spacing, model, options)
+    options, peak, notes = fitted(scan, model, options)
     networks = networks or open_networks(model, options)
-    work = _Work(scan, options, progress or (lambda *_: None))
+    view = View.of(scan)
+    work = _Work(view, options, progress or (lambda *_: None))
     coarse = work.coarse_pass(model.header.stage("coarse"), networks.coarse)
     with work.timed("coarse"):
         finding = find(
@@ -116,13 +117,13 @@ def predict(
     if finding.boxes:
         fine, box, grid = work.fine_pass(model, networks.fine, coarse, finding)
         with work.timed("restore"):
-            restore(fine, box, grid.shape, grid.ratio, own.reoriented().array)
+            view.restore(fine, box, grid, own.reoriented())
         kidney, lesion = _maps(fine, box, grid)
     return Prediction(
         own,
         kidney,
         lesion,
-        (*notes, *_notes(finding, labels)),
+        (*notes, *view.notes, *_notes(finding, labels)),
         work.seconds,
         work.windows,
         str(networks.runtime),
@@ -134,7 +135,7 @@ def predict(
 class _Work:
     """One scan's way through both passes, with its clock."""
 
-    scan: Volume
+    view: View
     options: PredictionOptions
     progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)
@@ -150,7 +151,7 @@ class _Work:
     def image(self, stage: Stage, box: Box | None = None) -> NDArray[np.float32]:
         """The scan as a stage sees it."""
         with self.timed("prepare"):
-            return window(resample(self.scan, stage.spacing_mm, box).array, *stage.window_hu)
+            return window(self.view.image(stage.spacing_mm, box), *stage.window_hu)
 
     def coarse_pass(self, stage: Stage, network: Network) -> Slid:
         """Look at the whole body."""
@@ -167,7 +168,7 @@ class _Work:
     ) -> tuple[NDArray[np.float32], Box, Grid]:
         """Look where the coarse pass found something; probabilities on a box of the fine grid."""
         low, stage = model.header.stages
-        grid = stage_grid(self.scan, stage.spacing_mm)
+        grid = self.view.grid(stage.spacing_mm)
         ratio = tuple(a / b for a, b in zip(low.spacing_mm, stage.spacing_mm, strict=True))
         boxes = [scaled_box(box, ratio, grid.shape) for box in finding.boxes]
         boxes = merge_boxes(boxes, grid.shape, stage.patch, self.options.overlap)

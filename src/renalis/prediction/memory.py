@@ -9,6 +9,8 @@ import numpy as np
 from renalis.errors import UsageError
 from renalis.model import Model, Stage
 from renalis.prediction.options import PredictionOptions
+from renalis.prediction.view import View
+from renalis.volume import Volume
 
 __all__ = ["expected_peak_mb", "fitted"]
 
@@ -29,39 +31,34 @@ _KEPT = 1.35
 """Freed activations that stay in the heap."""
 
 
-def expected_peak_mb(
-    shape: tuple[int, int, int],
-    spacing: tuple[float, float, float],
-    model: Model,
-    options: PredictionOptions,
-) -> float:
+def expected_peak_mb(scan: Volume, model: Model, options: PredictionOptions) -> float:
     """Expected peak memory of the process in MB.
 
     Parameters
     ----------
-    shape, spacing : tuple
-        The scan's voxels and their size (mm), in canonical axis order.
+    scan : Volume
+        In canonical orientation; only its shape and affine are used. An oblique scan is seen
+        upright, on a grid that holds it whole and is larger than it.
     model : Model
         Gives grids, windows and networks.
     options : PredictionOptions
         Whether freed memory is kept.
     """
-    extent = np.asarray(shape) * np.asarray(spacing)
-    scan = float(np.prod(shape)) * _BYTES_PER_VOXEL
+    view = View.of(scan)
+    extent = np.asarray(view.frame.shape) * np.asarray(view.frame.spacing)
+    voxels = float(np.prod(scan.shape)) * _BYTES_PER_VOXEL
     stages = 0.0
     for stage in model.header.stages:
-        voxels = float(np.prod(np.maximum(extent / stage.spacing_mm, stage.patch)))
-        stages = max(stages, voxels * _BYTES_PER_STAGE_VOXEL)
+        inside = float(np.prod(np.maximum(extent / stage.spacing_mm, stage.patch)))
+        turning = view.turning_bytes(stage.spacing_mm)
+        stages = max(stages, inside * _BYTES_PER_STAGE_VOXEL + turning)
     activations = max(_activation_bytes(stage) for stage in model.header.stages)
     activations *= _KEPT if options.keep_heap else 1.0
-    return _BASE_MB + (scan + stages + activations) / 1e6
+    return _BASE_MB + (voxels + stages + activations) / 1e6
 
 
 def fitted(
-    shape: tuple[int, int, int],
-    spacing: tuple[float, float, float],
-    model: Model,
-    options: PredictionOptions,
+    scan: Volume, model: Model, options: PredictionOptions
 ) -> tuple[PredictionOptions, float, tuple[str, ...]]:
     """Options that keep the expected peak below ``options.max_ram_mb``.
 
@@ -79,11 +76,11 @@ def fitted(
     UsageError
         If the scan needs more in any case.
     """
-    peak = expected_peak_mb(shape, spacing, model, options)
+    peak = expected_peak_mb(scan, model, options)
     if options.max_ram_mb is None or peak <= options.max_ram_mb:
         return options, peak, ()
     lean = replace(options, keep_heap=False)
-    peak = expected_peak_mb(shape, spacing, model, lean)
+    peak = expected_peak_mb(scan, model, lean)
     if peak <= options.max_ram_mb:
         return lean, peak, ("To stay within --max-ram, freed memory is not kept (slower).",)
     raise UsageError(

@@ -17,14 +17,14 @@ from renalis.prediction.finding import bounding_boxes
 from renalis.prediction.windows import Box
 from renalis.preparation import linear_weights
 
-__all__ = ["RENAL_AT", "restore"]
+__all__ = ["CLASSES", "RENAL_AT", "renal_parts", "restore"]
 
 RENAL_AT = 0.5
 """A voxel is renal when kidney, tumor and cyst together are at least as probable as not; which of
 them it is, is decided afterwards. A plain maximum over four classes would leave gaps where tumor
 and kidney compete."""
 
-_CLASSES = (Label.KIDNEY, Label.TUMOR, Label.CYST)
+CLASSES = (Label.KIDNEY, Label.TUMOR, Label.CYST)
 _SLAB_VOXELS = 1 << 21
 _MOST_BOXES = 64
 
@@ -53,13 +53,7 @@ def restore(
     labels : ndarray, shape (Z, Y, X), uint8
         Label map on the scan's grid, all 0; any strides. Filled in place.
     """
-    renal = probability[0] + probability[1]
-    renal += probability[2]
-    # An interpolated value never exceeds its neighbours': nothing else can become a label.
-    parts = bounding_boxes(renal >= RENAL_AT)
-    if len(parts) > _MOST_BOXES:
-        parts = [_hull(parts)]
-    for part in parts:
+    for part in renal_parts(probability):
         ranges, matrices, columns = [], [], []
         for axis in range(3):
             size, scale = grid_shape[axis], ratio[axis]
@@ -72,6 +66,18 @@ def restore(
             ranges.append(rows)
             columns.append(slice(used.start - box[axis].start, used.stop - box[axis].start))
         _fill(probability[(slice(None), *columns)], matrices, ranges, labels)
+
+
+def renal_parts(probability: NDArray[np.float32]) -> list[Box]:
+    """Boxes around all that can become a label, of (3, z, y, x) probabilities.
+
+    An interpolated value never exceeds its neighbours': with one voxel more on each side, the
+    boxes hold everything that counts.
+    """
+    renal = probability[0] + probability[1]
+    renal += probability[2]
+    parts = bounding_boxes(renal >= RENAL_AT)
+    return [_hull(parts)] if len(parts) > _MOST_BOXES else parts
 
 
 def _between(first: int, last: int, size: int, scale: float, voxels: int) -> tuple[int, int]:
@@ -109,7 +115,7 @@ def _fill(
         rows = along_z[start : start + step]
         best = total = None
         label = np.zeros(0, np.uint8)
-        for number, value in enumerate(_CLASSES):
+        for number, value in enumerate(CLASSES):
             flat = probability[number].reshape(depth, height * width)
             slab = (rows @ flat).reshape(-1, height, width)
             large = np.matmul(np.matmul(along_y, slab), along_x.T)

@@ -8,6 +8,13 @@ from renalis.preparation.intensity import hu_histogram, mean_and_std, percentile
 from renalis.preparation.prepared import PreparedCase, PreparedGrid, near_slices, prepare_case
 from renalis.preparation.regrid import regrid_image, regrid_labels
 from renalis.preparation.resample import Grid, resample, stage_grid
+from renalis.preparation.upright import (
+    OBLIQUE_DEG,
+    obliqueness_deg,
+    reduced_bytes,
+    resample_upright,
+    upright_frame,
+)
 from renalis.preparation.weight_map import weight_map
 from renalis.preparation.weights import (
     cubic_weights,
@@ -18,6 +25,7 @@ from renalis.preparation.weights import (
 from renalis.preparation.window import window
 
 __all__ = [
+    "OBLIQUE_DEG",
     "Grid",
     "GridSpec",
     "PreparedCase",
@@ -31,15 +39,19 @@ __all__ = [
     "near_slices",
     "nearest_index",
     "normalized",
+    "obliqueness_deg",
     "open_prepared",
     "percentiles",
     "place_grid",
     "prepare_case",
+    "reduced_bytes",
     "regrid_image",
     "regrid_labels",
     "resample",
+    "resample_upright",
     "stage_grid",
     "triangle_weights",
+    "upright_frame",
     "volume_hash",
     "weight_map",
     "window",

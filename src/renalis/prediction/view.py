@@ -1,0 +1,91 @@
+"""How the networks see a scan: on its own axes where these are the patient's, else upright."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.prediction.restore import restore
+from renalis.prediction.restore_oblique import restore_oblique
+from renalis.prediction.windows import Box
+from renalis.preparation import (
+    OBLIQUE_DEG,
+    Grid,
+    obliqueness_deg,
+    reduced_bytes,
+    resample,
+    resample_upright,
+    stage_grid,
+    upright_frame,
+)
+from renalis.volume import Volume
+
+__all__ = ["View"]
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A scan, and the axes on which the networks' grids lie.
+
+    Attributes
+    ----------
+    scan : Volume
+        HU, canonical orientation.
+    frame : Volume
+        The scan itself, or, when its axes are more than 2 degrees off the patient's, an empty
+        volume along the patient's axes that holds it whole.
+    oblique_deg : float
+        How far the scan's axes are off.
+    """
+
+    scan: Volume
+    frame: Volume
+    oblique_deg: float
+
+    @classmethod
+    def of(cls, scan: Volume) -> View:
+        """Decide from the affine of a scan in canonical orientation."""
+        angle = obliqueness_deg(scan)
+        return cls(scan, upright_frame(scan) if angle > OBLIQUE_DEG else scan, angle)
+
+    @property
+    def oblique(self) -> bool:
+        """Whether the scan is turned to be seen."""
+        return self.frame is not self.scan
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know about it."""
+        if not self.oblique:
+            return ()
+        return (
+            f"The scan's axes are up to {self.oblique_deg:.0f}° off the patient's; the networks "
+            "saw it turned upright, and the labels were brought back to its own grid.",
+        )
+
+    def grid(self, spacing_mm: tuple[float, float, float]) -> Grid:
+        """A stage's grid."""
+        return stage_grid(self.frame, spacing_mm)
+
+    def image(
+        self, spacing_mm: tuple[float, float, float], box: Box | None = None
+    ) -> NDArray[np.float32]:
+        """HU on a stage's grid or a box of it."""
+        if not self.oblique:
+            return resample(self.scan, spacing_mm, box).array
+        return resample_upright(self.scan, self.frame, spacing_mm, box).array
+
+    def restore(
+        self, probability: NDArray[np.float32], box: Box, grid: Grid, labels: Volume
+    ) -> None:
+        """Write labels from probabilities (3, z, y, x) on a box of a stage's grid, in place."""
+        if self.oblique:
+            restore_oblique(probability, box, grid, labels)
+        else:
+            restore(probability, box, grid.shape, grid.ratio, labels.array)
+
+    def turning_bytes(self, spacing_mm: tuple[float, float, float]) -> float:
+        """Memory for turning the whole scan, beyond that of the result."""
+        return float(reduced_bytes(self.scan, spacing_mm)) if self.oblique else 0.0

@@ -50,7 +50,7 @@ def at_world(probability: np.ndarray, affine: np.ndarray, scan: Volume) -> np.nd
     return result
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(
     codes=st.sampled_from(CODES),
     spacing=st.tuples(*[st.floats(0.6, 5)] * 3),
@@ -86,7 +86,7 @@ def test_linear_restoring_is_interpolation_in_patient_space(
     np.testing.assert_array_equal(labels.array[sure], found.argmax(0)[sure])
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(codes=st.sampled_from(CODES), angle=st.floats(-0.5, 0.5), seed=st.integers(0, 1000))
 def test_nearest_restoring_does_not_depend_on_orientation(
     codes: str, angle: float, seed: int

@@ -14,7 +14,7 @@ from renalis.prediction.systems.patches import cut
 from renalis.prediction.systems.slices import predict_slices
 from renalis.prediction.systems.three_plane import predict_three_planes
 from renalis.prediction.systems.two_phase import predict_two_phase
-from renalis.prediction.systems.windows import predict_windows, strided_starts
+from renalis.prediction.systems.windows import predict_windows, strided_windows
 
 RNG = np.random.default_rng(3)
 
@@ -28,15 +28,20 @@ def one_class(*inputs: np.ndarray) -> dict[str, np.ndarray]:
     return {"seg": inputs[0].copy()}
 
 
-@given(st.integers(1, 400), st.integers(1, 120), st.data())
-def test_strided_windows_leave_no_voxel_out(length: int, patch: int, data: st.DataObject) -> None:
-    starts = strided_starts(length, patch, data.draw(st.integers(1, patch)))
-    seen = np.zeros(length, bool)
-    for start in starts:
-        assert start == 0 or start + patch <= length
-        seen[start : start + patch] = True
+@settings(max_examples=50, deadline=None)
+@given(shape=st.tuples(*[st.integers(1, 60)] * 3), data=st.data())
+def test_strided_windows_leave_no_voxel_out(
+    shape: tuple[int, int, int], data: st.DataObject
+) -> None:
+    sides = data.draw(st.tuples(*[st.integers(4, 25)] * 3))
+    steps = tuple(data.draw(st.integers(n // 2, n)) for n in sides)
+    windows = strided_windows(shape, sides, steps)
+    seen = np.zeros(shape, bool)
+    for start in windows:
+        assert all(s == 0 or s + p <= n for s, p, n in zip(start, sides, shape, strict=True))
+        seen[tuple(slice(s, s + p) for s, p in zip(start, sides, strict=True))] = True
     assert seen.all()
-    assert len(set(starts)) == len(starts)
+    assert len(set(windows)) == len(windows)
 
 
 @pytest.mark.parametrize("weight", ["uniform", "gaussian"])

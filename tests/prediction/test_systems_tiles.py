@@ -16,6 +16,7 @@ from renalis.prediction.systems.tiles import (
     predict_pairs,
     predict_valid,
 )
+from renalis.sampling.paired import PairGeometry
 from renalis.volume import Volume
 
 RNG = np.random.default_rng(5)
@@ -91,6 +92,16 @@ def test_both_patches_of_a_tile_show_the_same_place(
     )
     assert checked
     np.testing.assert_array_equal(done.probability[0], fine)
+
+
+@pytest.mark.parametrize(("tile", "margin"), [(20, 44), (20, 20), (4, 44), (12, 8)])
+def test_tiles_lie_as_in_training(tile: int, margin: int) -> None:
+    geometry = PairGeometry(size=tile + 2 * margin, output=tile)
+    pairing = Pairing()
+    first = pairing.first_block(tile)[0]
+    assert first % 4 == geometry.phase
+    for block in range(first, 100, tile):
+        assert pairing.coarse_start((block,) * 3, tile, margin)[0] == geometry.coarse_start(block)
 
 
 def test_grids_that_share_a_voxel_center_are_refused() -> None:

@@ -10,40 +10,21 @@ from numpy.typing import NDArray
 from renalis.prediction.systems.networks import BatchNetwork
 from renalis.prediction.systems.patches import Prepare, Progress, as_float, batches, cut, inner
 from renalis.prediction.windows import Shape, gaussian
+from renalis.sampling.blocks import window_starts
 
-__all__ = ["predict_windows", "strided_starts", "strided_windows"]
-
-
-def strided_starts(length: int, patch: int, stride: int) -> list[int]:
-    """First voxels of windows ``stride`` apart; the last one ends where the axis ends.
-
-    The published code keeps an overhanging window only if it overhangs by less than half, and
-    leaves up to a quarter of a scan unseen. Here every voxel lies in a window.
-
-    Raises
-    ------
-    ValueError
-        If patch or stride is not positive, or the stride would leave gaps.
-
-    Examples
-    --------
-    >>> strided_starts(200, 80, 60)
-    [0, 60, 120]
-    >>> strided_starts(190, 80, 60)
-    [0, 60, 110]
-    >>> strided_starts(50, 80, 60)
-    [0]
-    """
-    if not 0 < stride <= patch:
-        raise ValueError(f"windows of {patch} voxels, {stride} apart, do not cover an axis")
-    if length <= patch:
-        return [0]
-    return [*range(0, length - patch, stride), length - patch]
+__all__ = ["predict_windows", "strided_windows"]
 
 
 def strided_windows(shape: Shape, patch: Shape, stride: Shape) -> list[Shape]:
-    """First voxels of the windows that cover an array."""
-    z, y, x = (strided_starts(n, p, s) for n, p, s in zip(shape, patch, stride, strict=True))
+    """First voxels of the windows that cover an array, as in training.
+
+    The published code of ``unet3d-residual`` keeps an overhanging window only if it overhangs by
+    less than half, and leaves up to a quarter of a scan unseen; here the last window along each
+    axis ends at the border.
+    """
+    z, y, x = (
+        window_starts(n, p, s).tolist() for n, p, s in zip(shape, patch, stride, strict=True)
+    )
     return [(i, j, k) for i in z for j in y for k in x]
 
 

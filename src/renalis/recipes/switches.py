@@ -51,5 +51,6 @@ def _fine_alone(content: dict[str, Any]) -> None:
     ]
     optimisation = content["optimisation"]
     if optimisation["stages"]:
-        optimisation["stop"] = optimisation["stages"][-1]["stop"]
+        epochs = optimisation["stop"]["epochs"]  # the bound of all stages together
+        optimisation["stop"] = optimisation["stages"][-1]["stop"] | {"epochs": epochs}
         optimisation["stages"] = []

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from renalis.errors import InputError
-from renalis.recipes.reading import set_field
+from renalis.recipes.reading import LOADER, set_field
 
 __all__ = ["changed_text", "scalar_text"]
 
@@ -58,7 +58,7 @@ def scalar_text(value: Any) -> str:
 
 def _placed(text: str, path: list[str | int], value: Any, note: str) -> str:
     """The text with the value at the end of a path."""
-    node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    node: Any = yaml.compose(text, Loader=LOADER)
     for depth, part in enumerate(path):
         child = _child(node, part)
         if child is None:

@@ -1,0 +1,211 @@
+"""What recipes refuse and in which words; options; switches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from renalis.errors import InputError
+from renalis.recipes import (
+    Recipe,
+    System,
+    load_any,
+    load_recipe,
+    load_system,
+    names,
+    stored_any,
+    stored_recipe,
+    stored_system,
+)
+from renalis.recipes.reading import find_recipe
+
+REFUSED = [
+    ("optimisation.learing_rate=1", "no field 'optimisation.learing_rate'; did you mean"),
+    ("optimisation.learning_rate.x=1", "optimisation.learning_rate is a single value"),
+    ("dataset.synthetic.share=1", "dataset.synthetic is not set, give it whole"),
+    ("loss.tversky.weight=1", "loss has no item 'tversky'"),
+    ("optimisation.learning_rate=-1", "optimisation.learning_rate"),
+    ("optimisation.learning_rate=[1", "not valid YAML"),
+    ("optimisation.batch=4", "the sampler draws 2 patches a step"),
+    ("optimisation.schedule={kind: step, epochs: 3}", "schedule.step.gamma' is missing"),
+    ("network={name: unet4d}", "network"),
+    ("prediction.grid=mm9", "no grid 'mm9'"),
+    ("grids.mm3.clip_hu=[5, 5]", "clip_hu must rise"),
+    ("grids.mm3.slice_size=5", "belong to kind native2d"),
+    ("split={kind: holdout, train: 0.5, val: 0.1, test: 0.1, seed: 0}", "add to 1"),
+    ("split.fold=5", "fold must be below 5"),
+    ("optimisation.micro_batch=4", "multiple of micro_batch"),
+    ("augmentation.transforms.noise.nois=1", "no field"),
+    ("seed", "key=value"),
+]
+
+CODE_OPTIONS = [
+    ("resnet34-2d", "phases.kidney.target=kidney"),
+    ("resnet34-2d", "phases.tumor.input_mask.fill=min"),
+    ("resnet34-2d", "phases.tumor.input_mask.training=out_of_fold"),
+    ("resnet34-2d", "grids.slices.clip_hu=[20, 45]"),
+    ("quicknat-2d", "network.activation=relu"),
+    ("quicknat-2d", "grids.slices.weight_map.division=floor"),
+    ("quicknat-2d", "evaluation.grid=working"),
+    ("unet3d-residual", "loss.1.mode=hard"),
+    ("unet3d-residual", "optimisation.schedule.cooldown=5"),
+    ("unet3d-residual", "network.share_repeats=false"),
+    ("unet3d-residual", "grids.mm3.label=linear_truncated"),
+    ("unet3d-residual", "grids.mm3.crop_end=dropped"),
+    ("unet3d-residual", "grids.mm3.fill=zero"),
+    ("unet3d-residual", "sampler.coverage=code"),
+    ("unet3d-residual", "prediction.restore=label_nearest"),
+    ("cascade3d", "network.mask_input=concat"),
+    ("cascade3d", "network.last_fc=128"),
+    ("cascade3d", "loss.0.ranks=unweighted"),
+    ("cascade3d", "grids.mm4.low_pass=0.5"),
+    ("cascade3d", "network.norm=group"),
+]
+
+WISHES = [
+    ("resnet34-2d", "prediction.planes=[axial, coronal, sagittal]"),
+    ("simple-unet-2d", "sampler.planes=[axial, coronal, sagittal]"),
+    ("resnet34-2d", "dataset.synthetic={folder: made, share: 0.5}"),
+    ("quicknat-2d", "postprocessing=[{rule: opening, region: renal, radius_mm: 2}]"),
+    ("quicknat-2d", "postprocessing=[{rule: closing, region: renal, radius_mm: 2}]"),
+    ("quicknat-2d", "dataset.tumor_free=drop"),
+    (
+        "unet3d-residual",
+        "loss=[{term: tversky, weight: 1, regions: [[2]], alpha: 0.3, beta: 0.7}]",
+    ),
+    ("unet3d-residual", "loss=[{term: focal, weight: 1, gamma: 2}]"),
+    ("unet3d-residual", "network.deep_supervision=2"),
+    ("unet3d-residual", "optimisation.deep_weights=[0.5, 0.25]"),
+    ("unet3d-residual", "sampler.hard_negatives={share: 0.5, from_epoch: 10}"),
+    ("unet3d-residual", "network.attention=true"),
+    (
+        "unet3d-residual",
+        "phases=[{name: both}, {name: tumor, target: tumor, input_mask: {phase: both}}]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), REFUSED)
+def test_changes_that_cannot_be_are_refused_in_one_sentence(change: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_system("unet3d-residual", (change,))
+    message = str(caught.value)
+    assert words in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(("name", "change"), CODE_OPTIONS + WISHES)
+def test_options_change_the_recipe(name: str, change: str) -> None:
+    assert load_system(name, (change,)) != load_system(name)
+
+
+def test_unknown_fields_in_a_file_are_refused(tmp_path: Path) -> None:
+    text = find_recipe("quicknat-2d").read_text(encoding="utf-8")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text + "\nlearning_rat: 1\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"mine.yaml: there is no field 'learning_rat'$"):
+        load_any(str(path))
+    path.write_text(text.replace("  threshold: 0.5 ", "  treshold: 0.5 "), encoding="utf-8")
+    with pytest.raises(InputError, match=r"no field 'prediction.slices.treshold'"):
+        load_any(str(path))
+    path.write_text("- 1\n", encoding="utf-8")
+    with pytest.raises(InputError, match="holds no fields"):
+        load_any(str(path))
+    path.write_text("a: [\n", encoding="utf-8")
+    with pytest.raises(InputError, match="not valid YAML"):
+        load_any(str(path))
+
+
+def test_a_missing_recipe_is_told_with_the_nearest_name() -> None:
+    with pytest.raises(InputError, match="did you mean 'unet3d-residual'"):
+        load_any("unet3d-residul")
+    with pytest.raises(InputError, match="known are cascade3d, "):
+        load_any("nothing at all")
+
+
+def test_both_kinds_are_found_and_kept_apart() -> None:
+    kinds = {name: type(load_any(name)) for name in names()}
+    assert kinds["renalis-kidney"] is Recipe
+    assert all(k is System for name, k in kinds.items() if name != "renalis-kidney")
+    with pytest.raises(InputError, match="published system"):
+        load_recipe("cascade3d")
+    with pytest.raises(InputError, match="not the recipe of a published system"):
+        load_system("renalis-kidney")
+    with pytest.raises(InputError, match="no tiny variant"):
+        load_any("renalis-kidney", tiny=True)
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_a_run_stores_is_the_recipe(name: str, tmp_path: Path) -> None:
+    recipe = load_any(name)
+    (tmp_path / "recipe.json").write_text(recipe.model_dump_json(), encoding="utf-8")
+    assert stored_any(tmp_path) == recipe
+    if isinstance(recipe, System):
+        assert stored_system(tmp_path) == recipe
+        with pytest.raises(InputError, match="published system"):
+            stored_recipe(tmp_path)
+    else:
+        assert stored_recipe(tmp_path) == recipe
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not the folder of a training"):
+        stored_any(tmp_path)
+    (tmp_path / "recipe.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(InputError, match="not the folder of a training"):
+        stored_any(tmp_path)
+
+
+def test_changes_come_after_the_tiny_variant() -> None:
+    recipe = load_system("unet3d-plain", ("optimisation.stop.epochs=3",), tiny=True)
+    assert recipe.optimisation.stop.epochs == 3
+    assert recipe.network.config()["base"] == 4
+
+
+def test_powers_of_ten_without_a_point_are_numbers() -> None:
+    assert load_system("cascade3d", ("optimisation.eps=1e-7",)).optimisation.eps == 1e-7
+
+
+def test_switches_off_leave_the_base_network() -> None:
+    off = tuple(
+        f"switches.{s}=false"
+        for s in ("multires", "augment", "topk", "spatial_dropout", "postprocess")
+    )
+    base, full = load_system("multires3d", off), load_system("multires3d")
+    assert base.network.config()["multires"] is False
+    assert base.network.config()["dropout"] == 0
+    assert base.augmentation.transforms == ()
+    assert {term.output for term in base.loss} == {"seg"}
+    assert all(getattr(term, "top_k", None) is None for term in base.loss)
+    assert base.postprocessing == ()
+    assert base.prediction.model_dump()["gate"] is None
+    # The same patches in the same order for every member of the ablation.
+    assert (base.sampler, base.split, base.seed) == (full.sampler, full.split, full.seed)
+
+
+@pytest.mark.parametrize("switch", ["augment", "topk", "spatial_dropout", "postprocess"])
+def test_one_switch_touches_one_thing(switch: str) -> None:
+    full = load_system("multires3d").model_dump()
+    one = load_system("multires3d", (f"switches.{switch}=false",)).model_dump()
+    touched = {section for section in full if full[section] != one[section]} - {"switches"}
+    expected = {
+        "augment": {"augmentation"},
+        "topk": {"loss"},
+        "spatial_dropout": {"network"},
+        "postprocess": {"postprocessing", "prediction"},
+    }
+    assert touched == expected[switch]
+
+
+def test_stages_end_with_the_low_resolution_network() -> None:
+    alone = load_system("cascade3d", ("switches.multires=false",)).optimisation
+    assert alone.stages == ()
+    assert (alone.stop.patience, alone.stop.epochs) == (10, 28)
+
+
+def test_phases_must_refer_to_earlier_ones() -> None:
+    with pytest.raises(InputError, match="no earlier phase 'tumor'"):
+        load_system("resnet34-2d", ("phases.tumor.input_mask.phase=tumor",))
+    with pytest.raises(InputError, match="two phases are called 'kidney'"):
+        load_system("resnet34-2d", ("phases=[{name: kidney}, {name: kidney}]",))

@@ -210,6 +210,25 @@ def test_only_where_the_low_resolution_sees_something(codes: str) -> None:
 
 
 @pytest.mark.parametrize("codes", ORIENTATIONS)
+def test_dilations_count_on_the_fine_grid(codes: str) -> None:
+    """Labels with slices of 3 mm, dilated in voxels of 1 mm: one slice further, not three."""
+    low_affine = AFFINE @ np.diag([2.0, 3, 3, 1])
+    low_affine[:3, 3] = AFFINE @ [0.5, 1, 1, 1] @ np.eye(4)[:, :3]
+    low = np.zeros((12, 10, 20), np.float32)
+    low[4:6, 4:6, 8:10] = 1
+    fine_affine = AFFINE @ np.diag([1 / 3, 1 / 2, 1 / 2, 1])
+    fine_affine[:3, 3] = (AFFINE @ [-1 / 3, -1 / 4, -1 / 4, 1])[:3]
+    fine = Volume(np.broadcast_to(np.uint8(0), (72, 60, 120)), fine_affine)
+    array = np.ones(SHAPE, np.uint8)
+    beside = {"low": Volume(low, low_affine), "fine": fine.reoriented("RAS")}
+    found, _ = after(codes, array, {"rule": "mask_by_low", "dilate": 3}, **beside)
+    levels = np.flatnonzero(found.any((1, 2)))
+    assert levels.tolist() == list(range(7, 13))
+    found, _ = after(codes, array, {"rule": "mask_by_low", "dilate": 3}, low=beside["low"])
+    assert np.flatnonzero(found.any((1, 2))).tolist() == list(range(5, 15))
+
+
+@pytest.mark.parametrize("codes", ORIENTATIONS)
 def test_tumor_only_in_the_earlier_phases_kidney(codes: str) -> None:
     array = drawn((box(5, 8, 10, (3, 3, 3)), 1), (box(5, 8, 13, (3, 3, 3)), 2))
     roi = drawn((box(5, 8, 10, (3, 3, 5)), 1))

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from torch import nn
 
+from renalis.networks import build
+from renalis.networks.valid_unet3d import valid_margin
 from renalis.postprocessing.beside import Beside
 from renalis.postprocessing.steps import make_step
+from renalis.prediction.systems.networks import torch_network
 from renalis.prediction.systems.tiles import (
     Pairing,
     low_mask,
@@ -184,3 +189,49 @@ def test_the_low_mask_is_dilated_step_by_step(seed: int, iterations: int) -> Non
     expected = ndimage.binary_dilation(plain, iterations=iterations) if iterations else plain
     found = low_mask(low, Pairing(), shape, iterations=iterations)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_real_valid_network_has_no_seams() -> None:
+    """Tiles of half the size give what one pass over everything gives."""
+    torch.manual_seed(1)
+    module = build({"name": "valid_unet3d", "base": 2, "levels": 2, "out_channels": 3})
+    network = torch_network(module, {"seg": "softmax"})
+    margin = valid_margin(2)
+    image = RNG.random((16, 24, 16), np.float32)
+    whole = network(np.pad(image, margin)[None, None])["seg"][0]
+    done = predict_valid(image, network, tile=8, margin=margin)
+    assert done.computed == 12
+    np.testing.assert_allclose(done.probability, whole, atol=1e-5)
+
+
+def test_a_real_cascade_gated_and_ungated() -> None:
+    torch.manual_seed(2)
+    module = build(
+        {"name": "cascade3d", "base": 2, "low_base": 2, "levels": 2, "patch": 24, "tumor_class": 2}
+    )
+    network = torch_network(module, {"seg": "softmax", "cls": "sigmoid"})
+    coarse_half = torch_network(CoarseHalf(module), {"low": "softmax"})
+    fine = RNG.random((28, 30, 26), np.float32)
+    coarse = RNG.random((7, 8, 7), np.float32)
+    pairing = Pairing()
+    low = predict_valid(coarse, coarse_half, tile=8, margin=8, output="low").probability[1]
+    at = float(np.quantile(low, 0.98))
+    within = low_mask(low, pairing, fine.shape, at=at, iterations=1)
+    every = predict_pairs(fine, coarse, network, pairing, tile=8, margin=8)
+    gated = predict_pairs(fine, coarse, network, pairing, tile=8, margin=8, within=within)
+    assert 0 < gated.computed < every.computed
+    background = np.eye(3, dtype=np.float32)[0][:, None, None, None]
+    expected = np.where(within, every.probability, background)
+    np.testing.assert_allclose(gated.probability, expected, atol=1e-6)
+    assert ((gated.scores >= 0) & (gated.scores <= 1)).all()
+
+
+class CoarseHalf(nn.Module):
+    """The coarse network of a cascade alone."""
+
+    def __init__(self, whole: nn.Module) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def forward(self, low_image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"low": self.whole.forward_low(low_image)}

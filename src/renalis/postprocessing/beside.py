@@ -24,6 +24,9 @@ class Beside:
         The scan in HU on any grid; the body's middle is found in it.
     low : Volume or None
         Probability of anything renal on a coarser grid, for `MaskByLow`.
+    fine : Volume or None
+        The grid on which `MaskByLow` counts its dilations (1 mm in the publication); only shape
+        and affine are looked at. None: the labels' own grid.
     rois : mapping of str to Volume
         Masks of earlier phases by name, on the labels' grid, for `RestrictToRoi`.
     kidney : int
@@ -34,6 +37,7 @@ class Beside:
 
     image: Volume | None = None
     low: Volume | None = None
+    fine: Volume | None = None
     rois: Mapping[str, Volume] = field(default_factory=dict)
     kidney: int = 1
     lesions: tuple[int, ...] = (2,)

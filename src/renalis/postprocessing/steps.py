@@ -146,7 +146,7 @@ class MaskByLow:
     """Labels stay where the low-resolution answer, dilated, has something renal.
 
     From Humpire-Mamani et al. 2019: threshold 0.5, 10 dilations of the fine grid's 1 mm voxels
-    with 6 neighbors.
+    with 6 neighbors. On labels of another grid, give ``Beside.fine``.
     """
 
     rule: ClassVar[str] = "mask_by_low"
@@ -157,8 +157,13 @@ class MaskByLow:
         """Change the labels in place."""
         if beside.low is None:
             raise ValueError("mask_by_low needs the low-resolution probabilities")
-        near = nearest_values(beside.low.array, beside.low.affine, labels) > self.threshold
-        labels.array[~dilated(near, self.dilate)] = 0
+        # Ten voxels of a scan with 5 mm slices would be 50 mm.
+        grid = labels if beside.fine is None else beside.fine
+        near = nearest_values(beside.low.array, beside.low.affine, grid) > self.threshold
+        mask = dilated(near, self.dilate)
+        if beside.fine is not None:
+            mask = nearest_values(mask, grid.affine, labels)
+        labels.array[~mask] = 0
 
 
 @dataclass(frozen=True)

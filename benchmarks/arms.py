@@ -96,7 +96,7 @@ def run(arm: Arm, threads: int = 1) -> dict[str, Any]:
         If it ends with an error.
     """
     environment = {**os.environ, **dict.fromkeys(_THREADS, str(threads))}
-    environment |= {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
+    environment |= {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(HERE)}
     words = [str(word) for word in arm.command]
     if arm.command[0] == PEERS and not PEERS.exists():
         raise ArmError("the rivals are not installed; run: make bench-peers")

@@ -5,8 +5,8 @@
 Label maps of 512 × 512 × 320 and more voxels are made from KiTS23 label maps (RENALIS_DATA or
 ../shared/data; without them from ellipsoids), predictions by warping them, once as they are and
 once with 40 false-positive cubes far away. Everything runs on one core in one thread; CPU seconds
-count, so that other work on the machine does not. The rivals live in an environment of their own
-below ``build/``, which this script makes.
+count, so that other work on the machine does not. The rivals live in `.venv-peers`, which
+`make bench-peers` makes.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ import resource
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from arms import HERE, PEERS
 from meter import metered
 from scipy import ndimage
 
-HERE = Path(__file__).resolve().parent
 SPACING = (1.0, 0.8, 0.8)  # slices first, as KiTS stores them
 SHAPE = (320, 512, 512)
 ISLANDS = 40
@@ -43,7 +42,9 @@ def main() -> int:
     if arguments.ours:
         measure_ours(Path(arguments.ours))
         return 0
-    rivals = environment()
+    rivals = PEERS
+    if not rivals.exists():
+        raise SystemExit("the rivals are not installed; run: make bench-peers")
     with tempfile.TemporaryDirectory() as folder:
         figures = compare(Path(folder), rivals, arguments.cases)
     report(figures)
@@ -59,7 +60,9 @@ def compare(folder: Path, rivals: Path, count: int) -> list[dict]:
         reference, prediction = case(0, ISLANDS if kind == "far" else 0)
         np.savez(folder / "pair.npz", reference=reference, prediction=prediction, spacing=SPACING)
         mine = run([sys.executable, __file__, "--ours", folder / "pair.npz"])
-        theirs = run([rivals, HERE / "evaluation_rivals.py", "arrays", folder / "pair.npz"])
+        theirs = run(
+            [rivals, HERE / "peers" / "official_evaluation.py", "arrays", folder / "pair.npz"]
+        )
         check(mine["result"], theirs["result"])
         name = {"good": "good prediction", "far": f"{ISLANDS} far false positives"}[kind]
         figures += [
@@ -70,7 +73,7 @@ def compare(folder: Path, rivals: Path, count: int) -> list[dict]:
         for what, labels in zip(("references", "predictions"), case(k, 0), strict=True):
             save(labels, folder / what / f"case_{k:05d}.nii.gz")
     where = folder / "predictions", folder / "references"
-    theirs = cpu([rivals, HERE / "evaluation_rivals.py", "official", *where])
+    theirs = cpu([rivals, HERE / "peers" / "official_evaluation.py", "official", *where])
     command = ["-p", where[0], "-r", where[1], "-o", folder / "out", "--jobs", "1"]
     mine = cpu([Path(sys.executable).with_name("renalis"), "evaluate", *command])
     check_tables(folder / "out" / "metrics.csv", folder / "official.csv")
@@ -144,26 +147,13 @@ def save(labels: np.ndarray, path: Path) -> None:
     nib.save(nib.Nifti1Image(labels, affine), path)
 
 
-def environment() -> Path:
-    """The rivals' Python, made once."""
-    folder = HERE.parent / "build" / "evaluation-rivals"
-    python = folder / "bin" / "python"
-    done = folder / "installed"
-    if not done.exists():
-        venv.create(folder, with_pip=True, clear=True)
-        wanted = ["surface-distance", "SimpleITK", "numpy", "scipy"]
-        subprocess.run([python, "-m", "pip", "install", "-q", *wanted], check=True)
-        done.touch()
-    return python
-
-
 def run(command: list) -> dict:
     """The JSON that a program prints."""
     done = subprocess.run(
         [str(c) for c in command],
         check=True,
         stdout=subprocess.PIPE,
-        env={**os.environ, **ONE_THREAD},
+        env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(HERE)},
     )
     return json.loads(done.stdout)
 
@@ -176,7 +166,7 @@ def cpu(command: list) -> float:
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, **ONE_THREAD},
+        env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(HERE)},
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -20,10 +20,15 @@ import torch
 
 import renalis
 from renalis.labels import Label
+from renalis.model import Stage
 from renalis.prediction import PredictionOptions, predict
-from renalis.prediction import cascade as passes
-from renalis.prediction.finding import find, nearest
-from renalis.preparation import stage_grid
+from renalis.prediction.cascade import open_networks
+from renalis.prediction.finding import find, nearest, tissue_box
+from renalis.prediction.sliding import Network, slide, worth_looking
+from renalis.prediction.windows import cover
+from renalis.preparation import linear_weights, resample, stage_grid, window
+from renalis.preparation.resample import apply_matrices
+from renalis.volume import Kind, Volume
 
 NAMED = {"renal": (1, 2, 3), "kidney": (1,), "tumor": (2,), "cyst": (3,)}
 LIKE_RIVALS = {"coarse_weight": 0.0, "lesion_at": 0.5}
@@ -47,18 +52,22 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
 
     scan = renalis.read_scan(scan_path).volume
     options = PredictionOptions(threads=threads, **LIKE_RIVALS)
-    networks = passes.open_networks(model, options)
+    networks = open_networks(model, options)
     canonical = scan.reoriented()
-    work = passes._Work(canonical, options, lambda *_: None)
-    seen = work.coarse_pass(coarse, networks.coarse)
+    seen = coarse_pass(canonical, coarse, networks.coarse, options)
     grid = stage_grid(canonical, fine.spacing_mm)
-    whole = tuple(slice(0, n) for n in grid.shape)
-    ratio = tuple(a / b for a, b in zip(coarse.spacing_mm, fine.spacing_mm, strict=True))
     if fine.prior is not None:
-        prior = passes._interpolated(seen.probability, whole, ratio)
-        np.save(folder / "prior.npy", prior.astype(np.float32))
+        matrices = [
+            linear_weights(n, 0, m, new / old)
+            for n, m, old, new in zip(
+                seen.shape[1:], grid.shape, coarse.spacing_mm, fine.spacing_mm, strict=True
+            )
+        ]
+        np.save(folder / "prior.npy", [apply_matrices(one, list(matrices)) for one in seen])
+    prepared = window(resample(canonical, fine.spacing_mm).array, *fine.window_hu)
+    np.save(folder / "prepared.npy", prepared)
     choices = options.find_at, options.find_ml, options.reach_mm
-    finding = find(seen.probability.sum(0), coarse.spacing_mm, *choices)
+    finding = find(seen.sum(0), coarse.spacing_mm, *choices)
     box = tuple(slice(0, n) for n in canonical.shape)
     steps = tuple(a / b for a, b in zip(canonical.spacing, coarse.spacing_mm, strict=True))
     labels = predict(scan, model, options, networks=networks).labels.reoriented().array
@@ -69,6 +78,7 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
         "scan": str(scan_path.resolve()),
         "weights": str((folder / "weights.npz").resolve()),
         "prior": None if fine.prior is None else str((folder / "prior.npy").resolve()),
+        "prepared": str((folder / "prepared.npy").resolve()),
         "patch": list(fine.patch),
         "spacing_mm": list(fine.spacing_mm),
         "window_hu": list(fine.window_hu),
@@ -77,6 +87,16 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
     }
     (folder / "job.json").write_text(json.dumps(job, indent=1))
     print(json.dumps({"grid": job["grid"], "runtime": str(networks.runtime)}))
+
+
+def coarse_pass(
+    scan: Volume, stage: Stage, network: Network, options: PredictionOptions
+) -> np.ndarray:
+    """Probabilities (3, Z, Y, X) of the coarse network on its grid, as ``predict`` has them."""
+    image = window(resample(scan, stage.spacing_mm).array, *stage.window_hu)
+    windows = cover(tissue_box(image), image.shape, stage.patch, options.overlap)
+    windows = worth_looking(image, windows, stage.patch)
+    return slide(image[None], network, stage.patch, windows).probability
 
 
 def agree(folder: Path, files: list[Path], truth: Path | None) -> None:
@@ -100,8 +120,6 @@ def agree(folder: Path, files: list[Path], truth: Path | None) -> None:
 def canonical_labels(path: Path) -> np.ndarray:
     """A label map, axes (Z, Y, X)."""
     import nibabel as nib
-
-    from renalis.volume import Kind, Volume
 
     image = nib.load(path)
     array = np.asarray(image.dataobj).astype(np.uint8)

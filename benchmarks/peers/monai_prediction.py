@@ -1,10 +1,11 @@
 """MONAI predicts a whole scan: its transforms, ``sliding_window_inference``, ``Invertd``.
 
-    python monai_prediction.py JOB.json OUTPUT.nii.gz
+    python monai_prediction.py JOB.json OUTPUT.nii.gz [--prepared]
 
 The chain of a MONAI bundle: load, spacing, intensity range, sliding window with Gaussian weights
 and half a window's overlap, probabilities inverted to the scan's grid, largest class, file. As in
-``nnunet_prediction.py`` an earlier stage's probabilities are given.
+``nnunet_prediction.py`` an earlier stage's probabilities are given. With ``--prepared`` the network
+sees renalis' prepared image instead of MONAI's, to tell apart what makes labels differ.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ def main() -> None:
     )
     case = before({"image": job["scan"]})
     image = case["image"].permute(0, 3, 2, 1).as_tensor()
+    if "--prepared" in sys.argv:
+        image = torch.from_numpy(np.load(job["prepared"])[None])
     done("prepare")
     if job.get("prior"):
         image = torch.cat([image, torch.from_numpy(np.load(job["prior"]))])

@@ -114,10 +114,11 @@ def test_export(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(("words", "message"), [
     (["check", "DATA"], "add --labels"),
     (["split", "DATA", "--holdout", "80/10", "-o", "s.json", "--labels", "kits23"], "sum to 1"),
+    (["split", "DATA", "--nested", "70:20:20", "-o", "s.json", "--labels", "kits23"], "first two"),
     (["split", "DATA", "--holdout", "x", "-o", "s.json", "--labels", "kits23"], "no split"),
-    (["split", "DATA", "--kfold", "1", "-o", "s.json", "--labels", "kits23"], "fold 0 of 1"),
+    (["split", "DATA", "--kfold", "1", "-o", "s.json", "--labels", "kits23"], "2 or more"),
     (["split", "DATA", "--kfold", "5", "--stratify", "site", "-o", "s.json", "--labels",
-      "kits23"], "--stratify is for"),
+      "kits23"], "not stratified"),
     (["split", "DATA", "--holdout", "80/20", "--stratify", "age", "-o", "s.json", "--labels",
       "kits23"], "no case of folder has a property 'age'"),
     (["check", "DATA", "--labels", "kits23", "--jobs", "0"], "--jobs"),

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from renalis.dataset.cases import Dataset
     from renalis.dataset.check import CheckReport
     from renalis.dataset.filters import CaseFilter
-    from renalis.dataset.splits import Split
 
 __all__ = ["add_arguments", "run"]
 
@@ -165,6 +164,7 @@ def _fingerprint(dataset: Dataset, arguments: argparse.Namespace) -> int:
 
 
 def _split(dataset: Dataset, arguments: argparse.Namespace) -> int:
+    from renalis.dataset.drawing import drawn_splits, strata_of
     from renalis.dataset.filters import CaseFilter, label_volumes
     from renalis.dataset.fingerprint import read_volumes
     from renalis.dataset.split_files import save_splits
@@ -185,7 +185,11 @@ def _split(dataset: Dataset, arguments: argparse.Namespace) -> int:
                 dataset.labelled, dataset.convention, arguments.jobs, _progress()
             )
     kept = rules.kept(ids, volumes)
-    splits = _drawn(dataset, kept, arguments, _strata(dataset, kept, arguments.stratify, volumes))
+    strata = None
+    if arguments.stratify:
+        strata = strata_of(dataset, kept, arguments.stratify, volumes)
+    how = arguments.holdout or arguments.nested or f"{arguments.kfold}-fold"
+    splits = drawn_splits(dataset, kept, how, arguments.seed, strata)
     save_splits(
         arguments.output,
         splits,
@@ -199,57 +203,6 @@ def _split(dataset: Dataset, arguments: argparse.Namespace) -> int:
         train, val, test = split.sizes
         print(f"fold {number}: {train} for training, {val} for validation, {test} for test")
     return 0
-
-
-def _drawn(
-    dataset: Dataset,
-    ids: tuple[str, ...],
-    arguments: argparse.Namespace,
-    strata: dict[str, str] | None,
-) -> list[Split]:
-    from renalis.dataset.splits import holdout, kfold, nested_holdout
-
-    patients = {case.id: case.patient for case in dataset.cases}
-    seed = arguments.seed
-    if arguments.kfold is not None:
-        if strata is not None:
-            raise UsageError("--stratify is for --holdout and --nested; published folds are not")
-        k = arguments.kfold
-        return [kfold(ids, k, seed, fold, patients=patients) for fold in range(max(k, 1))]
-    if arguments.nested:
-        _, val, test = _percentages(arguments.nested, ":", (3,))
-        return [nested_holdout(ids, test, val, seed, strata, patients=patients)]
-    shares = _percentages(arguments.holdout, "/", (2, 3))
-    return [holdout(ids, shares, seed, strata, patients=patients)]
-
-
-def _percentages(text: str, separator: str, counts: tuple[int, ...]) -> list[float]:
-    try:
-        shares = [float(part) / 100 for part in text.split(separator)]
-    except ValueError:
-        shares = []
-    if len(shares) not in counts:
-        raise UsageError(
-            f"{text!r} is no split; give percentages such as 80{separator}10{separator}10"
-        )
-    return shares
-
-
-def _strata(
-    dataset: Dataset,
-    ids: tuple[str, ...],
-    name: str | None,
-    volumes: dict[str, dict[str, float]],
-) -> dict[str, str] | None:
-    """Value of the property by which the split is stratified, for each case."""
-    if name is None:
-        return None
-    if name in dataset.convention.values:
-        return {i: str(volumes[i][name] > 0) for i in ids}
-    strata = {case.id: case.meta[name] for case in dataset.chosen(ids) if name in case.meta}
-    if not strata:
-        raise UsageError(f"no case of {dataset.name} has a property {name!r}")
-    return strata
 
 
 def _made(arguments: argparse.Namespace, rules: CaseFilter, cases: int) -> dict[str, Any]:

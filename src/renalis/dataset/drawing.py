@@ -1,0 +1,100 @@
+"""Splits of a dataset from a few words: the same for the command line and for recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from renalis.dataset.cases import Dataset
+from renalis.dataset.splits import Split, holdout, kfold, nested_holdout
+from renalis.errors import UsageError
+
+__all__ = ["drawn_splits", "strata_of"]
+
+
+def drawn_splits(
+    dataset: Dataset,
+    ids: Sequence[str],
+    how: str,
+    seed: int,
+    strata: Mapping[str, str] | None = None,
+) -> tuple[Split, ...]:
+    """Draw a split, or all folds, by patient.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Says whose scan each case is.
+    ids : sequence of str
+        The cases that take part, in the order of the dataset.
+    how : str
+        ``"80/10/10"`` or ``"80/20"`` (see `holdout`), ``"80:20:20"`` (see `nested_holdout`) in
+        percent, or ``"5-fold"`` (see `kfold`).
+    seed : int
+        Of the draw.
+    strata : mapping of str to str, optional
+        A property of each case, whose proportions a holdout keeps.
+
+    Returns
+    -------
+    tuple of Split
+        One, or one per fold.
+
+    Raises
+    ------
+    UsageError
+        If ``how`` is none of these.
+    InputError
+        If there are too few patients.
+    """
+    patients = {case.id: case.patient for case in dataset.chosen(ids)}
+    if how.endswith("-fold"):
+        k = how.removesuffix("-fold")
+        if not k.isdecimal() or int(k) < 2:
+            raise UsageError(f"{how!r} is no cross-validation; give the number of folds, 2 or more")
+        if strata is not None:
+            raise UsageError("cross-validation is not stratified, as the published folds are not")
+        return tuple(kfold(ids, int(k), seed, fold, patients=patients) for fold in range(int(k)))
+    separator = ":" if ":" in how else "/"
+    try:
+        shares = [float(part) / 100 for part in how.split(separator)]
+    except ValueError:
+        shares = []
+    if len(shares) not in ((3,) if separator == ":" else (2, 3)):
+        raise UsageError(f"{how!r} is no split; examples are 80/10/10, 80/20, 80:20:20 and 5-fold")
+    if separator == ":":
+        if round(100 * (shares[0] + shares[1])) != 100:
+            raise UsageError(
+                f"in {how!r} the first two shares sum to 100: 80:20:20 takes 20 % for test, "
+                "and 20 % of the rest for validation"
+            )
+        return (nested_holdout(ids, shares[2], shares[1], seed, strata, patients=patients),)
+    return (holdout(ids, shares, seed, strata, patients=patients),)
+
+
+def strata_of(
+    dataset: Dataset, ids: Sequence[str], name: str, volumes: Mapping[str, Mapping[str, float]]
+) -> dict[str, str]:
+    """Value of a property for each case.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Tells the properties.
+    ids : sequence of str
+        The cases.
+    name : str
+        A label of the convention (whether the case has it), or a key of `Case.meta`.
+    volumes : mapping
+        ml by case and label; needed for labels only.
+
+    Raises
+    ------
+    UsageError
+        If no case has the property.
+    """
+    if name in dataset.convention.values:
+        return {i: str(volumes[i][name] > 0) for i in ids}
+    strata = {case.id: case.meta[name] for case in dataset.chosen(ids) if name in case.meta}
+    if not strata:
+        raise UsageError(f"no case of {dataset.name} has a property {name!r}")
+    return strata

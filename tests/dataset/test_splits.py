@@ -28,6 +28,9 @@ SUMS = [4835, 3986, 4292, 4103, 4729]
 # KFold(4, shuffle=True, random_state=7).split(range(13)): folds of unequal size.
 UNEQUAL = [[2, 5, 8, 10], [0, 1, 12], [3, 7, 11], [4, 6, 9]]
 
+# KFold(5, shuffle=True, random_state=12345).split(range(489)), nnU-Net's folds of KiTS23: sums.
+NNUNET_SUMS = [23542, 23792, 24813, 24377, 22792]
+
 
 def test_folds_of_the_published_3d_unets() -> None:
     folds = [kfold(KITS19, 5, 42, fold) for fold in range(5)]
@@ -40,6 +43,13 @@ def test_folds_of_the_published_3d_unets() -> None:
 def test_folds_of_unequal_size_equal_scikit_learn() -> None:
     ids = [str(n) for n in range(13)]
     assert [[int(i) for i in kfold(ids, 4, 7, fold).val] for fold in range(4)] == UNEQUAL
+
+
+def test_folds_of_nnunet_for_kits23() -> None:
+    ids = [f"case_{n:05d}" for n in (*range(300), *range(400, 589))]
+    place = {i: n for n, i in enumerate(ids)}
+    folds = [kfold(ids, 5, 12345, fold) for fold in range(5)]
+    assert [sum(place[i] for i in fold.val) for fold in folds] == NNUNET_SUMS
 
 
 def test_published_sizes() -> None:

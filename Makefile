@@ -4,8 +4,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DATA ?= ../shared/data
 PROCESSES ?= 2
+ROUNDS ?= 3
+PEERS := .venv-peers/.installed
 
-.PHONY: setup demo test lint format bench weights clean
+.PHONY: setup demo test lint format bench bench-peers measure weights clean
 
 setup: $(STAMP)
 
@@ -34,9 +36,21 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Takes a while; the rivals are installed in an environment of their own under build/.
-bench: setup
-	$(BIN)/python benchmarks/evaluation.py
+# nnU-Net, MONAI, TotalSegmentator and others, 3 GB, in an environment of their own.
+bench-peers: $(PEERS)
+
+$(PEERS): benchmarks/peers-requirements.txt
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers-requirements.txt
+	@touch $(PEERS)
+
+# All benchmarks beside the rivals; figures in benchmarks/results, page in docs/benchmarks.md.
+# Takes about an hour on two cores; ROOMS="startup reading" runs some of them.
+bench: setup bench-peers
+	$(BIN)/python benchmarks/run.py --data $(DATA) --rounds $(ROUNDS) $(if $(ROOMS),--only $(ROOMS))
+
+# What has no rival: accuracy on data at hand, and the cost of making synthetic scans.
+measure: setup
 	RENALIS_DATA=$(DATA) $(BIN)/python benchmarks/published_predictions.py
 	$(BIN)/python benchmarks/tidying.py --reference $(DATA)/kits23-labels --limit 40
 	$(BIN)/python benchmarks/synthesis.py
@@ -48,4 +62,4 @@ weights: setup
 	cp runs/weights/renalis-kidney.safetensors src/renalis/weights/
 
 clean:
-	rm -rf .venv build dist demo src/*.egg-info
+	rm -rf .venv .venv-peers build dist demo src/*.egg-info

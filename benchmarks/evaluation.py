@@ -1,6 +1,6 @@
 """Compare `renalis evaluate` with DeepMind's surface-distance and the official KiTS23 procedure.
 
-    python benchmarks/evaluation.py [--output FILE.json] [--cases 6]
+    python benchmarks/evaluation.py [--cases 6] [--rounds 1]
 
 Label maps of 512 × 512 × 320 and more voxels are made from KiTS23 label maps (RENALIS_DATA or
 ../shared/data; without them from ellipsoids), predictions by warping them, once as they are and
@@ -22,63 +22,87 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from arms import HERE, PEERS
+from arms import HERE, PEERS, Measured
 from meter import metered
+from results import Claim, Room, ratio
 from scipy import ndimage
 
 SPACING = (1.0, 0.8, 0.8)  # slices first, as KiTS stores them
 SHAPE = (320, 512, 512)
 ISLANDS = 40
 TARGETS = {"good": 6.0, "far": 25.0, "memory": 5.0, "files": 5.0}
+TITLES = {"good": "One good prediction", "far": f"One with {ISLANDS} far false positives"}
+OURS, DEEPMIND = "renalis", "DeepMind surface-distance"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, help="write the figures as JSON")
     parser.add_argument("--cases", type=int, default=6, help="files of the file benchmark")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--ours", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.ours:
         measure_ours(Path(arguments.ours))
         return 0
-    rivals = PEERS
-    if not rivals.exists():
+    if not PEERS.exists():
         raise SystemExit("the rivals are not installed; run: make bench-peers")
     with tempfile.TemporaryDirectory() as folder:
-        figures = compare(Path(folder), rivals, arguments.cases)
-    report(figures)
-    if arguments.output:
-        arguments.output.write_text(json.dumps(figures, indent=1) + "\n")
-    return 0 if all(f["factor"] >= f["target"] for f in figures) else 1
+        room = compare(Path(folder), arguments.cases, arguments.rounds)
+    print(room.save())
+    return 0 if all(claim.holds for claim in room.claims) else 1
 
 
-def compare(folder: Path, rivals: Path, count: int) -> list[dict]:
-    """All figures: ours, theirs, how many times less."""
-    figures = []
-    for kind in ("good", "far"):
+def compare(folder: Path, count: int, rounds: int) -> Room:
+    """All figures, after checking that the numbers are the same."""
+    room = Room(
+        "evaluation",
+        "Scoring label maps",
+        f"Label maps of {SHAPE[1]} × {SHAPE[2]} × {SHAPE[0]} voxels and more, made from KiTS23 "
+        "label maps, and warped ones as predictions",
+        notes=["Arrays: CPU seconds and extra memory of the call; renalis scores more besides."],
+    )
+    script = HERE / "peers" / "official_evaluation.py"
+    for kind, title in TITLES.items():
         reference, prediction = case(0, ISLANDS if kind == "far" else 0)
         np.savez(folder / "pair.npz", reference=reference, prediction=prediction, spacing=SPACING)
-        mine = run([sys.executable, __file__, "--ours", folder / "pair.npz"])
-        theirs = run(
-            [rivals, HERE / "peers" / "official_evaluation.py", "arrays", folder / "pair.npz"]
-        )
-        check(mine["result"], theirs["result"])
-        name = {"good": "good prediction", "far": f"{ISLANDS} far false positives"}[kind]
-        figures += [
-            figure(f"{name}: CPU s", mine["cpu_s"], theirs["cpu_s"], TARGETS[kind]),
-            figure(f"{name}: MB", mine["extra_mb"], theirs["extra_mb"], TARGETS["memory"]),
+        arms = [Measured(OURS, True), Measured(DEEPMIND, False)]
+        commands = [
+            [sys.executable, __file__, "--ours", folder / "pair.npz"],
+            [PEERS, script, "arrays", folder / "pair.npz"],
         ]
+        for number in range(rounds):
+            found = {}
+            for k in (0, 1) if number % 2 == 0 else (1, 0):
+                found[k] = run(commands[k])
+                words = {"work_cpu_s": found[k]["cpu_s"], "work_mb": found[k]["extra_mb"]}
+                arms[k].runs.append(words)
+            check(found[0]["result"], found[1]["result"])
+        room.tables[title] = arms
+        room.claims += [
+            Claim(f"{title}: {words} of DeepMind's code / ours",
+                  ratio(arms, DEEPMIND, OURS, what), target)
+            for words, what, target in (("CPU seconds", "work_cpu_s", TARGETS[kind]),
+                                        ("memory", "work_mb", TARGETS["memory"]))
+        ]  # fmt: skip
     for k in range(count):
         for what, labels in zip(("references", "predictions"), case(k, 0), strict=True):
             save(labels, folder / what / f"case_{k:05d}.nii.gz")
     where = folder / "predictions", folder / "references"
-    theirs = cpu([rivals, HERE / "peers" / "official_evaluation.py", "official", *where])
+    theirs = cpu([PEERS, script, "official", *where])
     command = ["-p", where[0], "-r", where[1], "-o", folder / "out", "--jobs", "1"]
     mine = cpu([Path(sys.executable).with_name("renalis"), "evaluate", *command])
     check_tables(folder / "out" / "metrics.csv", folder / "official.csv")
-    figures.append(figure(f"{count} cases, files to table: CPU s", mine, theirs, TARGETS["files"]))
-    return figures
+    arms = [
+        Measured("renalis evaluate", True, [{"cpu_s": mine}]),
+        Measured("official KiTS23 procedure", False, [{"cpu_s": theirs}]),
+    ]
+    room.tables[f"{count} cases, from files to a table"] = arms
+    room.claims.append(
+        Claim("files: CPU seconds of the official procedure / ours", theirs / mine,
+              TARGETS["files"])
+    )  # fmt: skip
+    return room
 
 
 def measure_ours(file: Path) -> None:
@@ -184,25 +208,6 @@ def check_tables(mine: Path, theirs: Path) -> None:
         np.loadtxt(f, delimiter=",", skiprows=1, usecols=range(1, 7)) for f in (mine, theirs)
     )
     np.testing.assert_allclose(one, two, atol=2e-8)
-
-
-def figure(name: str, mine: float, theirs: float, target: float) -> dict:
-    return {
-        "what": name,
-        "renalis": mine,
-        "rival": theirs,
-        "factor": theirs / mine,
-        "target": target,
-    }
-
-
-def report(figures: list[dict]) -> None:
-    print("| | renalis | rival | times less | target |\n|---|---|---|---|---|")
-    for f in figures:
-        print(
-            f"| {f['what']} | {f['renalis']:.2f} | {f['rival']:.2f} | {f['factor']:.1f} "
-            f"| {f['target']:.0f} |"
-        )
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class FitPlan:
         Training ends when the first of them fires.
     optimizer : OptimizerPlan
     schedule : Schedule
-    keep : {"best_loss", "best_dice", "last"}
+    keep : {"best_loss", "best_dice", "best_low", "last"}
         Which epoch's weights are the result.
     accumulate : int
         Micro-batches of each process in an optimizer step; their gradients are averaged.

@@ -21,7 +21,7 @@ __all__ = [
     "reason_to_stop",
 ]
 
-Keep = Literal["best_loss", "best_dice", "last"]
+Keep = Literal["best_loss", "best_dice", "best_low", "last"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,12 @@ def needed_scores(rules: tuple[StopRule, ...], keep: Keep) -> set[str]:
     return names if keep == "last" else names | {_KEEP_SCORE[keep]}
 
 
-_KEEP_SCORE: dict[Keep, str] = {"best_loss": "val_loss", "best_dice": "val_dice"}
+# "low" is the coarse network of a cascade, while it is trained alone.
+_KEEP_SCORE: dict[Keep, str] = {
+    "best_loss": "val_loss",
+    "best_dice": "val_dice",
+    "best_low": "low_dice",
+}
 
 
 def _sign(name: str) -> int:

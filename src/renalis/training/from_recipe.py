@@ -1,0 +1,159 @@
+"""What a recipe of a published system says about learning, as the engine's plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from renalis.errors import InputError
+from renalis.recipes import train_fields as recipe
+from renalis.training.freezing import Freezing
+from renalis.training.plan import FitPlan, OptimizerPlan
+from renalis.training.schedules import Constant, EmaPlateau, Exponential, Schedule, Step
+from renalis.training.stopping import Epochs, Keep, Minutes, Patience, Reach, Rises, StopRule
+from renalis.training.terms import LossTerm, build_term
+
+__all__ = ["PlannedStage", "loss_terms", "micro_batches", "planned_stages", "stop_rules"]
+
+_SCHEDULES: dict[str, type[Schedule]] = {
+    "constant": Constant,
+    "step": Step,
+    "exponential": Exponential,
+    "ema_plateau": EmaPlateau,
+}
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage; ``outputs`` are the network's outputs that it learns from."""
+
+    name: str
+    outputs: tuple[str, ...]
+    plan: FitPlan
+
+
+def planned_stages(
+    optimisation: recipe.Optimisation,
+    loss: Sequence[recipe.LossTerm],
+    steps: int,
+    seed: int,
+    processes: int = 1,
+    **options: Any,
+) -> list[PlannedStage]:
+    """The stages of a training, one called "main" if the recipe names none.
+
+    ``optimisation.stop.epochs`` bounds all stages together: hand it to
+    `renalis.training.stages.fit_stages` as ``epochs``.
+
+    Parameters
+    ----------
+    optimisation, loss
+        Sections of a phase of the recipe.
+    steps : int
+        Optimizer steps in an epoch.
+    seed : int
+        Of the training; for folds another one each.
+    processes : int
+        How many train together.
+    **options
+        Further fields of `FitPlan`, such as ``workers`` and ``tensorboard``.
+
+    Raises
+    ------
+    InputError
+        If the batch cannot be shared by so many processes.
+    """
+    together = micro_batches(optimisation)
+    if together % processes:
+        raise InputError(
+            f"{together} micro-batches of a step cannot be shared by {processes} processes; "
+            "set optimisation.micro_batch so that their number is a multiple"
+        )
+    stages = optimisation.stages or (
+        recipe.FreezeStage(name="main", outputs=("seg", "low", "cls"), stop=optimisation.stop),
+    )
+    kind = optimisation.schedule.kind
+    schedule = _SCHEDULES[kind](**optimisation.schedule.model_dump(exclude={"kind"}))
+    return [
+        PlannedStage(
+            stage.name,
+            stage.outputs,
+            FitPlan(
+                terms=loss_terms(
+                    [term for term in loss if term.output in stage.outputs],
+                    optimisation.deep_weights,
+                ),
+                batches=steps * together,
+                stop=stop_rules(stage.stop),
+                optimizer=OptimizerPlan(
+                    optimisation.optimizer,
+                    optimisation.learning_rate,
+                    optimisation.betas,
+                    optimisation.eps,
+                    optimisation.weight_decay,
+                ),
+                schedule=schedule,
+                keep=_keep(optimisation.keep, stage.outputs),
+                accumulate=together // processes,
+                seed=seed,
+                freezing=Freezing(stage.frozen, stage.learning),
+                clip_norm=optimisation.gradient_clip,
+                **{"name": stage.name, **options},
+            ),
+        )
+        for stage in stages
+    ]
+
+
+def micro_batches(optimisation: recipe.Optimisation) -> int:
+    """Micro-batches in an optimizer step."""
+    return optimisation.batch // (optimisation.micro_batch or optimisation.batch)
+
+
+def loss_terms(
+    loss: Sequence[recipe.LossTerm], deep_weights: tuple[float, ...] = ()
+) -> tuple[LossTerm, ...]:
+    """The terms, named after their kind and output: "ce", "dice", "dice_2", "low_ce"."""
+    terms: list[LossTerm] = []
+    for entry in loss:
+        base = entry.term if entry.output == "seg" else f"{entry.output}_{entry.term}"
+        taken = [term.name for term in terms]
+        name = next(
+            name for n in range(1, len(loss) + 1) if (name := _numbered(base, n)) not in taken
+        )
+        options = entry.model_dump(exclude={"term", "weight", "output", "pixel_weights"})
+        terms.append(
+            LossTerm(
+                name,
+                build_term(entry.term, **options),
+                entry.weight,
+                entry.output,
+                pixel_weights="weights" if getattr(entry, "pixel_weights", False) else None,
+                deep_weights=deep_weights if entry.output == "seg" else (),
+            )
+        )
+    return tuple(terms)
+
+
+def stop_rules(stop: recipe.Stop) -> tuple[StopRule, ...]:
+    """The rules, of which the first that fires ends the stage."""
+    rules: list[StopRule] = [Epochs(stop.epochs)]
+    if stop.rises is not None:
+        rules.append(Rises(stop.rises))
+    if stop.patience is not None:
+        rules.append(Patience(stop.patience, stop.monitor))
+    if stop.reach is not None:
+        rules.append(Reach(stop.reach, stop.monitor))
+    if stop.minutes is not None:
+        rules.append(Minutes(stop.minutes))
+    return tuple(rules)
+
+
+def _keep(keep: Keep, outputs: Sequence[str]) -> Keep:
+    """While the coarse network is trained alone, its own Dice decides."""
+    return "best_low" if keep != "last" and "seg" not in outputs else keep
+
+
+def _numbered(base: str, number: int) -> str:
+    return base if number == 1 else f"{base}_{number}"

@@ -27,6 +27,8 @@ class Beside:
     fine : Volume or None
         The grid on which `MaskByLow` counts its dilations (1 mm in the publication); only shape
         and affine are looked at. None: the labels' own grid.
+    whole : Volume or None
+        The whole label map when a step is handed a box of it; `run_steps` sees to that.
     rois : mapping of str to Volume
         Masks of earlier phases by name, on the labels' grid, for `RestrictToRoi`.
     kidney : int
@@ -38,6 +40,7 @@ class Beside:
     image: Volume | None = None
     low: Volume | None = None
     fine: Volume | None = None
+    whole: Volume | None = None
     rois: Mapping[str, Volume] = field(default_factory=dict)
     kidney: int = 1
     lesions: tuple[int, ...] = (2,)

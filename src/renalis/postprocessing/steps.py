@@ -7,8 +7,8 @@ how much it changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -78,7 +78,7 @@ class SideLargest:
         """Change the labels in place."""
         dropped = smaller_on_each_side(
             beside.region(labels, self.region),
-            middle_x_mm(labels, beside.image, self.split),
+            middle_x_mm(beside.whole or labels, beside.image, self.split),
             per_side=self.per_side,
             min_ml=self.min_ml,
             neighbors=self.neighbors,
@@ -158,11 +158,9 @@ class MaskByLow:
         if beside.low is None:
             raise ValueError("mask_by_low needs the low-resolution probabilities")
         # Ten voxels of a scan with 5 mm slices would be 50 mm.
-        grid = labels if beside.fine is None else beside.fine
+        grid = beside.fine or beside.whole or labels
         near = nearest_values(beside.low.array, beside.low.affine, grid) > self.threshold
-        mask = dilated(near, self.dilate)
-        if beside.fine is not None:
-            mask = nearest_values(mask, grid.affine, labels)
+        mask = nearest_values(dilated(near, self.dilate), grid.affine, labels)
         labels.array[~mask] = 0
 
 
@@ -308,13 +306,27 @@ def run_steps(labels: Volume, steps: Sequence[Step], beside: Beside | None = Non
     """
     beside = beside or Beside()
     whole = labels.like(np.array(labels.array, np.uint8, order="K", copy=True), Kind.LABELS)
+    # No step adds labels beyond the box of those there are, so only a box is looked at.
+    box = labeled_box(whole.array)
+    part = whole if box is None else whole.cropped(grown(box, whole.shape))
+    beside = replace(beside, whole=whole, rois=_boxed(beside.rois, whole, box))
     changes = []
     for step in steps:
-        before = whole.array.copy(order="K")
-        step.apply(whole, beside)
-        voxels = int(np.count_nonzero(before != whole.array))
+        before = part.array.copy(order="K")
+        step.apply(part, beside)
+        voxels = int(np.count_nonzero(before != part.array))
         changes.append(_change(step.rule, voxels, labels.voxel_ml))
     return Tidied(whole, tuple(changes))
+
+
+def _boxed(
+    rois: Mapping[str, Volume], whole: Volume, box: tuple[slice, slice, slice] | None
+) -> dict[str, Volume]:
+    """The masks of earlier phases on the box; one on another grid stays, for its step to refuse."""
+    if box is None:
+        return dict(rois)
+    reach = grown(box, whole.shape)
+    return {name: r.cropped(reach) if r.same_grid(whole) else r for name, r in rois.items()}
 
 
 def _change(rule: str, voxels: int, voxel_ml: float) -> RuleChange:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from renalis.model import Model, ModelHeader
@@ -55,15 +56,18 @@ def phantom(
     spacing: tuple[float, float, float] = (3.0, 1.7, 1.9),
     size_mm: tuple[float, float, float] = (220.0, 240.0, 330.0),
     tilt: float = 0.0,
+    turn: NDArray[np.float64] | None = None,
 ) -> Volume:
     """Two unequal kidneys in fat, in orientation SPL; the patient's right one has a tumor.
 
-    ``tilt`` turns the scan's axes (radians) without turning the patient.
+    ``tilt`` turns the scan's axes (radians) without turning the patient; ``turn`` (3, 3) is put
+    in front of the axes instead, and may shear them.
     """
     shape = tuple(round(length / mm) for length, mm in zip(size_mm, spacing, strict=True))
-    turn = np.array(
-        [[np.cos(tilt), -np.sin(tilt), 0], [np.sin(tilt), np.cos(tilt), 0], [0, 0, 1.0]]
-    )
+    if turn is None:
+        turn = np.array(
+            [[np.cos(tilt), -np.sin(tilt), 0], [np.sin(tilt), np.cos(tilt), 0], [0, 0, 1.0]]
+        )
     axes = turn @ np.array([[0, 0, -1.0], [0, -1, 0], [1, 0, 0]]) * spacing
     affine = np.eye(4)
     affine[:3, :3] = axes

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from meter import repeated
 
@@ -22,7 +23,7 @@ def main() -> None:
     elif what == "write-ct":
         work = repeated(lambda: write_volume(output, scan.volume), 3)
     else:
-        truth = renalis.read_scan(labels_file).volume.array.astype(np.uint8)
+        truth = np.asarray(nib.load(labels_file).dataobj).astype(np.uint8)
         labels = scan.volume.like(truth, Kind.LABELS)
         work = repeated(lambda: write_labels(output, labels, scan), 3)
     size = output.stat().st_size / 1e6 if output.exists() else None

@@ -7,6 +7,7 @@ import json
 import platform
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from renalis.errors import InputError
@@ -22,6 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", default="renalis-kidney", metavar="NAME|FILE", help="model to measure with")
     add("--quick", action="store_true", help="do not measure the runtimes")
     add("--threads", type=int, metavar="N", help="threads for the networks (default: all cores)")
+    add(
+        "--scan",
+        nargs="+",
+        type=Path,
+        metavar="SCAN",
+        help="compare the runtimes' labels of these CT scans too; takes a few minutes",
+    )
     add("--json", action="store_true", help="for machines")
 
 
@@ -31,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         facts |= _model(arguments.model)
         if not arguments.quick:
-            facts["runtimes"] = _runtimes(arguments.model, arguments.threads)
+            facts["runtimes"] = _runtimes(arguments.model, arguments.threads, arguments.scan)
     except InputError as error:
         facts["problem"] = str(error)
     if arguments.json:
@@ -95,7 +103,7 @@ def _model(name: str) -> dict[str, Any]:
     }
 
 
-def _runtimes(name: str, threads: int | None) -> dict[str, Any]:
+def _runtimes(name: str, threads: int | None, scans: list[Path] | None) -> dict[str, Any]:
     """Measure anew and remember the choice."""
     import torch
 
@@ -106,8 +114,31 @@ def _runtimes(name: str, threads: int | None) -> dict[str, Any]:
     kept = keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
-    choice = choose(load_model(name), threads, again=True)
+    model = load_model(name)
+    choice = choose(model, threads, again=True)
+    confirmed = {}
+    if scans:
+        from renalis.io import read_scan
+        from renalis.prediction.agreement import confirm
+        from renalis.prediction.choice import remember
+
+        choice, agreements = confirm(
+            [read_scan(path).volume for path in scans], model, choice, threads
+        )
+        remember(model, threads, choice)
+        confirmed = {
+            "scans": len(scans),
+            "labels": [
+                {
+                    "runtime": str(found.runtime),
+                    "dice_with_torch": dict(found.dice),
+                    "agrees": found.agrees,
+                }
+                for found in agreements
+            ],
+        }
     return {
+        **confirmed,
         "chosen": str(choice.runtime),
         "heap_kept": kept,
         "trials": [
@@ -152,6 +183,17 @@ def _lines(facts: dict[str, Any]) -> list[str]:
                 f"  {trial['runtime']:<17} {trial['seconds_per_window']:>18}"
                 f"   {trial['dice_with_torch']:>15.4f}{mark}"
             )
+    for found in facts.get("runtimes", {}).get("labels", ()):
+        scores = ", ".join(
+            f"{name} {score:.4f}"
+            for name, score in found["dice_with_torch"].items()
+            if score is not None
+        )
+        verdict = "agree" if found["agrees"] else "DIFFER, not used"
+        lines.append(
+            f"labels      {facts['runtimes']['scans']} scans by {found['runtime']} and torch "
+            f"in float32 {verdict}: Dice {scores or '1, nothing found'}"
+        )
     if "problem" in facts:
         lines.append(f"problem     {facts['problem']}")
         print(f"renalis: {facts['problem']}", file=sys.stderr)

@@ -22,7 +22,16 @@ from renalis.prediction.options import RuntimeName
 from renalis.prediction.sliding import Network
 from renalis.prediction.torch_runtime import TorchNetwork, has_bf16
 
-__all__ = ["AGREEMENT", "Choice", "Trial", "cache_folder", "candidates", "choose", "open_network"]
+__all__ = [
+    "AGREEMENT",
+    "Choice",
+    "Trial",
+    "cache_folder",
+    "candidates",
+    "choose",
+    "open_network",
+    "remember",
+]
 
 AGREEMENT = 0.995
 """Least Dice with torch in float32 for a runtime to be used (renal tissue, on a phantom)."""
@@ -120,6 +129,11 @@ def choose(model: Model, threads: int | None = None, again: bool = False) -> Cho
     choice = Choice(best.runtime, tuple(trials))
     _write(path, choice)
     return choice
+
+
+def remember(model: Model, threads: int | None, choice: Choice) -> None:
+    """Use this choice from now on, instead of the one that was measured."""
+    _write(cache_folder() / f"runtime-{_key(model, threads)}.json", choice)
 
 
 def cache_folder() -> Path:

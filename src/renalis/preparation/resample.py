@@ -21,7 +21,7 @@ __all__ = ["Box", "Grid", "apply_matrices", "resample", "stage_grid"]
 Box = tuple[slice, slice, slice]
 
 _SLAB_VOXELS = 4 << 20
-_BLOCK = 64  # output voxels per product; larger blocks multiply more zeros
+_BLOCK = 32  # output voxels per product; larger blocks multiply more zeros
 
 
 @dataclass(frozen=True, eq=False)

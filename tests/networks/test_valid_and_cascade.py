@@ -145,6 +145,16 @@ def test_the_published_mask_is_padded_by_14() -> None:
     assert mask.sum() == 0.5 * 80**3
 
 
+def test_each_axis_of_the_mask_has_its_own_margin() -> None:
+    network = Cascade3d(base=1, low_base=1, classify=False)
+    mask = network.mask(torch.zeros(1, 2, 2, 3, 4), (12, 16, 10))[0, 0]
+    assert mask.shape == (12, 16, 10)
+    assert mask[2:10, 2:14].eq(0.5).all()  # 16 columns cropped to 10, the rest padded by 2
+    assert mask.sum() == 0.5 * 8 * 12 * 10
+    with pytest.raises(ValueError, match="cannot share their center"):
+        network.mask(torch.zeros(1, 2, 2, 3, 4), (12, 16, 11))
+
+
 def tiny(**options: object) -> Cascade3d:
     torch.manual_seed(0)
     return Cascade3d(base=2, low_base=2, levels=2, patch=24, **options)  # type: ignore[arg-type]

@@ -199,13 +199,13 @@ class Cascade3d(nn.Module):
             bottom = (patch + 4) // 2 ** (levels - 1) - 8
             self.classifier = PatchClassifier(self.high.bottom_channels, bottom, last_fc, norm)
 
-    def forward(self, image: Tensor | None, low_image: Tensor | None = None) -> Outputs:
+    def forward(self, image: Tensor | None = None, low_image: Tensor | None = None) -> Outputs:
         """Logits of the middle of both patches, and of the classifier.
 
         Parameters
         ----------
-        image : Tensor, shape (N, in_channels, Z, Y, X), or None
-            Fine patch. None computes the coarse network only, which is trained first.
+        image : Tensor, shape (N, in_channels, Z, Y, X), optional
+            Fine patch. Without it, computes the coarse network only, which is trained first.
         low_image : Tensor, shape (N, in_channels, z, y, x), optional
             Coarse patch around the same center; not needed without ``multires``.
 

@@ -5,43 +5,98 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from renalis.errors import UsageError
+
+if TYPE_CHECKING:
+    from renalis.recipes import Recipe, System
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
-    parser.add_argument("recipe", help="name of a recipe or path of a YAML file")
-    parser.add_argument("--data", type=Path, required=True, help="folder of KiTS23 label maps")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the run's folder")
-    parser.add_argument(
+    add = parser.add_argument
+    add("recipe", help="name of a recipe (see renalis recipe list) or path of a YAML file")
+    add(
+        "--data",
+        type=Path,
+        required=True,
+        help="dataset of scans with label maps; for the shipped model's recipe a folder of label "
+        "maps alone",
+    )
+    add("-o", "--output", type=Path, required=True, help="the run's folder")
+    add(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change a field of the recipe",
+        help="change a field of the recipe; may be repeated",
     )
-    parser.add_argument(
+    add("--resume", action="store_true", help="go on where an earlier call was stopped")
+    systems = parser.add_argument_group("published systems")
+    add = systems.add_argument
+    add("--fold", metavar="K|all", help="which fold, or all over the devices there are")
+    add("--kind", default="auto", help="kind of the dataset, where file names do not tell")
+    add("--split", type=Path, help="a stored split (renalis dataset split) instead of the recipe's")
+    add("--tiny", action="store_true", help="the recipe's small variant: minutes on a CPU")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train")
+    add("--devices", type=int, default=1, metavar="N", help="GPUs (or processes) for one fold")
+    add("--nodes", type=int, default=1, metavar="N", help="computers, started by torchrun")
+    add("--cache", type=Path, help="folder of prepared cases (default: in the run's folder)")
+    add("--workers", type=int, default=0, metavar="N", help="processes that prepare batches")
+    shipped = parser.add_argument_group("the shipped model's recipe")
+    shipped.add_argument(
         "--processes", type=int, default=1, help="processes that share each batch (default 1)"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train every stage, going on where an earlier call was stopped; then pack the model."""
-    from renalis.recipes import load_recipe
-    from renalis.training.run import train
+    """Train, going on where an earlier call was stopped."""
+    from renalis.recipes import System, load_any
 
-    if arguments.processes < 1:
-        raise UsageError("--processes must be at least 1")
-    recipe = load_recipe(arguments.recipe, tuple(arguments.set))
-    path = train(
-        recipe,
-        arguments.data,
-        arguments.output,
-        arguments.processes,
-        lambda line: print(line, file=sys.stderr, flush=True),
-    )
+    for name in ("processes", "devices", "nodes"):
+        if getattr(arguments, name) < 1:
+            raise UsageError(f"--{name} must be at least 1")
+    recipe = load_any(arguments.recipe, tuple(arguments.set), arguments.tiny)
+    path = _system(recipe, arguments) if isinstance(recipe, System) else _shipped(recipe, arguments)
     print(f"trained: {path}")
     return 0
+
+
+def _shipped(recipe: Recipe, arguments: argparse.Namespace) -> Path:
+    from renalis.training.run import train
+
+    return train(recipe, arguments.data, arguments.output, arguments.processes, _report)
+
+
+def _system(system: System, arguments: argparse.Namespace) -> Path:
+    from renalis.recipes.data_fields import KFold
+    from renalis.systems import train_system
+    from renalis.systems.train import Job
+    from renalis.training.devices import Devices
+
+    folds: list[int] | None = None
+    if arguments.fold == "all":
+        folds = list(range(system.split.k)) if isinstance(system.split, KFold) else [0]
+    elif arguments.fold is not None:
+        if not arguments.fold.isdigit():
+            raise UsageError(f"--fold is a number or all, not {arguments.fold!r}")
+        folds = [int(arguments.fold)]
+    job = Job(
+        system,
+        arguments.data,
+        arguments.output,
+        arguments.kind,
+        arguments.split,
+        arguments.cache,
+        arguments.resume,
+        arguments.workers,
+    )
+    devices = Devices(arguments.device, arguments.devices, arguments.nodes)
+    return train_system(job, folds, devices, _report)
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,250 @@
+"""What a phase's network says about a prepared case, as class probabilities on its grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from renalis.networks import Cascade3d
+from renalis.prediction.systems.networks import Activation, BatchNetwork, mean_network
+from renalis.prediction.systems.networks import torch_network as on_arrays
+from renalis.prediction.systems.patches import Prepare
+from renalis.prediction.systems.slices import predict_slices
+from renalis.prediction.systems.three_plane import predict_three_planes
+from renalis.prediction.systems.tiles import Pairing, low_mask, predict_pairs, predict_valid
+from renalis.prediction.systems.windows import predict_windows
+from renalis.preparation import GridSpec, PreparedCase, PreparedGrid, normalized
+from renalis.recipes import output_fields as fields
+from renalis.recipes.system import Phase
+from renalis.systems.feeding import masked_hu
+
+__all__ = ["Answer", "Low", "answer", "decided", "low_probability"]
+
+_AXIS = {"axial": 0, "coronal": 1, "sagittal": 2}
+_SLICE_DIVISOR = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Low:
+    """The coarse network's answer: probability (Z, Y, X) float32 of kidney, and its affine."""
+
+    probability: NDArray[np.float32]
+    affine: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A phase's answer.
+
+    Attributes
+    ----------
+    probability : ndarray, shape (K, Z, Y, X), float32
+        Background first.
+    affine : ndarray, shape (4, 4)
+        Of the grid.
+    low : Low or None
+        Of a network of two resolutions.
+    """
+
+    probability: NDArray[np.float32]
+    affine: NDArray[np.float64]
+    low: Low | None = None
+
+
+def answer(
+    phase: Phase,
+    networks: Sequence[nn.Module],
+    case: PreparedCase,
+    specs: Mapping[str, GridSpec],
+    *,
+    region: NDArray[np.bool_] | None = None,
+    device: torch.device | str = "cpu",
+    half: bool = False,
+) -> Answer:
+    """Ask a phase's network, or the mean of its folds, about a case.
+
+    Parameters
+    ----------
+    phase : Phase
+        Says how to predict.
+    networks : sequence of nn.Module
+        One, or one per fold; probabilities are averaged patch by patch.
+    case : PreparedCase
+        Labels are not looked at.
+    specs : mapping of str to GridSpec
+        The phase's grids with their final intensities.
+    region : ndarray (Z, Y, X), bool, optional
+        The input mask of a phase that has one.
+    device, half
+        Where to compute, and whether in reduced precision.
+    """
+    plan = phase.prediction
+    grid = case.grid(plan.grid)
+    kind: Activation = "sigmoid" if phase.network.out_channels == 1 else "softmax"
+
+    def ready(output: str, modules: Sequence[nn.Module], activation: Activation) -> BatchNetwork:
+        return mean_network(
+            [on_arrays(m, {output: activation}, device=device, half=half) for m in modules]
+        )
+
+    low: Low | None = None
+    if isinstance(plan, fields.SlicePrediction):
+        probability = _slices(phase, plan, ready("seg", networks, kind), grid, specs, region)
+    elif isinstance(plan, fields.WindowPrediction):
+        spec = specs[plan.grid]
+        probability = predict_windows(
+            grid.image,
+            ready("seg", networks, kind),
+            plan.tile,
+            plan.stride,
+            fill=_air(spec),
+            weight=plan.weight,
+            prepare=_prepare(spec),
+        )
+    else:
+        probability, low = _tiles(phase, plan, networks, case, specs, device, half)
+    if kind == "sigmoid":
+        probability = np.concatenate([1 - probability, probability])
+    return Answer(probability, grid.affine, low)
+
+
+def decided(phase: Phase, probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Label values of the dataset's convention from class probabilities (K, ...)."""
+    values = np.array([0, *phase.written], np.uint8)
+    plan = phase.prediction
+    if plan.decision == "argmax":
+        return np.asarray(values[probability.argmax(0)])
+    labels = np.zeros(probability.shape[1:], np.uint8)
+    for channel, value in zip(probability[1:], values[1:], strict=True):
+        labels[channel > plan.threshold] = value
+    return labels
+
+
+def low_probability(
+    phase: Phase,
+    plan: fields.TilePrediction,
+    networks: Sequence[nn.Module],
+    case: PreparedCase,
+    specs: Mapping[str, GridSpec],
+    device: torch.device | str = "cpu",
+    half: bool = False,
+) -> Low:
+    """What the coarse half of a cascade says about a case."""
+    assert plan.coarse is not None
+    grid, spec = case.grid(plan.coarse), specs[plan.coarse]
+    coarse = mean_network(
+        [
+            on_arrays(_CoarseHalf(module), {"low": "softmax"}, device=device, half=half)
+            for module in networks
+        ]
+    )
+    tiled = predict_valid(
+        grid.image,
+        coarse,
+        tile=plan.output,
+        margin=(plan.tile - plan.output) // 2,
+        output="low",
+        fill=_air(spec),
+        prepare=_prepare(spec),
+    )
+    return Low(tiled.probability[1], grid.affine)
+
+
+def _tiles(
+    phase: Phase,
+    plan: fields.TilePrediction,
+    networks: Sequence[nn.Module],
+    case: PreparedCase,
+    specs: Mapping[str, GridSpec],
+    device: torch.device | str,
+    half: bool,
+) -> tuple[NDArray[np.float32], Low | None]:
+    grid, spec = case.grid(plan.grid), specs[plan.grid]
+    seg = mean_network(
+        [on_arrays(m, {"seg": "softmax"}, device=device, half=half) for m in networks]
+    )
+    margin = (plan.tile - plan.output) // 2
+    numbers: dict[str, Any] = {"fill": _air(spec), "prepare": _prepare(spec)}
+    if plan.coarse is None:
+        tiled = predict_valid(grid.image, seg, tile=plan.output, margin=margin, **numbers)
+        return tiled.probability, None
+    low = low_probability(phase, plan, networks, case, specs, device, half)
+    pairing = Pairing.of(grid.affine, low.affine)
+    within = None
+    if plan.gate is not None:
+        within = low_mask(
+            low.probability,
+            pairing,
+            grid.shape,
+            at=plan.gate.threshold,
+            iterations=plan.gate.dilate,
+        )
+    tiled = predict_pairs(
+        grid.image,
+        case.grid(plan.coarse).image,
+        seg,
+        pairing,
+        tile=plan.output,
+        margin=margin,
+        within=within,
+        **numbers,
+    )
+    return tiled.probability, low
+
+
+def _slices(
+    phase: Phase,
+    plan: fields.SlicePrediction,
+    network: BatchNetwork,
+    grid: PreparedGrid,
+    specs: Mapping[str, GridSpec],
+    region: NDArray[np.bool_] | None,
+) -> NDArray[np.float32]:
+    spec = specs[plan.grid]
+    numbers: dict[str, Any] = {
+        "divisor": _SLICE_DIVISOR,
+        "fill": _air(spec),
+        "prepare": _prepare(spec),
+    }
+    if len(plan.planes) == 3:
+        return predict_three_planes(grid.image, [network], **numbers)
+    axis = _AXIS[plan.planes[0]]
+    if region is None or phase.input_mask is None:
+        return predict_slices(grid.image, network, axis=axis, **numbers)
+    outside = float(normalized(np.array([masked_hu(phase.input_mask.fill, spec)]), spec)[0])
+    turned = np.moveaxis(region, axis, 0)
+
+    def masked(number: int, part: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.where(turned[number], part, np.float32(outside))
+
+    select = np.asarray(turned.any(axis=(1, 2)))
+    answered = predict_slices(
+        grid.image, network, axis=axis, select=select, change=masked, **numbers
+    )
+    return np.asarray(answered * region, np.float32)
+
+
+def _air(spec: GridSpec) -> float:
+    return float(normalized(np.array([spec.fill_hu]), spec)[0])
+
+
+def _prepare(spec: GridSpec) -> Prepare:
+    return lambda hu: normalized(hu, spec)
+
+
+class _CoarseHalf(nn.Module):
+    """The coarse network of a cascade alone."""
+
+    def __init__(self, whole: nn.Module) -> None:
+        super().__init__()
+        assert isinstance(whole, Cascade3d)
+        self.whole = whole
+
+    def forward(self, low_image: Tensor) -> dict[str, Tensor]:
+        return {"low": self.whole.forward_low(low_image)}

@@ -1,0 +1,165 @@
+"""Cases of a recipe: which, in which split, and on the recipe's grids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.dataset import Case, Dataset, Split, holdout, kfold, nested_holdout
+from renalis.dataset.filters import CaseFilter, label_volumes
+from renalis.errors import InputError
+from renalis.evaluation.files import read_label_map
+from renalis.io import read_scan
+from renalis.preparation import (
+    GridSpec,
+    PreparedCase,
+    cached_case,
+    file_hash,
+    hu_histogram,
+    mean_and_std,
+    prepare_case,
+)
+from renalis.recipes.data_fields import DataPlan, Holdout, Nested
+from renalis.recipes.data_fields import Split as SplitPlan
+from renalis.recipes.system import Phase
+from renalis.systems.translate import grid_spec
+from renalis.volume import Volume
+
+__all__ = [
+    "chosen_cases",
+    "grid_specs",
+    "of_scan",
+    "prepared",
+    "split_of",
+    "training_statistics",
+]
+
+_LESIONS = ("tumor", "cyst", "abnormality")
+
+
+def chosen_cases(dataset: Dataset, plan: DataPlan) -> tuple[Case, ...]:
+    """The labelled cases that a recipe uses: without the excluded, by the tumor's size.
+
+    Raises
+    ------
+    InputError
+        If none is left or a label map cannot be read.
+    """
+    cases = dataset.labelled
+    if not cases:
+        raise InputError(f"{dataset.root} holds no label maps to learn from")
+    rule = CaseFilter(tumor_ml_max=plan.tumor_ml_max, exclude=plan.exclude)
+    drop_free = plan.tumor_free == "drop"
+    volumes: Mapping[str, Mapping[str, float]] = {}
+    if rule.needs_volumes or drop_free:
+        volumes = label_volumes(cases, dataset.convention)
+    kept = set(rule.kept([case.id for case in cases], volumes))
+    if drop_free:
+        kept = {i for i in kept if _lesion_ml(volumes[i]) > 0}
+        if not kept:
+            raise InputError(f"no case of {dataset.root} has a tumor; set dataset.tumor_free=keep")
+    return tuple(case for case in cases if case.id in kept)
+
+
+def split_of(
+    dataset: Dataset, cases: Sequence[Case], plan: SplitPlan, fold: int | None = None
+) -> Split:
+    """The recipe's split of its cases by patient.
+
+    Raises
+    ------
+    InputError
+        If there are too few cases, or there is no such fold.
+    """
+    ids = [case.id for case in cases]
+    patients = {case.id: case.patient for case in cases}
+    if not isinstance(plan, Holdout | Nested):
+        fold = plan.fold if fold is None else fold
+        if not 0 <= fold < plan.k:
+            raise InputError(f"the recipe has {plan.k} folds, counted from 0; not {fold}")
+        return kfold(ids, plan.k, plan.seed, fold, patients=patients)
+    if fold:
+        raise InputError("the recipe splits its cases once; it has the fold 0 only")
+    strata = None
+    if plan.stratify:
+        volumes = label_volumes(cases, dataset.convention)
+        strata = {i: "with" if _lesion_ml(volumes[i]) > 0 else "without" for i in ids}
+    if isinstance(plan, Nested):
+        return nested_holdout(ids, plan.test, plan.val, plan.seed, strata, patients=patients)
+    return holdout(ids, (plan.train, plan.val, plan.test), plan.seed, strata, patients=patients)
+
+
+def prepared(cases: Sequence[Case], specs: Sequence[GridSpec], cache: Path) -> list[PreparedCase]:
+    """Cases on their grids, from the cache where they are there.
+
+    Raises
+    ------
+    InputError, OutputError
+        See `renalis.preparation.cached_case`.
+    """
+
+    def one(case: Case) -> PreparedCase:
+        def load() -> tuple[Volume, Volume | None]:
+            label = None if case.label is None else read_label_map(case.label)
+            return read_scan(case.image).volume, label
+
+        files = [case.image, *([] if case.label is None else [case.label])]
+        return cached_case(cache, file_hash(files), load, specs, case.id)
+
+    return [one(case) for case in cases]
+
+
+def of_scan(scan: Volume, specs: Sequence[GridSpec]) -> PreparedCase:
+    """A scan without labels on its grids, in memory."""
+    return prepare_case(scan, None, specs)
+
+
+def grid_specs(
+    phase: Phase, statistics: Mapping[str, tuple[float, float]] | None = None
+) -> dict[str, GridSpec]:
+    """A phase's grids by name.
+
+    Parameters
+    ----------
+    phase : Phase
+    statistics : mapping, optional
+        Mean and standard deviation (HU) by grid, for those that are normalized by the training
+        set. Without it these are not normalized yet.
+    """
+    return {
+        plan.name: grid_spec(plan, None if statistics is None else statistics.get(plan.name))
+        for plan in phase.grids
+    }
+
+
+def training_statistics(
+    phase: Phase,
+    cases: Sequence[PreparedCase],
+    regions: Sequence[NDArray[np.uint8]] | None,
+) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation (HU) of the training cases, for grids that ask for them."""
+    result: dict[str, tuple[float, float]] = {}
+    for plan in phase.grids:
+        if plan.normalize != "training_zscore":
+            continue
+        masks: Sequence[NDArray[np.uint8] | None] = [None] * len(cases)
+        if plan.zscore_voxels == "mask" and regions is not None:
+            masks = regions
+        total = np.zeros(1 << 16, np.int64)
+        for case, mask in zip(cases, masks, strict=True):
+            total += hu_histogram(case.grid(plan.name).image, mask)
+        if not total.any():
+            raise InputError(
+                f"phase {phase.name}: the input masks of all training cases are empty; the phase "
+                "before found nothing, train it longer"
+            )
+        mean, deviation = mean_and_std(total, plan.clip_hu)
+        result[plan.name] = (mean, max(deviation, 1e-3))
+    return result
+
+
+def _lesion_ml(volumes: Mapping[str, float]) -> float:
+    return sum(volumes.get(name, 0.0) for name in _LESIONS)

@@ -1,0 +1,223 @@
+"""Segment a scan with a trained run: all folds, all phases, the system's own clean-up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from renalis.errors import InputError
+from renalis.networks import build
+from renalis.postprocessing.beside import Beside
+from renalis.postprocessing.steps import make_step, run_steps
+from renalis.postprocessing.tidy import Tidied
+from renalis.prediction.systems.ensemble import Member, average
+from renalis.prediction.systems.restore import OnScan, restore_labels
+from renalis.preparation import GridSpec
+from renalis.recipes import stored_system
+from renalis.recipes.system import Phase, System
+from renalis.systems.answering import Answer, answer, decided
+from renalis.systems.data import grid_specs, of_scan
+from renalis.systems.train import fold_folder, load_statistics
+from renalis.training.state import load_weights
+from renalis.volume import Kind, Volume
+
+__all__ = [
+    "Fold",
+    "Run",
+    "SystemPrediction",
+    "answers_of",
+    "member",
+    "open_run",
+    "predict_scan",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One fold's networks and grids by phase."""
+
+    networks: dict[str, nn.Module]
+    specs: dict[str, dict[str, GridSpec]]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A trained system, ready to predict."""
+
+    system: System
+    folds: tuple[Fold, ...]
+    device: torch.device
+    half: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class SystemPrediction:
+    """What a system says about a scan.
+
+    Attributes
+    ----------
+    raw : Volume
+        Labels as decided, in the dataset's convention, on the scan's own grid.
+    tidied : Tidied
+        After the system's own clean-up, and what each step changed.
+    """
+
+    raw: Volume
+    tidied: Tidied
+
+
+def open_run(
+    run: Path, folds: Sequence[int] | None = None, device: str = "cpu", half: bool = False
+) -> Run:
+    """Load a run's networks.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of `renalis.systems.train.train_system`.
+    folds : sequence of int, optional
+        All that are there by default; more than one are averaged.
+    device : str
+        Where to compute.
+    half : bool
+        In reduced precision.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a run, or a fold is not finished.
+    """
+    system = stored_system(run)
+    if folds is None:
+        folds = sorted(int(path.name[5:]) for path in run.glob("fold_[0-9]*"))
+        if not system.prediction.ensemble_folds:
+            folds = folds[:1]
+    if not folds:
+        raise InputError(f"{run} holds no trained fold")
+    return Run(system, tuple(_open(system, run, f) for f in folds), torch.device(device), half)
+
+
+def _open(system: System, run: Path, fold: int) -> Fold:
+    folder = fold_folder(run, fold)
+    networks: dict[str, nn.Module] = {}
+    specs: dict[str, dict[str, GridSpec]] = {}
+    for phase in system.all_phases():
+        path = folder / f"{phase.name}.safetensors"
+        if not path.exists():
+            raise InputError(f"fold {fold} in {run} is not finished; resume its training")
+        network = build(phase.network.config())
+        load_weights(path, network)
+        networks[phase.name] = network.eval()
+        specs[phase.name] = grid_specs(phase, load_statistics(folder, phase.name))
+    return Fold(networks, specs)
+
+
+def predict_scan(
+    run: Run, scan: Volume, others: Sequence[Member] = (), weights: Sequence[float] | None = None
+) -> SystemPrediction:
+    """Segment a scan, alone or together with what other programs say about it.
+
+    Parameters
+    ----------
+    run : Run
+        From `open_run`.
+    scan : Volume
+        HU, any orientation.
+    others : sequence of Member
+        Further members of the ensemble, such as nnU-Net's probabilities
+        (`renalis.prediction.systems.ensemble.open_member`), with this system's classes.
+    weights : sequence of float, optional
+        Of this system and of the others; equal by default.
+    """
+    answers = answers_of(run, scan)
+    phases = run.system.all_phases()
+    last = phases[-1]
+    if others or last.prediction.restore == "prob_linear":
+        values = _values(phases)
+        members = [member(run, answers, scan), *others]
+
+        def decide(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+            if len(phases) == 1:
+                return decided(last, probability)
+            return np.asarray(values[probability.argmax(0)])
+
+        raw = average(members, scan, weights=weights, decide=decide).labels
+    else:
+        grid = np.zeros(answers[last.name].probability.shape[1:], np.uint8)
+        for phase in phases:
+            labels = decided(phase, answers[phase.name].probability)
+            grid[labels > 0] = labels[labels > 0]
+        raw = restore_labels(grid, answers[last.name].affine, scan)
+    return SystemPrediction(raw, _tidied(run, raw, scan, answers))
+
+
+def answers_of(run: Run, scan: Volume) -> dict[str, Answer]:
+    """Every phase's mean answer over the folds."""
+    result: dict[str, Answer] = {}
+    for phase in run.system.all_phases():
+        per_fold = []
+        shared = all(fold.specs[phase.name] == run.folds[0].specs[phase.name] for fold in run.folds)
+        groups = [run.folds] if shared else [(fold,) for fold in run.folds]
+        for group in groups:
+            specs = group[0].specs[phase.name]
+            case = of_scan(scan, list(specs.values()))
+            region = None
+            if phase.input_mask is not None:
+                before = result[phase.input_mask.phase].probability
+                region = before[1:].sum(0) > phase.input_mask.threshold
+            networks = [fold.networks[phase.name] for fold in group]
+            per_fold.append(
+                answer(
+                    phase, networks, case, specs, region=region, device=run.device, half=run.half
+                )
+            )
+        total = sum((one.probability for one in per_fold[1:]), per_fold[0].probability)
+        mean = np.asarray(total / np.float32(len(per_fold)), np.float32)
+        result[phase.name] = Answer(mean, per_fold[0].affine, per_fold[0].low)
+    return result
+
+
+def member(run: Run, answers: dict[str, Answer], scan: Volume) -> Member:
+    """The system as a member of an ensemble: probabilities of background and its label values."""
+    phases = run.system.all_phases()
+    last = answers[phases[-1].name]
+    if len(phases) == 1:
+        return OnScan(last.probability, last.affine, scan)
+    # Later phases look inside earlier ones: what they leave is shared as the earlier ones say.
+    classes = answers[phases[0].name].probability
+    for phase in phases[1:]:
+        inside = answers[phase.name].probability[1:]
+        rest = 1 - inside.sum(0)
+        classes = np.concatenate([classes * rest, inside])
+    return OnScan(classes, last.affine, scan)
+
+
+def _values(phases: Sequence[Phase]) -> NDArray[np.uint8]:
+    """Label value of each class of `member`."""
+    return np.array([0, *(value for phase in phases for value in phase.written)], np.uint8)
+
+
+def _tidied(run: Run, raw: Volume, scan: Volume, answers: dict[str, Answer]) -> Tidied:
+    steps = []
+    for rule in run.system.postprocessing:
+        numbers = rule.model_dump()
+        steps.append(make_step(numbers.pop("rule"), **numbers))
+    phases = run.system.all_phases()
+    last = answers[phases[-1].name]
+    rois = {}
+    for phase in phases[:-1]:
+        said = answers[phase.name]
+        grid = (said.probability[1:].sum(0) > phase.prediction.threshold).astype(np.uint8)
+        rois[phase.name] = restore_labels(grid, said.affine, scan)
+    low = fine = None
+    if last.low is not None:
+        low = Volume(last.low.probability, last.low.affine, Kind.PROBABILITY)
+        fine = Volume(last.probability[0], last.affine, Kind.PROBABILITY)
+    lesions = tuple(sorted({2, *(v for v in _values(phases).tolist() if v > 2)}))
+    return run_steps(raw, steps, Beside(image=scan, low=low, fine=fine, rois=rois, lesions=lesions))

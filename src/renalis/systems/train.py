@@ -1,0 +1,338 @@
+"""Train a published system: cases, split, phases one after another, folds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import nn
+
+from renalis.dataset import Case, Split, load_split, open_dataset, save_splits
+from renalis.errors import InputError
+from renalis.io import whole_file
+from renalis.networks import ResNet34UNet, build, load_imagenet_encoder
+from renalis.preparation import PreparedCase
+from renalis.recipes import network_fields as fields
+from renalis.recipes import output_fields
+from renalis.recipes.data_fields import KFold
+from renalis.recipes.system import Phase, System
+from renalis.recipes.train_fields import FreezeStage, Stop
+from renalis.systems.answering import answer
+from renalis.systems.data import chosen_cases, grid_specs, prepared, split_of, training_statistics
+from renalis.systems.feeding import Feeding, feeding
+from renalis.systems.translate import loss_terms, optimizer_plan, schedule, stop_rules, target_table
+from renalis.systems.validation import PhaseValidation
+from renalis.training.devices import Devices, devices_here, open_fabric
+from renalis.training.engine import WEIGHTS, fit
+from renalis.training.feed import Arrays
+from renalis.training.folds import run_folds
+from renalis.training.freezing import Freezing
+from renalis.training.plan import FitPlan
+from renalis.training.stages import Stage, fit_stages
+from renalis.training.state import load_weights, save_weights
+from renalis.training.stopping import needed_scores
+
+__all__ = ["Job", "fold_folder", "load_statistics", "train_system"]
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a training was asked for.
+
+    Attributes
+    ----------
+    system : System
+        The recipe, switches applied.
+    data : Path
+        The dataset.
+    run : Path
+        The run's folder.
+    kind : str
+        Kind of the dataset; ``auto`` finds out.
+    split : Path or None
+        A stored split to use in place of the recipe's own.
+    cache : Path or None
+        Folder of prepared cases; in the run's folder by default.
+    resume : bool
+        Go on where an earlier call stopped.
+    workers : int
+        Processes that prepare batches.
+    """
+
+    system: System
+    data: Path
+    run: Path
+    kind: str = "auto"
+    split: Path | None = None
+    cache: Path | None = None
+    resume: bool = False
+    workers: int = 0
+
+
+def train_system(
+    job: Job,
+    folds: Sequence[int] | None = None,
+    devices: Devices | None = None,
+    report: Report = print,
+) -> Path:
+    """Train a system on one fold or on several.
+
+    Parameters
+    ----------
+    job : Job
+        Recipe, data and folder.
+    folds : sequence of int, optional
+        The recipe's own fold when not given. Several are trained over the devices there are.
+    devices : Devices, optional
+        For one fold; what is here by default.
+    report : callable
+        Takes progress lines.
+
+    Returns
+    -------
+    Path
+        The run's folder.
+
+    Raises
+    ------
+    InputError
+        If the data does not fit the recipe or the folder holds another training.
+    OutputError
+        If the folder cannot be written.
+    """
+    split = job.system.split
+    if folds is None:
+        folds = [split.fold if isinstance(split, KFold) else 0]
+    if isinstance(split, KFold) and job.split is None and max(folds) >= split.k:
+        raise InputError(f"the recipe has {split.k} folds, counted from 0; not {max(folds)}")
+    _store_recipe(job)
+    precision = job.system.optimisation.precision
+    if len(folds) == 1:
+        chosen = devices or devices_here(precision)[0]
+        train_fold(job, folds[0], replace(chosen, precision=precision), report)
+    else:
+        run_folds(partial(_quiet_fold, job), list(folds), devices_here(precision), report)
+    return job.run
+
+
+def fold_folder(run: Path, fold: int) -> Path:
+    """Where a fold's weights are."""
+    return run / f"fold_{fold}"
+
+
+def load_statistics(folder: Path, phase: str) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation by grid that a fold's phase was trained with.
+
+    Raises
+    ------
+    InputError
+        If the plan is missing or damaged.
+    """
+    path = folder / f"{phase}.plan.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))["statistics"]
+        return {name: (float(a), float(b)) for name, (a, b) in content.items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is missing or damaged ({error}); train the fold again") from error
+
+
+def train_fold(job: Job, fold: int, devices: Devices, report: Report) -> None:
+    """Train all phases of one fold; finished phases are not repeated when resuming."""
+    system = job.system
+    dataset = open_dataset(job.data, job.kind)
+    cases = chosen_cases(dataset, system.dataset)
+    if job.split is None:
+        split = split_of(dataset, cases, system.split, fold)
+    else:
+        split = load_split(job.split, fold)
+    folder = fold_folder(job.run, fold)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_splits(folder / "split.json", [split], dataset=dataset.name)
+    fabric = open_fabric(devices)
+    report(
+        f"{system.name}, fold {fold}: {len(split.train)} cases to learn from, {len(split.val)} to "
+        f"validate with, {len(split.test)} kept for testing"
+    )
+    known = {case.id: case for case in cases}
+    sides = _Sides(
+        [known[i] for i in split.train if i in known],
+        [known[i] for i in _watched(split) if i in known],
+    )
+    networks: dict[str, nn.Module] = {}
+    for phase in system.all_phases():
+        networks[phase.name] = _train_phase(job, phase, networks, sides, folder, fabric, report)
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """The cases of a split that training uses."""
+
+    train: list[Case]
+    val: list[Case]
+
+
+def _watched(split: Split) -> tuple[str, ...]:
+    """Cases to validate with: the validation side; of two-sided splits there is no other."""
+    return split.val or split.test
+
+
+def _quiet_fold(job: Job, fold: int, devices: Devices) -> None:
+    train_fold(job, fold, devices, lambda line: print(f"fold {fold}: {line}", flush=True))  # noqa: T201
+
+
+def _store_recipe(job: Job) -> None:
+    path = job.run / "recipe.json"
+    text = job.system.model_dump_json(indent=1)
+    if path.exists():
+        if not job.resume:
+            raise InputError(f"{job.run} holds a training; add --resume or choose another folder")
+        if path.read_text(encoding="utf-8") != text:
+            raise InputError(
+                f"{job.run} was started with another recipe; see `renalis recipe diff`, or choose "
+                "another folder"
+            )
+        return
+    job.run.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        file.write(text.encode())
+
+
+def _train_phase(
+    job: Job,
+    phase: Phase,
+    earlier: dict[str, nn.Module],
+    sides: _Sides,
+    folder: Path,
+    fabric: Fabric,
+    report: Report,
+) -> nn.Module:
+    system, plan = job.system, phase.optimisation
+    cache = job.cache or job.run / "prepared"
+    specs = grid_specs(phase)
+    train = prepared(sides.train, list(specs.values()), cache)
+    watched = sides.val[: plan.validation_cases]
+    val = prepared(watched, list(specs.values()), cache)
+    device = fabric.device
+    regions = _regions(job, phase, earlier, sides.train, train, folder, device, learning=True)
+    val_regions = _regions(job, phase, earlier, watched, val, folder, device, learning=False)
+    statistics = training_statistics(phase, train, regions)
+    if fabric.global_rank == 0:
+        about = {"phase": phase.name, "statistics": statistics}
+        with whole_file(folder / f"{phase.name}.plan.json") as file:
+            file.write(json.dumps(about, indent=1).encode())
+    fabric.barrier()
+    specs = grid_specs(phase, statistics)
+    train = prepared(sides.train, list(specs.values()), cache)
+    val = prepared(watched, list(specs.values()), cache)
+    torch.manual_seed(system.seed)
+    network = build(phase.network.config())
+    if isinstance(phase.network, fields.ResNet34UNet) and phase.network.init_weights:
+        assert isinstance(network, ResNet34UNet)
+        load_imagenet_encoder(network.encoder, phase.network.init_weights)
+    synthetic = None
+    if system.dataset.synthetic is not None:
+        more = open_dataset(system.dataset.synthetic.folder).labelled
+        share = system.dataset.synthetic.share
+        synthetic = (prepared(more, list(specs.values()), cache), share)
+    batch = feeding(
+        phase, train, seed=system.seed, specs=specs, regions=regions, synthetic=synthetic
+    )
+    still = feeding(phase, val, seed=0, specs=specs, regions=val_regions, augment=False)
+
+    def stage(
+        name: str, outputs: Sequence[str] | None, stop: Stop, freeze: FreezeStage | None
+    ) -> Stage:
+        terms = loss_terms(phase, outputs)
+        rules = stop_rules(stop)
+        low_only = outputs is not None and "seg" not in outputs
+        scores = needed_scores(rules, "last" if low_only else plan.keep)
+        scores |= {"low_dice"} if low_only else {"val_dice"}
+        return Stage(
+            name,
+            FitPlan(
+                terms,
+                batch.batches,
+                rules,
+                optimizer_plan(plan),
+                schedule(plan.schedule),
+                "last" if low_only else plan.keep,
+                max(1, plan.batch // batch.micro_batch // fabric.world_size),
+                system.seed,
+                Freezing() if freeze is None else Freezing(freeze.frozen, freeze.learning),
+                plan.gradient_clip,
+                workers=job.workers,
+                name=f"{system.name} {phase.name} {name}".strip(),
+            ),
+            _CoarseOnly(batch) if low_only else batch,
+            PhaseValidation(phase, val, specs, val_regions, scores, still, terms),
+        )
+
+    target = folder / phase.name
+    if plan.stages:
+        stages = [stage(s.name, s.outputs, s.stop, s) for s in plan.stages]
+        fit_stages(fabric, network, stages, target, plan.stop.epochs, job.resume, report)
+    else:
+        whole = stage("", None, plan.stop, None)
+        assert whole.validate is not None
+        fit(fabric, network, whole.plan, whole.batch, whole.validate, target, job.resume, report)
+        load_weights(target / WEIGHTS, network)
+    if fabric.global_rank == 0:
+        save_weights(folder / f"{phase.name}.safetensors", network, {"recipe": system.name})
+    fabric.barrier()
+    return network
+
+
+@dataclass(frozen=True, eq=False)
+class _CoarseOnly:
+    """Micro-batches without the fine patch: the network then computes its coarse half alone."""
+
+    whole: Feeding
+
+    def __call__(self, epoch: int, index: int, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
+        inputs, targets = self.whole(epoch, index, rng)
+        return {"low_image": inputs["low_image"]}, targets
+
+
+def _regions(
+    job: Job,
+    phase: Phase,
+    earlier: dict[str, nn.Module],
+    cases: Sequence[Case],
+    own: Sequence[PreparedCase],
+    folder: Path,
+    device: torch.device,
+    learning: bool,
+) -> list[NDArray[np.uint8]] | None:
+    """Input masks of the cases, for a phase that has them; predicted when not learning."""
+    mask = phase.input_mask
+    if mask is None:
+        return None
+    before = job.system.phase(mask.phase)
+    if learning and mask.training == "out_of_fold":
+        raise InputError(
+            f"phase {phase.name}: masks of other folds' networks need several folds, which this "
+            "recipe does not have; choose predicted or truth"
+        )
+    if learning and mask.training == "truth":
+        table = target_table(before.target)
+        labels = [case.grid(phase.prediction.grid).label for case in own]
+        return [(table[label] > 0).astype(np.uint8) for label in labels if label is not None]
+    specs = grid_specs(before, load_statistics(folder, before.name))
+    cache = job.cache or job.run / "prepared"
+    network = earlier[before.name]
+    result = []
+    for case in prepared(cases, list(specs.values()), cache):
+        said = answer(before, [network], case, specs, device=device)
+        result.append((said.probability[1:].sum(0) > mask.threshold).astype(np.uint8))
+    if isinstance(before.prediction, output_fields.TilePrediction):
+        raise InputError(f"phase {before.name} predicts tiles, which cannot mask another phase")
+    return result

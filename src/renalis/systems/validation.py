@@ -1,0 +1,112 @@
+"""Scores of a network during training, on cases that it does not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from renalis.preparation import GridSpec, PreparedCase
+from renalis.recipes import output_fields, sample_fields
+from renalis.recipes.system import Phase
+from renalis.systems.answering import answer, decided, low_probability
+from renalis.systems.feeding import Feeding
+from renalis.systems.translate import target_table
+from renalis.training.devices import Place
+from renalis.training.feed import Feed
+from renalis.training.terms import LossTerm, total_loss
+
+__all__ = ["PhaseValidation"]
+
+Regions = Sequence[NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseValidation:
+    """A `renalis.training.engine.Validation` of a phase.
+
+    Attributes
+    ----------
+    phase : Phase
+    cases : sequence of PreparedCase
+        With labels.
+    specs : mapping of str to GridSpec
+    regions : sequence of ndarray, optional
+        Input masks of the cases, for a phase that has them.
+    scores : collection of str
+        Which to give: ``val_dice`` (mean over the target's regions, per case, on the grid),
+        ``low_dice`` (of the coarse half of a cascade), ``val_loss`` (mean over all samples, as
+        they are).
+    feeding : Feeding, optional
+        The samples for ``val_loss``.
+    terms : sequence of LossTerm
+        The loss.
+    """
+
+    phase: Phase
+    cases: Sequence[PreparedCase]
+    specs: Mapping[str, GridSpec]
+    regions: Regions | None
+    scores: Collection[str]
+    feeding: Feeding | None = None
+    terms: Sequence[LossTerm] = ()
+
+    def __call__(self, network: nn.Module, place: Place) -> dict[str, list[float]]:
+        """Values per case (``val_loss``: per micro-batch) of this process's share."""
+        result: dict[str, list[float]] = {name: [] for name in self.scores}
+        mine = range(place.rank, len(self.cases), place.count)
+        for number in mine:
+            if "val_dice" in result:
+                result["val_dice"].append(self._dice(network, number, place))
+            if "low_dice" in result:
+                result["low_dice"].append(self._low_dice(network, number, place))
+        if "val_loss" in result and self.feeding is not None:
+            feed = Feed(self.feeding, 0)
+            for index in range(place.rank, self.feeding.batches, place.count):
+                inputs, targets = feed[0, index]
+                outputs = network(**{k: v.to(place.device) for k, v in inputs.items()})
+                if isinstance(outputs, torch.Tensor):
+                    outputs = {"seg": outputs}
+                there = {k: v.to(place.device) for k, v in targets.items()}
+                result["val_loss"].append(float(total_loss(self.terms, outputs, there)[0]))
+        return result
+
+    def _dice(self, network: nn.Module, number: int, place: Place) -> float:
+        phase, case = self.phase, self.cases[number]
+        region = None if self.regions is None else self.regions[number] > 0
+        said = answer(phase, [network], case, self.specs, region=region, device=place.device)
+        label = case.grid(phase.prediction.grid).label
+        assert label is not None
+        truth = target_table(phase.target)[label]
+        # Training labels are compared, not those that are written: 1 where the target is.
+        values = np.array([0, *range(1, 1 + len(phase.written))], np.uint8)
+        written = np.zeros(256, np.uint8)
+        written[[0, *phase.written]] = values
+        found = written[decided(phase, said.probability)]
+        classes = int(values[-1])
+        scores = [_dice(found == c, truth == c) for c in range(1, classes + 1)]
+        if phase.target == "kidney_tumor":
+            scores[0] = _dice(found > 0, truth > 0)
+        known = [score for score in scores if not np.isnan(score)]
+        return float(np.mean(known)) if known else float("nan")
+
+    def _low_dice(self, network: nn.Module, number: int, place: Place) -> float:
+        phase, case = self.phase, self.cases[number]
+        plan, sampler = phase.prediction, phase.sampler
+        assert isinstance(plan, output_fields.TilePrediction)
+        assert plan.coarse is not None
+        assert isinstance(sampler, sample_fields.Paired)
+        low = low_probability(phase, plan, [network], case, self.specs, place.device)
+        label = case.grid(plan.coarse).label
+        assert label is not None
+        return _dice(low.probability > 0.5, target_table(sampler.low_target)[label] > 0)
+
+
+def _dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Dice; NaN when both are empty."""
+    total = np.count_nonzero(found) + np.count_nonzero(truth)
+    return 2 * np.count_nonzero(found & truth) / total if total else float("nan")

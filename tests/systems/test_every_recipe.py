@@ -1,0 +1,69 @@
+"""Every published system, in its small variant, from a dataset to scored label maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+import renalis
+from renalis.cli import main
+from renalis.recipes import System, load_any, load_system, names
+from renalis.systems import open_run, predict_scan
+
+SYSTEMS = [name for name in names() if isinstance(load_any(name), System)]
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_recipe_trains_and_its_run_segments_on_the_scans_own_grid(
+    name: str, kits: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    arguments = ["train", name, "--tiny", "--data", str(kits), "--kind", "kits19", "-o", str(run)]
+    assert main([*arguments, "--device", "cpu"]) == 0
+    scan = renalis.read_scan(kits / "case_00003" / "imaging.nii.gz").volume
+    result = predict_scan(open_run(run), scan)
+    assert result.raw.same_grid(scan)
+    assert result.tidied.labels.same_grid(scan)
+    allowed = {
+        0,
+        *(v for phase in load_system(name, tiny=True).all_phases() for v in phase.written),
+    }
+    assert set(np.unique(result.raw.array)) <= allowed
+
+
+def test_a_trained_system_finds_the_kidneys(kits: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    changes = ["optimisation.stop.epochs=12", "optimisation.learning_rate=5e-3"]
+    sets = [part for change in changes for part in ("--set", change)]
+    common = ["train", "unet3d-plain", "--tiny", "--data", str(kits), "--kind", "kits19"]
+    assert main([*common, "--device", "cpu", "-o", str(run), *sets]) == 0
+    case = kits / "case_00002"
+    found = predict_scan(open_run(run), renalis.read_scan(case / "imaging.nii.gz").volume).raw
+    truth = np.asarray(nibabel.load(case / "segmentation.nii.gz").dataobj) > 0
+    dice = 2 * np.sum((found.array > 0) & truth) / (np.sum(found.array > 0) + truth.sum())
+    assert dice > 0.8
+
+
+def test_a_run_is_not_mixed_with_another_recipe(kits: Path, tmp_path: Path) -> None:
+    run = str(tmp_path / "run")
+    common = ["train", "unet3d-plain", "--tiny", "--data", str(kits), "--kind", "kits19"]
+    assert main([*common, "-o", run, "--device", "cpu"]) == 0
+    assert main([*common, "-o", run, "--device", "cpu"]) == 2  # there is a training already
+    assert main([*common, "-o", run, "--resume", "--set", "optimisation.learning_rate=1"]) == 2
+    assert main([*common, "-o", run, "--resume"]) == 0  # finished: nothing to do
+
+
+def test_folds_learn_different_weights_and_are_averaged(kits: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    common = ["train", "unet3d-plain", "--tiny", "--data", str(kits), "--kind", "kits19"]
+    changes = ["--set", "split.k=2", "--set", "optimisation.stop.epochs=1"]
+    assert main([*common, "-o", str(run), "--fold", "all", "--device", "cpu", *changes]) == 0
+    both = open_run(run)
+    assert len(both.folds) == 2
+    one, other = (next(iter(f.networks["main"].state_dict().values())) for f in both.folds)
+    assert not (one == other).all()
+    scan = renalis.read_scan(kits / "case_00001" / "imaging.nii.gz").volume
+    assert predict_scan(both, scan).raw.same_grid(scan)

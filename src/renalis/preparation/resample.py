@@ -46,7 +46,7 @@ class Grid:
 def stage_grid(scan: Volume, spacing_mm: tuple[float, float, float]) -> Grid:
     """The grid of a network's stage over a whole scan.
 
-    Axes are the scan's own (oblique scans stay oblique), the outer corners of the first voxels
+    Axes are the scan's own (oblique ones stay so, see `renalis.preparation.upright`), the outer corners of the first voxels
     coincide, the spacing is exactly the stage's, and the last voxels may reach past the scan.
     """
     ratio = tuple(new / old for new, old in zip(spacing_mm, scan.spacing, strict=True))

@@ -282,6 +282,21 @@ def test_the_abdominal_axial_series_is_chosen_and_the_others_are_listed(tmp_path
     assert remarks["10"] == "does not say that it shows the abdomen"
 
 
+def test_kept_headers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    several(tmp_path)
+    (kept,) = find_scans([tmp_path])
+    assert kept.headers is not None
+    monkeypatch.setattr("renalis.io.read._MOST_HEADERS", 100)
+    (bare,) = find_scans([tmp_path])
+    assert bare.headers is None
+    assert bare == kept
+    for series in (None, "3"):
+        one, two = read_scan(kept, series), read_scan(bare, series)
+        np.testing.assert_array_equal(one.volume.array, two.volume.array)
+        np.testing.assert_array_equal(one.volume.affine, two.volume.affine)
+        assert (one.source, one.warnings) == (two.source, two.warnings)
+
+
 @pytest.mark.parametrize("wanted", ["3", "1.2.3.1.3", "Abdomen nativ 5.0", "nativ", "NATIV"])
 def test_series_overrules(tmp_path: Path, wanted: str) -> None:
     several(tmp_path)

@@ -78,7 +78,10 @@ def find_studies(path: Path) -> list[ScanSource]:
         )
     groups = [group for _, group in sorted(studies.items())]
     ids = _case_ids(path, groups)
-    return [_source(path, i, group) for i, group in zip(ids, groups, strict=True)]
+    return [
+        replace(_source(path, i, group), headers=_Listing(tuple(group), listing.damaged))
+        for i, group in zip(ids, groups, strict=True)
+    ]
 
 
 def _case_ids(path: Path, studies: Sequence[Sequence[Frame]]) -> list[str]:
@@ -136,7 +139,7 @@ def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
     Parameters
     ----------
     source : ScanSource
-        From `find_studies`; only its path, case id and study are used.
+        From `find_studies`; only its path, case id, study and, if kept, headers are used.
     series : str or None
         UID, number or description of the series wanted; None chooses.
 
@@ -152,7 +155,8 @@ def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
     """
     place = shown(source.path)
     with opened_files(source.path) as files:
-        listing = _listed(files)
+        kept = source.headers
+        listing = kept if isinstance(kept, _Listing) else _listed(files)
         frames = [f for f in listing.frames if f.series.study == source.study_uid]
         if not frames:
             raise InputError(f"{place} holds no DICOM images; give a CT as DICOM or NIfTI")

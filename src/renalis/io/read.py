@@ -15,6 +15,9 @@ from renalis.io.scan import Scan, ScanSource, case_id_from, distinct, shown
 
 __all__ = ["find_scans", "read_scan"]
 
+_MOST_HEADERS = 20_000
+"""DICOM slices whose headers are kept between listing and reading, at about 2 kB each."""
+
 
 def read_scan(path: str | os.PathLike[str] | ScanSource, series: str | None = None) -> Scan:
     """Read a CT scan.
@@ -92,6 +95,9 @@ def find_scans(inputs: Iterable[str | os.PathLike[str]]) -> list[ScanSource]:
         except InputError as error:
             sources = [_unreadable(path, str(error))]
         found += sources
+    listed = [source.slice_count + sum(o.slice_count for o in source.others) for source in found]
+    if sum(listed) > _MOST_HEADERS:
+        found = [replace(source, headers=None) for source in found]
     parents = [_parent(source) for source in found]
     ids = distinct([source.case_id for source in found], parents)
     return [replace(s, case_id=i) for s, i in zip(found, ids, strict=True)]

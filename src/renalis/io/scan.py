@@ -105,6 +105,9 @@ class ScanSource:
         exactly the same qform and sform.
     problem : str
         For ``kind="unreadable"``: the sentence that ``read_scan`` raises as InputError.
+    headers : object
+        DICOM headers as listed, so that ``read_scan`` need not read them again; None when there
+        are too many scans to keep them all.
     """
 
     case_id: str
@@ -117,6 +120,7 @@ class ScanSource:
     study_uid: str = ""
     nifti_header: bytes | None = field(default=None, repr=False)
     problem: str = ""
+    headers: object = field(default=None, repr=False, compare=False)
 
     @property
     def slice_count(self) -> int:

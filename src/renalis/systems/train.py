@@ -23,20 +23,17 @@ from renalis.recipes import network_fields as fields
 from renalis.recipes import output_fields
 from renalis.recipes.data_fields import KFold
 from renalis.recipes.system import Phase, System
-from renalis.recipes.train_fields import FreezeStage, Stop
 from renalis.systems.answering import answer
 from renalis.systems.data import chosen_cases, grid_specs, prepared, split_of, training_statistics
 from renalis.systems.feeding import Feeding, feeding
-from renalis.systems.translate import loss_terms, optimizer_plan, schedule, stop_rules, target_table
+from renalis.systems.translate import target_table
 from renalis.systems.validation import PhaseValidation
 from renalis.training.devices import Devices, devices_here, open_fabric
-from renalis.training.engine import WEIGHTS, fit
 from renalis.training.feed import Arrays
 from renalis.training.folds import run_folds
-from renalis.training.freezing import Freezing
-from renalis.training.plan import FitPlan
+from renalis.training.from_recipe import planned_stages
 from renalis.training.stages import Stage, fit_stages
-from renalis.training.state import load_weights, save_weights
+from renalis.training.state import save_weights
 from renalis.training.stopping import needed_scores
 
 __all__ = ["Job", "fold_folder", "load_statistics", "train_system"]
@@ -248,43 +245,25 @@ def _train_phase(
     )
     still = feeding(phase, val, seed=0, specs=specs, regions=val_regions, augment=False)
 
-    def stage(
-        name: str, outputs: Sequence[str] | None, stop: Stop, freeze: FreezeStage | None
-    ) -> Stage:
-        terms = loss_terms(phase, outputs)
-        rules = stop_rules(stop)
-        low_only = outputs is not None and "seg" not in outputs
-        scores = needed_scores(rules, "last" if low_only else plan.keep)
-        scores |= {"low_dice"} if low_only else {"val_dice"}
-        return Stage(
-            name,
-            FitPlan(
-                terms,
-                batch.batches,
-                rules,
-                optimizer_plan(plan),
-                schedule(plan.schedule),
-                "last" if low_only else plan.keep,
-                max(1, plan.batch // batch.micro_batch // fabric.world_size),
-                system.seed,
-                Freezing() if freeze is None else Freezing(freeze.frozen, freeze.learning),
-                plan.gradient_clip,
-                workers=job.workers,
-                name=f"{system.name} {phase.name} {name}".strip(),
-            ),
-            _CoarseOnly(batch) if low_only else batch,
-            PhaseValidation(phase, val, specs, val_regions, scores, still, terms),
+    stages = []
+    for planned in planned_stages(
+        plan, phase.loss, 1, system.seed, fabric.world_size, workers=job.workers
+    ):
+        coarse = "seg" not in planned.outputs
+        title = f"{system.name}, {phase.name}, {planned.name}"
+        fit_plan = replace(planned.plan, batches=batch.batches, name=title)
+        scores = needed_scores(fit_plan.stop, fit_plan.keep)
+        scores |= {"low_dice" if coarse else "val_dice"}
+        stages.append(
+            Stage(
+                planned.name,
+                fit_plan,
+                _CoarseOnly(batch) if coarse else batch,
+                PhaseValidation(phase, val, specs, val_regions, scores, still, fit_plan.terms),
+            )
         )
-
     target = folder / phase.name
-    if plan.stages:
-        stages = [stage(s.name, s.outputs, s.stop, s) for s in plan.stages]
-        fit_stages(fabric, network, stages, target, plan.stop.epochs, job.resume, report)
-    else:
-        whole = stage("", None, plan.stop, None)
-        assert whole.validate is not None
-        fit(fabric, network, whole.plan, whole.batch, whole.validate, target, job.resume, report)
-        load_weights(target / WEIGHTS, network)
+    fit_stages(fabric, network, stages, target, plan.stop.epochs, job.resume, report)
     if fabric.global_rank == 0:
         save_weights(folder / f"{phase.name}.safetensors", network, {"recipe": system.name})
     fabric.barrier()

@@ -125,8 +125,12 @@ def test_labels_stay_labels(
     assert set(np.unique(again.array)) <= {0, 2, 4}
 
 
-def test_labels_linear_is_the_largest_of_interpolated_classes() -> None:
-    labels = Volume(_labels(5), SCAN.affine, Kind.LABELS)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_labels_linear_is_the_largest_of_interpolated_classes(sparse: bool) -> None:
+    array = _labels(5)
+    if sparse:  # background far and wide: only the labels' box is interpolated
+        array[:8], array[:, :5], array[:, 19:], array[:, :, :6] = 0, 0, 0, 0
+    labels = Volume(array, SCAN.affine, Kind.LABELS)
     grid = place_grid(labels, GridSpec("g", spacing_mm=(2, 1.3, 1.1), fit="extent"))
     ours = regrid_labels(labels, grid, 1).array
     zoom = np.array(grid.shape) / labels.shape
@@ -140,7 +144,10 @@ def test_labels_linear_is_the_largest_of_interpolated_classes() -> None:
     top = np.sort(shares, axis=0)
     clear = top[-1] - top[-2] > 1e-4
     assert clear.mean() > 0.95
+    assert ours.any()
     np.testing.assert_array_equal(ours[clear], shares.argmax(axis=0)[clear])
+    empty = labels.like(np.zeros_like(array), Kind.LABELS)
+    assert not regrid_labels(empty, grid, 1).array.any()
 
 
 def test_nearest_takes_every_second_voxel_when_halving() -> None:

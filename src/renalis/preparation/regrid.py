@@ -114,19 +114,43 @@ def regrid_labels(labels: Volume, grid: Grid, order: int = 0) -> Volume:
             if not np.array_equal(picks[axis], np.arange(array.shape[axis])):
                 array = np.take(array, picks[axis], axis=axis)
         return Volume(np.ascontiguousarray(array, dtype=np.uint8), grid.affine, Kind.LABELS)
-    matrices = [
-        linear_weights(n, 0, m, ratio)
-        for n, m, ratio in zip(labels.shape, grid.shape, grid.ratio, strict=True)
-    ]
-    best: NDArray[np.float32] | None = None
     result = np.zeros(grid.shape, np.uint8)
-    for value in np.flatnonzero(np.bincount(labels.array.ravel(), minlength=1)):
-        share = apply_matrices(labels.array == value, list(matrices))
-        if best is None:
-            best = share
-            result[...] = value
-            continue
+    box = _labelled_box(labels.array)
+    if box is not None:
+        # Only where a label reaches; the rest is background and costs nothing.
+        rows, matrices = [], []
+        for part, n, m, ratio in zip(box, labels.shape, grid.shape, grid.ratio, strict=True):
+            matrix = linear_weights(n, 0, m, ratio)
+            touched = np.flatnonzero(matrix[:, part].any(axis=1))
+            rows.append(slice(touched[0], touched[-1] + 1) if touched.size else slice(0, 0))
+            matrices.append(matrix[rows[-1]])
+        result[tuple(rows)] = _largest_share(labels.array, matrices)
+    return Volume(result, grid.affine, Kind.LABELS)
+
+
+def _labelled_box(array: NDArray[Any]) -> tuple[slice, slice, slice] | None:
+    """Bounding box of the labels that are not 0."""
+    flat = np.asarray(array.any(axis=0))
+    lines = (array.any(axis=(1, 2)), flat.any(axis=1), flat.any(axis=0))
+    z, y, x = (np.flatnonzero(line) for line in lines)
+    if not z.size:
+        return None
+    return (slice(z[0], z[-1] + 1), slice(y[0], y[-1] + 1), slice(x[0], x[-1] + 1))
+
+
+def _largest_share(array: NDArray[Any], matrices: list[NDArray[np.float32]]) -> NDArray[np.uint8]:
+    """The label with the largest interpolated share, of equal ones the smallest."""
+    spans = [np.flatnonzero(matrix.any(axis=0)) for matrix in matrices]
+    if not all(span.size for span in spans):
+        return np.zeros([matrix.shape[0] for matrix in matrices], np.uint8)
+    used = tuple(slice(span[0], span[-1] + 1) for span in spans)
+    array = array[used]
+    matrices = [matrix[:, part] for matrix, part in zip(matrices, used, strict=True)]
+    result = np.zeros([matrix.shape[0] for matrix in matrices], np.uint8)
+    best = np.full(result.shape, -1, np.float32)
+    for value in np.unique(array):
+        share = apply_matrices(array == value, list(matrices))
         larger = share > best + np.float32(1e-6)
         result[larger] = value
         np.maximum(best, share, out=best)
-    return Volume(result, grid.affine, Kind.LABELS)
+    return result

@@ -14,7 +14,15 @@ from typing import Any
 from renalis.errors import OutputError
 from renalis.io import whole_file
 
-__all__ = ["FILES", "PROVENANCE", "make_output", "provenance", "result_folder"]
+__all__ = [
+    "FILES",
+    "PROVENANCE",
+    "make_output",
+    "provenance",
+    "result_folder",
+    "write_json",
+    "write_text",
+]
 
 PROVENANCE = "provenance.json"
 FILES = (
@@ -87,8 +95,13 @@ def result_folder(output: Path, case_id: str, overwrite: bool) -> Iterator[Path]
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8), whole or not at all."""
     with whole_file(path) as file:
-        file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        file.write(text.encode())
 
 
 def _refuse(target: Path, overwrite: bool) -> None:

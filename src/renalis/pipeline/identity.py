@@ -12,7 +12,7 @@ from renalis.io import ScanSource
 from renalis.model import ModelHeader
 from renalis.pipeline.options import SegmentOptions
 
-__all__ = ["result_key"]
+__all__ = ["result_key", "scan_facts"]
 
 _NO_INFLUENCE = ("max_ram_mb", "keep_heap", "threads", "runtime")
 """Options of the prediction that change its speed or memory and not its meaning."""
@@ -34,12 +34,12 @@ def result_key(source: ScanSource, header: ModelHeader, options: SegmentOptions)
         "rules": dataclasses.asdict(options.rules),
         "series": options.series or "",
         "report": options.report,
-        "scan": _scan(source),
+        "scan": scan_facts(source),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _scan(source: ScanSource) -> list[str]:
+def scan_facts(source: ScanSource) -> list[str]:
     """What tells the scan from others."""
     parts = [source.kind, source.path.name]
     if source.path.is_file():

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from renalis.errors import InputError, RenalisError
-from renalis.io import Scan, ScanSource, find_scans, read_scan, write_labels
+from renalis.io import Scan, ScanSource, read_scan, write_labels
 from renalis.measurement import Measurements, measure
 from renalis.model import Model, load_model
-from renalis.pipeline.folder import (
-    PROVENANCE,
-    make_output,
-    provenance,
-    result_folder,
-    write_json,
-)
+from renalis.pipeline.cases import Clock, Filled, input_paths, run_cases
+from renalis.pipeline.folder import PROVENANCE, write_json, write_text
 from renalis.pipeline.identity import result_key
-from renalis.pipeline.options import CaseResult, Listener, SegmentOptions, Status
-from renalis.pipeline.table import write_table
+from renalis.pipeline.options import CaseResult, Listener, SegmentOptions
 from renalis.postprocessing import Tidied, tidy
 from renalis.prediction import Prediction
 from renalis.prediction.cascade import Networks, open_networks, predict
@@ -78,103 +69,52 @@ def segment(
     """
     options = options or SegmentOptions()
     listener = listener or Listener()
-    paths = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
-    if not paths:
-        raise InputError("no input was given; name a NIfTI file, a DICOM folder or a zip")
+    paths = input_paths(inputs)
     model = model or load_model(options.model, options.require_commercial)
-    sources = find_scans(paths)
-    target = Path(output)
-    make_output(target)
-    listener.cases(len(sources))
-    run = _Run(target, options, model, listener)
-    results = []
-    for number, source in enumerate(sources):
-        listener.case(source.case_id, number)
-        result = run.case(source)
-        listener.ended(result)
-        results.append(result)
-    write_table(target)
-    return results
+    work = _Shipped(options, model, listener)
+    return run_cases(paths, Path(output), work, overwrite=options.overwrite, listener=listener)
 
 
 @dataclass(eq=False)
-class _Run:
+class _Shipped:
     """What is the same for all cases; networks are opened when the first case needs them."""
 
-    output: Path
     options: SegmentOptions
     model: Model
     listener: Listener
     networks: Networks | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
 
-    def case(self, source: ScanSource) -> CaseResult:
-        """One case; whatever goes wrong becomes a sentence."""
-        self.seconds = {}
-        key = result_key(source, self.model.header, self.options)
-        known = provenance(self.output / source.case_id)
-        if known is not None and known.get("key") == key and not self.options.overwrite:
-            folder = self.output / source.case_id
-            notes = tuple(str(note) for note in known.get("notes", ()))
-            return CaseResult(
-                source.case_id, Status.SKIPPED, folder, notes=notes, row=known.get("row", {})
-            )
-        try:
-            with result_folder(self.output, source.case_id, self.options.overwrite) as folder:
-                notes, row = self._fill(folder, source, key)
-        except RenalisError as error:
-            return CaseResult(source.case_id, Status.FAILED, problem=str(error))
-        except MemoryError:
-            problem = (
-                f"{source.case_id}: there is not enough memory for this scan; close other "
-                "programs, or cut the scan to the abdomen"
-            )
-            return CaseResult(source.case_id, Status.FAILED, problem=problem)
-        except Exception as error:
-            problem = (
-                f"{source.case_id}: internal error ({type(error).__name__}: {error}); "
-                "this is a defect, please report it"
-            )
-            return CaseResult(source.case_id, Status.FAILED, problem=problem, internal=True)
-        return CaseResult(
-            source.case_id,
-            Status.DONE,
-            self.output / source.case_id,
-            notes=notes,
-            row=row,
-            seconds=dict(self.seconds),
-            peak_mb=peak_mb(),
-        )
+    def key(self, source: ScanSource) -> str:
+        """See `renalis.pipeline.cases.CaseWork`."""
+        return result_key(source, self.model.header, self.options)
 
-    def _fill(
-        self, folder: Path, source: ScanSource, key: str
-    ) -> tuple[tuple[str, ...], dict[str, str]]:
-        """Compute a case and write its files; returns its notes and its row of the table."""
-        with self._timed("read"):
+    def fill(self, folder: Path, source: ScanSource, key: str, clock: Clock) -> Filled:
+        """Compute a case and write its files."""
+        with clock.timed("read"):
             scan = read_scan(source, self.options.series)
         for warning in scan.warnings:
             self.listener.said(warning)
-        prediction = self._predicted(scan)
-        with self._timed("tidy"):
+        prediction = self._predicted(scan, clock)
+        with clock.timed("tidy"):
             tidied = tidy(prediction.labels, scan.volume, self.options.rules)
-        with self._timed("measure"):
+        with clock.timed("measure"):
             measurements = measure(scan.volume, tidied.labels, prediction)
         files = ["segmentation.nii.gz", "measurements.json"]
-        with self._timed("write"):
+        with clock.timed("write"):
             write_labels(folder / files[0], tidied.labels, scan)
-            _write_text(folder / files[1], measurements.to_json())
+            write_text(folder / files[1], measurements.to_json())
         notes = (*scan.warnings, *prediction.notes)
         if self.options.report:
-            with self._timed("report"):
+            with clock.timed("report"):
                 files += self._show(folder, scan, prediction, tidied, measurements)
         row = measurements.csv_row(scan.case_id)
         content = _story(scan, self.model, self.options, prediction, tidied)
-        seconds = {name: round(value, 3) for name, value in self.seconds.items()}
+        seconds = {name: round(value, 3) for name, value in clock.seconds.items()}
         content |= {"key": key, "files": files, "notes": notes, "row": row, "seconds": seconds}
         write_json(folder / PROVENANCE, content)
-        return notes, row
+        return Filled(notes, row)
 
-    def _predicted(self, scan: Scan) -> Prediction:
+    def _predicted(self, scan: Scan, clock: Clock) -> Prediction:
         """The networks' answer, announced with the memory that it will need."""
         options = self.options.prediction
         canonical = scan.volume.reoriented()
@@ -184,12 +124,12 @@ class _Run:
             self.listener.said(note)
         if self.networks is None:
             self.listener.step("networks", 0, 1)
-            with self._timed("networks"):
+            with clock.timed("networks"):
                 self.networks = open_networks(self.model, options)
         prediction = predict(
             scan.volume, self.model, options, networks=self.networks, progress=self.listener.step
         )
-        self.seconds |= prediction.seconds
+        clock.seconds |= prediction.seconds
         return prediction
 
     def _show(
@@ -221,22 +161,6 @@ class _Run:
         )
         write_report(folder / "report.html", content)
         return ["preview.png", "report.html"]
-
-    @contextmanager
-    def _timed(self, step: str) -> Iterator[None]:
-        """Tell the listener about a step and keep its time."""
-        self.listener.step(step, 0, 1)
-        began = time.perf_counter()
-        yield
-        self.seconds[step] = time.perf_counter() - began
-        self.listener.step(step, 1, 1)
-
-
-def _write_text(path: Path, text: str) -> None:
-    from renalis.io import whole_file
-
-    with whole_file(path) as file:
-        file.write(text.encode())
 
 
 def _story(

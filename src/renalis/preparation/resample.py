@@ -46,8 +46,9 @@ class Grid:
 def stage_grid(scan: Volume, spacing_mm: tuple[float, float, float]) -> Grid:
     """The grid of a network's stage over a whole scan.
 
-    Axes are the scan's own (oblique ones stay so, see `renalis.preparation.upright`), the outer corners of the first voxels
-    coincide, the spacing is exactly the stage's, and the last voxels may reach past the scan.
+    Axes are the scan's own (`renalis.preparation.upright` is for oblique ones), the outer corners
+    of the first voxels coincide, the spacing is exactly the stage's, and the last voxels may reach
+    past the scan.
     """
     ratio = tuple(new / old for new, old in zip(spacing_mm, scan.spacing, strict=True))
     # Spacings like 0.7999999 must not make a row of voxels that lies outside the scan.

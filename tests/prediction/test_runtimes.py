@@ -58,7 +58,7 @@ def test_openvino_equals_torch(model_file: Path, stage: str) -> None:
 
 def test_openvino_refuses_what_it_cannot_translate() -> None:
     pytest.importorskip("renalis.prediction.openvino_runtime")
-    from renalis.prediction.openvino_runtime import UnsupportedNetwork, openvino_graph
+    from renalis.prediction.openvino_graph import UnsupportedNetwork, openvino_graph
 
     with pytest.raises(UnsupportedNetwork, match="GELU"):
         openvino_graph(nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.GELU()), (1, 8, 8, 8))
@@ -83,6 +83,43 @@ print(open_network(model, stage, RuntimeName.OPENVINO)(phantom(stage.patch, 4)).
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "(3, 16, 16, 16)" in done.stdout, done.stderr
     assert "TALKED" not in done.stdout
+
+
+@pytest.mark.parametrize("damage", ["graph.xml", "graph.bin", "checksums.json", ""])
+def test_a_graph_is_kept_and_damage_is_noticed(
+    model_file: Path, own_cache: Path, damage: str
+) -> None:
+    pytest.importorskip("renalis.prediction.openvino_runtime")
+    model = load_model(model_file)
+    stage = model.header.stage("fine")
+    image = phantom(stage.patch, stage.channels)
+    first = open_network(model, stage, RuntimeName.OPENVINO)(image)
+    (folder,) = (own_cache / "networks").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"graph.xml", "graph.bin", "checksums.json"}
+    if damage:
+        content = bytearray((folder / damage).read_bytes())
+        content[len(content) // 2] ^= 8
+        (folder / damage).write_bytes(content)
+    again = open_network(load_model(model_file), stage, RuntimeName.OPENVINO)(image)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_a_kept_graph_needs_no_torch(model_file: Path) -> None:
+    pytest.importorskip("renalis.prediction.openvino_runtime")
+    code = f"""
+import sys
+from renalis.model import load_model
+from renalis.prediction.cascade import open_networks
+from renalis.prediction.options import PredictionOptions, RuntimeName
+model = load_model({str(model_file)!r})
+open_networks(model, PredictionOptions(runtime=RuntimeName.OPENVINO, threads=1))
+print("torch" in sys.modules)
+"""
+    answers = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        for _ in range(2)
+    ]
+    assert answers == ["True", "False"]
 
 
 def test_probabilities_are_a_softmax(model_file: Path) -> None:

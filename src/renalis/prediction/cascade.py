@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from renalis.model import Model, Stage
@@ -48,8 +47,6 @@ def open_networks(model: Model, options: PredictionOptions) -> Networks:
     InputError
         If the model's weights do not fit its networks.
     """
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
     if options.keep_heap:
         keep_freed_memory()
     runtime = options.runtime

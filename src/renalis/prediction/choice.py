@@ -20,7 +20,6 @@ from renalis.labels import Label
 from renalis.model import Model, Stage
 from renalis.prediction.options import RuntimeName
 from renalis.prediction.sliding import Network
-from renalis.prediction.torch_runtime import TorchNetwork, has_bf16
 
 __all__ = [
     "AGREEMENT",
@@ -70,6 +69,8 @@ class Choice:
 
 def candidates() -> list[RuntimeName]:
     """Runtimes that can be tried here, torch in float32 first."""
+    from renalis.prediction.torch_runtime import has_bf16
+
     names = [RuntimeName.TORCH]
     bf16 = has_bf16()
     if bf16:
@@ -93,14 +94,17 @@ def has_openvino() -> bool:
 def open_network(
     model: Model, stage: Stage, runtime: RuntimeName, threads: int | None = None
 ) -> Network:
-    """A stage's network in a runtime."""
-    network = model.network(stage.name)
+    """A stage's network in a runtime; torch is imported only where it is needed."""
     if runtime in (RuntimeName.TORCH, RuntimeName.TORCH_BF16):
-        return TorchNetwork(network, bf16=runtime == RuntimeName.TORCH_BF16)
+        from renalis.prediction.torch_runtime import TorchNetwork
+
+        network = model.network(stage.name)
+        return TorchNetwork(network, runtime == RuntimeName.TORCH_BF16, threads)
+    from renalis.prediction.exported import exported_graph
     from renalis.prediction.openvino_runtime import OpenVinoNetwork
 
-    shape = (stage.channels, *stage.patch)
-    return OpenVinoNetwork(network, shape, runtime == RuntimeName.OPENVINO_BF16, threads)
+    graph = exported_graph(model, stage)
+    return OpenVinoNetwork(graph, runtime == RuntimeName.OPENVINO_BF16, threads)
 
 
 def choose(model: Model, threads: int | None = None, again: bool = False) -> Choice:

@@ -34,7 +34,7 @@ def export_openvino(model: Model, folder: Path) -> list[Path]:
         raise UsageError("OpenVINO is not installed; install renalis[fast]")
     import numpy as np
 
-    from renalis.prediction.openvino_runtime import export
+    from renalis.prediction.openvino_graph import export
 
     _make(folder)
     files: list[Path] = []

@@ -1,28 +1,15 @@
-"""Networks computed by OpenVINO.
-
-The network's graph, as torch.fx traces it, is built operation by operation with OpenVINO's own
-operation set. OpenVINO's converter is not used; see `renalis.prediction.quiet_openvino`.
-"""
+"""Networks computed by OpenVINO, without torch once the graph has been made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import fx, nn
-from torch.nn import functional
 
-from renalis.prediction.quiet_openvino import op, ov
+from renalis.prediction.quiet_openvino import ov
 
-__all__ = ["OpenVinoNetwork", "UnsupportedNetwork", "export", "openvino_graph"]
-
-
-class UnsupportedNetwork(Exception):
-    """The network contains an operation that this module cannot translate."""
+__all__ = ["OpenVinoNetwork"]
 
 
 class OpenVinoNetwork:
@@ -30,23 +17,16 @@ class OpenVinoNetwork:
 
     Parameters
     ----------
-    network : Module
-        Gives logits (1, 4, Z, Y, X) for (1, C, Z, Y, X).
-    shape : sequence of int
-        C, Z, Y, X.
+    graph : openvino.Model
+        Gives probabilities (1, 4, Z, Y, X) for (1, C, Z, Y, X); from
+        `renalis.prediction.exported.exported_graph`.
     bf16 : bool
         Let OpenVINO compute in bfloat16.
     threads : int or None
         Threads; None for OpenVINO's own choice.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        shape: Sequence[int],
-        bf16: bool = False,
-        threads: int | None = None,
-    ) -> None:
+    def __init__(self, graph: Any, bf16: bool = False, threads: int | None = None) -> None:
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
             "PERFORMANCE_HINT": "LATENCY",
@@ -54,115 +34,10 @@ class OpenVinoNetwork:
         }
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(threads)
-        compiled = ov.Core().compile_model(openvino_graph(network, shape), "CPU", settings)
+        compiled = ov.Core().compile_model(graph, "CPU", settings)
         self._request = compiled.create_infer_request()
 
     def __call__(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities (3, Z, Y, X) of kidney, tumor, cyst."""
         self._request.infer({0: np.ascontiguousarray(patch)[None]}, share_inputs=True)
         return np.array(self._request.get_output_tensor(0).data[0, 1:])
-
-
-def openvino_graph(network: nn.Module, shape: Sequence[int]) -> Any:
-    """The network, with a softmax at its end, as an OpenVINO model.
-
-    Raises
-    ------
-    UnsupportedNetwork
-        If it contains an operation that cannot be translated.
-    """
-    try:
-        traced = fx.symbolic_trace(network.eval())
-    except Exception as error:  # tracing runs the network's own code, which may fail in any way
-        raise UnsupportedNetwork(f"cannot be traced: {error}") from error
-    modules = dict(traced.named_modules())
-    values: dict[str, Any] = {}
-    parameter: Any = None
-    for node in traced.graph.nodes:
-        args = fx.node.map_arg(node.args, lambda n: values[n.name])
-        options = fx.node.map_arg(node.kwargs, lambda n: values[n.name])
-        if node.op == "placeholder":
-            parameter = op.parameter([1, *shape], np.float32, "image")
-            values[node.name] = parameter
-        elif node.op == "call_module":
-            values[node.name] = _module(modules[str(node.target)], args[0])
-        elif node.op == "call_function":
-            values[node.name] = _function(node.target, args, options)
-        elif node.op == "output":
-            probability = op.softmax(args[0], 1)
-            return ov.Model([probability], [parameter], "renalis")
-        else:
-            raise UnsupportedNetwork(f"{node.op} {node.target}")
-    raise UnsupportedNetwork("no output")
-
-
-def export(network: nn.Module, shape: Sequence[int], path: Path) -> None:
-    """Write the network as an OpenVINO model (``.xml`` and ``.bin``), in float32."""
-    ov.save_model(openvino_graph(network, shape), path, compress_to_fp16=False)
-
-
-def _module(module: nn.Module, x: Any) -> Any:
-    """Translate one layer."""
-    for kind, translate in _MODULES.items():
-        if type(module) is kind:
-            return translate(module, x)
-    raise UnsupportedNetwork(type(module).__name__)
-
-
-def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
-    return np.ascontiguousarray(tensor.detach().float().numpy())
-
-
-def _per_channel(tensor: torch.Tensor) -> Any:
-    return op.constant(_array(tensor).reshape(1, -1, 1, 1, 1))
-
-
-def _convolution(layer: nn.Conv3d, x: Any) -> Any:
-    if layer.groups != 1 or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
-        raise UnsupportedNetwork("a grouped or specially padded convolution")
-    pads = list(layer.padding)
-    weight = op.constant(_array(layer.weight))
-    y = op.convolution(x, weight, list(layer.stride), pads, pads, list(layer.dilation))
-    return y if layer.bias is None else op.add(y, _per_channel(layer.bias))
-
-
-def _instance_norm(layer: nn.InstanceNorm3d, x: Any) -> Any:
-    if layer.track_running_stats:
-        raise UnsupportedNetwork("a normalization with running statistics")
-    axes = op.constant(np.array([2, 3, 4], np.int64))
-    y = op.mvn(x, axes, True, float(layer.eps), "inside_sqrt")
-    if layer.affine:
-        y = op.add(op.multiply(y, _per_channel(layer.weight)), _per_channel(layer.bias))
-    return y
-
-
-def _leaky_relu(layer: nn.LeakyReLU, x: Any) -> Any:
-    return op.prelu(x, op.constant(np.array([layer.negative_slope], np.float32)))
-
-
-_MODULES: dict[type[nn.Module], Callable[[Any, Any], Any]] = {
-    nn.Conv3d: _convolution,
-    nn.InstanceNorm3d: _instance_norm,
-    nn.LeakyReLU: _leaky_relu,
-    nn.ReLU: lambda _, x: op.relu(x),
-    nn.Identity: lambda _, x: x,
-}
-
-
-def _function(function: Any, args: Any, options: Any) -> Any:
-    """Translate one call in the network's ``forward``."""
-    if function is torch.cat:
-        return op.concat(list(args[0]), options.get("dim", args[1] if len(args) > 1 else 0))
-    if function is functional.interpolate:
-        factor = options.get("scale_factor")
-        if options.get("mode", "nearest") != "nearest" or not isinstance(factor, int | float):
-            raise UnsupportedNetwork(f"interpolation with {options}")
-        scales = op.constant(np.full(3, factor, np.float32))
-        axes = op.constant(np.array([2, 3, 4], np.int64))
-        return op.interpolate(
-            args[0], scales, "nearest", "scales", axes=axes,
-            coordinate_transformation_mode="asymmetric", nearest_mode="floor",
-        )  # fmt: skip
-    if getattr(function, "__name__", "") in ("add", "iadd"):
-        return op.add(args[0], args[1])
-    raise UnsupportedNetwork(str(function))

@@ -19,9 +19,13 @@ class TorchNetwork:
         Gives logits (1, 4, Z, Y, X) for (1, C, Z, Y, X).
     bf16 : bool
         Compute convolutions in bfloat16.
+    threads : int or None
+        Threads of this whole process from now on; None leaves them.
     """
 
-    def __init__(self, network: nn.Module, bf16: bool = False) -> None:
+    def __init__(self, network: nn.Module, bf16: bool = False, threads: int | None = None) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
         self.network = network.eval()
         self.bf16 = bf16
 

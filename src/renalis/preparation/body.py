@@ -14,7 +14,7 @@ from typing import Any
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from renalis.volume import CANONICAL, Kind, Volume
 
@@ -241,9 +241,17 @@ def _spine(levels: _Levels) -> Midline | None:
     x_mm, z_mm = middles[:, 0], middles[:, 2]
     slope = 0.0
     if np.ptp(z_mm) >= MIN_FIT_MM:
-        fitted = float(stats.theilslopes(x_mm, z_mm).slope)
+        fitted = _median_slope(z_mm, x_mm)
         slope = float(np.clip(fitted, -MAX_SLOPE, MAX_SLOPE))
     middle_z = float(np.median(z_mm))
     return Midline(
         float(np.median(x_mm - slope * (z_mm - middle_z))), middle_z, slope, "along the spine"
     )
+
+
+def _median_slope(along: NDArray[np.float64], value: NDArray[np.float64]) -> float:
+    """Theil and Sen's slope, the median over all pairs; importing scipy.stats takes longer than all
+    of the body."""
+    step = along[:, None] - along
+    rise = value[:, None] - value
+    return float(np.median(rise[step > 0] / step[step > 0]))

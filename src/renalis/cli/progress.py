@@ -14,6 +14,7 @@ __all__ = ["progress"]
 _SHARES = {
     "read": 0.12,
     "networks": 0.03,
+    "predict": 0.0,
     "coarse": 0.25,
     "fine": 0.3,
     "tidy": 0.05,
@@ -21,13 +22,15 @@ _SHARES = {
     "write": 0.03,
     "report": 0.17,
 }
-"""About what part of a case's time each step takes: good enough for a remaining time."""
+"""About what part of a case's time each step takes: good enough for a remaining time. Runs of
+published systems have the one step ``predict``, of unknown length, in place of two."""
 
 _WORDS = {
     "read": "reading",
     "networks": "opening the networks",
     "coarse": "looking for kidneys",
     "fine": "looking closely",
+    "predict": "segmenting",
     "tidy": "tidying",
     "measure": "measuring",
     "write": "writing",

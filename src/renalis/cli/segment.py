@@ -7,13 +7,15 @@ import json
 import re
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
-    from renalis.pipeline import CaseResult, SegmentOptions
+    from renalis.pipeline import CaseResult, Listener, SegmentOptions
+    from renalis.systems.segment import RunOptions
 
 __all__ = ["add_arguments", "run"]
 
@@ -42,8 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--model",
         default="renalis-kidney",
-        metavar="NAME|FILE",
-        help="shipped model or .safetensors file (default renalis-kidney)",
+        metavar="NAME|FILE|RUN",
+        help="shipped model, .safetensors file, or folder of `renalis train` of a published "
+        "system (default renalis-kidney)",
     )
     add("--series", metavar="S", help="DICOM series to read: its number, UID or description")
     add("--no-report", action="store_true", help="write no preview.png and no report.html")
@@ -76,17 +79,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--json", action="store_true", help="print the results as JSON")
     add("--debug", action="store_true", help="show the traceback of an internal error")
+    runs = parser.add_argument_group("runs of published systems (--model RUN)")
+    add = runs.add_argument
+    add(
+        "--with",
+        dest="partners",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="average with another run, or with a folder of nnU-Net's CASE.npz or of label maps; "
+        "may be repeated; the clean-up is the first run's",
+    )
+    add("--weights", metavar="W,W,...", help="of the run and of each --with (default: equal)")
+    add("--fold", metavar="K,...|all", help="folds of the run (default: all that are trained)")
+    add("--device", choices=("auto", "cpu", "cuda"), help="where to compute (default auto)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Segment all scans; 0 done, 1 some failed, 2 all failed or bad usage, 3 internal error."""
-    options = _options(arguments)
+    segmented = _with_run(arguments) if _is_run(arguments.model) else _with_model(arguments)
     from renalis.cli.progress import progress
-    from renalis.pipeline import Status, segment
+    from renalis.pipeline import Status
 
     signal.signal(signal.SIGTERM, _interrupt)
     with progress(sys.stderr, quiet=arguments.json) as listener:
-        results = segment(arguments.input, arguments.output, options, listener=listener)
+        results = segmented(listener)
     if arguments.json:
         print(json.dumps([_as_json(result) for result in results], indent=1))
     failed = [result for result in results if result.status == Status.FAILED]
@@ -101,6 +119,82 @@ def run(arguments: argparse.Namespace) -> int:
     return 3 if all(result.internal for result in failed) else 2
 
 
+def _is_run(model: str) -> bool:
+    return (Path(model) / "recipe.json").is_file()
+
+
+def _with_model(arguments: argparse.Namespace) -> Callable[[Listener], list[CaseResult]]:
+    """Segment with the shipped model or a model file."""
+    for name in ("partners", "weights", "fold", "device"):
+        if getattr(arguments, name):
+            option = "--with" if name == "partners" else f"--{name}"
+            raise UsageError(f"{option} belongs to --model RUN, the folder of a training")
+    options = _options(arguments)
+    from renalis.pipeline import segment
+
+    return lambda listener: segment(arguments.input, arguments.output, options, listener=listener)
+
+
+def _with_run(arguments: argparse.Namespace) -> Callable[[Listener], list[CaseResult]]:
+    """Segment with the run of a published system."""
+    options = _run_options(arguments)
+    if arguments.threads is not None:
+        import torch
+
+        torch.set_num_threads(arguments.threads)
+    from renalis.systems.segment import segment_with_run
+
+    return lambda listener: segment_with_run(arguments.input, arguments.output, options, listener)
+
+
+def _run_options(arguments: argparse.Namespace) -> RunOptions:
+    """The command line's options for a run, checked; none is ignored in silence."""
+    from renalis.systems.segment import RunOptions
+
+    _check_threads(arguments.threads)
+    for option, given in (
+        ("--mirror", arguments.mirror != "none"),
+        ("--runtime", arguments.runtime != "auto"),
+        ("--max-ram", arguments.max_ram is not None),
+    ):
+        if given:
+            raise UsageError(f"{option} belongs to the shipped model; a run's recipe decides")
+    if arguments.require_commercial:
+        raise UsageError("the terms of a run's weights are those of its data; renalis knows none")
+    folds = None
+    if arguments.fold not in (None, "all"):
+        folds = tuple(int(n) for n in _listed("--fold", arguments.fold, r"\d+"))
+    weights = None
+    if arguments.weights is not None:
+        weights = tuple(
+            float(n) for n in _listed("--weights", arguments.weights, r"\d+(\.\d*)?|\.\d+")
+        )
+    return RunOptions(
+        run=Path(arguments.model),
+        partners=tuple(arguments.partners),
+        weights=weights,
+        folds=folds,
+        device=arguments.device or "auto",
+        without_rules=tuple(name.replace("-", "_") for name in arguments.without_rule),
+        series=arguments.series,
+        report=not arguments.no_report,
+        overwrite=arguments.overwrite,
+    )
+
+
+def _listed(option: str, text: str, pattern: str) -> list[str]:
+    """Numbers between commas."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(pattern, part) for part in parts):
+        raise UsageError(f"{option} takes numbers with commas between them, not {text!r}")
+    return parts
+
+
+def _check_threads(threads: int | None) -> None:
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads is at least 1, not {threads}")
+
+
 def _interrupt(*_: object) -> None:
     """End as Ctrl-C does, so that nothing half-written stays behind."""
     raise KeyboardInterrupt
@@ -112,8 +206,7 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
     from renalis.postprocessing.rules import DEFAULT, NONE
     from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName
 
-    if arguments.threads is not None and arguments.threads < 1:
-        raise UsageError(f"--threads is at least 1, not {arguments.threads}")
+    _check_threads(arguments.threads)
     off = [name.replace("-", "_") for name in arguments.without_rule]
     try:
         rules = NONE if "all" in off else DEFAULT.without(*off)

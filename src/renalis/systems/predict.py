@@ -48,12 +48,13 @@ class Fold:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A trained system, ready to predict."""
+    """A trained system, ready to predict; ``numbers`` are those of its folds."""
 
     system: System
     folds: tuple[Fold, ...]
     device: torch.device
     half: bool = False
+    numbers: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +67,16 @@ class SystemPrediction:
         Labels as decided, in the dataset's convention, on the scan's own grid.
     tidied : Tidied
         After the system's own clean-up, and what each step changed.
+    classes : OnScan
+        Class probabilities of this system alone, background first, on its grid.
+    foreground : Volume or None
+        uint8 0 to 255 on the scan's grid: what an ensemble takes for anything but background.
     """
 
     raw: Volume
     tidied: Tidied
+    classes: OnScan
+    foreground: Volume | None = None
 
 
 def open_run(
@@ -100,7 +107,8 @@ def open_run(
             folds = folds[:1]
     if not folds:
         raise InputError(f"{run} holds no trained fold")
-    return Run(system, tuple(_open(system, run, f) for f in folds), torch.device(device), half)
+    opened = tuple(_open(system, run, fold) for fold in folds)
+    return Run(system, opened, torch.device(device), half, tuple(folds))
 
 
 def _open(system: System, run: Path, fold: int) -> Fold:
@@ -138,23 +146,26 @@ def predict_scan(
     answers = answers_of(run, scan)
     phases = run.system.all_phases()
     last = phases[-1]
+    own = member(run, answers, scan)
+    foreground = None
     if others or last.prediction.restore == "prob_linear":
         values = _values(phases)
-        members = [member(run, answers, scan), *others]
 
         def decide(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
             if len(phases) == 1:
                 return decided(last, probability)
             return np.asarray(values[probability.argmax(0)])
 
-        raw = average(members, scan, weights=weights, decide=decide).labels
+        together = average([own, *others], scan, weights=weights, decide=decide)
+        raw = together.labels
+        foreground = together.foreground if others else None
     else:
         grid = np.zeros(answers[last.name].probability.shape[1:], np.uint8)
         for phase in phases:
             labels = decided(phase, answers[phase.name].probability)
             grid[labels > 0] = labels[labels > 0]
         raw = restore_labels(grid, answers[last.name].affine, scan)
-    return SystemPrediction(raw, _tidied(run, raw, scan, answers))
+    return SystemPrediction(raw, _tidied(run, raw, scan, answers), own, foreground)
 
 
 def answers_of(run: Run, scan: Volume) -> dict[str, Answer]:
@@ -183,7 +194,7 @@ def answers_of(run: Run, scan: Volume) -> dict[str, Answer]:
     return result
 
 
-def member(run: Run, answers: dict[str, Answer], scan: Volume) -> Member:
+def member(run: Run, answers: dict[str, Answer], scan: Volume) -> OnScan:
     """The system as a member of an ensemble: probabilities of background and its label values."""
     phases = run.system.all_phases()
     last = answers[phases[-1].name]

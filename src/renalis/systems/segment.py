@@ -1,0 +1,279 @@
+"""Segment scans with a trained run, alone or in an ensemble: what ``renalis segment`` does then."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from renalis.errors import InputError, UsageError
+from renalis.io import Scan, ScanSource, read_scan, write_labels
+from renalis.measurement import Measurements, measure
+from renalis.pipeline.cases import Clock, Filled, input_paths, run_cases
+from renalis.pipeline.folder import PROVENANCE, write_json, write_text
+from renalis.pipeline.identity import scan_facts
+from renalis.pipeline.options import CaseResult, Listener
+from renalis.prediction.machine import peak_mb
+from renalis.prediction.systems.ensemble import Member
+from renalis.recipes import stored_system
+from renalis.systems.meaning import Classes, remarks, system_classes
+from renalis.systems.partners import Partner, open_partner, run_hash
+from renalis.systems.predict import Run, SystemPrediction, open_run, predict_scan
+from renalis.volume import Kind, Volume
+
+__all__ = ["RunOptions", "segment_with_run"]
+
+Path_ = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to segment with a run.
+
+    Attributes
+    ----------
+    run : Path
+        Folder of ``renalis train``.
+    partners : tuple of Path
+        Further members of the ensemble: runs, or folders of ``CASE.npz`` or label maps.
+    weights : tuple of float or None
+        Of the run and of each partner; equal by default.
+    folds : tuple of int or None
+        Of the run; all that are there by default.
+    device : {"auto", "cpu", "cuda"}
+        Where to compute.
+    without_rules : tuple of str
+        Clean-up rules of the system to leave out; ``all`` leaves all out.
+    series, report, overwrite
+        As in `renalis.pipeline.SegmentOptions`.
+    """
+
+    run: Path
+    partners: tuple[Path, ...] = ()
+    weights: tuple[float, ...] | None = None
+    folds: tuple[int, ...] | None = None
+    device: str = "auto"
+    without_rules: tuple[str, ...] = ()
+    series: str | None = None
+    report: bool = True
+    overwrite: bool = False
+
+
+def segment_with_run(
+    inputs: Path_ | Iterable[Path_],
+    output: Path_,
+    options: RunOptions,
+    listener: Listener | None = None,
+) -> list[CaseResult]:
+    """Segment and measure scans with a published system that was trained here.
+
+    Writes the same files as `renalis.pipeline.segment`, after the system's own clean-up.
+
+    Raises
+    ------
+    InputError
+        If a run cannot be used or there is no input at all.
+    OutputError
+        If the output folder cannot be written.
+    UsageError
+        If options do not fit the run.
+    """
+    listener = listener or Listener()
+    paths = input_paths(inputs)
+    device = _device(options.device)
+    system = stored_system(options.run)
+    weights = _weights(options)
+    _known_rules(options, [rule.rule for rule in system.postprocessing])
+    run = _without(open_run(options.run, options.folds, device), options.without_rules)
+    partners = [open_partner(path, device) for path in options.partners]
+    work = _Work(options, run, run_hash(options.run, run), partners, weights, listener)
+    return run_cases(paths, Path(output), work, overwrite=options.overwrite, listener=listener)
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A `renalis.pipeline.cases.CaseWork`."""
+
+    options: RunOptions
+    run: Run
+    sha256: str
+    partners: Sequence[Partner]
+    weights: tuple[float, ...] | None
+    listener: Listener
+
+    def key(self, source: ScanSource) -> str:
+        """A hash of the scan's file, the networks, and every option that changes the result."""
+        content = {
+            "renalis": metadata.version("renalis"),
+            "run": self.sha256,
+            "folds": self.run.numbers,
+            "partners": [list(partner.key(source)) for partner in self.partners],
+            "weights": self.weights,
+            "without_rules": sorted(self.options.without_rules),
+            "series": self.options.series or "",
+            "report": self.options.report,
+            "scan": scan_facts(source),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def fill(self, folder: Path, source: ScanSource, key: str, clock: Clock) -> Filled:
+        """Compute a case and write its files."""
+        with clock.timed("read"):
+            scan = read_scan(source, self.options.series)
+        for warning in scan.warnings:
+            self.listener.said(warning)
+        classes = system_classes(self.run.system)
+        with clock.timed("predict"):
+            others = [partner.of(scan, classes) for partner in self.partners]
+            said = self._predicted(scan, others)
+        labels = said.tidied.labels
+        with clock.timed("measure"):
+            measurements = measure(scan.volume, labels, _Sure.of(said, classes))
+        files = ["segmentation.nii.gz", "measurements.json"]
+        with clock.timed("write"):
+            write_labels(folder / files[0], labels, scan)
+            write_text(folder / files[1], measurements.to_json())
+        notes = (*scan.warnings, *remarks(self.run.system))
+        if self.options.report:
+            with clock.timed("report"):
+                files += self._show(folder, scan, said, measurements, notes)
+        row = measurements.csv_row(scan.case_id)
+        content = self._story(scan, said)
+        seconds = {name: round(value, 3) for name, value in clock.seconds.items()}
+        content |= {"key": key, "files": files, "notes": notes, "row": row, "seconds": seconds}
+        write_json(folder / PROVENANCE, content)
+        return Filled(notes, row)
+
+    def _predicted(self, scan: Scan, others: Sequence[Member]) -> SystemPrediction:
+        with torch.inference_mode():
+            return predict_scan(self.run, scan.volume, others, self.weights)
+
+    def _show(
+        self,
+        folder: Path,
+        scan: Scan,
+        said: SystemPrediction,
+        measurements: Measurements,
+        notes: tuple[str, ...],
+    ) -> list[str]:
+        """Preview and report."""
+        from renalis.report import ModelFacts, gather, write_preview, write_report
+
+        labels, publication = said.tidied.labels, self.run.system.publication
+        write_preview(
+            folder / "preview.png", scan.volume, labels, measurements, case_id=scan.case_id
+        )
+        facts = [("Publication", f"{publication.authors}: {publication.about}")]
+        facts += [("Folds averaged", ", ".join(map(str, self.run.numbers)))]
+        facts += [("Together with", str(one.facts()["system"])) for one in self.partners]
+        facts += [("Checksum (SHA-256)", self.sha256)]
+        model = ModelFacts(
+            f"{self.run.system.name}, trained by its user",
+            "weights are under the terms of the data they were trained on",
+            tuple(facts),
+        )
+        content = gather(
+            scan,
+            labels,
+            measurements,
+            changes=said.tidied.changes,
+            version=metadata.version("renalis"),
+        )
+        write_report(folder / "report.html", replace(content, model=model, notes=notes))
+        return ["preview.png", "report.html"]
+
+    def _story(self, scan: Scan, said: SystemPrediction) -> dict[str, Any]:
+        """How the result was made; nothing in it identifies the patient or this machine."""
+        memory = peak_mb()
+        return {
+            "renalis": metadata.version("renalis"),
+            "case": scan.case_id,
+            "system": {
+                "name": self.run.system.name,
+                "publication": self.run.system.publication.id,
+                "folds": list(self.run.numbers),
+                "sha256": self.sha256,
+            },
+            "partners": [partner.facts() for partner in self.partners],
+            "weights": self.weights,
+            "device": self.run.device.type,
+            "rules": [
+                {"name": change.name, "voxels": change.voxels, "ml": round(change.ml, 3)}
+                for change in said.tidied.changes
+            ],
+            "peak_mb": None if memory is None else round(memory),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Sure:
+    """Probabilities for the confidences in measurements."""
+
+    kidney: Volume | None
+    lesion: Volume | None
+
+    @classmethod
+    def of(cls, said: SystemPrediction, classes: Classes) -> _Sure:
+        if said.foreground is not None:  # an ensemble keeps no more than this
+            return cls(said.foreground, None)
+        own = said.classes
+        lesions = [number for number, known in enumerate(classes, 1) if 1 not in known]
+
+        def summed(numbers: Sequence[int]) -> Volume | None:
+            if not numbers:
+                return None
+            total = own.probability[list(numbers)].sum(0)
+            rounded = np.rint(np.clip(total, 0, 1) * 255).astype(np.uint8)
+            return Volume(rounded, own.affine, Kind.PROBABILITY)
+
+        return cls(summed(range(1, own.classes)), summed(lesions))
+
+
+def _device(wanted: str) -> str:
+    there = torch.cuda.is_available()
+    if wanted == "auto":
+        return "cuda" if there else "cpu"
+    if wanted == "cuda" and not there:
+        raise InputError("there is no CUDA device here; use --device cpu")
+    return wanted
+
+
+def _weights(options: RunOptions) -> tuple[float, ...] | None:
+    if options.weights is None:
+        return None
+    members = 1 + len(options.partners)
+    if len(options.weights) != members:
+        raise UsageError(
+            f"--weights gives {len(options.weights)} numbers for {members} members: the run, then "
+            "each --with"
+        )
+    if not all(0 <= weight < float("inf") for weight in options.weights) or not any(
+        options.weights
+    ):
+        raise UsageError("--weights are 0 or more, and not all 0")
+    return options.weights
+
+
+def _known_rules(options: RunOptions, known: Sequence[str]) -> None:
+    for name in options.without_rules:
+        if name != "all" and name not in known:
+            there = ", ".join(sorted(set(known))) or "none"
+            raise UsageError(f"--without-rule: the system has no rule {name!r} (it has: {there})")
+
+
+def _without(run: Run, names: Sequence[str]) -> Run:
+    """The run without some rules of its clean-up."""
+    if not names:
+        return run
+    kept = tuple(
+        rule for rule in run.system.postprocessing if "all" not in names and rule.rule not in names
+    )
+    return replace(run, system=run.system.model_copy(update={"postprocessing": kept}))

@@ -13,17 +13,17 @@ import sys
 import time
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import torch
 from meter import metered
 
 import renalis
 from renalis.augmentation import BrightnessContrast, Compose, Flip, Noise, Normalize, Spatial
+from renalis.evaluation.files import read_label_map
 from renalis.preparation import GridSpec, cached_case, open_prepared, place_grid, regrid_image
 from renalis.preparation.cache import file_hash
 from renalis.sampling import SliceSampler, WindowSampler
-from renalis.volume import Kind, Volume
+from renalis.volume import Volume
 
 WINDOW = (-200.0, 400.0)
 PATCH, MARGIN = (96, 96, 96), 16
@@ -41,9 +41,7 @@ def case(scan: Path, labels: Path, folder: Path, spacing: tuple[float, float, fl
     """Read, prepare, store."""
 
     def load() -> tuple[Volume, Volume]:
-        image = nib.load(labels)
-        array = np.asarray(image.dataobj).astype(np.uint8)
-        return renalis.read_scan(scan).volume, Volume(array, image.affine, Kind.LABELS)
+        return renalis.read_scan(scan).volume, read_label_map(labels)
 
     def work() -> None:
         cached_case(folder, file_hash([scan, labels]), load, [spec(spacing)])

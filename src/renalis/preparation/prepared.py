@@ -223,10 +223,12 @@ def _int16(array: NDArray[Any]) -> NDArray[np.int16]:
     """HU rounded and saturated."""
     if array.dtype == np.int16:
         return array
-    if array.dtype.kind == "f":
-        array = np.rint(array)
     limits = np.iinfo(np.int16)
-    return np.asarray(np.clip(array, limits.min, limits.max), dtype=np.int16)
+    result = np.empty(array.shape, np.int16)
+    for source, target in zip(array, result, strict=True):  # slice by slice, which stays in cache
+        whole = np.rint(source) if source.dtype.kind == "f" else source
+        np.clip(whole, limits.min, limits.max, out=target, casting="unsafe")
+    return result
 
 
 def _body_box(hu: NDArray[np.int16], spec: GridSpec) -> tuple[slice, slice, slice]:

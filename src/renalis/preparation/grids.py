@@ -42,6 +42,9 @@ class GridSpec:
     label_order : {0, 1}
         0: nearest voxel. 1: linear interpolation of each class, largest wins. Never interpolates
         the label values: that turns the border of label 2 into label 1.
+    label_truncated : bool
+        Do just that, as a published program did: the label values interpolated linearly and cut
+        off, which shrinks every mask. Only to repeat its scores.
     fit : {"spacing", "extent"}
         Whether the spacing is exact and the last voxels may reach past the scan, or the number of
         voxels is rounded and the spacing adapted so that both extents are equal (nnU-Net). Either
@@ -59,9 +62,14 @@ class GridSpec:
         ``x = (clip(HU) - sub) / div``.
     crop_body : bool
         Crop to the bounding box of voxels above the lowest (clipped) value.
+    crop_end_dropped : bool
+        Lose the last plane of that box along each axis, as a published program did.
     min_shape : tuple of int, optional
         Samplers and predictors continue a smaller grid with `fill_hu` at the end of each axis.
         Nothing is stored for it.
+    fill : {"lower_bound", "zero"}
+        What lies beyond the end of a grid: the lowest HU of the window, which is air, or the HU
+        that become 0 (``sub``), whatever tissue they are, as in a published program.
     frame : int, optional
         Rows and columns that a slice of ``"native2d"`` is centered in, in scan pixels; the longer
         side of the slice if None.
@@ -74,6 +82,9 @@ class GridSpec:
         classes.
     weight_edge, weight_max : float
         Added on edges; largest weight.
+    weight_floor : bool
+        Cut the class weights off to whole numbers, as a published program did: the background's
+        becomes 0.
     """
 
     name: str
@@ -81,6 +92,7 @@ class GridSpec:
     spacing_mm: tuple[float | None, float | None, float | None] | None = None
     order: int | tuple[int, int, int] = 3
     label_order: int = 0
+    label_truncated: bool = False
     fit: Literal["spacing", "extent"] = "spacing"
     low_pass: float = 0.0
     within_range: bool = True
@@ -89,13 +101,16 @@ class GridSpec:
     sub: float = 0.0
     div: float = 1.0
     crop_body: bool = False
+    crop_end_dropped: bool = False
     min_shape: tuple[int, int, int] | None = None
+    fill: Literal["lower_bound", "zero"] = "lower_bound"
     frame: int | None = None
     slice_size: int | None = None
     drop_far_slices: int | None = None
     weight_map: Literal["foreground", "classes"] | None = None
     weight_edge: float = 2.0
     weight_max: float = 10.0
+    weight_floor: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.replace("_", "").replace("-", "").isalnum():
@@ -112,6 +127,8 @@ class GridSpec:
             raise ValueError(f"grid {self.name}: the HU window {self.clip_hu} is empty")
         if self.clip_first and self.clip_hu is None:
             raise ValueError(f"grid {self.name}: clip_first needs clip_hu")
+        if self.fill == "zero" and self.kind == "native2d":
+            raise ValueError(f"grid {self.name}: fill=zero is for resampled grids")
         if not self.div > 0:
             raise ValueError(f"grid {self.name}: div is positive, not {self.div}")
 
@@ -124,19 +141,24 @@ class GridSpec:
 
     @property
     def fill_hu(self) -> float:
-        """HU beyond the scan: the window's lower end, which is air, never tissue."""
+        """HU beyond the scan: the window's lower end, which is air; with ``fill`` zero ``sub``."""
+        return self.sub if self.fill == "zero" else self.lowest_hu
+
+    @property
+    def lowest_hu(self) -> float:
+        """The window's lower end."""
         return AIR_HU if self.clip_hu is None else self.clip_hu[0]
 
     def stored(self) -> Mapping[str, Any]:
         """The fields that decide what is stored, for the cache's key."""
         fields = asdict(self)
-        for later in ("sub", "div", "min_shape"):
+        for later in ("sub", "div", "min_shape", "fill"):
             del fields[later]
         # The window also decides what lies beyond a padded slice and where the body begins.
         if not (self.crop_body or self.clip_first or self.kind == "native2d"):
             del fields["clip_hu"]
         if self.weight_map is None:
-            for later in ("weight_edge", "weight_max", "drop_far_slices"):
+            for later in ("weight_edge", "weight_max", "weight_floor", "drop_far_slices"):
                 del fields[later]
         return fields
 

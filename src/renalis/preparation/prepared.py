@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from renalis.errors import InputError
 from renalis.preparation.grids import GridSpec, place_grid
 from renalis.preparation.regrid import regrid_image, regrid_labels
+from renalis.preparation.resample import Grid
+from renalis.preparation.truncated import truncated_labels
 from renalis.preparation.weight_map import weight_map
 from renalis.volume import Kind, Volume
 
@@ -147,7 +149,7 @@ def _prepare(image: Volume, label: Volume | None, spec: GridSpec) -> PreparedGri
             clip_hu=spec.clip_hu if spec.clip_first else None,
             within_range=spec.within_range,
         )
-        moved_label = None if label is None else regrid_labels(label, grid, spec.label_order)
+        moved_label = None if label is None else _moved_labels(label, grid, spec)
     stored = Volume(_int16(moved.array), moved.affine, Kind.IMAGE)
     if spec.crop_body:
         box = _body_box(stored.array, spec)
@@ -160,9 +162,21 @@ def _prepare(image: Volume, label: Volume | None, spec: GridSpec) -> PreparedGri
     if labels is not None and held is not None and spec.weight_map is not None:
         classes = (labels > 0).astype(np.uint8) if spec.weight_map == "foreground" else labels
         kept = near_slices(held > 1, spec.drop_far_slices)
-        weights = weight_map(classes, kept, edge=spec.weight_edge, largest=spec.weight_max)
+        weights = weight_map(
+            classes,
+            kept,
+            edge=spec.weight_edge,
+            largest=spec.weight_max,
+            whole=spec.weight_floor,
+        )
     voxels = np.ascontiguousarray(stored.array)
     return PreparedGrid(spec, voxels, labels, weights, held, stored.affine)
+
+
+def _moved_labels(label: Volume, grid: Grid, spec: GridSpec) -> Volume:
+    if spec.label_truncated:
+        return truncated_labels(label, grid)
+    return regrid_labels(label, grid, spec.label_order)
 
 
 def near_slices(labelled: NDArray[np.bool_], within: int | None) -> NDArray[np.bool_]:
@@ -242,4 +256,9 @@ def _body_box(hu: NDArray[np.int16], spec: GridSpec) -> tuple[slice, slice, slic
     flat = np.asarray(body.any(axis=0))
     lines = (body.any(axis=(1, 2)), flat.any(axis=1), flat.any(axis=0))
     z, y, x = (np.flatnonzero(line) for line in lines)
-    return (slice(z[0], z[-1] + 1), slice(y[0], y[-1] + 1), slice(x[0], x[-1] + 1))
+    end = 0 if spec.crop_end_dropped else 1
+
+    def part(found: NDArray[np.intp]) -> slice:
+        return slice(int(found[0]), int(max(found[-1] + end, found[0] + 1)))
+
+    return (part(z), part(y), part(x))

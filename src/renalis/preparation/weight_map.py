@@ -14,13 +14,14 @@ def weight_map(
     *,
     edge: float = 2.0,
     largest: float = 10.0,
+    whole: bool = False,
 ) -> NDArray[np.float16]:
     """Median-frequency weights of a case's classes, more on the edges of its slices.
 
     ``w = median(count) / count[label] + edge * [the label changes here along rows or columns]``
 
-    After ``estimate_weights_mfb`` of the published QuickNAT, with true division: its ``//`` makes
-    the background's weight 0 when there are two classes.
+    After ``estimate_weights_mfb`` of the published QuickNAT, with true division unless ``whole``:
+    its ``//`` makes the background's weight 0 when there are two classes.
 
     Parameters
     ----------
@@ -32,6 +33,8 @@ def weight_map(
         Weight added on edges.
     largest : float
         Weights are clipped to this.
+    whole : bool
+        Cut the first term off to a whole number, as ``//`` does.
 
     Returns
     -------
@@ -48,6 +51,8 @@ def weight_map(
     table = np.zeros(256, np.float32)
     if present.any():
         table[present] = np.median(counts[present]) / counts[present]
+    if whole:
+        table = np.floor(table)
     weights = table[labels]
     weights[_edges(labels)] += np.float32(edge)
     np.minimum(weights, np.float32(largest), out=weights)

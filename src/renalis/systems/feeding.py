@@ -150,7 +150,7 @@ def feeding(
 
 def masked_hu(fill: str, spec: GridSpec) -> float:
     """HU outside an input mask: those of water, or the lowest of the grid."""
-    return 0.0 if fill == "water" else spec.fill_hu
+    return 0.0 if fill == "water" else spec.lowest_hu
 
 
 def _grid(sampler: fields.Sampler) -> str:
@@ -167,8 +167,6 @@ def _cut(
     if isinstance(sampler, fields.Slices):
         return _Slices.of(phase, sampler, cases, regions)
     if isinstance(sampler, fields.Windows):
-        if sampler.coverage == "code":
-            raise InputError("coverage=code leaves parts of scans unseen; use full")
         grids = [case.grid(sampler.grid) for case in cases]
         windows = WindowSampler(
             grids,
@@ -177,6 +175,7 @@ def _cut(
             tumor=abnormal_labels(phase.target),
             repeat=sampler.tumor_repeat,
             table=target_table(phase.target),
+            coverage=sampler.coverage,
         )
         return _Windows(windows, sampler.cases_per_step, sampler.patches_per_case)
     pairs = [(case.grid(sampler.fine), case.grid(sampler.coarse)) for case in cases]

@@ -47,34 +47,28 @@ def grid_spec(plan: GridPlan, zscore: tuple[float, float] | None = None) -> Grid
     InputError
         If the grid asks for what this program does not do.
     """
-    for field, value in (
-        ("label", "linear_truncated"),
-        ("crop_end", "dropped"),
-        ("fill", "zero"),
-    ):
-        if getattr(plan, field) == value:
-            raise InputError(
-                f"grid {plan.name}: {field}={value} reproduces a fault of the published code and "
-                "is described in the recipe only; leave it at its default"
-            )
-    if plan.weight_map is not None and plan.weight_map.division == "floor":
-        raise InputError(f"grid {plan.name}: weight_map.division must be exact")
+    if plan.fill == "zero" and plan.kind == "native2d":
+        raise InputError(f"grid {plan.name}: fill=zero is for resampled grids")
     sub, div = (plan.sub, plan.div) if zscore is None else zscore
     return GridSpec(
         plan.name,
         kind=plan.kind,
         spacing_mm=plan.spacing_mm,
         order=_ORDER[plan.image],
+        label_truncated=plan.label == "linear_truncated",
         low_pass=plan.low_pass,
         clip_hu=plan.clip_hu,
         sub=sub,
         div=div,
         crop_body=plan.crop_body,
+        crop_end_dropped=plan.crop_end == "dropped",
         min_shape=plan.min_shape,
+        fill=plan.fill,
         frame=plan.frame,
         slice_size=plan.slice_size,
         drop_far_slices=plan.drop_far_slices,
         weight_map=None if plan.weight_map is None else "foreground",
         weight_edge=2.0 if plan.weight_map is None else plan.weight_map.edge,
         weight_max=10.0 if plan.weight_map is None else plan.weight_map.clip,
+        weight_floor=plan.weight_map is not None and plan.weight_map.division == "floor",
     )

@@ -1,0 +1,97 @@
+"""The comparison of recipes: what is compared with what, and what its page claims."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from recipe_page import text
+from small_recipes import ENTRIES, entry, small_system
+
+from renalis.recipes import System, load_any, load_system, names
+
+OURS = [one for one in ENTRIES if one.group != "rivals"]
+
+
+def test_every_published_system_is_compared() -> None:
+    systems = {name for name in names() if isinstance(load_any(name), System)}
+    assert {one.recipe for one in ENTRIES if one.group == "recipes"} == systems
+
+
+@pytest.mark.parametrize("one", OURS, ids=lambda one: one.name)
+def test_a_small_variant_keeps_what_defines_the_system(one: Any) -> None:
+    small, published = small_system(one, 6.0), load_system(one.recipe)
+    changed = {key.split(".")[0] for key, _ in one.changes}
+    for mine, theirs in zip(small.all_phases(), published.all_phases(), strict=True):
+        assert mine.network.name == theirs.network.name
+        assert mine.target == theirs.target
+        assert mine.sampler.kind == theirs.sampler.kind
+        assert mine.prediction.kind == theirs.prediction.kind
+        if not changed & {"loss", "switches"}:
+            assert mine.augmentation == theirs.augmentation
+            assert mine.loss == theirs.loss
+
+
+@pytest.mark.parametrize("one", OURS, ids=lambda one: one.name)
+def test_phases_and_stages_share_the_minutes_and_nothing_else_ends_a_training(one: Any) -> None:
+    stops = []
+    for phase in small_system(one, 6.0).all_phases():
+        plan = phase.optimisation
+        stops += [stage.stop for stage in plan.stages] or [plan.stop]
+    assert sum(stop.minutes or 0 for stop in stops) == pytest.approx(6.0)
+    assert all(s.rises is None and s.patience is None and s.reach is None for s in stops)
+
+
+def test_the_ablation_is_a_base_four_single_parts_and_all() -> None:
+    parts = ("multires", "augment", "topk", "spatial_dropout")
+    on = []
+    for one in ENTRIES:
+        if one.group == "ablation":
+            small = small_system(one, 6.0)
+            on.append({part for part in parts if getattr(small.switches, part)})
+            assert (small.network.dropout > 0) == ("spatial_dropout" in on[-1])  # type: ignore[union-attr]
+            assert bool(small.augmentation.transforms) == ("augment" in on[-1])
+    assert on == [set(), *({part} for part in parts), set(parts)]
+
+
+def test_what_is_compared_exists() -> None:
+    for one in ENTRIES:
+        for name in (*one.trained, *([one.against] if one.against else [])):
+            assert not entry(name).trained
+
+
+def result(
+    name: str, tumor: list[float | None], values: tuple[int, ...] = (1, 2)
+) -> dict[str, Any]:
+    cases = {f"case_{n}": value for n, value in enumerate(tumor)}
+    scores = {"kidney": {"dice": dict.fromkeys(cases, 0.9)}, "tumor": {"dice": cases}}
+    return {
+        "entry": name,
+        "parameters": 1234567,
+        "training": [{"minutes": 1.0, "steps": 10}],
+        "predict_s": {"case_0": 2.0},
+        "values": list(values),
+        "minutes": 1.0,
+        "scores": scores,
+        "scores_raw": scores,
+    }
+
+
+def test_the_page_says_who_is_better_and_that_all_is_synthetic() -> None:
+    low, high = [0.3, 0.4, 0.5, None], [0.5, 0.6, 0.7, None]
+    shown = (
+        result("unet3d-residual", high),
+        result("unet3d-plain", low),
+        result("MONAI SegResNet", low),
+        result("deep supervision", low),
+        result("simple-unet-2d", [0.0] * 4, (1,)),
+    )
+    page = text({one["entry"]: one for one in shown})
+    assert "**Everything here is synthetic**" in page
+    assert "tumor: our best, unet3d-residual, minus MONAI SegResNet: +0.200" in page
+    assert "(+0.200 to +0.200); better" in page
+    option = next(line for line in page.splitlines() if line.startswith("| deep supervision"))
+    assert "-0.200 (-0.200 to -0.200): worse" in option
+    assert "0.600 (0.500–0.700, n 3)" in page  # the scan without tumor does not count
+    simple = next(line for line in page.splitlines() if line.startswith("| simple-unet-2d"))
+    assert simple.endswith("| – | – |")  # kidneys alone

@@ -10,14 +10,17 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 import renalis
 from renalis.cli import main
 from renalis.errors import InputError
+from renalis.networks import build
 from renalis.recipes import load_system
 from renalis.systems.meaning import KITS23_CLASSES, of_count, regrouping, system_classes
 from renalis.systems.partners import open_partner
+from renalis.training.state import save_weights
 
 CASES = ("case_00001", "case_00002")
 
@@ -41,11 +44,24 @@ def run(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(kits, tmp_path_factory.mktemp("runs") / "one", *changes)
 
 
+def untrained(name: str, run: Path, statistics: dict[str, tuple[float, float]]) -> Path:
+    """A run whose networks have learned nothing."""
+    system = load_system(name, tiny=True)
+    fold = run / "fold_0"
+    fold.mkdir(parents=True)
+    (run / "recipe.json").write_text(system.model_dump_json())
+    torch.manual_seed(5)
+    for phase in system.all_phases():
+        save_weights(fold / f"{phase.name}.safetensors", build(phase.network.config()), {})
+        plan = json.dumps({"phase": phase.name, "statistics": statistics})
+        (fold / f"{phase.name}.plan.json").write_text(plan)
+    return run
+
+
 @pytest.fixture(scope="module")
-def other(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Trained from another seed, hardly."""
-    folder = tmp_path_factory.mktemp("runs") / "other"
-    return train(kits, folder, "seed=5", "optimisation.stop.epochs=1")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another run of the same system."""
+    return untrained("unet3d-plain", tmp_path_factory.mktemp("runs") / "other", {})
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +208,19 @@ def test_an_ensemble_of_two_runs_and_nnunet(
         "unet3d-plain",
         "files of another program",
     ]
+
+
+def test_a_system_of_two_phases_in_an_ensemble(
+    kits: Path, scans: tuple[Path, Path], tmp_path: Path
+) -> None:
+    case = CASES[1]
+    run = untrained("resnet34-2d", tmp_path / "run", {"slices": (40.0, 60.0)})
+    votes = tmp_path / "votes" / f"{case}.nii.gz"
+    votes.parent.mkdir()
+    votes.symlink_to(kits / case / "segmentation.nii.gz")
+    more = ["--with", str(votes.parent), "--no-report", "--without-rule", "all"]
+    assert segment(scans[0] / case, tmp_path / "out", run, *more, "--weights", "1,50") == 0
+    assert np.array_equal(labels(tmp_path / "out", case), truth_of(kits, case))
 
 
 def test_label_maps_vote_and_missing_ones_fail_their_case_alone(

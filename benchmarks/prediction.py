@@ -126,7 +126,8 @@ def notes(difference: float, made: dict, measured: list) -> list[str]:
     return [
         f"The network computes the same in both programs: logits differ by at most "
         f"{difference:.1e} on random input. Every program works on a grid of {grid} voxels.",
-        f"Ours chose the runtime {made['runtime']}; both rivals compute in float32, because "
+        f"Ours had chosen the runtime {made['runtime']} and kept its graph, which it does once per "
+        "machine and model; both rivals compute in float32, because "
         "nnU-Net's automatic mixed precision is for CUDA only and MONAI's is up to the caller.",
         "The rivals get the coarse network's answer for nothing. Without start-up they take "
         f"{work[NNUNET]:.1f} and {work[MONAI]:.1f} CPU s.",

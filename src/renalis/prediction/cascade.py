@@ -190,6 +190,7 @@ class _Work:
                 probability *= 1 - share
                 probability += share * prior
             probability *= allowed
+            _drop_unsure_cysts(probability, self.options.cyst_at)
             _keep_sure_lesions(probability, self.options.lesion_at)
         return probability, box, grid
 
@@ -223,6 +224,16 @@ def _interpolated(
         for n, b, r in zip(coarse.shape[1:], box, ratio, strict=True)
     ]
     return np.stack([apply_matrices(channel, list(matrices)) for channel in coarse])
+
+
+def _drop_unsure_cysts(probability: NDArray[np.float32], least: float) -> None:
+    """Clear voxels that are most likely cyst but not surely renal, in place.
+
+    Fluid at the hilum is the renal pelvis more often than a cyst; it belongs to no label.
+    """
+    renal = probability.sum(0)
+    unsure = (renal < least) & (probability[2] > 0.5 * renal)
+    probability[:, unsure] = 0
 
 
 def _keep_sure_lesions(probability: NDArray[np.float32], share: float) -> None:

@@ -49,6 +49,9 @@ class PredictionOptions:
         Least volume (ml) of such a place.
     reach_mm : float
         How far (mm) beyond the coarse pass's finding the fine pass may find renal tissue.
+    cyst_at : float
+        Least probability of anything renal in a voxel that is most likely cyst; below, it is
+        fluid that belongs to no label, such as the renal pelvis.
     lesion_at : float
         A renal voxel is tumor or cyst when these have at least this share of its renal
         probability; below, it is kidney.
@@ -67,7 +70,8 @@ class PredictionOptions:
     find_at: float = 0.4
     find_ml: float = 2.0
     reach_mm: float = 8.0
-    lesion_at: float = 0.8
+    cyst_at: float = 0.8
+    lesion_at: float = 0.5
     max_ram_mb: float | None = None
     keep_heap: bool = True
     threads: int | None = None
@@ -77,5 +81,7 @@ class PredictionOptions:
             raise ValueError(f"overlap is a share from 0 to 0.9, not {self.overlap}")
         if not 0 <= self.lesion_at <= 1:
             raise ValueError(f"lesion_at is a share from 0 to 1, not {self.lesion_at}")
+        if not 0 <= self.cyst_at <= 1:
+            raise ValueError(f"cyst_at is a probability from 0 to 1, not {self.cyst_at}")
         if not 0 <= self.coarse_weight <= 1:
             raise ValueError(f"coarse_weight is a share from 0 to 1, not {self.coarse_weight}")

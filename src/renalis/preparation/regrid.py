@@ -79,9 +79,9 @@ def _clipped(array: NDArray[Any], clip_hu: tuple[float, float]) -> NDArray[Any]:
     low, high = clip_hu
     if array.dtype.kind in "iu" and float(low).is_integer() and float(high).is_integer():
         limits = np.iinfo(array.dtype)
-        ends = [min(max(int(end), limits.min), limits.max) for end in clip_hu]
-        return np.clip(array, *ends)
-    return np.clip(array, low, high)
+        first, last = (min(max(int(end), limits.min), limits.max) for end in clip_hu)
+        return np.asarray(np.clip(array, first, last))
+    return np.asarray(np.clip(array, low, high))
 
 
 def _matrix(

@@ -64,7 +64,11 @@ def result(
     name: str, tumor: list[float | None], values: tuple[int, ...] = (1, 2)
 ) -> dict[str, Any]:
     cases = {f"case_{n}": value for n, value in enumerate(tumor)}
-    scores = {"kidney": {"dice": dict.fromkeys(cases, 0.9)}, "tumor": {"dice": cases}}
+    false = {name: 4.0 if value is None else None for name, value in cases.items()}
+    scores = {
+        "kidney": {"dice": dict.fromkeys(cases, 0.9)},
+        "tumor": {"dice": cases, "false_positive_ml": false},
+    }
     return {
         "entry": name,
         "parameters": 1234567,
@@ -78,13 +82,14 @@ def result(
 
 
 def test_the_page_says_who_is_better_and_that_all_is_synthetic() -> None:
-    low, high = [0.3, 0.4, 0.5, None], [0.5, 0.6, 0.7, None]
+    low: list[float | None] = [0.3, 0.4, 0.5, 0.3, 0.4, 0.5, None]
+    high = [None if value is None else value + 0.2 for value in low]
     shown = (
         result("unet3d-residual", high),
         result("unet3d-plain", low),
         result("MONAI SegResNet", low),
         result("deep supervision", low),
-        result("simple-unet-2d", [0.0] * 4, (1,)),
+        result("simple-unet-2d", [0.0] * 7, (1,)),
     )
     page = text({one["entry"]: one for one in shown})
     assert "**Everything here is synthetic**" in page
@@ -92,6 +97,15 @@ def test_the_page_says_who_is_better_and_that_all_is_synthetic() -> None:
     assert "(+0.200 to +0.200); better" in page
     option = next(line for line in page.splitlines() if line.startswith("| deep supervision"))
     assert "-0.200 (-0.200 to -0.200): worse" in option
-    assert "0.600 (0.500–0.700, n 3)" in page  # the scan without tumor does not count
+    assert "0.600 (0.533–0.667, n 6)" in page  # the scan without tumor does not count
     simple = next(line for line in page.splitlines() if line.startswith("| simple-unet-2d"))
-    assert simple.endswith("| – | – |")  # kidneys alone
+    assert simple.endswith("| – | – | – |")  # kidneys alone
+    residual = next(line for line in page.splitlines() if line.startswith("| unet3d-residual"))
+    assert residual.endswith("| 4.0 (n 1) |")
+
+
+def test_nothing_is_claimed_from_a_handful_of_scans() -> None:
+    shown = (result("unet3d-residual", [0.9] * 5), result("MONAI SegResNet", [0.1] * 5))
+    page = text({one["entry"]: one for one in shown})
+    assert "too few scans" in page
+    assert "better" not in page

@@ -40,10 +40,10 @@ PAGE = HERE.parent / "docs" / "comparison.md"
 def main() -> int:
     arguments = options()
     chosen = [one for one in ENTRIES if not arguments.only or one.name in arguments.only]
-    about = prepare(arguments)
     if arguments.page_only:
         print(write_page(arguments.results, arguments.page))
         return 0
+    about = prepare(arguments)
     failed = []
     # What uses the networks of others comes after them.
     for group in ([e for e in chosen if not e.trained], [e for e in chosen if e.trained]):
@@ -99,8 +99,6 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
         "watched": arguments.watched,
     }
     path = arguments.work / "cohort.json"
-    if arguments.page_only and not path.exists():
-        return wanted
     if path.exists():
         made = json.loads(path.read_text(encoding="utf-8"))
         if {name: made.get(name) for name in wanted} != wanted:

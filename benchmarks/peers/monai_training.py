@@ -52,6 +52,8 @@ CLASSES, RATE, DECAY, SAMPLES, EPOCHS_TO_VALIDATION = 3, 1e-3, 1e-5, 2, 5
 def main() -> None:
     """Train until the time is used up, predict, write ``result.json``."""
     job = json.loads(Path(sys.argv[1]).read_text())
+    if job["network"] == "unet":  # four halvings
+        job["patch"] = [16 * math.ceil(side / 16) for side in job["patch"]]
     torch.set_num_threads(job["threads"])
     set_determinism(job["seed"])
     network = build(job["network"])

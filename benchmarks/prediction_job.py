@@ -31,7 +31,13 @@ from renalis.preparation.resample import apply_matrices
 from renalis.volume import Kind, Volume
 
 NAMED = {"renal": (1, 2, 3), "kidney": (1,), "tumor": (2,), "cyst": (3,)}
-LIKE_RIVALS = {"coarse_weight": 0.0, "cyst_at": 0.0, "lesion_at": 0.5}
+LIKE_RIVALS = {
+    "coarse_weight": 0.0,
+    "cyst_at": 0.0,
+    "lesion_at": 0.5,
+    "tumor_sure": 0.0,
+    "cyst_sure": 0.0,
+}
 """The fine network alone decides, by the larger probability."""
 
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from stub import CYST, FAT, KIDNEY, TUMOR, phantom, stub_model
 
 # The stub answers exactly; a class is then the most probable one.
-OPTIONS = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False, cyst_at=0.0)
+OPTIONS = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False, cyst_at=0.0, cyst_sure=0.0)
 LABEL_OF_HU = {FAT: 0, KIDNEY: 1, TUMOR: 2, CYST: 3}
 ORIENTATIONS = [
     "".join(signs)

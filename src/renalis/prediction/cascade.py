@@ -14,6 +14,7 @@ from renalis.model import Model, Stage
 from renalis.prediction.choice import choose, open_network
 from renalis.prediction.finding import Finding, find, nearest, scaled_box, tissue_box
 from renalis.prediction.heap import keep_freed_memory
+from renalis.prediction.lesions import keep_sure_lesions
 from renalis.prediction.memory import fitted
 from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName
 from renalis.prediction.result import Prediction
@@ -190,8 +191,7 @@ class _Work:
                 probability *= 1 - share
                 probability += share * prior
             probability *= allowed
-            _drop_unsure_cysts(probability, self.options.cyst_at)
-            _keep_sure_lesions(probability, self.options.lesion_at)
+            keep_sure_lesions(probability, self.options)
         return probability, box, grid
 
     def look(
@@ -224,24 +224,6 @@ def _interpolated(
         for n, b, r in zip(coarse.shape[1:], box, ratio, strict=True)
     ]
     return np.stack([apply_matrices(channel, list(matrices)) for channel in coarse])
-
-
-def _drop_unsure_cysts(probability: NDArray[np.float32], least: float) -> None:
-    """Clear voxels that are most likely cyst but not surely renal, in place.
-
-    Fluid at the hilum is the renal pelvis more often than a cyst; it belongs to no label.
-    """
-    renal = probability.sum(0)
-    unsure = (renal < least) & (probability[2] > 0.5 * renal)
-    probability[:, unsure] = 0
-
-
-def _keep_sure_lesions(probability: NDArray[np.float32], share: float) -> None:
-    """Give the probability of unsure lesions to the kidney, in place; what is renal stays."""
-    lesion = probability[1] + probability[2]
-    unsure = lesion < share * (probability[0] + lesion)
-    probability[0][unsure] += lesion[unsure]
-    probability[1:, unsure] = 0
 
 
 def _around(windows: list[Shape], shape: Shape, patch: Shape) -> Box:

@@ -55,6 +55,9 @@ class PredictionOptions:
     lesion_at : float
         A renal voxel is tumor or cyst when these have at least this share of its renal
         probability; below, it is kidney.
+    tumor_sure, cyst_sure : float
+        Least mean share of its kind over a whole lesion; below, a tumor is kidney and a cyst is
+        fluid that belongs to no label.
     max_ram_mb : float or None
         Refuse, or work in smaller windows, if the expected peak memory (MB) is higher.
     keep_heap : bool
@@ -72,6 +75,8 @@ class PredictionOptions:
     reach_mm: float = 8.0
     cyst_at: float = 0.8
     lesion_at: float = 0.5
+    tumor_sure: float = 0.65
+    cyst_sure: float = 0.7
     max_ram_mb: float | None = None
     keep_heap: bool = True
     threads: int | None = None
@@ -79,9 +84,6 @@ class PredictionOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.overlap <= 0.9:
             raise ValueError(f"overlap is a share from 0 to 0.9, not {self.overlap}")
-        if not 0 <= self.lesion_at <= 1:
-            raise ValueError(f"lesion_at is a share from 0 to 1, not {self.lesion_at}")
-        if not 0 <= self.cyst_at <= 1:
-            raise ValueError(f"cyst_at is a probability from 0 to 1, not {self.cyst_at}")
-        if not 0 <= self.coarse_weight <= 1:
-            raise ValueError(f"coarse_weight is a share from 0 to 1, not {self.coarse_weight}")
+        for name in ("coarse_weight", "cyst_at", "lesion_at", "tumor_sure", "cyst_sure"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")

@@ -1,0 +1,75 @@
+"""Which lesions the fine pass is sure enough of, decided on its own grid.
+
+A network names many small lesions that are none. On 13 synthetic scans around training label maps
+the mean share of its kind over a whole lesion told true from false ones far better than any
+threshold of voxels: false lesions per scan fell from 3.0 to 0.3, true ones found from 19 to 13 of
+29.
+"""
+
+from __future__ import annotations
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.prediction.options import PredictionOptions
+
+__all__ = ["keep_sure_lesions"]
+
+_RENAL_AT = 0.5
+
+
+def keep_sure_lesions(probability: NDArray[np.float32], options: PredictionOptions) -> None:
+    """Give unsure lesions to the kidney or, unsure fluid, to nothing; in place.
+
+    Parameters
+    ----------
+    probability : ndarray, shape (3, Z, Y, X), float32
+        Kidney, tumor, cyst.
+    options : PredictionOptions
+        ``cyst_at`` and ``lesion_at`` decide for voxels, ``tumor_sure`` and ``cyst_sure`` for whole
+        lesions.
+    """
+    _drop_unsure_cysts(probability, options.cyst_at)
+    _drop_unsure_voxels(probability, options.lesion_at)
+    renal = probability.sum(0)
+    lesion = (renal >= _RENAL_AT) & (probability[1] + probability[2] > probability[0])
+    tumor = lesion & (probability[1] >= probability[2])
+    unsure = _unsure_pieces(tumor, probability[1], renal, options.tumor_sure)
+    probability[0][unsure] += probability[1][unsure] + probability[2][unsure]
+    probability[1:, unsure] = 0
+    unsure = _unsure_pieces(lesion & ~tumor, probability[2], renal, options.cyst_sure)
+    # Fluid that is not surely a cyst is the renal pelvis more often than parenchyma.
+    probability[:, unsure] = 0
+
+
+def _drop_unsure_cysts(probability: NDArray[np.float32], least: float) -> None:
+    """Clear voxels that are most likely cyst but not surely renal.
+
+    Fluid at the hilum is the renal pelvis more often than a cyst; it belongs to no label.
+    """
+    renal = probability.sum(0)
+    unsure = (renal < least) & (probability[2] > 0.5 * renal)
+    probability[:, unsure] = 0
+
+
+def _drop_unsure_voxels(probability: NDArray[np.float32], share: float) -> None:
+    """Give the probability of unsure lesions to the kidney; what is renal stays."""
+    lesion = probability[1] + probability[2]
+    unsure = lesion < share * (probability[0] + lesion)
+    probability[0][unsure] += lesion[unsure]
+    probability[1:, unsure] = 0
+
+
+def _unsure_pieces(
+    mask: NDArray[np.bool_], own: NDArray[np.float32], renal: NDArray[np.float32], least: float
+) -> NDArray[np.bool_]:
+    """Connected pieces (26 neighbors) in which ``own`` is on average too small a share."""
+    pieces = cc3d.connected_components(mask, connectivity=26)
+    inside = pieces[mask]
+    share = own[mask] / np.maximum(renal[mask], 1e-6)
+    counts = np.bincount(inside, minlength=int(pieces.max()) + 1)
+    sums = np.bincount(inside, weights=share, minlength=len(counts))
+    unsure = sums < least * counts
+    unsure[0] = False
+    return np.asarray(unsure[pieces])

@@ -1,0 +1,58 @@
+"""Which lesions stay, on hand-made probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.prediction import PredictionOptions
+from renalis.prediction.lesions import keep_sure_lesions
+
+
+def kidney_with(
+    channel: int, share: float, renal: float = 0.95
+) -> tuple[NDArray[np.float32], tuple[slice, slice, slice]]:
+    """A kidney of 12 voxels a side with a lesion of 4, which has a share of what is renal."""
+    probability = np.zeros((3, 20, 20, 20), np.float32)
+    probability[0, 4:16, 4:16, 4:16] = 0.98
+    box = (slice(6, 10), slice(6, 10), slice(6, 10))
+    probability[(0, *box)] = renal * (1 - share)
+    probability[(channel, *box)] = renal * share
+    return probability, box
+
+
+def test_a_sure_lesion_stays() -> None:
+    for channel in (1, 2):
+        probability, box = kidney_with(channel, 0.9)
+        before = probability.copy()
+        keep_sure_lesions(probability, PredictionOptions())
+        np.testing.assert_array_equal(probability, before)
+        assert (probability.argmax(0)[box] == channel).all()
+
+
+def test_an_unsure_tumor_becomes_kidney_and_nothing_renal_is_lost() -> None:
+    probability, box = kidney_with(1, 0.6)
+    before = probability.sum(0)
+    keep_sure_lesions(probability, PredictionOptions(tumor_sure=0.65))
+    assert (probability[(1, *box)] == 0).all()
+    np.testing.assert_allclose(probability.sum(0), before, rtol=1e-6)
+
+
+def test_unsure_fluid_belongs_to_no_label() -> None:
+    probability, box = kidney_with(2, 0.6)
+    keep_sure_lesions(probability, PredictionOptions(cyst_sure=0.7))
+    assert (probability[(slice(None), *box)] == 0).all()
+    assert np.count_nonzero(probability[0]) == 12**3 - 4**3
+
+
+def test_fluid_that_may_lie_outside_the_kidney_is_no_cyst() -> None:
+    probability, box = kidney_with(2, 0.95, renal=0.7)
+    keep_sure_lesions(probability, PredictionOptions(cyst_at=0.8))
+    assert (probability[(slice(None), *box)] == 0).all()
+
+
+def test_a_lesion_is_judged_as_a_whole() -> None:
+    probability, box = kidney_with(1, 0.9)
+    probability[:, 6, 6:10, 6:10] = np.array([0.42, 0.53, 0])[:, None, None]  # an unsure edge
+    keep_sure_lesions(probability, PredictionOptions())
+    assert (probability.argmax(0)[box] == 1).all()

@@ -90,7 +90,8 @@ def train_system(
     folds : sequence of int, optional
         The recipe's own fold when not given. Several are trained over the devices there are.
     devices : Devices, optional
-        For one fold; what is here by default.
+        For one fold; what is here by default. Several folds are spread over the GPUs there are,
+        or stay on the CPU if that is asked for.
     report : callable
         Takes progress lines.
 
@@ -117,7 +118,10 @@ def train_system(
         chosen = devices or devices_here(precision)[0]
         train_fold(job, folds[0], replace(chosen, precision=precision), report)
     else:
-        run_folds(partial(_quiet_fold, job), list(folds), devices_here(precision), report)
+        places = devices_here(precision)
+        if devices is not None and devices.accelerator == "cpu":
+            places = [Devices("cpu", 1, 1, precision, devices.threads)]
+        run_folds(partial(_quiet_fold, job), list(folds), places, report)
     return job.run
 
 

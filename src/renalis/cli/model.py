@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument("run", type=Path, metavar="RUN", help="folder of renalis train")
     pack.add_argument("--scores", type=Path, metavar="JSON", help="what was measured, and on what")
     pack.add_argument("--history", default="", help="what the recipe does not say")
+    pack.add_argument("--version", default="1", help="the model's version (default 1)")
     export = actions.add_parser("export", help="write the networks for another program")
     export.add_argument("model", nargs="?", default="renalis-kidney", metavar="NAME|FILE")
     export.add_argument("--to", choices=("openvino", "torch"), required=True)
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "info":
         return _info(arguments.model, arguments.json, arguments.verify)
     if arguments.action == "pack":
-        return _pack(arguments.run, arguments.scores, arguments.history)
+        return _pack(arguments.run, arguments.scores, arguments.history, arguments.version)
     return _export(arguments.model, arguments.to, arguments.output)
 
 
@@ -74,7 +75,7 @@ def _info(name: str, as_json: bool, verify: bool) -> int:
     return 0
 
 
-def _pack(run: Path, scores: Path | None, history: str) -> int:
+def _pack(run: Path, scores: Path | None, history: str, version: str) -> int:
     from renalis.errors import InputError
     from renalis.recipes import stored_recipe
     from renalis.training.pack import pack
@@ -86,7 +87,7 @@ def _pack(run: Path, scores: Path | None, history: str) -> int:
             measured = json.loads(scores.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{scores} cannot be read as JSON: {error}") from error
-    print(pack(recipe, run, measured, history))
+    print(pack(recipe, run, measured, history, version))
     return 0
 
 

@@ -26,7 +26,11 @@ _CREDIT = (
 
 
 def pack(
-    recipe: Recipe, run: Path, scores: dict[str, Any] | None = None, history: str = ""
+    recipe: Recipe,
+    run: Path,
+    scores: dict[str, Any] | None = None,
+    history: str = "",
+    version: str = "1",
 ) -> Path:
     """Write the averaged weights of every stage into one model file.
 
@@ -40,6 +44,8 @@ def pack(
         What was measured, and on what.
     history : str
         Anything about the training that the recipe does not say.
+    version : str
+        Of the model.
 
     Returns
     -------
@@ -75,7 +81,7 @@ def pack(
         )
     header = ModelHeader(
         name=recipe.name,
-        version="1",
+        version=version,
         created=datetime.now(UTC).date().isoformat(),
         stages=tuple(stages),
         training={

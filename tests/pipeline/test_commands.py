@@ -98,6 +98,11 @@ def test_require_commercial(
     assert "CC-BY-NC-SA-4.0" in capsys.readouterr().err
 
 
+def _default_interrupt() -> None:
+    """Undo what shells do to background jobs, which ignore Ctrl-C with all their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_leave_nothing_half_written(
     model_file: Path, tmp_path: Path, number: signal.Signals
@@ -107,7 +112,7 @@ def test_signals_leave_nothing_half_written(
     process = subprocess.Popen(
         [sys.executable, "-m", "renalis", "segment", str(large), "-o", str(out), "--mirror", "all",
          "--runtime", "torch", "--model", str(model_file)],
-        stderr=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, text=True, preexec_fn=_default_interrupt,  # noqa: PLW1509
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not list(out.glob(".large.partial-*")) and time.monotonic() < deadline:

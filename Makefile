@@ -55,6 +55,7 @@ measure: setup
 	$(BIN)/python benchmarks/tidying.py --reference $(DATA)/kits23-labels --limit 40
 	$(BIN)/python benchmarks/synthesis.py
 	$(BIN)/python benchmarks/real_scan.py --data $(DATA)
+	$(BIN)/python benchmarks/orientations.py --data $(DATA)
 
 # Trains the shipped model from label maps (KiTS23 labels); stopped, it goes on where it was.
 weights: setup

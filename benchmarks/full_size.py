@@ -196,7 +196,9 @@ def page() -> str:
             if unit.get("steps"):
                 steps = unit["steps"]
                 where = in_words(found["machine"]) if steps["device"] == "cpu" else steps["device"]
-                machines.add(f"{where}, {steps['threads']} threads")
+                load = found["machine"].get("load_at_end")
+                busy = f", load {load} at the end" if load and steps["device"] == "cpu" else ""
+                machines.add(f"{where}, {steps['threads']} threads{busy}")
             else:
                 left_out.append(reason(found["recipe"], unit))
     heads = ("recipe", "training", "parameters", "input", "batch", "TFLOP a step",

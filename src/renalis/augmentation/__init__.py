@@ -15,7 +15,6 @@ from renalis.augmentation.intensity import (
     Noise,
     Normalize,
     brightness_contrast,
-    normalize,
 )
 from renalis.augmentation.spatial import Flip, Spatial, flip
 from renalis.augmentation.warp import Warp, rotation, warp_array
@@ -36,7 +35,6 @@ __all__ = [
     "brightness_contrast",
     "expand",
     "flip",
-    "normalize",
     "rotation",
     "warp_array",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.preparation.grids import normalize
 from renalis.sampling import Sample
 
 __all__ = [
@@ -16,7 +17,6 @@ __all__ = [
     "Noise",
     "Normalize",
     "brightness_contrast",
-    "normalize",
 ]
 
 Image = NDArray[np.float32]
@@ -44,15 +44,6 @@ class HuShift:
         shift = np.float32(rng.uniform(-self.largest_hu, self.largest_hu))
         images = {name: image + shift for name, image in _images(sample).items()}
         return replace(sample, inputs={**sample.inputs, **images})
-
-
-def normalize(image: Image, clip_hu: tuple[float, float] | None, sub: float, div: float) -> Image:
-    """``(clip(HU) - sub) / div`` as a new array."""
-    result = image - np.float32(sub) if clip_hu is None else np.clip(image, *clip_hu)
-    if clip_hu is not None:
-        result -= np.float32(sub)
-    result /= np.float32(div)
-    return result
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from renalis.preparation.resample import Grid, stage_grid
 from renalis.volume import Volume
 
-__all__ = ["AIR_HU", "GridSpec", "normalized", "place_grid"]
+__all__ = ["AIR_HU", "GridSpec", "normalize", "normalized", "place_grid"]
 
 AIR_HU = -1024.0
 """Stands for everything outside the scan where nothing else is said."""
@@ -163,6 +163,18 @@ class GridSpec:
         return fields
 
 
+def normalize(
+    hu: NDArray[Any], clip_hu: tuple[float, float] | None, sub: float, div: float
+) -> NDArray[np.float32]:
+    """``(clip(HU) - sub) / div`` as a new array of float32."""
+    image = np.array(hu, dtype=np.float32)
+    if clip_hu is not None:
+        np.clip(image, *clip_hu, out=image)
+    image -= np.float32(sub)
+    image /= np.float32(div)
+    return image
+
+
 def normalized(hu: NDArray[Any], spec: GridSpec) -> NDArray[np.float32]:
     """What the network sees of a patch: ``(clip(HU) - sub) / div``.
 
@@ -183,12 +195,7 @@ def normalized(hu: NDArray[Any], spec: GridSpec) -> NDArray[np.float32]:
     >>> normalized(np.array([-1000, -50, 3000], np.int16), spec).tolist()
     [0.0, 0.5, 1.0]
     """
-    image = np.array(hu, dtype=np.float32)
-    if spec.clip_hu is not None:
-        np.clip(image, *spec.clip_hu, out=image)
-    image -= np.float32(spec.sub)
-    image /= np.float32(spec.div)
-    return image
+    return normalize(hu, spec.clip_hu, spec.sub, spec.div)
 
 
 def place_grid(scan: Volume, spec: GridSpec) -> Grid:

@@ -23,10 +23,10 @@ from renalis.preparation import GridSpec, PreparedCase, PreparedGrid, normalized
 from renalis.recipes import output_fields as fields
 from renalis.recipes.system import Phase
 from renalis.systems.feeding import masked_hu
+from renalis.systems.translate import AXIS
 
 __all__ = ["Answer", "Low", "answer", "decided", "low_probability"]
 
-_AXIS = {"axial": 0, "coronal": 1, "sagittal": 2}
 _SLICE_DIVISOR = 32
 
 
@@ -214,7 +214,7 @@ def _slices(
     }
     if len(plan.planes) == 3:
         return predict_three_planes(grid.image, [network], **numbers)
-    axis = _AXIS[plan.planes[0]]
+    axis = AXIS[plan.planes[0]]
     if region is None or phase.input_mask is None:
         return predict_slices(grid.image, network, axis=axis, **numbers)
     outside = float(normalized(np.array([masked_hu(phase.input_mask.fill, spec)]), spec)[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ __all__ = [
     "prepared",
     "split_of",
     "training_statistics",
+    "with_specs",
 ]
 
 _LESIONS = ("tumor", "cyst", "abnormality")
@@ -110,6 +112,14 @@ def prepared(cases: Sequence[Case], specs: Sequence[GridSpec], cache: Path) -> l
         return cached_case(cache, file_hash(files), load, specs, case.id)
 
     return [one(case) for case in cases]
+
+
+def with_specs(cases: Sequence[PreparedCase], specs: Mapping[str, GridSpec]) -> list[PreparedCase]:
+    """The same prepared cases, with intensities that became known after they were prepared."""
+    return [
+        PreparedCase({name: replace(grid, spec=specs[name]) for name, grid in case.grids.items()})
+        for case in cases
+    ]
 
 
 def of_scan(scan: Volume, specs: Sequence[GridSpec]) -> PreparedCase:

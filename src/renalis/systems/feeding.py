@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,12 +22,10 @@ from renalis.sampling import (
     WindowSampler,
 )
 from renalis.systems.changes import Finish, finishing, spatial_margin_mm
-from renalis.systems.translate import abnormal_labels, target_table
+from renalis.systems.translate import AXIS, abnormal_labels, target_table
 from renalis.training.feed import Arrays
 
 __all__ = ["Feeding", "feeding", "masked_hu"]
-
-_AXIS = {"axial": 0, "coronal": 1, "sagittal": 2}
 
 
 class _Cut(Protocol):
@@ -56,6 +54,8 @@ class Feeding:
         Of the order.
     extra, share : object, float
         Synthetic samples, and the part of all that is drawn from them.
+    orders : dict
+        The order of the epoch at work, by its number.
     """
 
     cut: _Cut
@@ -64,6 +64,7 @@ class Feeding:
     seed: int
     extra: _Cut | None = None
     share: float = 0.0
+    orders: dict[int, list[int]] = field(default_factory=dict)
 
     @property
     def batches(self) -> int:
@@ -85,7 +86,11 @@ class Feeding:
         return _stacked([s.inputs for s in samples]), _stacked([s.targets for s in samples])
 
     def _order(self, epoch: int) -> list[int]:
-        return self.cut.order(np.random.default_rng((self.seed, epoch)))
+        # Kept from one micro-batch to the next: an epoch may have hundreds of thousands of samples.
+        if epoch not in self.orders:
+            self.orders.clear()
+            self.orders[epoch] = self.cut.order(np.random.default_rng((self.seed, epoch)))
+        return self.orders[epoch]
 
 
 def feeding(
@@ -236,7 +241,7 @@ class _Slices:
                     negatives_per_positive=sampler.negatives_per_positive if balanced else None,
                     regions=regions,
                     inside_region_only=sampler.keep == "mask" and regions is not None,
-                    axis=_AXIS[plane],
+                    axis=AXIS[plane],
                     size=size,
                 )
                 for plane in sampler.planes

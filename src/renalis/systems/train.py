@@ -24,7 +24,14 @@ from renalis.recipes import output_fields
 from renalis.recipes.data_fields import KFold
 from renalis.recipes.system import Phase, System
 from renalis.systems.answering import answer
-from renalis.systems.data import chosen_cases, grid_specs, prepared, split_of, training_statistics
+from renalis.systems.data import (
+    chosen_cases,
+    grid_specs,
+    prepared,
+    split_of,
+    training_statistics,
+    with_specs,
+)
 from renalis.systems.feeding import Feeding, feeding
 from renalis.systems.translate import target_table
 from renalis.systems.validation import PhaseValidation
@@ -232,8 +239,7 @@ def _train_phase(
             file.write(json.dumps(about, indent=1).encode())
     fabric.barrier()
     specs = grid_specs(phase, statistics)
-    train = prepared(sides.train, list(specs.values()), cache)
-    val = prepared(watched, list(specs.values()), cache)
+    train, val = with_specs(train, specs), with_specs(val, specs)
     torch.manual_seed(system.seed)
     network = build(phase.network.config())
     if isinstance(phase.network, fields.ResNet34UNet) and phase.network.init_weights:
@@ -247,8 +253,7 @@ def _train_phase(
     batch = feeding(
         phase, train, seed=system.seed, specs=specs, regions=regions, synthetic=synthetic
     )
-    still = feeding(phase, val, seed=0, specs=specs, regions=val_regions, augment=False)
-
+    still: Feeding | None = None
     stages = []
     for planned in planned_stages(
         plan, phase.loss, 1, system.seed, fabric.world_size, workers=job.workers
@@ -258,6 +263,8 @@ def _train_phase(
         fit_plan = replace(planned.plan, batches=batch.batches, name=title)
         scores = needed_scores(fit_plan.stop, fit_plan.keep)
         scores |= {"low_dice" if coarse else "val_dice"}
+        if "val_loss" in scores and still is None:
+            still = feeding(phase, val, seed=0, specs=specs, regions=val_regions, augment=False)
         stages.append(
             Stage(
                 planned.name,

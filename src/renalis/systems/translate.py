@@ -5,9 +5,13 @@ from __future__ import annotations
 from renalis.errors import InputError
 from renalis.preparation import GridSpec
 from renalis.recipes.data_fields import GridPlan, Target
+from renalis.recipes.sample_fields import Plane
 from renalis.sampling import IDENTITY, LabelTable, label_table
 
-__all__ = ["abnormal_labels", "grid_spec", "target_table"]
+__all__ = ["AXIS", "abnormal_labels", "grid_spec", "target_table"]
+
+AXIS: dict[Plane, int] = {"axial": 0, "coronal": 1, "sagittal": 2}
+"""The array axis that slices of each plane are cut along."""
 
 _ORDER = {"nearest": 0, "linear": 1, "cubic": 3}
 

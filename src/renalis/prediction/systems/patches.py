@@ -50,17 +50,12 @@ def cut(
     >>> cut(np.array([[1, 2], [3, 4]]), (-1, 1), (3, 2), 0.0).tolist()
     [[0.0, 0.0], [2.0, 0.0], [4.0, 0.0]]
     """
-    source, target = [], []
-    for first, length, n in zip(start, size, image.shape, strict=True):
-        low, high = min(max(first, 0), n), min(max(first + length, 0), n)
-        source.append(slice(low, high))
-        target.append(slice(low - first, high - first))
-    whole = all(s.stop - s.start == length for s, length in zip(source, size, strict=True))
-    if whole:
-        return prepare(image[tuple(source)])
+    source, target = inner(start, size, image.shape)
+    if all(s.stop - s.start == length for s, length in zip(source, size, strict=True)):
+        return prepare(image[source])
     patch = np.full(tuple(size), fill, np.float32)
     if all(s.stop > s.start for s in source):
-        patch[tuple(target)] = prepare(image[tuple(source)])
+        patch[target] = prepare(image[source])
     return patch
 
 

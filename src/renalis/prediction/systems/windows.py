@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from renalis.prediction.systems.networks import BatchNetwork
 from renalis.prediction.systems.patches import Prepare, Progress, as_float, batches, cut, inner
 from renalis.prediction.windows import Shape, gaussian
-from renalis.sampling.blocks import window_starts
+from renalis.sampling.windows import window_list
 
 __all__ = ["predict_windows", "strided_windows"]
 
@@ -22,10 +22,7 @@ def strided_windows(shape: Shape, patch: Shape, stride: Shape) -> list[Shape]:
     less than half, and leaves up to a quarter of a scan unseen; here the last window along each
     axis ends at the border.
     """
-    z, y, x = (
-        window_starts(n, p, s).tolist() for n, p, s in zip(shape, patch, stride, strict=True)
-    )
-    return [(i, j, k) for i in z for j in y for k in x]
+    return [(z, y, x) for z, y, x in window_list(shape, patch, stride).tolist()]
 
 
 def predict_windows(

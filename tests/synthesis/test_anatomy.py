@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.fields import smooth_field
 from renalis.synthesis.labelmaps import label_maps, read_label_map
-from renalis.synthesis.patches import LABEL_OF_TISSUE
 from renalis.synthesis.renal import renal_tissues, varied_labels
 from renalis.synthesis.shapes import invented_labels
-from renalis.synthesis.tissues import RENAL, Tissue
+from renalis.synthesis.tissues import LABEL_OF_TISSUE, RENAL, Tissue
 from renalis.volume import CANONICAL, Volume
 
 

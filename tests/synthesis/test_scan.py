@@ -11,11 +11,10 @@ from renalis.cli import main
 from renalis.recipes import HeldBack
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.appearance import draw_appearance, render
-from renalis.synthesis.patches import LABEL_OF_TISSUE
 from renalis.synthesis.scan import scan_body
 from renalis.synthesis.scanner import Scanner, acquire, draw_scanner
 from renalis.synthesis.shapes import invented_labels
-from renalis.synthesis.tissues import Phase, Tissue
+from renalis.synthesis.tissues import LABEL_OF_TISSUE, Phase, Tissue
 from renalis.volume import Volume
 
 

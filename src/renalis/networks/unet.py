@@ -45,7 +45,11 @@ class UNet(nn.Module):
         Classes including background.
     channels : sequence of int
         Feature channels at each level, finest first. The input's sides must be multiples of
-        ``2 ** (len(channels) - 1)``.
+        ``stem * 2 ** (len(channels) - 1)``.
+    stem : int
+        Voxels along each side that one voxel of the finest level stands for. With 2, a first
+        convolution folds 2 x 2 x 2 voxels into features and a last one unfolds the class scores:
+        a quarter of the time for the same region, at the cost of the finest edges.
     """
 
     def __init__(
@@ -53,11 +57,16 @@ class UNet(nn.Module):
         in_channels: int = 1,
         out_channels: int = 4,
         channels: Sequence[int] = (16, 32, 64, 96),
+        stem: int = 1,
     ) -> None:
         super().__init__()
         self.channels = tuple(channels)
-        self.encoder = nn.ModuleList()
+        self.stem = stem
         before = in_channels
+        if stem > 1:
+            self.fold = nn.Conv3d(before, self.channels[0], stem, stride=stem, bias=False)
+            before = self.channels[0]
+        self.encoder = nn.ModuleList()
         for level, width in enumerate(self.channels):
             self.encoder.append(DoubleConvolution(before, width, stride=2 if level else 1))
             before = width
@@ -67,12 +76,13 @@ class UNet(nn.Module):
             self.reduce.append(nn.Conv3d(before, width, 1, bias=False))
             self.decoder.append(DoubleConvolution(2 * width, width))
             before = width
-        self.head = nn.Conv3d(before, out_channels, 1)
+        head = nn.ConvTranspose3d if stem > 1 else nn.Conv3d
+        self.head = head(before, out_channels, stem, stride=stem)
 
     @property
     def multiple(self) -> int:
         """Every side of the input must be a multiple of this number."""
-        return int(2 ** (len(self.channels) - 1))
+        return int(self.stem * 2 ** (len(self.channels) - 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of each class.
@@ -88,7 +98,7 @@ class UNet(nn.Module):
             Unnormalized class scores.
         """
         skips: list[Tensor] = []
-        features = image
+        features = self.fold(image) if self.stem > 1 else image
         for encode in self.encoder:
             features = encode(features)
             skips.append(features)

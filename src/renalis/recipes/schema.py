@@ -45,6 +45,8 @@ class Balance(_Frozen):
     near: float = Field(ge=0, le=1)
     lesion: float = Field(ge=0, le=1)
     jitter: float = Field(ge=0)
+    flip: float = Field(default=0, ge=0, le=1)
+    added_lesions: float = Field(default=0, ge=0, le=1)
 
 
 class Optimisation(_Frozen):

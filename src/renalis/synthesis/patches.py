@@ -16,11 +16,11 @@ from torch.nn import functional
 
 from renalis.synthesis.appearance import draw_appearance, render
 from renalis.synthesis.fields import Array
+from renalis.synthesis.renal import paint_more_lesions
 from renalis.synthesis.scanner import acquire, draw_scanner
-from renalis.synthesis.tissues import RENAL, Tissue
+from renalis.synthesis.tissues import LABEL_OF_TISSUE, Tissue
 
 __all__ = [
-    "LABEL_OF_TISSUE",
     "Body",
     "PatchPlan",
     "draw_nested",
@@ -29,10 +29,6 @@ __all__ = [
     "save_body",
     "windowed",
 ]
-
-LABEL_OF_TISSUE = np.zeros(256, np.uint8)
-for _tissue, _label in RENAL.items():
-    LABEL_OF_TISSUE[_tissue] = _label
 
 
 @dataclass(frozen=True)
@@ -66,6 +62,10 @@ class PatchPlan:
         Share of those centered at a lesion, if there is one.
     jitter : float
         How far, in patch sizes, the center may lie from that voxel.
+    flip : float
+        Probability of a flip along each axis.
+    added_lesions : float
+        Share of patches whose kidneys get further lesions, in `draw_patch`.
     """
 
     patch: tuple[int, int, int]
@@ -74,6 +74,8 @@ class PatchPlan:
     near: float = 0.75
     lesion: float = 0.35
     jitter: float = 0.4
+    flip: float = 0.0
+    added_lesions: float = 0.0
 
 
 def save_body(path: Path, tissue: NDArray[np.uint8], spacing: float, seed: int) -> None:
@@ -131,6 +133,8 @@ def draw_patch(
     """
     body = bodies[int(rng.integers(len(bodies)))]
     tissue = _region(body, plan, rng)
+    if plan.added_lesions and rng.random() < plan.added_lesions:
+        paint_more_lesions(tissue, rng, body.spacing)
     appearance, scanner = draw_appearance(rng), draw_scanner(rng)
     spacing = body.spacing * plan.reduction
     image = render(tissue, appearance, rng, body.spacing, plan.reduction)
@@ -189,7 +193,11 @@ def windowed(image: Array, window_hu: tuple[float, float]) -> Array:
 def _region(body: Body, plan: PatchPlan, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Cut a bent piece out of the body's tissue map."""
     z, y, x = (n * plan.reduction for n in plan.patch)
-    return _bent(body.tissue, _center(body, plan, (z, y, x), rng), (z, y, x), rng)
+    cut = _bent(body.tissue, _center(body, plan, (z, y, x), rng), (z, y, x), rng)
+    if plan.flip:
+        axes = tuple(int(axis) for axis in np.flatnonzero(rng.random(3) < plan.flip))
+        cut = np.ascontiguousarray(np.flip(cut, axes))
+    return cut
 
 
 def _center(

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.synthesis.fields import Array, smooth_field
-from renalis.synthesis.tissues import Tissue
+from renalis.synthesis.tissues import LABEL_OF_TISSUE, Tissue
 
-__all__ = ["add_lesions", "renal_tissues", "varied_labels"]
+__all__ = ["add_lesions", "paint_more_lesions", "renal_tissues", "varied_labels"]
 
 Labels = NDArray[np.uint8]
 
@@ -103,6 +103,25 @@ def add_lesions(labels: Labels, rng: np.random.Generator, spacing: float) -> Lab
         inside = (distance < radius) & (labels[box] <= 1)
         labels[box][inside] = value
     return labels
+
+
+def paint_more_lesions(tissue: NDArray[np.uint8], rng: np.random.Generator, spacing: float) -> None:
+    """Paint further cysts and tumors into the kidneys of a finished tissue map, in place.
+
+    Parameters
+    ----------
+    tissue : ndarray, shape (Z, Y, X), uint8
+        ``Tissue`` codes.
+    rng : Generator
+        Source of randomness.
+    spacing : float
+        Isotropic voxel size in mm.
+    """
+    labels = LABEL_OF_TISSUE[tissue]
+    more = add_lesions(labels, rng, spacing)
+    more[more == labels] = 0
+    _paint_tumors(tissue, more, rng, spacing)
+    _paint_cysts(tissue, more, rng, spacing)
 
 
 def renal_tissues(

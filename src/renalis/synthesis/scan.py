@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from renalis.synthesis.appearance import draw_appearance, render
 from renalis.synthesis.fields import Array
-from renalis.synthesis.patches import LABEL_OF_TISSUE
 from renalis.synthesis.scanner import Scanner, add_noise, blur, draw_scanner
-from renalis.synthesis.tissues import Phase
+from renalis.synthesis.tissues import LABEL_OF_TISSUE, Phase
 from renalis.volume import CANONICAL, Kind, Volume
 
 __all__ = ["SyntheticScan", "scan_body"]

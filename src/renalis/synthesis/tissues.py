@@ -18,7 +18,9 @@ from __future__ import annotations
 
 from enum import IntEnum, StrEnum
 
-__all__ = ["BOWEL_SLOTS", "HU_RANGES", "RENAL", "TEXTURE", "Phase", "Tissue"]
+import numpy as np
+
+__all__ = ["BOWEL_SLOTS", "HU_RANGES", "LABEL_OF_TISSUE", "RENAL", "TEXTURE", "Phase", "Tissue"]
 
 
 class Phase(StrEnum):
@@ -104,6 +106,11 @@ RENAL = {
     _T.CYST_WALL: 3,
 }
 """Label (KiTS23) of the tissues that are annotated; the sinus and its content are not kidney."""
+
+LABEL_OF_TISSUE = np.zeros(256, np.uint8)
+"""KiTS23 label of every tissue code."""
+for _tissue, _label in RENAL.items():
+    LABEL_OF_TISSUE[_tissue] = _label
 
 Range = tuple[float, float]
 

@@ -80,6 +80,8 @@ def _plan(patch_of: Stage, stage: Stage, body: Body) -> PatchPlan:
         balance.near,
         balance.lesion,
         balance.jitter,
+        balance.flip,
+        balance.added_lesions,
     )
 
 

@@ -38,6 +38,7 @@ DEFAULT_MODEL = "renalis-kidney"
 """The model that is used when none is named: it comes with the package."""
 
 _KEY = "renalis"
+_STAGES = ["coarse", "fine", "lesion"]
 _MOST_HEADER_BYTES = 8 << 20
 _MOST_FILE_BYTES = 1 << 30
 _DTYPES: dict[str, type[np.generic]] = {"F16": np.float16, "F32": np.float32}
@@ -59,7 +60,7 @@ class Stage(_Frozen):
     Attributes
     ----------
     name : str
-        ``"coarse"`` or ``"fine"``; its tensors are called ``<name>.*``.
+        ``"coarse"``, ``"fine"`` or ``"lesion"``; its tensors are called ``<name>.*``.
     spacing_mm, patch : tuple
         Grid (mm) and window (voxels) along the canonical axes Z, Y, X.
     window_hu : tuple of float
@@ -72,7 +73,7 @@ class Stage(_Frozen):
         grid, as in nnU-Net's cascade. None: the image alone.
     """
 
-    name: Literal["coarse", "fine"]
+    name: Literal["coarse", "fine", "lesion"]
     spacing_mm: tuple[Positive, Positive, Positive]
     patch: tuple[Side, Side, Side]
     window_hu: tuple[Hu, Hu]
@@ -111,7 +112,7 @@ class ModelHeader(_Frozen):
     labels : str
         Label convention, see `renalis.labels`.
     stages : tuple of Stage
-        Coarse, then fine.
+        Coarse, then fine, then perhaps lesion: a second opinion on the fine stage's grid.
     postprocessing : tuple of str
         Names of the tidying rules that belong to the model.
     training : dict
@@ -141,9 +142,11 @@ class ModelHeader(_Frozen):
     sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$")
 
     @model_validator(mode="after")
-    def _both(self) -> ModelHeader:
-        if [stage.name for stage in self.stages] != ["coarse", "fine"]:
-            raise ValueError("a model has two stages, coarse and fine")
+    def _complete(self) -> ModelHeader:
+        if [stage.name for stage in self.stages] not in (_STAGES[:2], _STAGES):
+            raise ValueError("a model has the stages coarse and fine, and perhaps lesion")
+        if any(stage.spacing_mm != self.stages[1].spacing_mm for stage in self.stages[2:]):
+            raise ValueError("the stages fine and lesion need the same spacing")
         return self
 
     def stage(self, name: str) -> Stage:

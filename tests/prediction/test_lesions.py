@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from renalis.prediction import PredictionOptions
-from renalis.prediction.lesions import keep_sure_lesions
+from renalis.prediction.lesions import keep_sure_lesions, second_opinion
 
 
 def kidney_with(
@@ -56,3 +58,24 @@ def test_a_lesion_is_judged_as_a_whole() -> None:
     probability[:, 6, 6:10, 6:10] = np.array([0.42, 0.53, 0])[:, None, None]  # an unsure edge
     keep_sure_lesions(probability, PredictionOptions())
     assert (probability.argmax(0)[box] == 1).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0, 1))
+def test_a_second_opinion_weighs_where_and_what_apart(seed: int, where: float, what: float) -> None:
+    rng = np.random.default_rng(seed)
+    fine, lesion = rng.dirichlet([1, 1, 1, 1], (2, 50)).astype(np.float32)[..., :3].swapaxes(1, 2)
+    fine[:, :3], lesion[:, 3:6] = 0, 0  # where one of them sees nothing
+    renal, other = fine.sum(0), lesion.sum(0)
+    shares = fine / np.maximum(renal, 1e-6), lesion / np.maximum(other, 1e-6)
+    mixed = fine.copy()
+    second_opinion(mixed, lesion.copy(), PredictionOptions(lesion_where=where, lesion_what=what))
+    both = (renal > 0) & (other > 0)
+    expected = (1 - where) * renal + where * other
+    np.testing.assert_allclose(mixed.sum(0)[both], expected[both], atol=1e-5)
+    np.testing.assert_allclose(
+        (mixed / np.maximum(mixed.sum(0), 1e-9))[:, both],
+        ((1 - what) * shares[0] + what * shares[1])[:, both],
+        atol=1e-4,
+    )
+    assert (mixed >= 0).all()
+    assert (mixed.sum(0) <= 1 + 1e-5).all()

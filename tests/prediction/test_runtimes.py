@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_model import NETWORK, header
 
 FINE = NETWORK | {"in_channels": 4}
+LESION = NETWORK | {"stem": 2}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,8 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     stages = [s.model_dump() for s in header().stages]
     stages[1] |= {"network": FINE, "prior": "coarse"}
-    networks = {"coarse": build(NETWORK), "fine": build(FINE)}
+    stages.append({**stages[1], "name": "lesion", "network": LESION, "prior": None})
+    networks = {"coarse": build(NETWORK), "fine": build(FINE), "lesion": build(LESION)}
     return save_model(
         tmp_path_factory.mktemp("m") / "m.safetensors", header(stages=stages), networks
     )
@@ -42,7 +44,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cache_folder()
 
 
-@pytest.mark.parametrize("stage", ["coarse", "fine"])
+@pytest.mark.parametrize("stage", ["coarse", "fine", "lesion"])
 def test_openvino_equals_torch(model_file: Path, stage: str) -> None:
     pytest.importorskip("renalis.prediction.openvino_runtime")
     model = load_model(model_file)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.fields import smooth_field
 from renalis.synthesis.labelmaps import label_maps, read_label_map
-from renalis.synthesis.renal import renal_tissues, varied_labels
+from renalis.synthesis.renal import paint_more_lesions, renal_tissues, varied_labels
 from renalis.synthesis.shapes import invented_labels
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, RENAL, Tissue
 from renalis.volume import CANONICAL, Volume
@@ -107,6 +107,23 @@ def test_an_unenhanced_kidney_without_lesions_is_among_the_variations() -> None:
     assert any((r == 3).any() for r in results)
     sizes = [np.count_nonzero(r) for r in results]
     assert min(sizes) < 0.7 * np.count_nonzero(labels)  # one kidney removed
+
+
+def test_more_lesions_are_painted_and_nothing_that_was_annotated_changes() -> None:
+    rng = np.random.default_rng(5)
+    labels = np.pad(np.array(invented_labels(rng, "normal").array), 24)
+    before = renal_tissues(labels, rng, 1.5)[0]
+    known = LABEL_OF_TISSUE[before]
+    added = set()
+    for _ in range(6):
+        tissue = before.copy()
+        paint_more_lesions(tissue, rng, 1.5)
+        now = LABEL_OF_TISSUE[tissue]
+        changed = now != known
+        assert (known[changed] <= 1).all()
+        assert (now[changed] > 1).all()
+        added |= set(np.unique(now[changed]))
+    assert added == {2, 3}
 
 
 def test_every_label_keeps_its_voxels_when_tissues_are_painted() -> None:

@@ -14,7 +14,7 @@ from renalis.model import Model, Stage
 from renalis.prediction.choice import choose, open_network
 from renalis.prediction.finding import Finding, find, nearest, scaled_box, tissue_box
 from renalis.prediction.heap import keep_freed_memory
-from renalis.prediction.lesions import keep_sure_lesions
+from renalis.prediction.lesions import keep_sure_lesions, second_opinion
 from renalis.prediction.memory import fitted
 from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName
 from renalis.prediction.result import Prediction
@@ -38,10 +38,11 @@ class Networks:
     runtime: RuntimeName
     coarse: Network
     fine: Network
+    lesion: Network | None = None
 
 
 def open_networks(model: Model, options: PredictionOptions) -> Networks:
-    """Choose a runtime and make both networks ready.
+    """Choose a runtime and make the networks ready.
 
     Raises
     ------
@@ -113,7 +114,7 @@ def predict(
     own = volume.like(labels, Kind.LABELS)
     kidney = lesion = None
     if finding.boxes:
-        fine, box, grid = work.fine_pass(model, networks.fine, coarse, finding)
+        fine, box, grid = work.fine_pass(model, networks, coarse, finding)
         with work.timed("restore"):
             view.restore(fine, box, grid, own.reoriented())
         kidney, lesion = _maps(fine, box, grid)
@@ -162,30 +163,34 @@ class _Work:
         return self.look(stage, network, image[None], windows)
 
     def fine_pass(
-        self, model: Model, network: Network, coarse: Slid, finding: Finding
+        self, model: Model, networks: Networks, coarse: Slid, finding: Finding
     ) -> tuple[NDArray[np.float32], Box, Grid]:
         """Look where the coarse pass found something; probabilities on a box of the fine grid."""
-        low, stage = model.header.stages
+        low, stage = model.header.stage("coarse"), model.header.stage("fine")
         grid = self.view.grid(stage.spacing_mm)
         ratio = tuple(a / b for a, b in zip(low.spacing_mm, stage.spacing_mm, strict=True))
         boxes = [scaled_box(box, ratio, grid.shape) for box in finding.boxes]
         boxes = merge_boxes(boxes, grid.shape, stage.patch, self.options.overlap)
-        windows = sorted(
-            {w for box in boxes for w in cover(box, grid.shape, stage.patch, self.options.overlap)}
-        )
+        windows = self.windows_over(boxes, grid.shape, stage.patch)
         box = _around(windows, grid.shape, stage.patch)
         image = self.image(stage, box)
         allowed = nearest(finding.allowed, box, tuple(1 / r for r in ratio))
-        moved = [(z - box[0].start, y - box[1].start, x - box[2].start) for z, y, x in windows]
-        chosen = worth_looking(image, moved, stage.patch, allowed)
+        boxes = [_moved(one, box) for one in boxes]
         channels = image[None]
         with self.timed("prepare"):
             prior = _interpolated(coarse.probability, box, ratio)
             if stage.prior is not None:
                 channels = np.concatenate([channels, prior])
-        fine = self.look(stage, network, channels, chosen, self.options.mirror)
+        chosen = self.worthwhile(boxes, image, stage, allowed)
+        mirror = self.options.mirror
+        probability = self.look(stage, networks.fine, channels, chosen, mirror).probability
+        if networks.lesion is not None:
+            stage = model.header.stage("lesion")
+            chosen = self.worthwhile(boxes, image, stage, allowed)
+            other = self.look(stage, networks.lesion, image[None], chosen, mirror).probability
+            with self.timed("lesion"):
+                second_opinion(probability, other, self.options)
         with self.timed("fine"):
-            probability = fine.probability
             if self.options.coarse_weight:
                 share = np.float32(self.options.coarse_weight)
                 probability *= 1 - share
@@ -193,6 +198,19 @@ class _Work:
             probability *= allowed
             keep_sure_lesions(probability, self.options)
         return probability, box, grid
+
+    def windows_over(self, boxes: list[Box], shape: Shape, patch: Shape) -> list[Shape]:
+        """Windows that cover boxes of an array of a shape, each once."""
+        overlap = self.options.overlap
+        return sorted({window for box in boxes for window in cover(box, shape, patch, overlap)})
+
+    def worthwhile(
+        self, boxes: list[Box], image: NDArray[np.float32], stage: Stage, allowed: NDArray[np.bool_]
+    ) -> list[Shape]:
+        """A stage's windows over boxes of an image that touch anything allowed."""
+        z, y, x = image.shape
+        windows = self.windows_over(boxes, (z, y, x), stage.patch)
+        return worth_looking(image, windows, stage.patch, allowed)
 
     def look(
         self,
@@ -224,6 +242,12 @@ def _interpolated(
         for n, b, r in zip(coarse.shape[1:], box, ratio, strict=True)
     ]
     return np.stack([apply_matrices(channel, list(matrices)) for channel in coarse])
+
+
+def _moved(box: Box, into: Box) -> Box:
+    """A box of the grid as a box of the part ``into`` of that grid."""
+    z, y, x = (slice(b.start - i.start, b.stop - i.start) for b, i in zip(box, into, strict=True))
+    return z, y, x
 
 
 def _around(windows: list[Shape], shape: Shape, patch: Shape) -> Box:

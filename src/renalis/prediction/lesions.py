@@ -14,9 +14,30 @@ from numpy.typing import NDArray
 
 from renalis.prediction.options import PredictionOptions
 
-__all__ = ["keep_sure_lesions"]
+__all__ = ["keep_sure_lesions", "second_opinion"]
 
 _RENAL_AT = 0.5
+
+
+def second_opinion(
+    fine: NDArray[np.float32], lesion: NDArray[np.float32], options: PredictionOptions
+) -> None:
+    """Mix the lesion stage's probabilities into the fine stage's, in place.
+
+    Parameters
+    ----------
+    fine, lesion : ndarray, shape (3, Z, Y, X), float32
+        Kidney, tumor and cyst by either stage; ``lesion`` is used as work space.
+    options : PredictionOptions
+        ``lesion_where`` weighs where anything renal is, ``lesion_what`` what it is.
+    """
+    where, what = np.float32(options.lesion_where), np.float32(options.lesion_what)
+    renal = np.maximum(fine.sum(0), np.float32(1e-6))
+    other = np.maximum(lesion.sum(0), np.float32(1e-6))
+    fine *= (1 - what) / renal
+    lesion *= what / other
+    fine += lesion
+    fine *= (1 - where) * renal + where * other
 
 
 def keep_sure_lesions(probability: NDArray[np.float32], options: PredictionOptions) -> None:

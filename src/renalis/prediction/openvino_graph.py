@@ -88,6 +88,23 @@ def _convolution(layer: nn.Conv3d, x: Any) -> Any:
     return y if layer.bias is None else op.add(y, _per_channel(layer.bias))
 
 
+def _transposed_convolution(layer: nn.ConvTranspose3d, x: Any) -> Any:
+    if layer.groups != 1 or any(layer.output_padding):
+        raise UnsupportedNetwork("a grouped or specially padded transposed convolution")
+    assert isinstance(layer.padding, tuple)
+    pads = list(layer.padding)
+    weight = op.constant(_array(layer.weight))
+    y = op.convolution_backprop_data(
+        x,
+        weight,
+        list(layer.stride),
+        pads_begin=pads,
+        pads_end=pads,
+        dilations=list(layer.dilation),
+    )
+    return y if layer.bias is None else op.add(y, _per_channel(layer.bias))
+
+
 def _instance_norm(layer: nn.InstanceNorm3d, x: Any) -> Any:
     if layer.track_running_stats:
         raise UnsupportedNetwork("a normalization with running statistics")
@@ -104,6 +121,7 @@ def _leaky_relu(layer: nn.LeakyReLU, x: Any) -> Any:
 
 _MODULES: dict[type[nn.Module], Callable[[Any, Any], Any]] = {
     nn.Conv3d: _convolution,
+    nn.ConvTranspose3d: _transposed_convolution,
     nn.InstanceNorm3d: _instance_norm,
     nn.LeakyReLU: _leaky_relu,
     nn.ReLU: lambda _, x: op.relu(x),

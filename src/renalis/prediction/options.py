@@ -7,6 +7,16 @@ from enum import StrEnum
 
 __all__ = ["Mirror", "PredictionOptions", "RuntimeName"]
 
+_SHARES = (
+    "coarse_weight",
+    "lesion_where",
+    "lesion_what",
+    "cyst_at",
+    "lesion_at",
+    "tumor_sure",
+    "cyst_sure",
+)
+
 
 class RuntimeName(StrEnum):
     """What computes the networks."""
@@ -43,6 +53,9 @@ class PredictionOptions:
         Share of a window that its neighbour covers as well, 0 to 0.9.
     coarse_weight : float
         Weight of the coarse pass in the final probabilities, 0 to 1.
+    lesion_where, lesion_what : float
+        Weights of the lesion stage, if the model has one, in where anything renal is and in what a
+        renal voxel is, 0 to 1; the fine stage has the rest.
     find_at : float
         Renal probability in the coarse pass above which a place is looked at closely.
     find_ml : float
@@ -70,6 +83,8 @@ class PredictionOptions:
     mirror: Mirror = Mirror.NONE
     overlap: float = 0.4
     coarse_weight: float = 0.1
+    lesion_where: float = 0.4
+    lesion_what: float = 0.7
     find_at: float = 0.4
     find_ml: float = 2.0
     reach_mm: float = 8.0
@@ -84,6 +99,6 @@ class PredictionOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.overlap <= 0.9:
             raise ValueError(f"overlap is a share from 0 to 0.9, not {self.overlap}")
-        for name in ("coarse_weight", "cyst_at", "lesion_at", "tumor_sure", "cyst_sure"):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")

@@ -81,33 +81,23 @@ def _show(name: str, changes: tuple[str, ...], tiny: bool, as_json: bool) -> int
     if as_json:
         print(load_any(name, changes, tiny).model_dump_json(indent=1))
         return 0
-    print(_text(name, changes, tiny), end="")
+    from renalis.recipes.text import recipe_text
+
+    print(recipe_text(name, changes, tiny), end="")
     return 0
-
-
-def _text(name: str, changes: tuple[str, ...], tiny: bool) -> str:
-    """The recipe as YAML with its comments and the wanted changes."""
-    from renalis.recipes.reading import find_recipe, load_any, load_unswitched, tiny_changes
-    from renalis.recipes.text import changed_text
-
-    load_any(name, changes, tiny)  # refuses what is not valid
-    path = find_recipe(name)
-    recipe = load_unswitched(name)
-    if tiny:
-        changes = tiny_changes(recipe, path) + changes
-    return changed_text(path.read_text(encoding="utf-8"), recipe.model_dump(mode="json"), changes)
 
 
 def _copy(arguments: argparse.Namespace) -> int:
     from renalis.errors import OutputError
     from renalis.io import whole_file
+    from renalis.recipes.text import recipe_text
 
     output = arguments.output or Path(f"{Path(arguments.recipe).stem}.yaml")
     if output.suffix not in (".yaml", ".yml"):
         raise OutputError(f"{output} must end in .yaml, so that it is read as a recipe")
     if output.exists() and not arguments.overwrite:
         raise OutputError(f"{output} is there already; use another name or --overwrite")
-    text = _text(arguments.recipe, tuple(arguments.set), arguments.tiny)
+    text = recipe_text(arguments.recipe, tuple(arguments.set), arguments.tiny)
     with whole_file(output) as file:
         file.write(text.encode())
     print(output)

@@ -11,9 +11,37 @@ from typing import Any
 import yaml
 
 from renalis.errors import InputError
-from renalis.recipes.reading import LOADER, set_field
+from renalis.recipes.reading import (
+    LOADER,
+    find_recipe,
+    load_any,
+    load_unswitched,
+    set_field,
+    tiny_changes,
+)
 
-__all__ = ["changed_text", "scalar_text"]
+__all__ = ["changed_text", "recipe_text", "scalar_text"]
+
+
+def recipe_text(name_or_path: str, changes: tuple[str, ...] = (), tiny: bool = False) -> str:
+    """A recipe as YAML with its comments and the wanted changes.
+
+    Parameters
+    ----------
+    name_or_path, changes, tiny
+        As for `renalis.recipes.load_any`.
+
+    Raises
+    ------
+    InputError
+        If there is no such recipe, or the changes cannot be made or written into the text.
+    """
+    load_any(name_or_path, changes, tiny)  # refuses what is not valid
+    path = find_recipe(name_or_path)
+    recipe = load_unswitched(name_or_path)
+    if tiny:
+        changes = tiny_changes(recipe, path) + changes
+    return changed_text(path.read_text(encoding="utf-8"), recipe.model_dump(mode="json"), changes)
 
 
 def changed_text(text: str, full: dict[str, Any], changes: tuple[str, ...]) -> str:

@@ -36,9 +36,11 @@ from renalis.systems.feeding import Feeding, feeding
 from renalis.systems.translate import target_table
 from renalis.systems.validation import PhaseValidation
 from renalis.training.devices import Devices, devices_here, open_fabric
-from renalis.training.feed import Arrays
+from renalis.training.feed import Arrays, BatchSource
 from renalis.training.folds import run_folds
 from renalis.training.from_recipe import planned_stages
+from renalis.training.history import History
+from renalis.training.mining import Mined
 from renalis.training.stages import Stage, fit_stages
 from renalis.training.state import save_weights
 from renalis.training.stopping import needed_scores
@@ -70,6 +72,11 @@ class Job:
         Go on where an earlier call stopped.
     workers : int
         Processes that prepare batches.
+    scores : frozenset of str
+        Validation scores to note besides those that the recipe needs.
+    watch : callable, optional
+        Told a phase's name, its stage and the stage's epochs after each of them and on resuming;
+        what it raises ends the training of one fold.
     """
 
     system: System
@@ -80,6 +87,8 @@ class Job:
     cache: Path | None = None
     resume: bool = False
     workers: int = 0
+    scores: frozenset[str] = frozenset()
+    watch: Callable[[str, Stage, History], None] | None = None
 
 
 def train_system(
@@ -262,30 +271,37 @@ def _train_phase(
         title = f"{system.name}, {phase.name}, {planned.name}"
         fit_plan = replace(planned.plan, batches=batch.batches, name=title)
         scores = needed_scores(fit_plan.stop, fit_plan.keep)
-        scores |= {"low_dice" if coarse else "val_dice"}
+        scores |= {"low_dice" if coarse else "val_dice"} | job.scores
         if "val_loss" in scores and still is None:
             still = feeding(phase, val, seed=0, specs=specs, regions=val_regions, augment=False)
         stages.append(
             Stage(
                 planned.name,
                 fit_plan,
-                _CoarseOnly(batch) if coarse else batch,
+                _coarse_only(batch) if coarse else batch.source,
                 PhaseValidation(phase, val, specs, val_regions, scores, still, fit_plan.terms),
             )
         )
     target = folder / phase.name
-    fit_stages(fabric, network, stages, target, plan.stop.epochs, job.resume, report)
+    watch = None if job.watch is None else partial(job.watch, phase.name)
+    fit_stages(fabric, network, stages, target, plan.stop.epochs, job.resume, report, watch)
     if fabric.global_rank == 0:
         save_weights(folder / f"{phase.name}.safetensors", network, {"recipe": system.name})
     fabric.barrier()
     return network
 
 
+def _coarse_only(batch: Feeding) -> BatchSource | Mined:
+    if batch.hard is None:
+        return _CoarseOnly(batch)
+    return Mined(lambda losses: _CoarseOnly(batch.after(losses)))
+
+
 @dataclass(frozen=True, eq=False)
 class _CoarseOnly:
     """Micro-batches without the fine patch: the network then computes its coarse half alone."""
 
-    whole: Feeding
+    whole: BatchSource
 
     def __call__(self, epoch: int, index: int, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
         inputs, targets = self.whole(epoch, index, rng)

@@ -18,10 +18,11 @@ from torch import nn
 from renalis.errors import InputError
 from renalis.training.devices import Place
 from renalis.training.epoch import Validation, finish_epoch, train_epoch
-from renalis.training.feed import BatchSource, Feed, groups, stream
+from renalis.training.feed import Batch, BatchSource, Feed, groups, stream
 from renalis.training.freezing import freeze
 from renalis.training.history import History
 from renalis.training.journal import Journal, Pace, epoch_line
+from renalis.training.mining import Mined
 from renalis.training.plan import FitPlan, build_optimizer, described
 from renalis.training.session import CHECKPOINT, WEIGHTS, ScoredNetwork, Session
 from renalis.training.state import Position, load_checkpoint, save_weights
@@ -34,11 +35,12 @@ def fit(
     fabric: Fabric,
     network: nn.Module,
     plan: FitPlan,
-    batch: BatchSource,
+    batch: BatchSource | Mined,
     validate: Validation | None,
     run: Path,
     resume: bool = False,
     report: Callable[[str], None] = print,
+    watch: Callable[[History], None] | None = None,
 ) -> History:
     """Train a network; safe to kill at any moment and to call again.
 
@@ -51,8 +53,9 @@ def fit(
         then called "seg". Holds the last epoch's weights afterwards.
     plan : FitPlan
         All numbers.
-    batch : callable
-        ``batch(epoch, index, rng) -> (inputs, targets)``, see `renalis.training.feed.BatchSource`.
+    batch : callable or Mined
+        ``batch(epoch, index, rng) -> (inputs, targets)``, see `renalis.training.feed.BatchSource`;
+        or what makes one for each epoch out of the losses of the one before.
     validate : callable or None
         Scores the network after an epoch, see `Validation`.
     run : Path
@@ -62,6 +65,9 @@ def fit(
         Go on from the checkpoint where there is one.
     report : callable
         Takes progress lines.
+    watch : callable, optional
+        Told all finished epochs after each one, when its checkpoint is written, and on resuming.
+        What it raises ends the training, which can be resumed.
 
     Returns
     -------
@@ -89,6 +95,8 @@ def fit(
         if not resume:
             raise InputError(f"{run} holds a training; resume it or choose another folder")
         position, scaler = load_checkpoint(run / CHECKPOINT, network, optimizer, described_plan)
+    if watch is not None and position.history:
+        watch(position.history)
     reason = reason_to_stop(plan.stop, position.history)
     if reason:
         report(f"{plan.name} is finished already: {reason}")
@@ -108,39 +116,55 @@ def fit(
         fabric.strategy.precision.load_state_dict(scaler)
     # Every process has read the checkpoint before the first one replaces it.
     fabric.barrier()
-    return _epochs(session, position, batch, validate, report)
+    return _epochs(session, position, batch, validate, report, watch)
 
 
 def _epochs(
     session: Session,
     position: Position,
-    batch: BatchSource,
+    batch: BatchSource | Mined,
     validate: Validation | None,
     report: Callable[[str], None],
+    watch: Callable[[History], None] | None,
 ) -> History:
     plan, place = session.plan, session.place
     first = place.rank == 0
     steps = len(groups(plan.batches, plan.accumulate, 0, place.count))
     pace = Pace(report if first else _silent, steps, plan.most_epochs, plan.report_seconds)
     journal = Journal(session.run, plan.name, position.history, plan.tensorboard) if first else None
-    places = _places(plan, place, position)
-    batches = stream(Feed(batch, plan.seed), places, plan.workers)
+    batches: Iterator[Batch] | None = None
     while not (reason := reason_to_stop(plan.stop, position.history)):
+        # What a mined epoch draws is known when it begins, so nothing is loaded beyond its end.
+        if batches is None or isinstance(batch, Mined):
+            batches = _batches(batch, plan, place, position)
         position = train_epoch(session, position, batches, pace)
         epoch = finish_epoch(session, position, validate)
         history = (*position.history, epoch)
         if first and kept_epoch(plan.keep, history) == epoch.number:
             about = {"epoch": epoch.number, "validation": dict(epoch.validation)}
             save_weights(session.run / WEIGHTS, session.network, about)
-        position = Position(history, 0, position.steps)
+        position = Position(history, 0, position.steps, drawn_by=position.seen.means())
         session.save(position)
         if journal is not None:
             journal.add(history)
             report(epoch_line(epoch, plan.most_epochs, pace.left(len(history))))
+        if watch is not None:
+            watch(history)
     if journal is not None:
         journal.close()
         report(f"{plan.name} ends: {reason}")
     return position.history
+
+
+def _batches(
+    batch: BatchSource | Mined, plan: FitPlan, place: Place, position: Position
+) -> Iterator[Batch]:
+    places = _places(plan, place, position)
+    if isinstance(batch, Mined):
+        epoch = len(position.history)
+        places = itertools.takewhile(lambda one: one[0] == epoch, places)
+        batch = batch.after(position.drawn_by)
+    return stream(Feed(batch, plan.seed), places, plan.workers)
 
 
 def _places(plan: FitPlan, place: Place, position: Position) -> Iterator[tuple[int, int]]:

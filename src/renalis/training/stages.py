@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -12,6 +13,7 @@ from torch import nn
 from renalis.training.engine import WEIGHTS, Validation, fit
 from renalis.training.feed import BatchSource
 from renalis.training.history import History
+from renalis.training.mining import Mined
 from renalis.training.plan import FitPlan
 from renalis.training.state import load_weights
 from renalis.training.stopping import Epochs
@@ -25,7 +27,7 @@ class Stage:
 
     name: str
     plan: FitPlan
-    batch: BatchSource
+    batch: BatchSource | Mined
     validate: Validation | None
 
 
@@ -37,6 +39,7 @@ def fit_stages(
     epochs: int | None = None,
     resume: bool = False,
     report: Callable[[str], None] = print,
+    watch: Callable[[Stage, History], None] | None = None,
 ) -> dict[str, History]:
     """Carry out the stages; finished ones are not repeated on resuming.
 
@@ -53,6 +56,8 @@ def fit_stages(
     fabric, network, resume, report
         As for `renalis.training.engine.fit`. The network ends with the kept weights of the last
         stage.
+    watch : callable, optional
+        As for `renalis.training.engine.fit`, told the stage too, with all its rules to stop.
 
     Returns
     -------
@@ -70,7 +75,15 @@ def fit_stages(
         folder = run / stage.name
         report(f"stage {stage.name}")
         histories[stage.name] = fit(
-            fabric, network, plan, stage.batch, stage.validate, folder, resume, report
+            fabric,
+            network,
+            plan,
+            stage.batch,
+            stage.validate,
+            folder,
+            resume,
+            report,
+            None if watch is None else partial(watch, replace(stage, plan=plan)),
         )
         if left is not None:
             left -= len(histories[stage.name])

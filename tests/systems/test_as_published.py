@@ -144,13 +144,3 @@ def test_published_windows_are_drawn_with_their_tumor_flags() -> None:
         0, 0, np.random.default_rng(0)
     )
     assert inputs["image"].shape[2:] == targets["seg"].shape[1:] == (16, 32, 32)
-
-
-def test_hard_negatives_are_refused_in_a_sentence() -> None:
-    changes = ("sampler.hard_negatives={share: 0.5, from_epoch: 10}",)
-    phase = load_system("unet3d-plain", changes, tiny=True).all_phases()[0]
-    image, labels = scan_and_labels()
-    specs = grid_specs(phase)
-    case = prepare_case(image, labels, list(specs.values()))
-    with pytest.raises(InputError, match="top_k"):
-        feeding(phase, [case], seed=0, specs=specs)

@@ -33,7 +33,10 @@ Plane = Literal["axial", "coronal", "sagittal"]
 class HardNegatives(Frozen):
     """Samples without foreground that the network got most wrong are drawn again (wish of R3).
 
-    From ``from_epoch`` on, ``share`` of the negatives come from those with the highest loss.
+    From ``from_epoch`` on, ``share`` of the negatives of an epoch are those that had the highest
+    loss in the epoch before, as it was in the training steps. The rest is drawn as without this,
+    so that an epoch stays as long and as balanced as it is. Epochs count from 0 in each stage; the
+    first one, which has none before, is always drawn as without.
     """
 
     share: Share

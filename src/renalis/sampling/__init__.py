@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from renalis.sampling.balance import balanced_epoch, draw_balanced, with_negatives
+from renalis.sampling.balance import (
+    balanced_epoch,
+    draw_balanced,
+    with_hard,
+    with_negatives,
+)
 from renalis.sampling.blocks import block_any, snapped_starts, window_starts
 from renalis.sampling.paired import PairedSampler, PairGeometry
 from renalis.sampling.sample import Sample, cut
@@ -27,5 +32,6 @@ __all__ = [
     "snapped_starts",
     "window_list",
     "window_starts",
+    "with_hard",
     "with_negatives",
 ]

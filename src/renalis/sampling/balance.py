@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["balanced_epoch", "draw_balanced", "with_negatives"]
+__all__ = ["balanced_epoch", "draw_balanced", "with_hard", "with_negatives"]
 
 Numbers = NDArray[np.integer]
 
@@ -35,6 +35,41 @@ def with_negatives(
         count = min(count, round(per_positive * len(positive)))
     chosen = rng.choice(np.asarray(negative, np.int64), count, replace=False)
     return rng.permutation(np.concatenate([np.asarray(positive, np.int64), chosen]))
+
+
+def with_hard(
+    order: Numbers,
+    negative: NDArray[np.bool_],
+    hardest: Numbers,
+    share: float,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """An epoch in which a share of the negatives gives way to the hardest ones.
+
+    Parameters
+    ----------
+    order : ndarray of int
+        Sample numbers of an epoch.
+    negative : ndarray of bool
+        Whether each sample is one, by its number.
+    hardest : ndarray of int
+        Negatives, the hardest first; as many of them are taken as are needed and there.
+    share : float
+        Of the epoch's negatives, 0 to 1, that the hardest ones replace.
+    rng : Generator
+        Says which are replaced.
+
+    Returns
+    -------
+    ndarray of int64
+        As long as ``order``, with the others at their places. A hard sample may be there twice:
+        once as one of the hardest, once as the epoch drew it.
+    """
+    result = np.array(order, np.int64)
+    places = np.flatnonzero(negative[result])
+    chosen = np.asarray(hardest, np.int64)[: round(share * len(places))]
+    result[rng.choice(places, len(chosen), replace=False)] = rng.permutation(chosen)
+    return result
 
 
 def balanced_epoch(

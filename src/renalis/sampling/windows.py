@@ -109,6 +109,7 @@ class WindowSampler:
         coverage: Coverage = "full",
     ) -> None:
         self._cases, self._size, self._margin, self._table = list(cases), size, margin, table
+        self._stride, self._coverage = stride, coverage
         self._starts: list[NDArray[np.int64]] = []
         self._tumor: list[NDArray[np.bool_]] = []
         self._often: list[NDArray[np.int64]] = []
@@ -146,9 +147,25 @@ class WindowSampler:
 
     def draw(self, rng: np.random.Generator, case: int | None = None) -> Sample:
         """A window of a case, those with tumor ``repeat`` times as likely as each other one."""
+        return self[self.number(rng, case)]
+
+    def number(self, rng: np.random.Generator, case: int | None = None) -> int:
+        """The number of such a window, for ``self[number]``."""
         which = int(rng.integers(len(self._cases))) if case is None else case
         often = self._often[which]
-        return self._read(which, int(often[rng.integers(len(often))]))
+        return int(often[rng.integers(len(often))] + (self._ends[which - 1] if which else 0))
+
+    def empty(self) -> NDArray[np.bool_]:
+        """Whether each window has no training label but background, shape (len(self),)."""
+        flags = []
+        for case, starts in zip(self._cases, self._starts, strict=True):
+            if case.label is None:
+                flags.append(np.ones(len(starts), bool))
+                continue
+            axes = _axes(case.shape, self._size, self._stride, self._coverage)
+            kept = _kept(_product(axes), case.shape, self._size, self._coverage)
+            flags.append(~block_any(self._table[case.label] > 0, axes, self._size).ravel()[kept])
+        return np.concatenate(flags) if flags else np.zeros(0, bool)
 
     def _read(self, which: int, window: int) -> Sample:
         case, start = self._cases[which], self._starts[which][window]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,28 +14,44 @@ from renalis.errors import InputError
 from renalis.preparation import GridSpec, PreparedCase
 from renalis.recipes import sample_fields as fields
 from renalis.recipes.system import Phase
-from renalis.sampling import (
-    PairedSampler,
-    PairGeometry,
-    Sample,
-    SliceSampler,
-    WindowSampler,
-)
-from renalis.systems.changes import Finish, finishing, spatial_margin_mm
-from renalis.systems.translate import AXIS, abnormal_labels, target_table
-from renalis.training.feed import Arrays
+from renalis.sampling import Sample, with_hard
+from renalis.systems.changes import Finish, finishing
+from renalis.systems.cuts import Cut, cut_of
+from renalis.systems.translate import abnormal_labels, target_table
+from renalis.training.feed import Arrays, BatchSource
+from renalis.training.mining import SAMPLE, Mined, SampleLosses
 
 __all__ = ["Feeding", "feeding", "masked_hu"]
 
 
-class _Cut(Protocol):
-    """What the samplers have in common here."""
+@dataclass(frozen=True, eq=False)
+class _Hard:
+    """Which negatives are drawn again.
 
-    def order(self, rng: np.random.Generator) -> list[int]:
-        """What an epoch shows, in order."""
+    Attributes
+    ----------
+    plan : HardNegatives
+        From the recipe.
+    negative : ndarray of bool
+        Whether each sample is one, by its number.
+    ascending : bool
+        Samples stay in the order of their numbers.
+    """
 
-    def take(self, number: int, rng: np.random.Generator) -> Sample:
-        """One of these samples."""
+    plan: fields.HardNegatives
+    negative: NDArray[np.bool_]
+    ascending: bool
+
+    def drawn(
+        self, order: list[int], epoch: int, losses: SampleLosses, rng: np.random.Generator
+    ) -> list[int]:
+        """An epoch's order with the hardest negatives of the one before."""
+        if epoch < self.plan.from_epoch:
+            return order
+        changed = with_hard(
+            np.array(order), self.negative, losses.hardest(), self.plan.share, rng
+        ).tolist()
+        return sorted(changed) if self.ascending else changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +70,23 @@ class Feeding:
         Of the order.
     extra, share : object, float
         Synthetic samples, and the part of all that is drawn from them.
+    hard : object, optional
+        Which negatives are drawn again. Targets then say which samples they are, see
+        `renalis.training.mining`.
+    losses : SampleLosses
+        Of the epoch before.
     orders : dict
         The order of the epoch at work, by its number.
     """
 
-    cut: _Cut
+    cut: Cut
     finish: Finish
     micro_batch: int
     seed: int
-    extra: _Cut | None = None
+    extra: Cut | None = None
     share: float = 0.0
+    hard: _Hard | None = None
+    losses: SampleLosses = field(default_factory=lambda: SampleLosses.of([]))
     orders: dict[int, list[int]] = field(default_factory=dict)
 
     @property
@@ -71,25 +94,46 @@ class Feeding:
         """Micro-batches of an epoch."""
         return math.ceil(len(self._order(0)) / self.micro_batch)
 
+    def after(self, losses: SampleLosses) -> Feeding:
+        """The same for the epoch after one with these losses."""
+        return replace(self, losses=losses, orders={})
+
+    @property
+    def source(self) -> BatchSource | Mined:
+        """What the engine trains with."""
+        return self if self.hard is None else Mined(self.after)
+
     def __call__(self, epoch: int, index: int, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
         """One micro-batch; see `renalis.training.feed.BatchSource`."""
         first = index * self.micro_batch
         numbers = self._order(epoch)[first : first + self.micro_batch]
         samples: list[Sample] = []
+        shown: list[int] = []
         for number in numbers:
+            known = number
             if self.extra is not None and rng.random() < self.share:
                 other = self.extra.order(rng)
-                sample = self.extra.take(other[0], rng)
+                sample, known = self.extra.take(other[0], rng), -1
             else:
                 sample = self.cut.take(number, rng)
-            samples += self.finish(sample, rng)
-        return _stacked([s.inputs for s in samples]), _stacked([s.targets for s in samples])
+            finished = self.finish(sample, rng)
+            samples += finished
+            shown += [known] * len(finished)
+        inputs, targets = ([getattr(s, side) for s in samples] for side in ("inputs", "targets"))
+        if self.hard is None:
+            return _stacked(inputs), _stacked(targets)
+        ranked = [n if n >= 0 and self.hard.negative[n] else -1 for n in shown]
+        return _stacked(inputs), {**_stacked(targets), SAMPLE: np.array(ranked, np.int64)}
 
     def _order(self, epoch: int) -> list[int]:
         # Kept from one micro-batch to the next: an epoch may have hundreds of thousands of samples.
         if epoch not in self.orders:
             self.orders.clear()
-            self.orders[epoch] = self.cut.order(np.random.default_rng((self.seed, epoch)))
+            rng = np.random.default_rng((self.seed, epoch))
+            order = self.cut.order(rng)
+            if self.hard is not None:
+                order = self.hard.drawn(order, epoch, self.losses, rng)
+            self.orders[epoch] = order
         return self.orders[epoch]
 
 
@@ -120,19 +164,14 @@ def feeding(
     synthetic : tuple, optional
         Further cases, and the share of samples that come from them.
     augment : bool
-        False for validation: the samples as they are.
+        False for validation: the samples as they are, none of them again.
 
     Raises
     ------
     InputError
-        If the recipe asks for what this program does not do.
+        If the recipe wants hard negatives and there are no negatives.
     """
     sampler = phase.sampler
-    if sampler.hard_negatives is not None:
-        raise InputError(
-            f"phase {phase.name}: hard_negatives draws whole samples again, which is not there; "
-            "top_k of a loss term does the same for voxels"
-        )
     plan = phase.augmentation if augment else None
     mask = phase.input_mask
     fill = None if mask is None else masked_hu(mask.fill, specs[_grid(sampler)])
@@ -147,10 +186,11 @@ def feeding(
         plan, specs[_grid(sampler)], mask_fill=fill, shapes=shapes, presence=presence
     )
     micro = phase.optimisation.micro_batch or phase.optimisation.batch
-    own = _cut(phase, cases, regions, plan)
+    own = cut_of(phase, cases, regions, plan)
+    result = Feeding(own, finish, micro, seed, hard=_hard(phase, own) if augment else None)
     if synthetic is None or not synthetic[1]:
-        return Feeding(own, finish, micro, seed)
-    return Feeding(own, finish, micro, seed, _cut(phase, synthetic[0], None, plan), synthetic[1])
+        return result
+    return replace(result, extra=cut_of(phase, synthetic[0], None, plan), share=synthetic[1])
 
 
 def masked_hu(fill: str, spec: GridSpec) -> float:
@@ -162,147 +202,18 @@ def _grid(sampler: fields.Sampler) -> str:
     return sampler.fine if isinstance(sampler, fields.Paired) else sampler.grid
 
 
-def _cut(
-    phase: Phase,
-    cases: Sequence[PreparedCase],
-    regions: Sequence[NDArray[np.uint8]] | None,
-    plan: fields.Augmentation | None,
-) -> _Cut:
+def _hard(phase: Phase, own: Cut) -> _Hard | None:
     sampler = phase.sampler
-    if isinstance(sampler, fields.Slices):
-        return _Slices.of(phase, sampler, cases, regions)
-    if isinstance(sampler, fields.Windows):
-        grids = [case.grid(sampler.grid) for case in cases]
-        windows = WindowSampler(
-            grids,
-            sampler.patch,
-            sampler.stride,
-            tumor=abnormal_labels(phase.target),
-            repeat=sampler.tumor_repeat,
-            table=target_table(phase.target),
-            coverage=sampler.coverage,
+    if sampler.hard_negatives is None:
+        return None
+    negative = own.negative()
+    if not negative.any():
+        raise InputError(
+            f"phase {phase.name}: every sample has foreground, so there are no hard negatives to "
+            "draw again; leave sampler.hard_negatives out, or take smaller samples"
         )
-        return _Windows(windows, sampler.cases_per_step, sampler.patches_per_case)
-    pairs = [(case.grid(sampler.fine), case.grid(sampler.coarse)) for case in cases]
-    fine, coarse = pairs[0]
-    geometry = PairGeometry(
-        sampler.patch, sampler.output, round(coarse.spacing[0] / fine.spacing[0])
-    )
-    margin = 0.0
-    if plan is not None:
-        margin = spatial_margin_mm(plan, sampler.patch / 2 * fine.spacing[0])
-    limit = sampler.steps_per_epoch
-    return _Pairs(
-        PairedSampler(
-            pairs,
-            geometry,
-            stride=sampler.stride,
-            abnormal=abnormal_labels(phase.target),
-            kinds=sampler.kinds,
-            table=target_table(phase.target),
-            low_table=target_table(sampler.low_target),
-            margin_mm=margin,
-        ),
-        None if limit is None else limit * phase.optimisation.batch,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Slices:
-    """Slices of one or several planes, as one list."""
-
-    samplers: tuple[SliceSampler, ...]
-    shuffle: bool
-
-    @classmethod
-    def of(
-        cls,
-        phase: Phase,
-        sampler: fields.Slices,
-        cases: Sequence[PreparedCase],
-        regions: Sequence[NDArray[np.uint8]] | None,
-    ) -> _Slices:
-        grids = [case.grid(sampler.grid) for case in cases]
-        spec = grids[0].spec
-        size = None
-        if len(sampler.planes) > 1 or sampler.planes != ("axial",):
-            side = spec.slice_size or max(max(grid.shape) for grid in grids)
-            size = (-(-side // 32) * 32,) * 2
-        within = spec.drop_far_slices
-        if sampler.keep == "mask" and regions is None:
-            within = 0
-        balanced = sampler.keep == "balanced"
-        return cls(
-            tuple(
-                SliceSampler(
-                    grids,
-                    table=target_table(phase.target),
-                    within=within,
-                    negatives_per_positive=sampler.negatives_per_positive if balanced else None,
-                    regions=regions,
-                    inside_region_only=sampler.keep == "mask" and regions is not None,
-                    axis=AXIS[plane],
-                    size=size,
-                )
-                for plane in sampler.planes
-            ),
-            sampler.shuffle,
-        )
-
-    def order(self, rng: np.random.Generator) -> list[int]:
-        """Slice numbers, those of later planes after those of earlier ones."""
-        parts, before = [], 0
-        for sampler in self.samplers:
-            parts.append(sampler.epoch(rng) + before)
-            before += len(sampler)
-        every = np.concatenate(parts)
-        if len(parts) > 1:
-            every = rng.permutation(every)
-        return [int(n) for n in (every if self.shuffle else np.sort(every))]
-
-    def take(self, number: int, rng: np.random.Generator) -> Sample:
-        """One slice."""
-        del rng
-        for sampler in self.samplers:
-            if number < len(sampler):
-                return sampler[number]
-            number -= len(sampler)
-        raise IndexError("there is no such slice")
-
-
-@dataclass(frozen=True, eq=False)
-class _Windows:
-    """Each case once an epoch, so many windows of it."""
-
-    sampler: WindowSampler
-    cases_per_step: int
-    patches_per_case: int
-
-    def order(self, rng: np.random.Generator) -> list[int]:
-        """Case numbers."""
-        steps = self.sampler.epoch(rng, self.cases_per_step)
-        return [case for step in steps for case in step for _ in range(self.patches_per_case)]
-
-    def take(self, number: int, rng: np.random.Generator) -> Sample:
-        """A window of that case."""
-        return self.sampler.draw(rng, number)
-
-
-@dataclass(frozen=True, eq=False)
-class _Pairs:
-    """Balanced pairs."""
-
-    sampler: PairedSampler
-    limit: int | None
-
-    def order(self, rng: np.random.Generator) -> list[int]:
-        """Pair numbers."""
-        return [int(n) for n in self.sampler.epoch(rng, self.limit)]
-
-    def take(self, number: int, rng: np.random.Generator) -> Sample:
-        """One pair."""
-        del rng
-        return self.sampler[number]
+    ascending = isinstance(sampler, fields.Slices) and not sampler.shuffle
+    return _Hard(sampler.hard_negatives, negative, ascending)
 
 
 def _stacked(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:

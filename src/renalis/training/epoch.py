@@ -12,11 +12,17 @@ from torch import Tensor, nn
 
 from renalis.errors import InputError
 from renalis.training.devices import Place
-from renalis.training.exchange import average_statistics, mean_of_all, sum_of_all
+from renalis.training.exchange import (
+    average_statistics,
+    losses_of_all,
+    mean_of_all,
+    sum_of_all,
+)
 from renalis.training.feed import Turn, groups, seed_torch
 from renalis.training.freezing import train_mode
 from renalis.training.history import Epoch
 from renalis.training.journal import Pace
+from renalis.training.mining import without_numbers
 from renalis.training.session import Session, require_finite
 from renalis.training.state import Position
 from renalis.training.stopping import needed_scores, reason_to_stop
@@ -51,12 +57,14 @@ def train_epoch(
         for name, value in position.sums.items()
         if place.rank == 0
     }
+    seen: list[tuple[int, Tensor]] = []
+    earlier = position.seen.pairs() if place.rank == 0 else []
     done, steps, began = position.batches // size, position.steps, time.monotonic()
     for index in range(done, len(turns)):
         session.optimizer.zero_grad(set_to_none=True)
         last = torch.zeros(())
         for turn in turns[index]:
-            last = _backward(session, number, turn, next(batches), sums)
+            last = _backward(session, number, turn, next(batches), sums, seen)
         if plan.clip_norm is not None:
             fabric.clip_gradients(
                 session.wrapped,
@@ -67,13 +75,7 @@ def train_epoch(
         session.optimizer.step()
         steps += 1
         pace.step(number, index + 1, last.item)
-        position = Position(
-            position.history,
-            min((index + 1) * size, plan.batches),
-            steps,
-            position.sums,
-            position.seconds,
-        )
+        position = replace(position, batches=min((index + 1) * size, plan.batches), steps=steps)
         if index + 1 == len(turns) or (
             plan.checkpoint_steps and (index + 1) % plan.checkpoint_steps == 0
         ):
@@ -82,6 +84,7 @@ def train_epoch(
                 position,
                 sums=sum_of_all(fabric, sums, ["loss", *(term.name for term in plan.terms)]),
                 seconds=position.seconds + now - began,
+                seen=losses_of_all(fabric, [*earlier, *_numbers(seen)]),
             )
             began = now
             if index + 1 < len(turns):
@@ -90,21 +93,38 @@ def train_epoch(
     return position
 
 
+def _numbers(seen: Sequence[tuple[int, Tensor]]) -> list[tuple[int, float]]:
+    # Once for many samples: reading a number off a GPU waits for it.
+    if not seen:
+        return []
+    losses = torch.stack([loss for _, loss in seen]).double().tolist()
+    return list(zip([number for number, _ in seen], losses, strict=True))
+
+
 def _backward(
-    session: Session, epoch: int, turn: Turn, batch: Any, sums: dict[str, Tensor]
+    session: Session,
+    epoch: int,
+    turn: Turn,
+    batch: Any,
+    sums: dict[str, Tensor],
+    seen: list[tuple[int, Tensor]],
 ) -> Tensor:
-    """Add one micro-batch's gradient and loss."""
+    """Add one micro-batch's gradient and loss, and the losses of its samples that are ranked."""
     fabric = session.fabric
-    inputs, targets = fabric.to_device(batch)
+    inputs, targets = batch
+    targets, numbers = without_numbers(targets)
+    ranked = [row for row, number in enumerate(numbers) if number >= 0 and turn.factor]
+    inputs, targets = fabric.to_device((inputs, targets))
     seed_torch(session.plan.seed, epoch, turn.index)
     with fabric.no_backward_sync(session.wrapped, enabled=not turn.last):
-        loss, parts = session.wrapped(inputs, targets)
+        loss, parts, each = session.wrapped(inputs, targets, ranked)
         if not loss.requires_grad:
             raise InputError(
                 f"no term of the loss of {session.plan.name} has a gradient; "
                 "hard Dice alone teaches nothing"
             )
         fabric.backward(loss * turn.factor)
+    seen += [(numbers[row], value) for row, value in zip(ranked, each, strict=True)]
     if turn.factor:
         for name, value in {"loss": loss.detach(), **parts}.items():
             sums[name] = sums[name] + value.double() if name in sums else value.double()

@@ -10,8 +10,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from renalis.errors import InputError
+from renalis.training.mining import SampleLosses
 
-__all__ = ["average_statistics", "mean_of_all", "sum_of_all"]
+__all__ = ["average_statistics", "losses_of_all", "mean_of_all", "sum_of_all"]
 
 
 def sum_of_all(
@@ -49,6 +50,13 @@ def mean_of_all(fabric: Fabric, values: Mapping[str, Sequence[float]]) -> dict[s
             # Exact sums do not depend on which process had which case.
             result[name] = math.fsum(gathered) / len(gathered)
     return result
+
+
+def losses_of_all(fabric: Fabric, own: Sequence[tuple[int, float]]) -> SampleLosses:
+    """Numbers and losses of the samples of all processes, the same in each of them."""
+    numbers = _gathered(fabric, [float(number) for number, _ in own])
+    losses = _gathered(fabric, [loss for _, loss in own])
+    return SampleLosses.of([(int(n), loss) for n, loss in zip(numbers, losses, strict=True)])
 
 
 @torch.no_grad()

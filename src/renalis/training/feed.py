@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-__all__ = ["BatchSource", "Feed", "Turn", "groups", "seed_torch", "stream"]
+__all__ = ["Batch", "BatchSource", "Feed", "Turn", "groups", "seed_torch", "stream"]
 
 Arrays = Mapping[str, Any]
 Batch = tuple[dict[str, Tensor], dict[str, Tensor]]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from renalis.errors import InputError
 from renalis.training.devices import Place
 from renalis.training.exchange import average_statistics
+from renalis.training.mining import each_loss
 from renalis.training.plan import FitPlan
 from renalis.training.state import Position, save_checkpoint
 from renalis.training.terms import LossTerm, total_loss
@@ -77,9 +78,14 @@ class ScoredNetwork(nn.Module):
         self.terms = tuple(terms)
 
     def forward(
-        self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self,
+        inputs: Mapping[str, Tensor],
+        targets: Mapping[str, Tensor],
+        rows: Sequence[int] = (),
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """The loss, its parts, and the losses of some samples (``rows``) on their own."""
         outputs = self.network(**inputs)
-        return total_loss(
-            self.terms, {"seg": outputs} if isinstance(outputs, Tensor) else outputs, targets
-        )
+        if isinstance(outputs, Tensor):
+            outputs = {"seg": outputs}
+        loss, parts = total_loss(self.terms, outputs, targets)
+        return loss, parts, each_loss(self.terms, outputs, targets, rows)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from renalis.errors import InputError
 from renalis.io import whole_file
 from renalis.training.history import History, history_from_json, history_to_json
+from renalis.training.mining import SampleLosses
 
 __all__ = ["Position", "load_checkpoint", "load_weights", "save_checkpoint", "save_weights"]
 
@@ -41,6 +43,11 @@ class Position:
         Sums over these micro-batches of the loss and of each term.
     seconds : float
         Time that the unfinished epoch has taken.
+    drawn_by : SampleLosses
+        Means of the last finished epoch, which decide what the unfinished one draws; empty when
+        samples are not mined.
+    seen : SampleLosses
+        Those of the unfinished epoch so far, of all processes.
     """
 
     history: History = ()
@@ -48,6 +55,8 @@ class Position:
     steps: int = 0
     sums: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    drawn_by: SampleLosses = field(default_factory=lambda: SampleLosses.of([]))
+    seen: SampleLosses = field(default_factory=lambda: SampleLosses.of([]))
 
 
 def save_checkpoint(
@@ -77,6 +86,10 @@ def save_checkpoint(
         for name, moment in moments.items():
             if isinstance(moment, Tensor):
                 tensors[f"optimizer.{number}.{name}"] = moment
+    for name, losses in (("drawn_by", position.drawn_by), ("seen", position.seen)):
+        if len(losses):
+            tensors[f"{name}.numbers"] = torch.from_numpy(losses.numbers)
+            tensors[f"{name}.losses"] = torch.from_numpy(losses.losses)
     state = {
         "history": history_to_json(position.history),
         "batches": position.batches,
@@ -131,6 +144,8 @@ def load_checkpoint(
         steps=state["steps"],
         sums=state["sums"],
         seconds=state["seconds"],
+        drawn_by=_losses(tensors, "drawn_by."),
+        seen=_losses(tensors, "seen."),
     )
     return position, state["scaler"]
 
@@ -184,6 +199,16 @@ def _fill(path: Path, network: nn.Module, weights: Mapping[str, Tensor]) -> None
         raise InputError(
             f"{path} holds the weights of another network; choose another file or network"
         ) from error
+
+
+def _losses(tensors: Mapping[str, Tensor], prefix: str) -> SampleLosses:
+    part = _part(tensors, prefix)
+    if not part:
+        return SampleLosses.of([])
+    return SampleLosses(
+        np.asarray(part["numbers"].numpy(), np.int64),
+        np.asarray(part["losses"].numpy(), np.float64),
+    )
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -25,6 +25,9 @@ TINY = (
     "stages.fine.patch=[16, 16, 16]",
     "stages.fine.network={name: unet, in_channels: 4, out_channels: 4, channels: [4, 8]}",
     "stages.fine.optimisation.steps=2",
+    "stages.lesion.patch=[16, 16, 16]",
+    "stages.lesion.network.channels=[4, 8]",
+    "stages.lesion.optimisation.steps=4",
 )
 
 
@@ -76,10 +79,11 @@ def test_nested_patches_show_the_same_region(bodies: Path) -> None:
     assert np.corrcoef(pooled.ravel(), coarse.ravel())[0, 1] > 0.95
 
 
+@pytest.mark.parametrize("name", ["coarse", "lesion"])
 def test_killed_and_resumed_training_gives_the_same_bits(
-    bodies: Path, tmp_path: Path, recipe: Recipe
+    bodies: Path, tmp_path: Path, recipe: Recipe, name: str
 ) -> None:
-    stage = recipe.stages[0]
+    stage = recipe.stage(name)
     train_stage(recipe, stage, bodies, tmp_path / "whole", quiet, checkpoint_every=4)
     for steps in (1, 3, 4):
         # The learning rate depends on the number of steps in all: stop the same training early.
@@ -87,15 +91,15 @@ def test_killed_and_resumed_training_gives_the_same_bits(
             pass
 
         def stop(line: str, steps: int = steps) -> None:
-            if line.startswith(f"coarse {steps}/") and steps < 4:
+            if line.startswith(f"{name} {steps}/") and steps < 4:
                 raise Stop
 
         try:
             train_stage(recipe, stage, bodies, tmp_path / "parts", stop, checkpoint_every=1)
         except Stop:
             continue
-    step, whole = load_average(tmp_path / "whole" / "coarse.safetensors")
-    again, parts = load_average(tmp_path / "parts" / "coarse.safetensors")
+    step, whole = load_average(tmp_path / "whole" / f"{name}.safetensors")
+    again, parts = load_average(tmp_path / "parts" / f"{name}.safetensors")
     assert step == again == 4
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 

@@ -27,6 +27,7 @@ VERBS = {
     "dataset": "check, describe, split and export datasets",
     "recipe": "list, show, copy and compare recipes",
     "train": "train a model with a recipe",
+    "tune": "search the fields of a recipe",
     "model": "list, describe, pack and export models",
     "doctor": "say what this machine can do",
 }

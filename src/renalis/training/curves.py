@@ -12,14 +12,14 @@ from renalis.io import whole_file
 from renalis.training.history import Epoch, History
 from renalis.training.stopping import kept_epoch
 
-__all__ = ["Series", "chart", "curves_page", "write_curves"]
+__all__ = ["COLORS", "Series", "axis", "chart", "curves_page", "page", "section", "write_curves"]
 
 Points = Sequence[tuple[int, float]]
 
-_WIDTH, _HEIGHT = 720, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 12, 34
+WIDTH, HEIGHT = 720, 260
+LEFT, RIGHT, TOP, BOTTOM = 60, 12, 12, 34
 # Okabe and Ito: told apart with every kind of color vision.
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a")
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a")
 _DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 2")
 
 _STYLE = """
@@ -72,25 +72,30 @@ def curves_page(title: str, histories: Mapping[str, History]) -> str:
     terms = _series(histories, lambda name: name != "loss", terms=True)
     rates = [
         Series(
-            name or "rate", [(e.number + 1, e.rate) for e in history], _COLORS[0], _dash(position)
+            name or "rate", [(e.number + 1, e.rate) for e in history], COLORS[0], _dash(position)
         )
         for position, (name, history) in enumerate(histories.items())
     ]
     parts = [
-        _section("Loss", losses),
-        _section("Validation scores", scores),
-        _section("Terms of the training loss", terms) if len({s.color for s in terms}) > 1 else "",
-        _section("Learning rate", rates, logarithmic=True),
+        section("Loss", losses),
+        section("Validation scores", scores),
+        section("Terms of the training loss", terms) if len({s.color for s in terms}) > 1 else "",
+        section("Learning rate", rates, logarithmic=True),
     ]
     notes = "".join(
         f'<p class="note">{_words(name, history)}</p>' for name, history in histories.items()
     )
+    return page(title, notes + "".join(parts))
+
+
+def page(title: str, body: str) -> str:
+    """A page that needs nothing else, around a body of HTML."""
     escaped = html.escape(title)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>{escaped}</title><style>{_STYLE}</style></head>"
-        f"<body><h1>{escaped}</h1>{notes}{''.join(parts)}</body></html>\n"
+        f"<body><h1>{escaped}</h1>{body}</body></html>\n"
     )
 
 
@@ -105,27 +110,27 @@ def chart(series: Sequence[Series], label: str, logarithmic: bool = False) -> st
         ]
     values = [value for s in series for _, value in s.points]
     last = max((epoch for s in series for epoch, _ in s.points), default=1)
-    low, high, ticks = _axis(values, logarithmic)
+    low, high, ticks = axis(values, logarithmic)
 
     def x(epoch: float) -> float:
-        return _LEFT + (epoch - 1) / max(1, last - 1) * (_WIDTH - _LEFT - _RIGHT)
+        return LEFT + (epoch - 1) / max(1, last - 1) * (WIDTH - LEFT - RIGHT)
 
     def y(value: float) -> float:
         place = math.log10(value) if logarithmic else value
-        return _HEIGHT - _BOTTOM - (place - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+        return HEIGHT - BOTTOM - (place - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
-    out = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{html.escape(label)}">']
+    out = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(label)}">']
     for tick in ticks:
         out.append(
-            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" '
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" '
             f'y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-            f'<text x="{_LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:.4g}</text>'
+            f'<text x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:.4g}</text>'
         )
     for epoch in sorted({1, *(round(1 + i * (last - 1) / 6) for i in range(7))}):
         out.append(
-            f'<text x="{x(epoch):.1f}" y="{_HEIGHT - 16}" text-anchor="middle">{epoch}</text>'
+            f'<text x="{x(epoch):.1f}" y="{HEIGHT - 16}" text-anchor="middle">{epoch}</text>'
         )
-    out.append(f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 2}" text-anchor="end">epoch</text>')
+    out.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end">epoch</text>')
     for one in series:
         line = " ".join(f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in one.points)
         dash = f' stroke-dasharray="{one.dash}"' if one.dash else ""
@@ -139,13 +144,19 @@ def chart(series: Sequence[Series], label: str, logarithmic: bool = False) -> st
     return "".join(out) + "</svg>"
 
 
-def _axis(values: Sequence[float], logarithmic: bool) -> tuple[float, float, list[float]]:
-    """Ends of the axis (as powers of ten when logarithmic) and the values to mark."""
+def axis(
+    values: Sequence[float], logarithmic: bool, zero: bool = True
+) -> tuple[float, float, list[float]]:
+    """Ends of the axis (as powers of ten when logarithmic) and the values to mark.
+
+    ``zero``: an axis that is not logarithmic reaches 0.
+    """
     if logarithmic:
         powers = [math.log10(value) for value in values] or [0.0]
         first, last = math.floor(min(powers)), math.floor(max(powers)) + 1
         return first, last, [10.0**power for power in range(first, last + 1)]
-    low, high = min([*values, 0.0]), max([*values, 0.0])
+    whole = [*values, 0.0] if zero or not values else list(values)
+    low, high = min(whole), max(whole)
     if high == low:
         high = low + 1
     step = 10 ** math.floor(math.log10((high - low) / 4))
@@ -163,7 +174,7 @@ def _series(
         for name in sorted({key for epoch in history for key in _values(epoch, terms)}):
             if not wanted(name):
                 continue
-            color = colors.setdefault(name, _COLORS[len(colors) % len(_COLORS)])
+            color = colors.setdefault(name, COLORS[len(colors) % len(COLORS)])
             points = [
                 (epoch.number + 1, _values(epoch, terms)[name])
                 for epoch in history
@@ -186,7 +197,8 @@ def _dash(position: int) -> str:
     return _DASHES[position % len(_DASHES)]
 
 
-def _section(title: str, series: Sequence[Series], logarithmic: bool = False) -> str:
+def section(title: str, series: Sequence[Series], logarithmic: bool = False) -> str:
+    """A chart under a heading, with its key; nothing when there is nothing to show."""
     if not series:
         return ""
     key = "".join(

@@ -1,0 +1,119 @@
+"""``renalis tune``: search the fields of a published system's recipe."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from renalis.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from renalis.recipes import System
+    from renalis.tuning.run import Found
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the verb."""
+    add = parser.add_argument
+    add("recipe", help="name of a recipe (see renalis recipe list) or path of a YAML file")
+    add("--data", type=Path, required=True, help="dataset of scans with label maps")
+    add("-o", "--output", type=Path, required=True, help="the search's folder")
+    add("--search", type=Path, required=True, help="YAML file of the fields and their values")
+    add("--trials", type=int, required=True, metavar="N", help="so many in all")
+    add("--minutes", type=float, metavar="M", help="stop after so many, to go on with --resume")
+    add("--fold", type=int, metavar="K", help="the fold to train and validate (default: recipe's)")
+    add("--resume", action="store_true", help="go on where an earlier call was stopped")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a field of the recipe in all trials; may be repeated",
+    )
+    add("--tiny", action="store_true", help="the recipe's small variant: minutes on a CPU")
+    add("--kind", default="auto", help="kind of the dataset, where file names do not tell")
+    add("--split", type=Path, help="a stored split (renalis dataset split) instead of the recipe's")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train")
+    add("--cache", type=Path, help="folder of prepared cases (default: in the search's folder)")
+    add("--workers", type=int, default=0, metavar="N", help="processes that prepare batches")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Search; 1 if no trial could be completed for failures alone."""
+    if arguments.trials < 1:
+        raise UsageError("--trials must be at least 1")
+    if arguments.minutes is not None and arguments.minutes <= 0:
+        raise UsageError("--minutes must be more than 0")
+    try:
+        import optuna  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            "Optuna is not installed, which the search needs; install renalis[tune]"
+        ) from error
+    from renalis.recipes import load_system
+    from renalis.systems.train import Job
+    from renalis.training.devices import Devices
+    from renalis.tuning.run import Tuning, tune
+    from renalis.tuning.search import read_search
+
+    search = read_search(arguments.search)
+    sets = tuple(arguments.set)
+    system = load_system(arguments.recipe, sets, arguments.tiny)
+    job = Job(
+        system,
+        arguments.data,
+        arguments.output,
+        arguments.kind,
+        arguments.split,
+        arguments.cache or arguments.output / "prepared",
+        arguments.resume,
+        arguments.workers,
+    )
+    tuning = Tuning(
+        arguments.recipe,
+        sets,
+        arguments.tiny,
+        search,
+        job,
+        arguments.trials,
+        arguments.minutes,
+        arguments.fold,
+        Devices(arguments.device),
+    )
+    found = tune(tuning, _report)
+    print(_ending(found, arguments, system, search.metric))
+    failed = any(row.state == "failed" for row in found.rows)
+    return 1 if found.best is None and failed else 0
+
+
+def _ending(found: Found, arguments: argparse.Namespace, system: System, metric: str) -> str:
+    """What was found and what to do next."""
+    from renalis.recipes.data_fields import KFold
+    from renalis.tuning.rows import plain, summary
+
+    folder, best = arguments.output, found.best
+    lines = [f"{summary(found.rows)} ({found.reason})"]
+    if best is None:
+        lines += [f"trial {row.number} {row.state}: {row.note}" for row in found.rows if row.note]
+        return "\n".join([*lines, "no trial is complete"])
+    lines.append(f"best: trial {best.number}, {metric} {best.value:.4f} (chosen by it: test anew)")
+    lines += [f"  {key} = {plain(value)}" for key, value in best.fields.items()]
+    lines.append(f"tables: {folder / 'trials.csv'}, {folder / 'tune.html'}")
+    words = ["renalis", "train", str(folder / "best.yaml"), "--data", str(arguments.data)]
+    words += ["--kind", arguments.kind] if arguments.kind != "auto" else []
+    words += ["--split", str(arguments.split)] if arguments.split else []
+    words += ["-o", "RUN"]
+    words += ["--fold", "all"] if isinstance(system.split, KFold) else []
+    lines.append(f"next: {shlex.join(words)}")
+    run = folder / best.folder
+    lines.append(f"  or: renalis segment SCANS -o OUT --model {shlex.quote(str(run))}")
+    return "\n".join(lines)
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

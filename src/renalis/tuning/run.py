@@ -1,0 +1,226 @@
+"""The search: one trial after another, resumable at any moment, with its tables and pages."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from renalis.dataset import load_split, open_dataset
+from renalis.errors import InputError
+from renalis.io import whole_file
+from renalis.recipes import System, load_system
+from renalis.systems.data import chosen_cases, split_of
+from renalis.systems.train import Job
+from renalis.training.devices import Devices
+from renalis.tuning.page import write_page
+from renalis.tuning.proposals import distributions, proposed, values
+from renalis.tuning.rows import State, TrialRow, best_row, plain, write_trials
+from renalis.tuning.search import Search, check_search
+from renalis.tuning.store import held, open_study
+from renalis.tuning.trials import NOTE, SECONDS, OutOfTime, Trying, full_text, try_values
+
+__all__ = ["Found", "Tuning", "tune"]
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a search was asked for.
+
+    Attributes
+    ----------
+    recipe : str
+        Name or path of the recipe to start from.
+    sets : tuple of str
+        Changes of it, the same in all trials.
+    tiny : bool
+        Its small variant.
+    search : Search
+    job : Job
+        Data, cache and so on; ``run`` is the search's folder, ``system`` the recipe.
+    trials : int
+        So many in all, earlier calls' included.
+    minutes : float or None
+        Of this call; the trial that runs then is stopped after an epoch and goes on later.
+    fold : int or None
+        The recipe's own when None.
+    device : Devices
+    """
+
+    recipe: str
+    sets: tuple[str, ...]
+    tiny: bool
+    search: Search
+    job: Job
+    trials: int
+    minutes: float | None = None
+    fold: int | None = None
+    device: Devices = field(default_factory=Devices)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is when a search ends: all trials, and the best of them if one is complete."""
+
+    rows: tuple[TrialRow, ...]
+    best: TrialRow | None
+    reason: str
+
+
+def tune(tuning: Tuning, report: Report = print) -> Found:
+    """Search, going on where an earlier call stopped.
+
+    The folder gets a run's folder per trial, ``journal.jsonl`` (Optuna's), ``trials.csv``,
+    ``best.yaml`` and ``tune.html``, the last three anew after every trial.
+
+    Raises
+    ------
+    InputError
+        If the search does not fit the recipe or the data, or the folder holds another search.
+    OutputError
+        If the folder cannot be written.
+    """
+    folder, search = tuning.job.run, tuning.search
+    check_search(search, tuning.job.system)
+    with held(folder):
+        _begin(tuning)
+        study = open_study(folder / "journal.jsonl", search)
+        deadline = None if tuning.minutes is None else time.monotonic() + 60 * tuning.minutes
+        trying = Trying(
+            search, folder / "recipe.yaml", tuning.job, tuning.fold, tuning.device, deadline, report
+        )
+        reason = _search(tuning, trying, study, report)
+        rows = _publish(folder, tuning, study)
+    return Found(rows, best_row(rows, search.higher_is_better), reason)
+
+
+def _search(tuning: Tuning, trying: Trying, study: optuna.Study, report: Report) -> str:
+    """Try values until there is a reason to stop."""
+    folder, search = tuning.job.run, tuning.search
+    while True:
+        trials = study.get_trials(deepcopy=False)
+        running = next((t for t in trials if t.state == TrialState.RUNNING), None)
+        if running is None:
+            if len(trials) >= tuning.trials:
+                return f"{len(trials)} trials are done"
+            if trying.deadline is not None and time.monotonic() > trying.deadline:
+                return f"{tuning.minutes:g} minutes have passed"
+            params = proposed(search, trials)
+            if params is None:
+                return "no new values are left to try"
+            # One line of the journal: a trial is there with all its values, or not at all.
+            study.add_trial(
+                optuna.create_trial(
+                    state=TrialState.RUNNING, params=params, distributions=distributions(search)
+                )
+            )
+            running = study.get_trials(deepcopy=False)[-1]
+        row = _row(search, running)
+        fields = ", ".join(f"{key}={plain(value)}" for key, value in row.fields.items())
+        report(f"trial {row.number}: {fields}")
+        try:
+            try_values(trying, study, optuna.Trial(study, running._trial_id), folder / row.folder)
+        except OutOfTime:
+            return f"{tuning.minutes:g} minutes have passed"
+        rows = _publish(folder, tuning, study)
+        report(_line(search, rows[row.number], best_row(rows, search.higher_is_better)))
+
+
+def _begin(tuning: Tuning) -> None:
+    """Note what is searched, and on what; refuse a folder that holds anything else."""
+    job, folder = tuning.job, tuning.job.run
+    dataset = open_dataset(job.data, job.kind)
+    if job.split is None:
+        cases = chosen_cases(dataset, job.system.dataset)
+        split = split_of(dataset, cases, job.system.split, tuning.fold)
+    else:
+        split = load_split(job.split, tuning.fold or 0)
+    about = {"search": tuning.search.to_json(), "split": json.loads(json.dumps(asdict(split)))}
+    path, recipe = folder / "search.json", folder / "recipe.yaml"
+    if not path.exists():
+        text = full_text(tuning.recipe, tuning.sets, tuning.tiny, job.system).encode()
+        if recipe.exists() and recipe.read_bytes() != text:
+            raise InputError(f"{recipe} is there already and no search's; choose another folder")
+        with whole_file(recipe) as file:
+            file.write(text)
+        with whole_file(path) as file:
+            file.write(json.dumps(about, indent=1).encode())
+        return
+    if not job.resume:
+        raise InputError(f"{folder} holds a search; add --resume or choose another folder")
+    _same(folder, about, job.system)
+
+
+def _same(folder: Path, about: dict[str, Any], system: System) -> None:
+    try:
+        before = json.loads((folder / "search.json").read_text(encoding="utf-8"))
+        search, split = before["search"], before["split"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / 'search.json'} is damaged ({error})") from error
+    what = {
+        "search file": search == about["search"],
+        "dataset, split or fold": split == about["split"],
+        "recipe": load_system(str(folder / "recipe.yaml")) == system,
+    }
+    for name, same in what.items():
+        if not same:
+            raise InputError(
+                f"{folder} was started with another {name}, whose trials cannot be compared with "
+                "new ones; choose another folder"
+            )
+
+
+def _publish(folder: Path, tuning: Tuning, study: optuna.Study) -> tuple[TrialRow, ...]:
+    """Write the tables and pages of what there is."""
+    search = tuning.search
+    rows = tuple(_row(search, trial) for trial in study.get_trials(deepcopy=False))
+    write_trials(folder / "trials.csv", rows, list(search.fields))
+    write_page(folder / "tune.html", f"Search from {tuning.job.system.name}", search, rows)
+    best = best_row(rows, search.higher_is_better)
+    if best is not None:
+        text = (folder / best.folder / "recipe.yaml").read_text(encoding="utf-8")
+        about = (
+            f"# Trial {best.number}, the best of {len(rows)}: {search.metric} {best.value:.4f} on "
+            "the validation cases that the search\n# chose by, so a little too good; score on "
+            "others.\n"
+        )
+        with whole_file(folder / "best.yaml") as file:
+            file.write((about + text).encode())
+    return rows
+
+
+_STATES: dict[TrialState, State] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "interrupted",
+}
+
+
+def _row(search: Search, trial: FrozenTrial) -> TrialRow:
+    return TrialRow(
+        number=trial.number,
+        state=_STATES[trial.state],
+        value=trial.value,
+        fields=values(search, trial.params),
+        by_epoch=dict(sorted(trial.intermediate_values.items())),
+        note=trial.user_attrs.get(NOTE, ""),
+        seconds=trial.user_attrs.get(SECONDS, 0.0),
+    )
+
+
+def _line(search: Search, row: TrialRow, best: TrialRow | None) -> str:
+    value = "" if row.value is None else f", {search.metric} {row.value:.4f}"
+    note = f" ({row.note})" if row.note else ""
+    so_far = ""
+    if best is not None:
+        so_far = f"; best so far {best.value:.4f} (trial {best.number})"
+    return f"trial {row.number}: {row.state}{value}{note}{so_far}"

@@ -1,0 +1,222 @@
+"""What a search is asked for: a YAML file of recipe fields and where their values may lie."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    Discriminator,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+
+from renalis.errors import InputError
+from renalis.recipes import System
+from renalis.recipes.fields import Frozen, Positive
+from renalis.recipes.reading import LOADER, set_field
+
+__all__ = ["Choice", "Median", "Real", "Sampler", "Search", "Whole", "check_search", "read_search"]
+
+
+class Choice(Frozen):
+    """One of several values; any that the recipe's field may have, lists and sections too."""
+
+    choice: Annotated[tuple[Any, ...], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _plain_and_different(self) -> Choice:
+        try:
+            texts = [json.dumps(value) for value in self.choice]
+        except TypeError as error:
+            raise ValueError(f"a choice has to be plain data ({error})") from error
+        if len(set(texts)) < len(texts):
+            raise ValueError("a choice stands there twice")
+        return self
+
+
+class Whole(Frozen):
+    """Whole numbers from the first to the last of ``int``, both included."""
+
+    ends: Annotated[tuple[int, int], Field(alias="int")]
+    step: PositiveInt = 1
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Whole:
+        _check_range(*self.ends, None if self.step == 1 else self.step, self.log)
+        return self
+
+
+class Real(Frozen):
+    """Numbers from the first to the last of ``float``, evenly or, with ``log``, by magnitude."""
+
+    ends: Annotated[tuple[FiniteFloat, FiniteFloat], Field(alias="float")]
+    step: Positive | None = None
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Real:
+        _check_range(*self.ends, self.step, self.log)
+        return self
+
+
+def _check_range(low: float, high: float, step: float | None, log: bool) -> None:
+    if not low < high:
+        raise ValueError("the first number of a range has to be lower than the second")
+    if log and low <= 0:
+        raise ValueError("a range with log has to lie above 0")
+    if log and step is not None:
+        raise ValueError("a range has log or step, not both")
+    if step is not None and abs((high - low) / step - round((high - low) / step)) > 1e-6:
+        raise ValueError("a range has to be a multiple of its step")
+
+
+def _kind(value: Any) -> str | None:
+    """Which of the three a field's entry is, by its key."""
+    if isinstance(value, Choice | Whole | Real):
+        return {Choice: "choice", Whole: "int", Real: "float"}[type(value)]
+    keys = [key for key in ("choice", "int", "float") if isinstance(value, dict) and key in value]
+    return keys[0] if len(keys) == 1 else None
+
+
+Space = Annotated[
+    Annotated[Choice, Tag("choice")] | Annotated[Whole, Tag("int")] | Annotated[Real, Tag("float")],
+    Discriminator(_kind),
+]
+
+
+class Sampler(Frozen):
+    """Where the values come from.
+
+    ``tpe`` (tree-structured Parzen estimator; Bergstra et al., NeurIPS 2011) looks at earlier
+    trials once there are ``startup_trials``; ``random`` does not.
+    """
+
+    kind: Literal["tpe", "random"] = "tpe"
+    seed: NonNegativeInt = 0
+    startup_trials: NonNegativeInt = 10
+
+
+class Median(Frozen):
+    """Ends a trial that is worse than half of the others were.
+
+    Compared are its best value so far and the complete trials' values in the same epoch; not
+    before ``startup_trials`` are complete and not in the first ``warmup_epochs``.
+    """
+
+    kind: Literal["median"]
+    startup_trials: PositiveInt = 5
+    warmup_epochs: NonNegativeInt = 0
+
+
+class Search(Frozen):
+    """A search file.
+
+    ``metric`` is a score of the validation cases as the training's history has it; losses are
+    better when lower, Dice when higher. ``phase`` names the network that it is of; the last one
+    when not given. ``fields`` has dotted keys, as ``--set`` of the command line takes them,
+    applied in the file's order.
+    """
+
+    metric: Literal["val_dice", "val_loss", "low_dice"] = "val_dice"
+    phase: str | None = None
+    sampler: Sampler = Sampler()
+    pruner: Literal["none"] | Median = "none"
+    fields: Annotated[dict[str, Space], Field(min_length=1)]
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Direction of the metric."""
+        return not self.metric.endswith("loss")
+
+    def to_json(self) -> Any:
+        """Plain data that `Search.model_validate` takes."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def read_search(path: Path) -> Search:
+    """Read a search file.
+
+    Raises
+    ------
+    InputError
+        If it is missing, no YAML, or has a field that is unknown or does not make sense.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
+    try:
+        return Search.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_sentence(error)}; see docs/training.md") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"there is no field {place!r}"
+    if first["type"] == "missing":
+        return f"the field {place!r} is missing"
+    if first["type"].startswith("union_tag"):
+        return f"field {place}: give one of choice, int and float"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"field {place or '(whole file)'}: {message[:1].lower()}{message[1:]}"
+
+
+# Fields that say what is scored, and on what: values of two trials could not be compared. Clean-up
+# comes after what validation looks at.
+_NOT_COMPARABLE = ("dataset", "split", "target", "evaluation")
+_NO_EFFECT = ("name", "publication", "postprocessing", "tiny", "switches.postprocess")
+_CHANGE_LOSS = ("loss", "sampler", "grids", "optimisation.deep_weights", "switches")
+
+
+def check_search(search: Search, system: System) -> None:
+    """Refuse a search that makes no sense for a recipe, before anything is trained.
+
+    Raises
+    ------
+    InputError
+        If a field or the phase does not exist, the metric is never measured, or a field changes
+        what the metric is of.
+    """
+    names = [phase.name for phase in system.all_phases()]
+    if search.phase is not None and search.phase not in names:
+        raise InputError(f"the recipe has no phase {search.phase!r}; it has {', '.join(names)}")
+    stages = system.phase(search.phase or names[-1]).optimisation.stages
+    if search.metric == "low_dice" and all("seg" in stage.outputs for stage in stages):
+        raise InputError("low_dice is measured only while a cascade's coarse network learns alone")
+    if search.metric == "val_dice" and stages and all("seg" not in s.outputs for s in stages):
+        raise InputError("val_dice is never measured, for no stage trains the output seg")
+    for key, space in search.fields.items():
+        _check_section(key, search)
+        before = [other for other in search.fields if key.startswith(f"{other}.")]
+        if not before:  # it may be there only with some choices of the section around it
+            value = space.choice[0] if isinstance(space, Choice) else space.ends[0]
+            set_field(system.model_dump(mode="json"), f"{key}={json.dumps(value)}")
+
+
+def _check_section(key: str, search: Search) -> None:
+    parts = key.split(".")
+    if parts[0] == "phases" and len(parts) > 2:
+        parts = parts[2:]
+    inside = ".".join(parts) + "."
+
+    def within(sections: tuple[str, ...]) -> bool:
+        return any(inside.startswith(f"{section}.") for section in sections)
+
+    if within(_NO_EFFECT):
+        raise InputError(f"{key} does not change {search.metric}; leave it out of the search")
+    if within(_NOT_COMPARABLE) and not inside.startswith("dataset.synthetic."):
+        raise InputError(f"{key} changes what {search.metric} is of; leave it out of the search")
+    if search.metric == "val_loss" and within(_CHANGE_LOSS):
+        raise InputError(f"{key} changes the loss itself; search it with metric: val_dice")

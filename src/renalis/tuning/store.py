@@ -1,0 +1,137 @@
+"""What a search remembers: Optuna's journal, one JSON line per change, in ``journal.jsonl``.
+
+Of Optuna's storages this one keeps no pickles, needs no lock file that a killed process leaves
+behind, works on network drives (SQLite may not) and has no schema that a new version must convert.
+The lines are those of Optuna's own ``JournalFileBackend``, so its tools can read the file; the
+backend here differs in that a last line cut short by a crash is dropped in place of spoiling all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import BaseJournalBackend
+
+from renalis.errors import InputError, OutputError
+from renalis.tuning.search import Median, Search
+
+try:
+    import fcntl
+except ImportError:  # not a Unix
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["JournalLines", "held", "open_study"]
+
+NAME = "renalis"
+
+
+class JournalLines(BaseJournalBackend):
+    """Lines of a file; for one process at a time, see `held`.
+
+    Parameters
+    ----------
+    path : Path
+        Made when it is not there. An unfinished last line is cut off.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._place = (0, 0)  # number of a line and the byte where it begins
+        with _written(path), path.open("ab+") as file:
+            file.seek(0)
+            content = file.read()
+            file.truncate(content.rfind(b"\n") + 1)
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Every change from that number on."""
+        number, start = self._place if log_number_from >= self._place[0] else (0, 0)
+        with self._path.open("rb") as file:
+            file.seek(start)
+            for line in file:
+                if number >= log_number_from:
+                    yield json.loads(line)
+                number, start = number + 1, start + len(line)
+                self._place = (number, start)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add changes; they are on the disk when this returns."""
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        with _written(self._path), self._path.open("ab") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror})") from error
+
+
+def open_study(path: Path, search: Search) -> optuna.Study:
+    """The search's study, begun or gone on with.
+
+    Raises
+    ------
+    InputError
+        If the journal is damaged.
+    OutputError
+        If it cannot be written.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+    if isinstance(search.pruner, Median):
+        # Optuna counts steps from 0, the epochs here count from 1.
+        pruner = optuna.pruners.MedianPruner(
+            search.pruner.startup_trials, search.pruner.warmup_epochs + 1
+        )
+    try:
+        storage = JournalStorage(JournalLines(path))
+        return optuna.create_study(
+            storage=storage,
+            # Values are proposed by `renalis.tuning.proposals`.
+            sampler=optuna.samplers.RandomSampler(0),
+            pruner=pruner,
+            study_name=NAME,
+            direction="maximize" if search.higher_is_better else "minimize",
+            load_if_exists=True,
+        )
+    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        raise InputError(
+            f"{path} is damaged ({type(error).__name__}: {error}); search again in another folder"
+        ) from error
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep a second search out of the folder; a killed process lets go of it by itself.
+
+    Raises
+    ------
+    InputError
+        If another process searches in the folder.
+    OutputError
+        If the folder cannot be written.
+    """
+    path = folder / ".lock"
+    with _written(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+    with file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"another search works in {folder}; wait for its end") from None
+            except OSError:
+                pass  # a drive without locks
+        yield

@@ -1,0 +1,240 @@
+"""One trial: a training in a run's folder of its own, watched epoch by epoch."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+import yaml
+from optuna.trial import TrialState
+
+from renalis.errors import InputError, OutputError
+from renalis.io import whole_file
+from renalis.recipes import System, load_system
+from renalis.recipes.reading import LOADER
+from renalis.recipes.switches import switched
+from renalis.recipes.system import Phase
+from renalis.recipes.text import recipe_text
+from renalis.systems import train_system
+from renalis.systems.train import Job
+from renalis.training.devices import Devices
+from renalis.training.history import History
+from renalis.training.stages import Stage
+from renalis.training.stopping import kept_epoch, reason_to_stop
+from renalis.tuning.proposals import changes, values
+from renalis.tuning.search import Search
+
+__all__ = ["OutOfTime", "Trying", "full_text", "try_values"]
+
+NOTE, SECONDS = "note", "seconds"
+"""Names of what a trial remembers besides its values."""
+
+
+class OutOfTime(Exception):
+    """The search's time is over; the trial goes on when the search does."""
+
+
+class _Pruned(Exception):
+    """The trial is not worth going on with."""
+
+
+@dataclass(frozen=True)
+class Trying:
+    """What all trials of a search share.
+
+    Attributes
+    ----------
+    search : Search
+    recipe : Path
+        The recipe that they change.
+    job : Job
+        Data, cache and so on; its ``system``, ``run``, ``scores`` and ``watch`` are each trial's.
+    fold : int or None
+    device : Devices
+    deadline : float or None
+        When to stop, by `time.monotonic`.
+    report : callable
+        Takes progress lines.
+    """
+
+    search: Search
+    recipe: Path
+    job: Job
+    fold: int | None
+    device: Devices
+    deadline: float | None
+    report: Callable[[str], None]
+
+
+def try_values(trying: Trying, study: optuna.Study, trial: optuna.Trial, folder: Path) -> None:
+    """Train with a trial's values, or go on with it, and note in the study how it ended.
+
+    Parameters
+    ----------
+    trying : Trying
+    study : optuna.Study
+    trial : optuna.Trial
+        A running one of the study.
+    folder : Path
+        The trial's run; gets ``recipe.yaml`` too.
+
+    Raises
+    ------
+    OutOfTime
+        If it was stopped at the deadline.
+    OutputError
+        If something cannot be written, which is not the fault of the values.
+    """
+    fields = values(trying.search, trial.params)
+    try:
+        system = load_system(str(trying.recipe), changes(fields))
+    except InputError as error:
+        _end(study, trial, TrialState.FAIL, str(error).removeprefix(f"{trying.recipe}: "))
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(folder / "recipe.yaml") as file:
+        file.write(full_text(str(trying.recipe), changes(fields), False, system).encode())
+    watch = _Watch(trying, system, trial)
+    job = replace(
+        trying.job,
+        system=system,
+        run=folder,
+        resume=True,
+        scores=frozenset({"val_loss"} & {trying.search.metric}),
+        watch=watch,
+    )
+    failure = ""
+    try:
+        train_system(job, None if trying.fold is None else [trying.fold], trying.device, watch.say)
+    except _Pruned as reason:
+        trial.set_user_attr(SECONDS, watch.seconds)
+        _end(study, trial, TrialState.PRUNED, str(reason))
+        return
+    except OutputError:
+        raise
+    except InputError as error:
+        failure = str(error)
+    except (ValueError, RuntimeError, MemoryError) as error:
+        # Values that no rule of the schema forbids may still not fit each other or the memory.
+        failure = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    trial.set_user_attr(SECONDS, watch.seconds)
+    value = watch.value()
+    if failure or value is None:
+        missing = f"{trying.search.metric} was not measured in the epoch whose weights are kept"
+        _end(study, trial, TrialState.FAIL, failure or missing)
+        _let_go()
+    else:
+        study.tell(trial.number, value)
+
+
+def full_text(name_or_path: str, sets: tuple[str, ...], tiny: bool, system: System) -> str:
+    """The text of a changed recipe that reads as ``system``.
+
+    With the comments of the original where the changes can be written into it, else all fields.
+    """
+    try:
+        text = recipe_text(name_or_path, sets, tiny)
+        if switched(System.model_validate(yaml.load(text, Loader=LOADER))) == system:
+            return text
+    except InputError:
+        pass  # a change of what the text leaves to a default that is no single value
+    return yaml.safe_dump(system.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+@dataclass(eq=False)
+class _Watch:
+    """What is known of a trial's epochs; told to the study, and ended by it or by the clock."""
+
+    trying: Trying
+    system: System
+    trial: optuna.Trial
+    _epochs: dict[str, tuple[Stage, History]] = field(default_factory=dict)
+
+    @property
+    def phase(self) -> Phase:
+        phases = self.system.all_phases()
+        name = self.trying.search.phase
+        return phases[-1] if name is None else self.system.phase(name)
+
+    @property
+    def seconds(self) -> float:
+        return sum(epoch.seconds for _, history in self._epochs.values() for epoch in history)
+
+    def say(self, line: str) -> None:
+        self.trying.report(f"trial {self.trial.number}: {line}")
+
+    def __call__(self, phase: str, stage: Stage, history: History) -> None:
+        if phase == self.phase.name and self._counts(stage.name):
+            self._epochs[stage.name] = (stage, history)
+            self._judge(stage, history)
+        deadline = self.trying.deadline
+        if deadline is not None and time.monotonic() > deadline:
+            raise OutOfTime
+
+    def value(self) -> float | None:
+        """The metric of the weights that the last stage keeps."""
+        metric = self.trying.search.metric
+        result = None
+        for stage, history in self._epochs.values():
+            if history and any(metric in epoch.validation for epoch in history):
+                kept = history[kept_epoch(stage.plan.keep, history)]
+                result = kept.validation.get(metric)
+        return result
+
+    def _counts(self, stage: str) -> bool:
+        """Losses of earlier stages are of other terms."""
+        stages = [each.name for each in self.phase.optimisation.stages]
+        return self.trying.search.metric != "val_loss" or stage in stages[-1:] or not stages
+
+    def _judge(self, stage: Stage, history: History) -> None:
+        known = self._known()
+        told = _told(self.trial)
+        for epoch, value in known.items():
+            if epoch not in told:
+                self.trial.report(value, epoch)
+        last = [each.name for each in self.phase.optimisation.stages][-1:]
+        if last in ([], [stage.name]) and reason_to_stop(stage.plan.stop, history):
+            return  # nothing is left to be saved
+        if self.trying.search.metric not in history[-1].validation:
+            return
+        epoch, value = max(known.items())
+        # On resuming, earlier stages come by again, which are judged already.
+        if epoch >= max(told, default=0) and self.trial.should_prune():
+            raise _Pruned(
+                f"{self.trying.search.metric} {value:.4f} after {epoch} epochs, worse than half of "
+                "the trials before"
+            )
+
+    def _known(self) -> Mapping[int, float]:
+        """The metric by epoch of the phase, from 1 on, over all stages."""
+        before, known = 0, dict[int, float]()
+        for _, history in self._epochs.values():
+            for epoch in history:
+                if self.trying.search.metric in epoch.validation:
+                    known[before + epoch.number + 1] = epoch.validation[self.trying.search.metric]
+            before += len(history)
+        return known
+
+
+def _told(trial: optuna.Trial) -> dict[int, float]:
+    """The metric by epoch, as far as the study was told."""
+    frozen: Any = trial.study.get_trials(deepcopy=False)[trial.number]
+    return dict(frozen.intermediate_values)
+
+
+def _end(study: optuna.Study, trial: optuna.Trial, state: TrialState, note: str) -> None:
+    trial.set_user_attr(NOTE, note)
+    study.tell(trial.number, state=state)
+
+
+def _let_go() -> None:
+    """Free what a failed training held, so that the next one has the memory."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

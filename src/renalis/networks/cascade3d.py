@@ -318,6 +318,35 @@ class Cascade3d(nn.Module):
             outputs["cls"] = self.classifier(levels[-1], volume)
         return outputs
 
+    def low_sides(self, sides: tuple[int, ...], low_sides: tuple[int, ...]) -> tuple[int, ...]:
+        """Of a coarse patch, how much decides the fine answer when predicting.
+
+        Only the middle of the mask reaches the output. A smaller coarse patch around the same
+        center gives the same there if its margin is a multiple of the coarsest voxel: poolings
+        elsewhere would take other voxels together. (So a coarse answer that was computed around
+        another center cannot take this one's place: at the published sizes none of them fits.)
+
+        Parameters
+        ----------
+        sides, low_sides : tuple of int
+            Z, Y and X of the fine and of the coarse patch.
+
+        Returns
+        -------
+        tuple of int
+            Sides for `crop_center` of the coarse patch. All of it where every voxel counts: in
+            training, with ``mask_input="concat"`` and with group normalization.
+        """
+        if self.training or self.branch is None or not self.crop_branch:
+            return low_sides
+        step, margin = 2 ** (self.high.levels - 1), valid_margin(self.high.levels)
+        kept = []
+        for side, low_side in zip(sides, low_sides, strict=True):
+            needed = -(-_branch_side(side, margin) // (2 * self.ratio)) * 2
+            spare = (low_side - 2 * margin - needed) // 2
+            kept.append(low_side - 2 * step * max(0, spare // step))
+        return tuple(kept)
+
     def _seen_by_branch(self, masked: Tensor) -> Tensor:
         """The part of the masked patch that reaches the output.
 
@@ -327,5 +356,9 @@ class Cascade3d(nn.Module):
         if self.training or not self.crop_branch:
             return masked
         margin = valid_margin(self.high.levels)
-        # Convolutions at full resolution: two after the skip and two in the branch.
-        return crop_center(masked, tuple(side - 2 * margin + 8 for side in masked.shape[2:]))
+        return crop_center(masked, tuple(_branch_side(side, margin) for side in masked.shape[2:]))
+
+
+def _branch_side(side: int, margin: int) -> int:
+    # Convolutions at full resolution: two after the skip and two in the branch.
+    return side - 2 * margin + 8

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from renalis.networks import Cascade3d
+from renalis.networks.registry import Outputs
+from renalis.networks.valid_unet3d import crop_center
 from renalis.prediction.systems.networks import Activation, BatchNetwork, mean_network
 from renalis.prediction.systems.networks import torch_network as on_arrays
 from renalis.prediction.systems.patches import Prepare
@@ -166,8 +168,9 @@ def _tiles(
     half: bool,
 ) -> tuple[NDArray[np.float32], Low | None]:
     grid, spec = case.grid(plan.grid), specs[plan.grid]
+    modules = networks if plan.coarse is None else [_FineHalf(module) for module in networks]
     seg = mean_network(
-        [on_arrays(m, {"seg": "softmax"}, device=device, half=half) for m in networks]
+        [on_arrays(m, {"seg": "softmax"}, device=device, half=half) for m in modules]
     )
     margin = (plan.tile - plan.output) // 2
     numbers: dict[str, Any] = {"fill": _air(spec), "prepare": _prepare(spec)}
@@ -248,3 +251,18 @@ class _CoarseHalf(nn.Module):
 
     def forward(self, low_image: Tensor) -> dict[str, Tensor]:
         return {"low": self.whole.forward_low(low_image)}
+
+
+class _FineHalf(nn.Module):
+    """A cascade whose coarse network computes no more than the fine answer needs."""
+
+    def __init__(self, whole: nn.Module) -> None:
+        super().__init__()
+        assert isinstance(whole, Cascade3d)
+        self.whole = whole
+
+    def forward(self, image: Tensor, low_image: Tensor) -> Outputs:
+        sides = tuple(image.shape[2:])
+        middle = crop_center(low_image, self.whole.low_sides(sides, tuple(low_image.shape[2:])))
+        mask = self.whole.mask(self.whole.forward_low(middle), sides)
+        return self.whole.forward_high(image, mask)

@@ -35,6 +35,7 @@ def restore(
     grid_shape: tuple[int, int, int],
     ratio: tuple[float, float, float],
     labels: NDArray[np.uint8],
+    lead: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> None:
     """Write the labels of a box of probabilities into a label map.
 
@@ -52,16 +53,18 @@ def restore(
         Stage spacing divided by scan spacing.
     labels : ndarray, shape (Z, Y, X), uint8
         Label map on the scan's grid, all 0; any strides. Filled in place.
+    lead : tuple of float
+        How far the stage's grid begins before the scan, in voxels of the scan.
     """
     for part in renal_parts(probability):
         ranges, matrices, columns = [], [], []
         for axis in range(3):
-            size, scale = grid_shape[axis], ratio[axis]
+            size, scale, before = grid_shape[axis], ratio[axis], lead[axis]
             first = max(0, box[axis].start + part[axis].start - 1)
             last = min(size, box[axis].start + part[axis].stop + 1)
-            rows = _between(first, last, size, scale, labels.shape[axis])
+            rows = _between(first, last, size, scale, labels.shape[axis], before)
             used = slice(max(first, box[axis].start), min(last, box[axis].stop))
-            matrix = linear_weights(size, *rows, 1 / scale)[:, used]
+            matrix = linear_weights(size, *rows, 1 / scale, -before / scale)[:, used]
             matrices.append(np.ascontiguousarray(matrix))
             ranges.append(rows)
             columns.append(slice(used.start - box[axis].start, used.stop - box[axis].start))
@@ -80,14 +83,16 @@ def renal_parts(probability: NDArray[np.float32]) -> list[Box]:
     return [_hull(parts)] if len(parts) > _MOST_BOXES else parts
 
 
-def _between(first: int, last: int, size: int, scale: float, voxels: int) -> tuple[int, int]:
+def _between(
+    first: int, last: int, size: int, scale: float, voxels: int, lead: float
+) -> tuple[int, int]:
     """The scan's voxels whose centers lie between those of grid voxels ``first`` and ``last - 1``.
 
     Only there is everything known that an interpolated value depends on. At the grid's border the
     range goes on to the scan's border.
     """
-    low = 0 if first == 0 else math.ceil((first + 0.5) * scale - 0.5)
-    high = voxels if last == size else math.floor((last - 0.5) * scale - 0.5) + 1
+    low = 0 if first == 0 else math.ceil((first + 0.5) * scale - 0.5 - lead)
+    high = voxels if last == size else math.floor((last - 0.5) * scale - 0.5 - lead) + 1
     return max(0, low), max(low, min(voxels, high))
 
 

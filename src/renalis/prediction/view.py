@@ -1,4 +1,8 @@
-"""How the networks see a scan: on its own axes where these are the patient's, else upright."""
+"""How the networks see a scan: on its own axes where these are the patient's, else upright.
+
+Either way their voxels lie on a lattice that is fixed in the patient's coordinates, not in the
+scan's corner, so that crops, tilts and other fields of view of a scan show the same voxels.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from renalis.prediction.windows import Box
 from renalis.preparation import (
     OBLIQUE_DEG,
     Grid,
+    lattice_lead,
     obliqueness_deg,
     reduced_bytes,
     resample,
@@ -67,15 +72,16 @@ class View:
 
     def grid(self, spacing_mm: tuple[float, float, float]) -> Grid:
         """A stage's grid."""
-        return stage_grid(self.frame, spacing_mm)
+        return stage_grid(self.frame, spacing_mm, lattice_lead(self.frame))
 
     def image(
         self, spacing_mm: tuple[float, float, float], box: Box | None = None
     ) -> NDArray[np.float32]:
         """HU on a stage's grid or a box of it."""
+        lead = lattice_lead(self.frame)
         if not self.oblique:
-            return resample(self.scan, spacing_mm, box).array
-        return resample_upright(self.scan, self.frame, spacing_mm, box).array
+            return resample(self.scan, spacing_mm, box, lead).array
+        return resample_upright(self.scan, self.frame, spacing_mm, box, lead).array
 
     def restore(
         self, probability: NDArray[np.float32], box: Box, grid: Grid, labels: Volume
@@ -84,7 +90,7 @@ class View:
         if self.oblique:
             restore_oblique(probability, box, grid, labels)
         else:
-            restore(probability, box, grid.shape, grid.ratio, labels.array)
+            restore(probability, box, grid.shape, grid.ratio, labels.array, grid.lead)
 
     def turning_bytes(self, spacing_mm: tuple[float, float, float]) -> float:
         """Memory for turning the whole scan, beyond that of the result."""

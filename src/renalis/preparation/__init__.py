@@ -5,6 +5,7 @@ from __future__ import annotations
 from renalis.preparation.cache import cached_case, file_hash, open_prepared, volume_hash
 from renalis.preparation.grids import GridSpec, normalized, place_grid
 from renalis.preparation.intensity import hu_histogram, mean_and_std, percentiles
+from renalis.preparation.lattice import lattice_lead
 from renalis.preparation.prepared import PreparedCase, PreparedGrid, near_slices, prepare_case
 from renalis.preparation.regrid import regrid_image, regrid_labels
 from renalis.preparation.resample import Grid, resample, stage_grid
@@ -34,6 +35,7 @@ __all__ = [
     "cubic_weights",
     "file_hash",
     "hu_histogram",
+    "lattice_lead",
     "linear_weights",
     "mean_and_std",
     "near_slices",

@@ -36,31 +36,50 @@ class Grid:
         As in `renalis.volume.Volume`.
     ratio : tuple of float
         Spacing divided by the spacing of the scan that the grid was made for.
+    lead : tuple of float
+        How far the grid's corner lies before that scan's, in voxels of the scan.
     """
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
     ratio: tuple[float, float, float]
+    lead: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-def stage_grid(scan: Volume, spacing_mm: tuple[float, float, float]) -> Grid:
+def stage_grid(
+    scan: Volume,
+    spacing_mm: tuple[float, float, float],
+    lead_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> Grid:
     """The grid of a network's stage over a whole scan.
 
-    Axes are the scan's own (`renalis.preparation.upright` is for oblique ones), the outer corners
-    of the first voxels coincide, the spacing is exactly the stage's, and the last voxels may reach
-    past the scan.
+    Axes are the scan's own (`renalis.preparation.upright` is for oblique ones), the outer corner
+    of the first voxel lies ``lead_mm`` before the scan's, the spacing is exactly the stage's, and
+    the last voxels may reach past the scan.
     """
     ratio = tuple(new / old for new, old in zip(spacing_mm, scan.spacing, strict=True))
+    lead = tuple(mm / old for mm, old in zip(lead_mm, scan.spacing, strict=True))
     # Spacings like 0.7999999 must not make a row of voxels that lies outside the scan.
-    shape = [max(1, int(np.ceil(n / r - 1e-3))) for n, r in zip(scan.shape, ratio, strict=True)]
+    shape = [
+        max(1, int(np.ceil((n + before) / r - 1e-3)))
+        for n, before, r in zip(scan.shape, lead, ratio, strict=True)
+    ]
     affine = scan.affine.copy()
     affine[:3, :3] *= ratio
-    affine[:3, 3] += scan.affine[:3, :3] @ ((np.asarray(ratio) - 1) / 2)
-    return Grid((shape[0], shape[1], shape[2]), affine, (ratio[0], ratio[1], ratio[2]))
+    affine[:3, 3] += scan.affine[:3, :3] @ ((np.asarray(ratio) - 1) / 2 - lead)
+    return Grid(
+        (shape[0], shape[1], shape[2]),
+        affine,
+        (ratio[0], ratio[1], ratio[2]),
+        (lead[0], lead[1], lead[2]),
+    )
 
 
 def resample(
-    scan: Volume, spacing_mm: tuple[float, float, float], box: Box | None = None
+    scan: Volume,
+    spacing_mm: tuple[float, float, float],
+    box: Box | None = None,
+    lead_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Volume:
     """Resample an image to a stage's grid, or to a box of it.
 
@@ -74,17 +93,19 @@ def resample(
     box : tuple of slice, optional
         Part of the stage's grid to fill, start and stop given. The result is equal to that part of
         the whole; only the voxels it depends on are read.
+    lead_mm : tuple of float
+        As in `stage_grid`. Before the scan, its border is repeated.
 
     Returns
     -------
     Volume
         float32, C-ordered.
     """
-    grid = stage_grid(scan, spacing_mm)
+    grid = stage_grid(scan, spacing_mm, lead_mm)
     ranges = [(0, n) for n in grid.shape] if box is None else [(b.start, b.stop) for b in box]
     matrices = [
-        triangle_weights(n, *ends, ratio)
-        for n, ends, ratio in zip(scan.shape, ranges, grid.ratio, strict=True)
+        triangle_weights(n, *ends, ratio, lead)
+        for n, ends, ratio, lead in zip(scan.shape, ranges, grid.ratio, grid.lead, strict=True)
     ]
     array = apply_matrices(scan.array, matrices)
     whole = Volume(np.broadcast_to(np.float32(0), grid.shape), grid.affine, scan.kind)

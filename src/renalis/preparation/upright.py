@@ -83,7 +83,11 @@ def upright_frame(scan: Volume) -> Volume:
 
 
 def resample_upright(
-    scan: Volume, frame: Volume, spacing_mm: tuple[float, float, float], box: Box | None = None
+    scan: Volume,
+    frame: Volume,
+    spacing_mm: tuple[float, float, float],
+    box: Box | None = None,
+    lead_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Volume:
     """Resample an oblique scan to a stage's grid over an upright frame, or to a box of it.
 
@@ -96,15 +100,17 @@ def resample_upright(
     spacing_mm : tuple of float
         The stage's spacing along each axis of the frame.
     box : tuple of slice, optional
-        Part of ``stage_grid(frame, spacing_mm)`` to fill, start and stop given. The result is
-        equal to that part of the whole, up to float32's rounding.
+        Part of ``stage_grid(frame, spacing_mm, lead_mm)`` to fill, start and stop given. The
+        result is equal to that part of the whole, up to float32's rounding.
+    lead_mm : tuple of float
+        How far the grid begins before the frame.
 
     Returns
     -------
     Volume
         float32, C-ordered; -1024 HU where the scan shows nothing.
     """
-    grid = stage_grid(frame, spacing_mm)
+    grid = stage_grid(frame, spacing_mm, lead_mm)
     whole = Volume(np.broadcast_to(np.float32(AIR_HU), grid.shape), grid.affine, scan.kind)
     target = whole if box is None else whole.cropped(box)
     reduced = _reduced(scan, _reduced_grid(scan, spacing_mm), target)

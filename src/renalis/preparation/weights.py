@@ -17,7 +17,9 @@ _REACH = 12
 """Voxels after which that response is cut off: 1e-7 of its peak, the accuracy of a float32."""
 
 
-def triangle_weights(inputs: int, start: int, stop: int, ratio: float) -> NDArray[np.float32]:
+def triangle_weights(
+    inputs: int, start: int, stop: int, ratio: float, lead: float = 0.0
+) -> NDArray[np.float32]:
     """Anti-aliased linear interpolation: a triangle as wide as the coarser of both voxels.
 
     The triangle's half-width is ``max(1, ratio)`` input voxels: plain linear interpolation when
@@ -32,6 +34,8 @@ def triangle_weights(inputs: int, start: int, stop: int, ratio: float) -> NDArra
         Range of output voxels.
     ratio : float
         Output spacing divided by input spacing.
+    lead : float
+        How far the output grid's corner lies before the input's, in input voxels.
 
     Returns
     -------
@@ -43,15 +47,17 @@ def triangle_weights(inputs: int, start: int, stop: int, ratio: float) -> NDArra
     >>> triangle_weights(4, 0, 2, 2.0).tolist()
     [[0.5, 0.375, 0.125, 0.0], [0.0, 0.125, 0.375, 0.5]]
     """
-    return _matrix(inputs, start, stop, ratio, max(1.0, ratio))
+    return _matrix(inputs, start, stop, ratio, lead, max(1.0, ratio))
 
 
-def linear_weights(inputs: int, start: int, stop: int, ratio: float) -> NDArray[np.float32]:
+def linear_weights(
+    inputs: int, start: int, stop: int, ratio: float, lead: float = 0.0
+) -> NDArray[np.float32]:
     """Plain linear interpolation at the centers of the output voxels, also when reducing.
 
     Parameters and return value are those of `triangle_weights`.
     """
-    return _matrix(inputs, start, stop, ratio, 1.0)
+    return _matrix(inputs, start, stop, ratio, lead, 1.0)
 
 
 def cubic_weights(inputs: int, start: int, stop: int, ratio: float) -> NDArray[np.float32]:
@@ -62,7 +68,8 @@ def cubic_weights(inputs: int, start: int, stop: int, ratio: float) -> NDArray[n
     mode="nearest", grid_mode=True)``, which is what ``skimage.transform.resize(order=3,
     mode="edge", anti_aliasing=False)`` and nnU-Net's preprocessing call.
 
-    Parameters and return value are those of `triangle_weights`; entries may be negative.
+    Parameters and return value are those of `triangle_weights`, without a lead; entries may be
+    negative.
 
     References
     ----------
@@ -110,10 +117,10 @@ def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _matrix(
-    inputs: int, start: int, stop: int, ratio: float, half_width: float
+    inputs: int, start: int, stop: int, ratio: float, lead: float, half_width: float
 ) -> NDArray[np.float32]:
     """Rows of triangle weights."""
-    centers = (np.arange(start, stop) + 0.5) * ratio - 0.5
+    centers = (np.arange(start, stop) + 0.5) * ratio - 0.5 - lead
     taps = np.arange(int(np.ceil(2 * half_width)) + 2)
     index = np.floor(centers - half_width).astype(np.int64)[:, None] + taps
     weights = np.maximum(0.0, 1.0 - np.abs(index - centers[:, None]) / half_width)

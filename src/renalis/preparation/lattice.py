@@ -1,0 +1,53 @@
+"""Where networks' grids begin, so that one patient meets the same voxels however a scan is stored.
+
+A network answers a little differently when its voxels lie elsewhere in the patient. A grid that
+begins at the scan's corner lies elsewhere for every crop, tilt or field of view of the same scan;
+one that begins at a whole multiple of a length from the origin of the patient's coordinates does
+not. It costs less than that length along each axis, in which the scan's border is repeated.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from renalis.volume import Volume
+
+__all__ = ["LATTICE_MM", "lattice_lead"]
+
+LATTICE_MM = 4.0
+"""Grids of all stages begin at multiples of this, so that their voxels' corners coincide; stages
+whose spacing divides it have the same voxels in every scan of a patient."""
+
+_ROUNDING_MM = 1e-3
+"""A corner this near to a multiple lies on it: DICOM and NIfTI round coordinates differently."""
+
+
+def lattice_lead(scan: Volume, lattice_mm: float = LATTICE_MM) -> tuple[float, float, float]:
+    """How far before a scan the lattice's next voxel begins, along each of the scan's axes.
+
+    Parameters
+    ----------
+    scan : Volume
+        Only its affine is used. The lattice lies along its axes; where these are not the
+        patient's, its distance from the patient's origin is measured along them.
+    lattice_mm : float
+        Distance of the lattice's planes in mm.
+
+    Returns
+    -------
+    tuple of float
+        In mm, from 0 to less than ``lattice_mm``; the ``lead_mm`` of
+        `renalis.preparation.stage_grid`.
+
+    Examples
+    --------
+    >>> affine = np.diag([1.0, 1.0, 5.0, 1.0])
+    >>> affine[:3, 3] = -9.5, 4.5, 2.5
+    >>> lattice_lead(Volume(np.zeros((8, 8, 8)), affine))
+    (2.0, 0.0, 0.0)
+    """
+    axes = scan.affine[:3, :3] / np.linalg.norm(scan.affine[:3, :3], axis=0)
+    corner = scan.world(np.full(3, -0.5)) @ axes
+    lead = corner - np.floor((corner + _ROUNDING_MM) / lattice_mm) * lattice_mm
+    i, j, k = (max(0.0, float(mm)) for mm in lead)
+    return i, j, k

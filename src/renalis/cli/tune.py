@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Search; 1 if no trial could be completed for failures alone."""
+    """Search; 1 if all trials failed."""
     if arguments.trials < 1:
         raise UsageError("--trials must be at least 1")
     if arguments.minutes is not None and arguments.minutes <= 0:
@@ -87,8 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     found = tune(tuning, _report)
     print(_ending(found, arguments, system, search.metric))
-    failed = any(row.state == "failed" for row in found.rows)
-    return 1 if found.best is None and failed else 0
+    return 1 if found.rows and all(row.state == "failed" for row in found.rows) else 0
 
 
 def _ending(found: Found, arguments: argparse.Namespace, system: System, metric: str) -> str:

@@ -37,7 +37,7 @@ _COLOR: dict[State, str] = {
 _STYLE = (
     "<style>table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}"
     "td,th{padding:.15rem .6rem;text-align:left;border-bottom:1px solid #8884;white-space:nowrap}"
-    "tr.best{font-weight:bold}td.note{white-space:normal;min-width:14rem}</style>"
+    "tr.best{font-weight:bold}td.note{white-space:normal;opacity:.75}</style>"
 )
 
 
@@ -68,7 +68,7 @@ def tune_page(title: str, search: Search, rows: Sequence[TrialRow]) -> str:
     )
     curves = [
         Series(f"trial {row.number}", list(row.by_epoch.items()), _color(row, best))
-        for row in rows
+        for row in sorted(rows, key=lambda row: row is best)
         if row.by_epoch
     ]
     seen = [row for row in rows if row.value is not None]
@@ -152,7 +152,7 @@ def _scatter(rows: Sequence[TrialRow], best: TrialRow | None, across: _Across) -
 
 
 def _table(search: Search, rows: Sequence[TrialRow], best: TrialRow | None) -> str:
-    head = ["trial", "state", search.metric, *search.fields, "epochs", "minutes", ""]
+    head = ["trial", "state", search.metric, *search.fields, "epochs", "minutes"]
     out = ["<h2>All trials</h2><table><tr>", *(f"<th>{html.escape(h)}</th>" for h in head), "</tr>"]
     for row in rows:
         value = "" if row.value is None else f"{row.value:.4f}"
@@ -161,7 +161,10 @@ def _table(search: Search, rows: Sequence[TrialRow], best: TrialRow | None) -> s
         cells += [str(max(row.by_epoch, default=0)), f"{row.seconds / 60:.1f}"]
         out.append('<tr class="best">' if row is best else "<tr>")
         out += [f"<td>{html.escape(cell)}</td>" for cell in cells]
-        out.append(f'<td class="note">{html.escape(row.note)}</td></tr>')
+        out.append("</tr>")
+        if row.note:
+            note = html.escape(row.note)
+            out.append(f'<tr><td></td><td class="note" colspan="{len(head) - 1}">{note}</td></tr>')
     return "".join(out) + "</table>"
 
 

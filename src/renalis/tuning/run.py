@@ -16,6 +16,7 @@ from renalis.dataset import load_split, open_dataset
 from renalis.errors import InputError
 from renalis.io import whole_file
 from renalis.recipes import System, load_system
+from renalis.recipes.data_fields import KFold
 from renalis.systems.data import chosen_cases, split_of
 from renalis.systems.train import Job
 from renalis.training.devices import Devices
@@ -112,7 +113,7 @@ def _search(tuning: Tuning, trying: Trying, study: optuna.Study, report: Report)
             if len(trials) >= tuning.trials:
                 return f"{len(trials)} trials are done"
             if trying.deadline is not None and time.monotonic() > trying.deadline:
-                return f"{tuning.minutes:g} minutes have passed"
+                return f"{tuning.minutes:g} minutes have passed; --resume goes on"
             params = proposed(search, trials)
             if params is None:
                 return "no new values are left to try"
@@ -129,7 +130,7 @@ def _search(tuning: Tuning, trying: Trying, study: optuna.Study, report: Report)
         try:
             try_values(trying, study, optuna.Trial(study, running._trial_id), folder / row.folder)
         except OutOfTime:
-            return f"{tuning.minutes:g} minutes have passed"
+            return f"{tuning.minutes:g} minutes have passed; --resume goes on"
         rows = _publish(folder, tuning, study)
         report(_line(search, rows[row.number], best_row(rows, search.higher_is_better)))
 
@@ -142,7 +143,9 @@ def _begin(tuning: Tuning) -> None:
         cases = chosen_cases(dataset, job.system.dataset)
         split = split_of(dataset, cases, job.system.split, tuning.fold)
     else:
-        split = load_split(job.split, tuning.fold or 0)
+        plan = job.system.split
+        fold = plan.fold if tuning.fold is None and isinstance(plan, KFold) else tuning.fold
+        split = load_split(job.split, fold or 0)
     about = {"search": tuning.search.to_json(), "split": json.loads(json.dumps(asdict(split)))}
     path, recipe = folder / "search.json", folder / "recipe.yaml"
     if not path.exists():

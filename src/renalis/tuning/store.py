@@ -96,15 +96,15 @@ def open_study(path: Path, search: Search) -> optuna.Study:
         )
     try:
         storage = JournalStorage(JournalLines(path))
-        return optuna.create_study(
-            storage=storage,
-            # Values are proposed by `renalis.tuning.proposals`.
-            sampler=optuna.samplers.RandomSampler(0),
-            pruner=pruner,
-            study_name=NAME,
-            direction="maximize" if search.higher_is_better else "minimize",
-            load_if_exists=True,
-        )
+        if not storage.get_all_studies():
+            optuna.create_study(
+                storage=storage,
+                study_name=NAME,
+                direction="maximize" if search.higher_is_better else "minimize",
+            )
+        # Values are proposed by `renalis.tuning.proposals`.
+        sampler = optuna.samplers.RandomSampler(0)
+        return optuna.load_study(study_name=NAME, storage=storage, sampler=sampler, pruner=pruner)
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise InputError(
             f"{path} is damaged ({type(error).__name__}: {error}); search again in another folder"

@@ -333,6 +333,17 @@ def test_fields_of_phases_and_of_searched_sections_are_found() -> None:
     check_search(plan, load_system("resnet34-2d", changes({"seed": 1})))
 
 
+def test_the_documented_search_is_one() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "training.md"
+    section = page.read_text(encoding="utf-8").partition("## Searching for")[2]
+    example = re.search(r"```yaml\n(.*?)```", section, re.DOTALL)
+    assert example is not None
+    plan = Search.model_validate(yaml.safe_load(example[1]))
+    check_search(plan, load_system("unet3d-residual"))
+    defaults = Search.model_validate({"fields": {BATCH: {"choice": [2, 3]}}})
+    assert plan.sampler == defaults.sampler
+
+
 def test_an_axis_need_not_reach_zero() -> None:
     low, high, ticks = axis([0.81, 0.84], False, zero=False)
     assert 0.8 <= low <= 0.81

@@ -64,7 +64,7 @@ def summary(rows: Sequence[TrialRow]) -> str:
     """How many trials ended how, in words."""
     counts = [(sum(row.state == state for row in rows), state) for state in _STATES]
     parts = ", ".join(f"{count} {state}" for count, state in counts if count)
-    return f"{len(rows)} trials: {parts}" if rows else "no trials"
+    return f"{len(rows)} trial{'s' * (len(rows) > 1)}: {parts}" if rows else "no trials"
 
 
 def write_trials(path: Path, rows: Sequence[TrialRow], keys: Sequence[str]) -> None:

@@ -111,7 +111,7 @@ def _search(tuning: Tuning, trying: Trying, study: optuna.Study, report: Report)
         running = next((t for t in trials if t.state == TrialState.RUNNING), None)
         if running is None:
             if len(trials) >= tuning.trials:
-                return f"{len(trials)} trials are done"
+                return f"--trials {tuning.trials} reached"
             if trying.deadline is not None and time.monotonic() > trying.deadline:
                 return f"{tuning.minutes:g} minutes have passed; --resume goes on"
             params = proposed(search, trials)

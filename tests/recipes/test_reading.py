@@ -44,6 +44,7 @@ CODE_OPTIONS = [
     ("resnet34-2d", "phases.kidney.target=kidney"),
     ("resnet34-2d", "phases.tumor.input_mask.fill=min"),
     ("resnet34-2d", "phases.tumor.input_mask.training=out_of_fold"),
+    ("resnet34-2d", "phases.tumor.input_mask.folds=3"),
     ("resnet34-2d", "grids.slices.clip_hu=[20, 45]"),
     ("quicknat-2d", "network.activation=relu"),
     ("quicknat-2d", "grids.slices.weight_map.division=floor"),

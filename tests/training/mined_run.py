@@ -70,7 +70,6 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--accumulate", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--pause", type=float, default=0.0)
     arguments = parser.parse_args()
 
@@ -79,7 +78,7 @@ def main() -> None:
 
     fabric = open_fabric(Devices("cpu", arguments.processes, threads=1))
     rank = fabric.global_rank
-    plan = replace(PLAN, accumulate=arguments.accumulate, workers=arguments.workers)
+    plan = replace(PLAN, accumulate=arguments.accumulate)
     source = mined(arguments.run.with_suffix(f".{rank}"), arguments.pause)
     fit(fabric, small_network(), plan, source, small_validation, arguments.run, True, report)
 

@@ -6,14 +6,21 @@ Sections stand at the top level. A system of several networks trained one after 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from renalis.recipes.data_fields import DataPlan, GridPlan, Split, Target
 from renalis.recipes.fields import Frozen, Share
 from renalis.recipes.network_fields import Network
-from renalis.recipes.output_fields import Evaluation, Prediction, Published, Rule
+from renalis.recipes.output_fields import (
+    Evaluation,
+    Prediction,
+    Published,
+    Rule,
+    TilePrediction,
+)
 from renalis.recipes.sample_fields import Augmentation, Paired, Sampler, Windows
 from renalis.recipes.train_fields import LossTerm, Optimisation
 
@@ -46,13 +53,16 @@ class InputMask(Frozen):
     """A phase sees the scan multiplied with the mask that an earlier phase found.
 
     ``training`` is the mask in training: ``predicted`` by the earlier phase on cases it was
-    trained on, ``out_of_fold`` or the ``truth``. ``fill`` is what lies outside: ``water`` (0 HU)
-    or ``min`` (the lowest HU of the grid).
+    trained on, ``out_of_fold`` or the ``truth``. Out of fold: the training cases are shared out,
+    by patient, to so many ``folds``; the masks of each come from a network that was trained on the
+    others alone, as the earlier phase is on all. ``fill`` is what lies outside: ``water`` (0 HU) or
+    ``min`` (the lowest HU of the grid).
     """
 
     phase: str
     threshold: Share = 0.5
     training: Literal["predicted", "truth", "out_of_fold"] = "predicted"
+    folds: Annotated[int, Field(ge=2)] = 5
     fill: Literal["water", "min"] = "water"
 
 
@@ -156,7 +166,7 @@ class System(Frozen):
     @model_validator(mode="after")
     def _names_exist(self) -> System:
         """Grids and phases that are referred to must be there."""
-        earlier: list[str] = []
+        earlier: dict[str, Phase] = {}
         for phase in self.all_phases():
             grids = {grid.name for grid in phase.grids}
             used: set[str | None] = {phase.prediction.grid}
@@ -168,13 +178,27 @@ class System(Frozen):
             missing = sorted(str(name) for name in used if name and name not in grids)
             if missing:
                 raise ValueError(f"phase {phase.name!r} has no grid {missing[0]!r}")
-            if phase.input_mask is not None and phase.input_mask.phase not in earlier:
-                raise ValueError(f"there is no earlier phase {phase.input_mask.phase!r}")
+            if phase.input_mask is not None:
+                _require_mask(phase.input_mask, earlier)
             if isinstance(sampler, Windows):
                 drawn = sampler.cases_per_step * sampler.patches_per_case
                 if drawn != phase.optimisation.batch:
                     raise ValueError(f"the sampler draws {drawn} patches a step, batch differs")
             if phase.name in earlier:
                 raise ValueError(f"two phases are called {phase.name!r}")
-            earlier.append(phase.name)
+            earlier[phase.name] = phase
         return self
+
+
+def _require_mask(mask: InputMask, earlier: Mapping[str, Phase]) -> None:
+    """The earlier phase must be one that can give this mask."""
+    if mask.phase not in earlier:
+        raise ValueError(f"there is no earlier phase {mask.phase!r}")
+    before = earlier[mask.phase]
+    if isinstance(before.prediction, TilePrediction):
+        raise ValueError(f"phase {mask.phase!r} predicts tiles, which cannot mask another phase")
+    if mask.training == "out_of_fold" and before.input_mask is not None:
+        # Its own masks in training would come from a network that saw all cases.
+        raise ValueError(
+            f"masks out of fold are for a phase without an input mask, and {mask.phase!r} has one"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from renalis.volume import Volume
 __all__ = [
     "chosen_cases",
     "grid_specs",
+    "load_statistics",
     "of_scan",
     "prepared",
     "split_of",
@@ -143,6 +145,22 @@ def grid_specs(
         plan.name: grid_spec(plan, None if statistics is None else statistics.get(plan.name))
         for plan in phase.grids
     }
+
+
+def load_statistics(folder: Path, phase: str) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation by grid that a fold's phase was trained with.
+
+    Raises
+    ------
+    InputError
+        If the plan is missing or damaged.
+    """
+    path = folder / f"{phase}.plan.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))["statistics"]
+        return {name: (float(a), float(b)) for name, (a, b) in content.items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is missing or damaged ({error}); train the fold again") from error
 
 
 def training_statistics(

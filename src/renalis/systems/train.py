@@ -11,29 +11,34 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 from torch import nn
 
 from renalis.dataset import Case, Split, load_split, open_dataset, save_splits
-from renalis.errors import InputError
+from renalis.errors import InputError, RenalisError
 from renalis.io import whole_file
 from renalis.networks import ResNet34UNet, build, load_imagenet_encoder
 from renalis.preparation import PreparedCase
 from renalis.recipes import network_fields as fields
-from renalis.recipes import output_fields
+from renalis.recipes import stored_system
 from renalis.recipes.data_fields import KFold
 from renalis.recipes.system import Phase, System
-from renalis.systems.answering import answer
 from renalis.systems.data import (
     chosen_cases,
     grid_specs,
+    load_statistics,
     prepared,
     split_of,
     training_statistics,
     with_specs,
 )
 from renalis.systems.feeding import Feeding, feeding
-from renalis.systems.translate import target_table
+from renalis.systems.masks import (
+    Masks,
+    mask_folds,
+    out_of_fold_masks,
+    predicted_masks,
+    true_masks,
+)
 from renalis.systems.validation import PhaseValidation
 from renalis.training.devices import Devices, devices_here, open_fabric
 from renalis.training.feed import Arrays, BatchSource
@@ -128,12 +133,14 @@ def train_system(
         folds = [split.fold if isinstance(split, KFold) else 0]
     if isinstance(split, KFold) and job.split is None and max(folds) >= split.k:
         raise InputError(f"the recipe has {split.k} folds, counted from 0; not {max(folds)}")
-    _store_recipe(job)
     precision = job.system.optimisation.precision
     if len(folds) == 1:
         chosen = devices or devices_here(precision)[0]
-        train_fold(job, folds[0], replace(chosen, precision=precision), report)
+        fabric = open_fabric(replace(chosen, precision=precision))
+        _store_recipe_once(job, fabric)
+        train_fold(job, folds[0], fabric, report if fabric.global_rank == 0 else _silent)
     else:
+        _store_recipe(job)
         places = devices_here(precision)
         if devices is not None and devices.accelerator == "cpu":
             places = [Devices("cpu", 1, 1, precision, devices.threads)]
@@ -146,23 +153,7 @@ def fold_folder(run: Path, fold: int) -> Path:
     return run / f"fold_{fold}"
 
 
-def load_statistics(folder: Path, phase: str) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation by grid that a fold's phase was trained with.
-
-    Raises
-    ------
-    InputError
-        If the plan is missing or damaged.
-    """
-    path = folder / f"{phase}.plan.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))["statistics"]
-        return {name: (float(a), float(b)) for name, (a, b) in content.items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is missing or damaged ({error}); train the fold again") from error
-
-
-def train_fold(job: Job, fold: int, devices: Devices, report: Report) -> None:
+def train_fold(job: Job, fold: int, fabric: Fabric, report: Report) -> None:
     """Train all phases of one fold; finished phases are not repeated when resuming."""
     system = job.system
     dataset = open_dataset(job.data, job.kind)
@@ -174,7 +165,6 @@ def train_fold(job: Job, fold: int, devices: Devices, report: Report) -> None:
     folder = fold_folder(job.run, fold)
     folder.mkdir(parents=True, exist_ok=True)
     save_splits(folder / "split.json", [split], dataset=dataset.name)
-    fabric = open_fabric(devices)
     report(
         f"{system.name}, fold {fold}: {len(split.train)} cases to learn from, {len(split.val)} to "
         f"validate with, {len(split.test)} kept for testing"
@@ -184,6 +174,10 @@ def train_fold(job: Job, fold: int, devices: Devices, report: Report) -> None:
         [known[i] for i in split.train if i in known],
         [known[i] for i in _watched(split) if i in known],
     )
+    for phase in system.all_phases():
+        if phase.input_mask is not None and phase.input_mask.training == "out_of_fold":
+            # Too few patients are told before the first phase has been trained for days.
+            mask_folds(phase.input_mask, sides.train, system.seed)
     networks: dict[str, nn.Module] = {}
     for phase in system.all_phases():
         networks[phase.name] = _train_phase(job, phase, networks, sides, folder, fabric, report)
@@ -203,7 +197,28 @@ def _watched(split: Split) -> tuple[str, ...]:
 
 
 def _quiet_fold(job: Job, fold: int, devices: Devices) -> None:
-    train_fold(job, fold, devices, lambda line: print(f"fold {fold}: {line}", flush=True))  # noqa: T201
+    def report(line: str) -> None:
+        print(f"fold {fold}: {line}", flush=True)  # noqa: T201 - for whoever started the folds
+
+    train_fold(job, fold, open_fabric(devices), report)
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def _store_recipe_once(job: Job, fabric: Fabric) -> None:
+    # Further processes are started with the same command: what the first one has stored would be
+    # another training to them.
+    problem: RenalisError | None = None
+    if fabric.global_rank == 0:
+        try:
+            _store_recipe(job)
+        except RenalisError as error:
+            problem = error
+    problem = fabric.broadcast(problem)
+    if problem is not None:
+        raise problem
 
 
 def _store_recipe(job: Job) -> None:
@@ -212,7 +227,8 @@ def _store_recipe(job: Job) -> None:
     if path.exists():
         if not job.resume:
             raise InputError(f"{job.run} holds a training; add --resume or choose another folder")
-        if path.read_text(encoding="utf-8") != text:
+        # Not their texts: a field that came later has its default.
+        if stored_system(job.run) != job.system:
             raise InputError(
                 f"{job.run} was started with another recipe; see `renalis recipe diff`, or choose "
                 "another folder"
@@ -233,14 +249,13 @@ def _train_phase(
     report: Report,
 ) -> nn.Module:
     system, plan = job.system, phase.optimisation
-    cache = job.cache or job.run / "prepared"
+    cache = _cache(job)
     specs = grid_specs(phase)
     train = prepared(sides.train, list(specs.values()), cache)
     watched = sides.val[: plan.validation_cases]
     val = prepared(watched, list(specs.values()), cache)
-    device = fabric.device
-    regions = _regions(job, phase, earlier, sides.train, train, folder, device, learning=True)
-    val_regions = _regions(job, phase, earlier, watched, val, folder, device, learning=False)
+    regions = _learning_regions(job, phase, earlier, sides, train, folder, fabric, report)
+    val_regions = _regions(job, phase, earlier, watched, folder, fabric.device)
     statistics = training_statistics(phase, train, regions)
     if fabric.global_rank == 0:
         about = {"phase": phase.name, "statistics": statistics}
@@ -313,32 +328,46 @@ def _regions(
     phase: Phase,
     earlier: dict[str, nn.Module],
     cases: Sequence[Case],
-    own: Sequence[PreparedCase],
     folder: Path,
     device: torch.device,
-    learning: bool,
-) -> list[NDArray[np.uint8]] | None:
-    """Input masks of the cases, for a phase that has them; predicted when not learning."""
+) -> Masks | None:
+    """Input masks of the cases as the earlier phase predicts them, for a phase that has them."""
     mask = phase.input_mask
     if mask is None:
         return None
-    before = job.system.phase(mask.phase)
-    if learning and mask.training == "out_of_fold":
-        raise InputError(
-            f"phase {phase.name}: masks of other folds' networks need several folds, which this "
-            "recipe does not have; choose predicted or truth"
-        )
-    if learning and mask.training == "truth":
-        table = target_table(before.target)
-        labels = [case.grid(phase.prediction.grid).label for case in own]
-        return [(table[label] > 0).astype(np.uint8) for label in labels if label is not None]
-    specs = grid_specs(before, load_statistics(folder, before.name))
-    cache = job.cache or job.run / "prepared"
+    before, cache = job.system.phase(mask.phase), _cache(job)
     network = earlier[before.name]
-    result = []
-    for case in prepared(cases, list(specs.values()), cache):
-        said = answer(before, [network], case, specs, device=device)
-        result.append((said.probability[1:].sum(0) > mask.threshold).astype(np.uint8))
-    if isinstance(before.prediction, output_fields.TilePrediction):
-        raise InputError(f"phase {before.name} predicts tiles, which cannot mask another phase")
-    return result
+    return list(predicted_masks(before, network, cases, mask.threshold, folder, cache, device))
+
+
+def _learning_regions(
+    job: Job,
+    phase: Phase,
+    earlier: dict[str, nn.Module],
+    sides: _Sides,
+    own: Sequence[PreparedCase],
+    folder: Path,
+    fabric: Fabric,
+    report: Report,
+) -> Masks | None:
+    """Input masks of the cases to learn from, made as the recipe says."""
+    mask = phase.input_mask
+    if mask is None or mask.training == "predicted":
+        return _regions(job, phase, earlier, sides.train, folder, fabric.device)
+    before = job.system.phase(mask.phase)
+    if mask.training == "truth":
+        return true_masks(phase, before, own)
+
+    def train(cases: list[Case], home: Path) -> nn.Module:
+        # Validated with the same cases as the network of all: those whose masks it will make must
+        # not choose its weights.
+        inner = _Sides(cases, sides.val)
+        return _train_phase(replace(job, watch=None), before, {}, inner, home, fabric, report)
+
+    home = folder / f"{before.name}.out_of_fold"
+    seed, cache = job.system.seed, _cache(job)
+    return out_of_fold_masks(before, mask, sides.train, seed, home, cache, fabric, train, report)
+
+
+def _cache(job: Job) -> Path:
+    return job.cache or job.run / "prepared"

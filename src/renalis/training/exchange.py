@@ -76,6 +76,8 @@ def _gathered(fabric: Fabric, values: list[float]) -> list[float]:
     lengths = torch.zeros(count, dtype=torch.int64, device=fabric.device)
     lengths[rank] = len(values)
     lengths = _tensor(fabric.all_reduce(lengths, reduce_op="sum"))
+    if not int(lengths.max()):
+        return []
     # Each process fills its own row; the others add nothing to it.
     table = torch.zeros(count, int(lengths.max()), dtype=torch.float64, device=fabric.device)
     table[rank, : len(values)] = torch.tensor(values, dtype=torch.float64)

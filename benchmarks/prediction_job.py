@@ -33,6 +33,8 @@ from renalis.volume import Kind, Volume
 NAMED = {"renal": (1, 2, 3), "kidney": (1,), "tumor": (2,), "cyst": (3,)}
 LIKE_RIVALS = {
     "coarse_weight": 0.0,
+    "lesion_where": 0.0,
+    "lesion_what": 0.0,
     "cyst_at": 0.0,
     "lesion_at": 0.5,
     "tumor_sure": 0.0,
@@ -46,7 +48,7 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(threads)
     model = renalis.load_model(model_name)
-    coarse, fine = model.header.stages
+    coarse, fine = model.header.stage("coarse"), model.header.stage("fine")
     network = model.network("fine")
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
     np.savez(folder / "weights.npz", **weights)

@@ -164,12 +164,12 @@ def test_quick_answers_import_no_torch(words: list[str]) -> None:
 
 
 def test_export(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ov = pytest.importorskip("renalis.prediction.openvino_runtime").ov
+    core = pytest.importorskip("renalis.prediction.quiet_openvino").core()
     words = ["model", "export", str(model_file), "-o", str(tmp_path / "x"), "--to"]
     assert main([*words, "openvino"]) == 0
     described = json.loads((tmp_path / "x" / "export.json").read_text())
     assert described["largest_difference"]["coarse"] < 1e-4
-    compiled = ov.Core().compile_model(str(tmp_path / "x" / "coarse.xml"), "CPU")
+    compiled = core.compile_model(str(tmp_path / "x" / "coarse.xml"), "CPU")
     assert compiled(np.zeros((1, 1, 16, 16, 16), np.float32))[0].shape == (1, 4, 16, 16, 16)
     capsys.readouterr()
 

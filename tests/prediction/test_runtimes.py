@@ -171,3 +171,23 @@ def test_keeping_the_heap_is_possible_with_glibc() -> None:
     glibc = "glibc" in __import__("platform").libc_ver()[0]
     assert done.stdout.strip() == str(glibc), done.stderr
     assert callable(keep_freed_memory)
+
+
+def test_signals_arrive_after_networks_are_gone(model_file: Path) -> None:
+    """OpenVINO's plugin leaves its signal stack behind, freed, when a second core goes."""
+    pytest.importorskip("renalis.prediction.openvino_runtime")
+    code = f"""
+import gc, os, signal
+from renalis.model import load_model
+from renalis.prediction.choice import open_network
+from renalis.prediction.options import RuntimeName
+model = load_model({str(model_file)!r})
+networks = [open_network(model, s, RuntimeName.OPENVINO) for s in model.header.stages]
+while networks:
+    networks.pop(0)
+    gc.collect()
+signal.signal(signal.SIGUSR1, lambda *_: print("arrived"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "arrived\n"), done.stderr

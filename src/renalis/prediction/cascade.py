@@ -184,7 +184,8 @@ class _Work:
         chosen = self.worthwhile(boxes, image, stage, allowed)
         mirror = self.options.mirror
         probability = self.look(stage, networks.fine, channels, chosen, mirror).probability
-        if networks.lesion is not None:
+        second = self.options.lesion_where or self.options.lesion_what
+        if networks.lesion is not None and second:
             stage = model.header.stage("lesion")
             chosen = self.worthwhile(boxes, image, stage, allowed)
             other = self.look(stage, networks.lesion, image[None], chosen, mirror).probability

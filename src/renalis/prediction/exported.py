@@ -16,7 +16,7 @@ from typing import Any
 
 from renalis.model import Model, Stage
 from renalis.prediction.choice import cache_folder
-from renalis.prediction.quiet_openvino import ov
+from renalis.prediction.quiet_openvino import core, ov
 
 __all__ = ["exported_graph"]
 
@@ -70,7 +70,7 @@ def _read(folder: Path) -> Any:
         contents = [(folder / name).read_bytes() for name in _FILES]
         if [hashlib.sha256(content).hexdigest() for content in contents] != expected:
             return None
-        return ov.Core().read_model(*contents)
+        return core().read_model(*contents)
     except (OSError, ValueError, RuntimeError):  # RuntimeError: what OpenVINO raises
         return None
 

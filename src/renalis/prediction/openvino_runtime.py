@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.prediction.quiet_openvino import ov
+from renalis.prediction.quiet_openvino import core
 
 __all__ = ["OpenVinoNetwork"]
 
@@ -34,7 +34,7 @@ class OpenVinoNetwork:
         }
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(threads)
-        compiled = ov.Core().compile_model(graph, "CPU", settings)
+        compiled = core().compile_model(graph, "CPU", settings)
         self._request = compiled.create_infer_request()
 
     def __call__(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -55,7 +55,7 @@ class PredictionOptions:
         Weight of the coarse pass in the final probabilities, 0 to 1.
     lesion_where, lesion_what : float
         Weights of the lesion stage, if the model has one, in where anything renal is and in what a
-        renal voxel is, 0 to 1; the fine stage has the rest.
+        renal voxel is, 0 to 1; the fine stage has the rest. With both at 0 it is not computed.
     find_at : float
         Renal probability in the coarse pass above which a place is looked at closely.
     find_ml : float

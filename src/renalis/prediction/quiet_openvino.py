@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import importlib
 import sys
+from functools import cache
 from typing import Any
 
-__all__ = ["op", "ov"]
+__all__ = ["core", "op", "ov"]
 
 _CONVERTER = "openvino.tools.ovc"
 
@@ -29,3 +30,14 @@ def _imported() -> Any:
 
 ov: Any = _imported()
 op: Any = importlib.import_module("openvino.opset13")
+
+
+@cache
+def core() -> Any:
+    """OpenVINO's core, one for the life of the process.
+
+    Its CPU plugin gives the thread a stack for signal handlers and, when the plugin goes, puts
+    back the one that was there before. With several cores that may be one that is freed already,
+    and the next signal, such as Ctrl-C or the end of a child process, ends the program.
+    """
+    return ov.Core()

@@ -5,9 +5,10 @@ STAMP := .venv/.installed
 DATA ?= ../shared/data
 PROCESSES ?= 2
 ROUNDS ?= 3
+MINUTES ?= 10
 PEERS := .venv-peers/.installed
 
-.PHONY: setup demo test lint format bench bench-peers measure weights clean
+.PHONY: setup demo test lint format bench bench-peers measure comparison full-size weights clean
 
 setup: $(STAMP)
 
@@ -56,6 +57,15 @@ measure: setup
 	$(BIN)/python benchmarks/synthesis.py
 	$(BIN)/python benchmarks/real_scan.py --data $(DATA)
 	$(BIN)/python benchmarks/orientations.py --data $(DATA)
+
+# All recipes on one synthetic cohort at equal training time, beside MONAI's networks; writes
+# docs/comparison.md. Takes hours; stopped, it goes on where it was.
+comparison: setup bench-peers
+	$(BIN)/python benchmarks/recipes.py --labels $(DATA)/kits23-labels --minutes $(MINUTES) --jobs $(PROCESSES)
+
+# Two optimization steps of every recipe at its published patch and batch; writes docs/full-size.md.
+full-size: setup
+	$(BIN)/python benchmarks/full_size.py
 
 # Trains the shipped model from label maps (KiTS23 labels); stopped, it goes on where it was.
 weights: setup

@@ -4,6 +4,9 @@ A network answers a little differently when its voxels lie elsewhere in the pati
 begins at the scan's corner lies elsewhere for every crop, tilt or field of view of the same scan;
 one that begins at a whole multiple of a length from the origin of the patient's coordinates does
 not. It costs less than that length along each axis, in which the scan's border is repeated.
+
+One thing comes first: slices as far apart as a grid's voxels are taken as they are. Half a voxel
+beside them, each voxel of the grid would be the mean of two slices.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ def lattice_lead(scan: Volume, lattice_mm: float = LATTICE_MM) -> tuple[float, f
     -------
     tuple of float
         In mm, from 0 to less than ``lattice_mm``; the ``lead_mm`` of
-        `renalis.preparation.stage_grid`.
+        `renalis.preparation.stage_grid`. Along axes whose voxels are as long as ``lattice_mm`` or
+        half of it, a whole number of voxels: the grid begins as near to the lattice as that allows.
 
     Examples
     --------
@@ -49,5 +53,18 @@ def lattice_lead(scan: Volume, lattice_mm: float = LATTICE_MM) -> tuple[float, f
     axes = scan.affine[:3, :3] / np.linalg.norm(scan.affine[:3, :3], axis=0)
     corner = scan.world(np.full(3, -0.5)) @ axes
     lead = corner - np.floor((corner + _ROUNDING_MM) / lattice_mm) * lattice_mm
-    i, j, k = (max(0.0, float(mm)) for mm in lead)
+    i, j, k = (
+        max(0.0, float(_whole(mm, step) if _fits(step, lattice_mm) else mm))
+        for mm, step in zip(lead, scan.spacing, strict=True)
+    )
     return i, j, k
+
+
+def _fits(step_mm: float, lattice_mm: float) -> bool:
+    """Whether a scan's voxels are as long as the lattice's distance or half of it."""
+    return any(abs(step_mm - lattice_mm / n) < _ROUNDING_MM for n in (1, 2))
+
+
+def _whole(lead_mm: float, step_mm: float) -> float:
+    """The next smaller lead that is a whole number of voxels."""
+    return float(np.floor((lead_mm + _ROUNDING_MM) / step_mm)) * step_mm

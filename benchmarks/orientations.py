@@ -5,8 +5,8 @@ The unenhanced scan is stored in all 48 axis orders and flips and on oblique gri
 also as the NIfTI that dcm2niix makes of it; each is segmented with the shipped model. Prints the
 Dice in world coordinates and the sides and volumes of the kidneys.
 
-Oblique versions hold what the scan holds: its cubic spline, sampled every 0.8 mm over a grid in which
-the whole scan fits. On 3 mm voxels a turned copy would lose the finest detail along the diagonals,
+Oblique versions hold what the scan holds: its cubic spline, sampled every 0.8 mm over a grid in
+which the whole scan fits. On 3 mm voxels a turned copy would lose the finest detail along the diagonals,
 and its label map could not come nearer than 0.95 to another. All of them, one along the patient's
 axes included, are compared with each other, and with the 3 mm scan itself.
 

@@ -6,9 +6,9 @@ also as the NIfTI that dcm2niix makes of it; each is segmented with the shipped 
 Dice in world coordinates and the sides and volumes of the kidneys.
 
 Oblique versions hold what the scan holds: its cubic spline, sampled every 0.8 mm over a grid in
-which the whole scan fits. On 3 mm voxels a turned copy would lose the finest detail along the diagonals,
-and its label map could not come nearer than 0.95 to another. All of them, one along the patient's
-axes included, are compared with each other, and with the 3 mm scan itself.
+which the whole scan fits. On 3 mm voxels a turned copy would lose the finest detail along the
+diagonals, and its label map could not come nearer than 0.95 to another. All of them, one along the
+patient's axes included, are compared with each other, and with the 3 mm scan itself.
 
 The Dice of two label maps on grids that are turned against each other stays below 1 even if both
 come from the same probabilities, the more so the larger the voxels: each map is made of its own

@@ -15,7 +15,7 @@ from renalis.networks import UNet, build, parameter_count, register, registered
 
 # Besides its tiny variant, each network is visited with these; a new network needs a line here.
 OPTIONS: dict[str, list[dict[str, Any]]] = {
-    "unet": [{"stem": 2, "channels": (4, 6, 8)}],
+    "unet": [{"stem": 2}],
     "resnet34_unet": [{"in_channels": 3, "out_channels": 2}],
     "simple_unet": [],
     "quicknat": [{"activation": "relu"}, {"bottleneck_excitation": "applied"}],

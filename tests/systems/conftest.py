@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+
+# Sums over several threads are rounded otherwise: the same bits need as many threads, here and in
+# the processes that the tests start. Other tests leave other numbers behind.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Before any fixture of a test in this folder."""
+    torch.set_num_threads(1)
+
 
 SHAPE = (24, 56, 64)
 SPACING = (6.0, 5.0, 5.0)

@@ -12,7 +12,17 @@ from renalis.io import whole_file
 from renalis.training.history import Epoch, History
 from renalis.training.stopping import kept_epoch
 
-__all__ = ["COLORS", "Series", "axis", "chart", "curves_page", "page", "section", "write_curves"]
+__all__ = [
+    "COLORS",
+    "Series",
+    "axis",
+    "chart",
+    "curves_page",
+    "grid_line",
+    "page",
+    "section",
+    "write_curves",
+]
 
 Points = Sequence[tuple[int, float]]
 
@@ -120,12 +130,7 @@ def chart(series: Sequence[Series], label: str, logarithmic: bool = False) -> st
         return HEIGHT - BOTTOM - (place - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
     out = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(label)}">']
-    for tick in ticks:
-        out.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" '
-            f'y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-            f'<text x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:.4g}</text>'
-        )
+    out += [grid_line(y(tick), tick) for tick in ticks]
     for epoch in sorted({1, *(round(1 + i * (last - 1) / 6) for i in range(7))}):
         out.append(
             f'<text x="{x(epoch):.1f}" y="{HEIGHT - 16}" text-anchor="middle">{epoch}</text>'
@@ -142,6 +147,14 @@ def chart(series: Sequence[Series], label: str, logarithmic: bool = False) -> st
                 for epoch, value in one.points
             ]
     return "".join(out) + "</svg>"
+
+
+def grid_line(y: float, value: float) -> str:
+    """A line across a chart at height ``y`` (pixels from the top), with its value beside it."""
+    return (
+        f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>'
+    )
 
 
 def axis(

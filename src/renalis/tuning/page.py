@@ -21,6 +21,7 @@ from renalis.training.curves import (
     Series,
     axis,
     chart,
+    grid_line,
     page,
 )
 from renalis.tuning.rows import State, TrialRow, best_row, plain, summary
@@ -127,12 +128,7 @@ def _scatter(rows: Sequence[TrialRow], best: TrialRow | None, across: _Across) -
         return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
     out = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">']
-    for tick in ticks:
-        out.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" '
-            f'y2="{y(tick):.1f}"/><text x="{LEFT - 6}" y="{y(tick) + 4:.1f}" '
-            f'text-anchor="end">{tick:.4g}</text>'
-        )
+    out += [grid_line(y(tick), tick) for tick in ticks]
     for place, label in across.labels:
         out.append(
             f'<text x="{x(place):.1f}" y="{HEIGHT - 14}" text-anchor="middle">'

@@ -13,7 +13,6 @@ from renalis.prediction.systems.networks import mean_network, mirrored, torch_ne
 from renalis.prediction.systems.patches import cut
 from renalis.prediction.systems.slices import predict_slices
 from renalis.prediction.systems.three_plane import predict_three_planes
-from renalis.prediction.systems.two_phase import predict_two_phase
 from renalis.prediction.systems.windows import predict_windows, strided_windows
 
 RNG = np.random.default_rng(3)
@@ -68,6 +67,30 @@ def test_windows_are_averaged_and_each_counts_alike() -> None:
     np.testing.assert_allclose(found[0, 0, 0], [0, 0, 0.5, 1, 1.5, 1.5, 2])
 
 
+def test_windows_look_at_a_region_alone() -> None:
+    image = RNG.uniform(0.1, 1, (4, 9, 12)).astype(np.float32)
+    region = np.zeros(image.shape, bool)
+    region[1:3, 2:5, 1:4] = True
+    seen = []
+
+    def look(*inputs: np.ndarray) -> dict[str, np.ndarray]:
+        seen.append(inputs[0].copy())
+        return two_classes(*inputs)
+
+    where = {"region": region, "outside": -7.0}
+    found = predict_windows(image, look, (4, 4, 4), (2, 2, 2), **where)
+    np.testing.assert_allclose(found[1], np.where(region, image, 0), atol=1e-6)
+    np.testing.assert_allclose(found.sum(0), region, atol=1e-6)
+    patches = np.concatenate(seen)[:, 0]
+    assert all((patch != -7).any() for patch in patches)
+    assert np.isin(patches[patches != -7], image[region]).all()
+    with pytest.raises(ValueError, match="a region of"):
+        predict_windows(image, look, (4, 4, 4), (2, 2, 2), region=region[:-1])
+    none = predict_windows(image, two_classes, (4, 4, 4), (2, 2, 2), region=region & False)
+    assert none.shape == (2, *image.shape)
+    assert not none.any()
+
+
 def test_beyond_the_image_is_the_fill_after_preparing() -> None:
     hu = np.array([[40, 60]], np.int16)
     patch = cut(hu, (-1, 0), (2, 3), -2.0, lambda part: part.astype(np.float32) / 20)
@@ -90,41 +113,36 @@ def test_an_identity_comes_back_through_slices(axis: int, divisor: int) -> None:
     assert all(n % divisor == 0 for size in sizes for n in size)
 
 
-def test_slices_that_are_not_selected_stay_empty() -> None:
-    image = np.ones((4, 3, 3), np.float32)
-    found = predict_slices(image, one_class, select=np.array([False, True, False, True]))
-    assert found[0].any(axis=(1, 2)).tolist() == [False, True, False, True]
-    none = predict_slices(image, two_classes, select=np.zeros(4, bool))
-    assert none.shape == (2, 4, 3, 3)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_look_at_a_region_alone(axis: int) -> None:
+    image = RNG.uniform(0.1, 1, (4, 5, 6)).astype(np.float32)
+    region = np.zeros(image.shape, bool)
+    region[1:3, 2:4, 1:3] = True
+    seen = []
+
+    def look(*inputs: np.ndarray) -> dict[str, np.ndarray]:
+        seen.append(inputs[0].copy())
+        return two_classes(*inputs)
+
+    found = predict_slices(image, look, axis=axis, divisor=8, fill=-7, region=region, outside=-7)
+    np.testing.assert_array_equal(found[1], np.where(region, image, 0))
+    np.testing.assert_allclose(found.sum(0), region, atol=1e-6)
+    slices = np.concatenate(seen)
+    assert len(slices) == 2
+    np.testing.assert_array_equal(np.sort(slices[slices != -7]), np.sort(image[region]))
+    with pytest.raises(ValueError, match="a region of"):
+        predict_slices(image, look, region=region[:-1])
+    none = predict_slices(image, two_classes, region=region & False)
+    assert none.shape == (2, *image.shape)
     assert not none.any()
 
 
-def test_the_second_phase_sees_nothing_but_the_kidney() -> None:
-    kidney = np.zeros((3, 4, 4), np.float32)
-    kidney[1, 1:3, 1:3] = 1
-    scan = RNG.uniform(0.6, 1, (3, 4, 4)).astype(np.float32)
-    seen = []
-
-    def tumor(*inputs: np.ndarray) -> dict[str, np.ndarray]:
-        seen.append(inputs[0][:, 0].copy())
-        return {"seg": np.where(inputs[0] == -9, 0.9, 0.1).astype(np.float32)}
-
-    done = predict_two_phase(kidney, scan, one_class, tumor, masked_value=-9.0)
-    assert np.concatenate(seen).shape == (1, 4, 4)
-    np.testing.assert_array_equal(seen[0][0], np.where(kidney[1] > 0, scan[1], -9))
-    assert (done.labels == (kidney > 0.5)).all()
-    loose = predict_two_phase(kidney, scan, one_class, tumor, masked_value=-9.0, restrict=False)
-    assert (loose.labels[1] == np.where(kidney[1] > 0.5, 1, 2)).all()
-    np.testing.assert_allclose(done.class_probability().sum(0), 1, atol=1e-6)
-
-
-def test_a_tumor_in_the_kidney_is_labeled_two() -> None:
-    kidney = np.full((2, 4, 4), 0.8, np.float32)
-    tumor = np.zeros_like(kidney)
-    tumor[:, 2:, 2:] = 0.7
-    done = predict_two_phase(kidney, tumor, one_class, one_class, masked_value=0.0)
-    assert (done.labels == np.where(tumor > 0.5, 2, 1)).all()
-    assert (done.class_probability().argmax(0) == done.labels).all()
+def test_three_planes_look_at_a_region_alone() -> None:
+    image = RNG.uniform(0.1, 1, (4, 5, 6)).astype(np.float32)
+    region = image > 0.5
+    found = predict_three_planes(image, [two_classes], region=region, outside=0.0)
+    np.testing.assert_allclose(found[1], np.where(region, image, 0), atol=1e-6)
+    np.testing.assert_allclose(found.sum(0), region, atol=1e-6)
 
 
 def test_three_planes_agree_on_what_each_sees() -> None:

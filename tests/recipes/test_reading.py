@@ -82,7 +82,10 @@ WISHES = [
     ("unet3d-residual", "network.attention=true"),
     (
         "unet3d-residual",
-        "phases=[{name: both}, {name: tumor, target: tumor, input_mask: {phase: both}}]",
+        "phases=[{name: both}, {name: tumor, target: tumor, input_mask: {phase: both}, network: "
+        "{name: unet3d, variant: plain, in_channels: 1, out_channels: 2, base: 30, "
+        "max_channels: 320, levels: 6}, loss: "
+        "[{term: ce, weight: 1.0}]}]",
     ),
 ]
 
@@ -210,3 +213,20 @@ def test_phases_must_refer_to_earlier_ones() -> None:
         load_system("resnet34-2d", ("phases.tumor.input_mask.phase=tumor",))
     with pytest.raises(InputError, match="two phases are called 'kidney'"):
         load_system("resnet34-2d", ("phases=[{name: kidney}, {name: kidney}]",))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "change", "words"),
+    [
+        (
+            "unet3d-plain",
+            "phases=[{name: both}, {name: tumor, target: tumor, input_mask: {phase: both}}]",
+            "2 classes with background, but a network of 3",
+        ),
+        ("simple-unet-2d", "target=kidney_tumor", "3 classes with background, but a network of 1"),
+        ("resnet34-2d", "phases.tumor.grids.slices.slice_size=128", "another slice_size"),
+    ],
+)
+def test_phases_must_fit_their_target_and_their_mask(recipe: str, change: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        load_system(recipe, (change,))

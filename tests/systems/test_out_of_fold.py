@@ -213,7 +213,7 @@ def test_folds_begun_with_other_cases_are_refused(whole: Seen, kits: Path, tmp_p
     save_splits(tmp_path / "other.json", [other])
     cache = whole.run.parent / "cache"
     job = Job(system(), kits, run, "kits19", tmp_path / "other.json", cache, True)
-    with pytest.raises(InputError, match="begun with other training cases"):
+    with pytest.raises(InputError, match="begun with other cases"):
         train_system(job, None, CPU, quiet)
 
 

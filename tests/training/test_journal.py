@@ -136,6 +136,20 @@ def test_progress_lines_say_how_long_it_takes() -> None:
     ]
 
 
+def test_progress_lines_know_the_minutes_that_a_rule_allows() -> None:
+    lines: list[str] = []
+    pace = Pace(lines.append, 4, None, 0.0, seconds=600.0)
+    pace.step(0, 1, lambda: 0.25)
+    assert lines[0].endswith("at most 10 min in all")
+    left = pace.left(1)
+    assert left == pytest.approx(600, abs=5)
+    # The epoch in which the time ends is finished.
+    late = Pace(lines.append, 4, None, 0.0, seconds=0.0)
+    late.step(0, 1, lambda: 0.25)
+    assert lines[1].endswith(" in all")
+    assert late.left(1) == 0
+
+
 def _lines_without_an_end() -> str:
     lines: list[str] = []
     pace = Pace(lines.append, 4, None, 0.0)

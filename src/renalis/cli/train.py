@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from renalis.cli.recipe_arguments import add_recipe, add_system
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,35 +18,18 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
-    add = parser.add_argument
-    add("recipe", help="name of a recipe (see renalis recipe list) or path of a YAML file")
-    add(
-        "--data",
-        type=Path,
-        required=True,
-        help="dataset of scans with label maps; for the shipped model's recipe a folder of label "
-        "maps alone",
+    add_recipe(
+        parser,
+        "dataset of scans with label maps; for the shipped model's recipe a folder of label maps "
+        "alone",
+        "the run's folder",
     )
-    add("-o", "--output", type=Path, required=True, help="the run's folder")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a field of the recipe; may be repeated",
-    )
-    add("--resume", action="store_true", help="go on where an earlier call was stopped")
     systems = parser.add_argument_group("published systems")
+    add_system(systems)
     add = systems.add_argument
     add("--fold", metavar="K|all", help="which fold, or all over the devices there are")
-    add("--kind", default="auto", help="kind of the dataset, where file names do not tell")
-    add("--split", type=Path, help="a stored split (renalis dataset split) instead of the recipe's")
-    add("--tiny", action="store_true", help="the recipe's small variant: minutes on a CPU")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train")
     add("--devices", type=int, default=1, metavar="N", help="GPUs (or processes) for one fold")
     add("--nodes", type=int, default=1, metavar="N", help="computers, started by torchrun")
-    add("--cache", type=Path, help="folder of prepared cases (default: in the run's folder)")
-    add("--workers", type=int, default=0, metavar="N", help="processes that prepare batches")
     shipped = parser.add_argument_group("the shipped model's recipe")
     shipped.add_argument(
         "--processes", type=int, default=1, help="processes that share each batch (default 1)"

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from renalis.cli.recipe_arguments import add_recipe, add_system
 from renalis.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -19,28 +20,13 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
+    add_recipe(parser, "dataset of scans with label maps", "the search's folder")
     add = parser.add_argument
-    add("recipe", help="name of a recipe (see renalis recipe list) or path of a YAML file")
-    add("--data", type=Path, required=True, help="dataset of scans with label maps")
-    add("-o", "--output", type=Path, required=True, help="the search's folder")
     add("--search", type=Path, required=True, help="YAML file of the fields and their values")
     add("--trials", type=int, required=True, metavar="N", help="so many in all")
     add("--minutes", type=float, metavar="M", help="stop after so many, to go on with --resume")
     add("--fold", type=int, metavar="K", help="the fold to train and validate (default: recipe's)")
-    add("--resume", action="store_true", help="go on where an earlier call was stopped")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a field of the recipe in all trials; may be repeated",
-    )
-    add("--tiny", action="store_true", help="the recipe's small variant: minutes on a CPU")
-    add("--kind", default="auto", help="kind of the dataset, where file names do not tell")
-    add("--split", type=Path, help="a stored split (renalis dataset split) instead of the recipe's")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train")
-    add("--cache", type=Path, help="folder of prepared cases (default: in the search's folder)")
-    add("--workers", type=int, default=0, metavar="N", help="processes that prepare batches")
+    add_system(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -37,6 +37,9 @@ WRITTEN: dict[str, tuple[int, ...]] = {
 }
 """Label values that the foreground classes of each target are written as."""
 
+_GEOMETRY = ("kind", "spacing_mm", "frame", "slice_size", "crop_body", "crop_end", "min_shape")
+"""What says where the voxels of a grid lie."""
+
 
 class Publication(Frozen):
     """Where the system comes from, and the scores it gives for itself."""
@@ -175,11 +178,17 @@ class System(Frozen):
                 {sampler.fine, sampler.coarse} if isinstance(sampler, Paired) else {sampler.grid}
             )
             used.add(getattr(phase.prediction, "coarse", None))
+            classes, values = phase.network.out_channels, len(WRITTEN[phase.target])
+            if classes not in ((1, 2) if values == 1 else (values + 1,)):
+                raise ValueError(
+                    f"phase {phase.name!r} has the target {phase.target}, "
+                    f"{1 + values} classes with background, but a network of {classes}"
+                )
             missing = sorted(str(name) for name in used if name and name not in grids)
             if missing:
                 raise ValueError(f"phase {phase.name!r} has no grid {missing[0]!r}")
             if phase.input_mask is not None:
-                _require_mask(phase.input_mask, earlier)
+                _require_mask(phase, phase.input_mask, earlier)
             if isinstance(sampler, Windows):
                 drawn = sampler.cases_per_step * sampler.patches_per_case
                 if drawn != phase.optimisation.batch:
@@ -190,13 +199,22 @@ class System(Frozen):
         return self
 
 
-def _require_mask(mask: InputMask, earlier: Mapping[str, Phase]) -> None:
-    """The earlier phase must be one that can give this mask."""
+def _require_mask(phase: Phase, mask: InputMask, earlier: Mapping[str, Phase]) -> None:
+    """The earlier phase must be one that can give this mask, and this one must look through it."""
     if mask.phase not in earlier:
         raise ValueError(f"there is no earlier phase {mask.phase!r}")
     before = earlier[mask.phase]
     if isinstance(before.prediction, TilePrediction):
         raise ValueError(f"phase {mask.phase!r} predicts tiles, which cannot mask another phase")
+    if isinstance(phase.prediction, TilePrediction):
+        raise ValueError(f"phase {phase.name!r} predicts tiles, for which there is no input mask")
+    one, two = (each.grid(each.prediction.grid) for each in (before, phase))
+    differing = [name for name in _GEOMETRY if getattr(one, name) != getattr(two, name)]
+    if differing:
+        raise ValueError(
+            f"the input mask of phase {phase.name!r} is made on a grid of another "
+            f"{' and '.join(differing)}; phases {mask.phase!r} and {phase.name!r} must agree in it"
+        )
     if mask.training == "out_of_fold" and before.input_mask is not None:
         # Its own masks in training would come from a network that saw all cases.
         raise ValueError(

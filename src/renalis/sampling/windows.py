@@ -89,6 +89,9 @@ class WindowSampler:
         Voxels to add on every side, for a transform that cuts them off again.
     coverage : {"full", "code"}
         See `window_list`.
+    regions : sequence of ndarray (Z, Y, X), optional
+        A mask per case that goes with the windows as input ``"roi"``, such as the kidneys that a
+        first network found.
 
     Notes
     -----
@@ -107,8 +110,10 @@ class WindowSampler:
         table: LabelTable = IDENTITY,
         margin: int = 0,
         coverage: Coverage = "full",
+        regions: Sequence[NDArray[np.uint8]] | None = None,
     ) -> None:
         self._cases, self._size, self._margin, self._table = list(cases), size, margin, table
+        self._regions = regions
         self._stride, self._coverage = stride, coverage
         self._starts: list[NDArray[np.int64]] = []
         self._tumor: list[NDArray[np.bool_]] = []
@@ -172,16 +177,21 @@ class WindowSampler:
         first = [int(s) - self._margin for s in start]
         size = [n + 2 * self._margin for n in self._size]
         fill = case.spec.fill_hu
-        image = cut(case.image, first, size, fill).astype(np.float32)[None]
+        inputs = {"image": cut(case.image, first, size, fill).astype(np.float32)[None]}
+        fills = {"image": float(fill)}
+        if self._regions is not None:
+            region = cut(self._regions[which], first, size, 0)
+            inputs["roi"] = (region > 0).astype(np.float32)[None]
+            fills["roi"] = 0.0
         targets = {}
         if case.label is not None:
             targets["seg"] = self._table[cut(case.label, first, size, 0)]
         if case.weights is not None:
             targets["weights"] = cut(case.weights, first, size, 0).astype(np.float32)
         return Sample(
-            {"image": image},
+            inputs,
             targets,
             {"case": which, "start": tuple(int(s) for s in start)},
-            dict.fromkeys(["image", *targets], case.spacing),
-            {"image": fill},
+            dict.fromkeys([*inputs, *targets], case.spacing),
+            fills,
         )

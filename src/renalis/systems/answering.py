@@ -108,6 +108,8 @@ def answer(
             fill=_air(spec),
             weight=plan.weight,
             prepare=_prepare(spec),
+            region=region,
+            outside=_outside(phase, spec),
         )
     else:
         probability, low = _tiles(phase, plan, networks, case, specs, device, half)
@@ -215,26 +217,21 @@ def _slices(
         "fill": _air(spec),
         "prepare": _prepare(spec),
     }
+    numbers |= {"region": region, "outside": _outside(phase, spec)}
     if len(plan.planes) == 3:
         return predict_three_planes(grid.image, [network], **numbers)
-    axis = AXIS[plan.planes[0]]
-    if region is None or phase.input_mask is None:
-        return predict_slices(grid.image, network, axis=axis, **numbers)
-    outside = float(normalized(np.array([masked_hu(phase.input_mask.fill, spec)]), spec)[0])
-    turned = np.moveaxis(region, axis, 0)
-
-    def masked(number: int, part: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.where(turned[number], part, np.float32(outside))
-
-    select = np.asarray(turned.any(axis=(1, 2)))
-    answered = predict_slices(
-        grid.image, network, axis=axis, select=select, change=masked, **numbers
-    )
-    return np.asarray(answered * region, np.float32)
+    return predict_slices(grid.image, network, axis=AXIS[plan.planes[0]], **numbers)
 
 
 def _air(spec: GridSpec) -> float:
     return float(normalized(np.array([spec.fill_hu]), spec)[0])
+
+
+def _outside(phase: Phase, spec: GridSpec) -> float:
+    """What the network sees outside its input mask, in its input units."""
+    if phase.input_mask is None:
+        return 0.0
+    return float(normalized(np.array([masked_hu(phase.input_mask.fill, spec)]), spec)[0])
 
 
 def _prepare(spec: GridSpec) -> Prepare:

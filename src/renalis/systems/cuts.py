@@ -61,11 +61,16 @@ def cut_of(
     if isinstance(sampler, fields.Slices):
         return _Slices.of(phase, sampler, cases, regions)
     if isinstance(sampler, fields.Windows):
-        return _windows(phase, sampler, cases)
+        return _windows(phase, sampler, cases, regions)
     return _pairs(phase, sampler, cases, plan)
 
 
-def _windows(phase: Phase, sampler: fields.Windows, cases: Sequence[PreparedCase]) -> Cut:
+def _windows(
+    phase: Phase,
+    sampler: fields.Windows,
+    cases: Sequence[PreparedCase],
+    regions: Sequence[NDArray[np.uint8]] | None,
+) -> Cut:
     windows = WindowSampler(
         [case.grid(sampler.grid) for case in cases],
         sampler.patch,
@@ -74,6 +79,7 @@ def _windows(phase: Phase, sampler: fields.Windows, cases: Sequence[PreparedCase
         repeat=sampler.tumor_repeat,
         table=target_table(phase.target),
         coverage=sampler.coverage,
+        regions=regions,
     )
     numbered = sampler.hard_negatives is not None
     return _Windows(windows, sampler.cases_per_step, sampler.patches_per_case, numbered)

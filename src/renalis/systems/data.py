@@ -8,9 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from renalis.dataset import Case, Dataset, Split, holdout, kfold, nested_holdout
+from renalis.dataset import (
+    Case,
+    Dataset,
+    Split,
+    holdout,
+    kfold,
+    load_split,
+    nested_holdout,
+    save_splits,
+)
 from renalis.dataset.filters import CaseFilter, label_volumes
 from renalis.errors import InputError
 from renalis.evaluation.files import read_label_map
@@ -33,6 +43,7 @@ from renalis.volume import Volume
 __all__ = [
     "chosen_cases",
     "grid_specs",
+    "keep_split",
     "load_statistics",
     "of_scan",
     "prepared",
@@ -145,6 +156,36 @@ def grid_specs(
         plan.name: grid_spec(plan, None if statistics is None else statistics.get(plan.name))
         for plan in phase.grids
     }
+
+
+def keep_split(path: Path, split: Split, fabric: Fabric, dataset: str = "") -> None:
+    """Note in a training's folder who is on which side.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    split : Split
+    fabric : Fabric
+        The first of its processes writes.
+    dataset : str
+        Name of the dataset.
+
+    Raises
+    ------
+    InputError
+        If the folder was begun with another split: going on would mix both.
+    """
+    if path.exists() and load_split(path) != split:
+        raise InputError(
+            f"{path.parent} was begun with other cases, or with another split of them; choose "
+            "another run folder, or delete that one to train it again"
+        )
+    # Every process has looked before the first one writes.
+    fabric.barrier()
+    if fabric.global_rank == 0:
+        save_splits(path, [split], dataset=dataset)
+    fabric.barrier()
 
 
 def load_statistics(folder: Path, phase: str) -> dict[str, tuple[float, float]]:

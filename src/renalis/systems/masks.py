@@ -13,14 +13,14 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import nn
 
-from renalis.dataset import Case, Split, kfold, load_split, save_splits
+from renalis.dataset import Case, Split, kfold
 from renalis.errors import InputError
 from renalis.io import whole_file
 from renalis.networks import build
 from renalis.preparation import PreparedCase, file_hash
 from renalis.recipes.system import InputMask, Phase
 from renalis.systems.answering import answer
-from renalis.systems.data import grid_specs, load_statistics, prepared
+from renalis.systems.data import grid_specs, keep_split, load_statistics, prepared
 from renalis.systems.translate import target_table
 from renalis.training.state import load_weights
 
@@ -144,7 +144,7 @@ def out_of_fold_masks(
     paths: dict[str, Path] = {}
     for number, split in enumerate(mask_folds(mask, cases, seed)):
         home = folder / f"fold_{number}"
-        _begin(home / "split.json", split, fabric)
+        keep_split(home / "split.json", split, fabric)
         held = [case for case in cases if case.id in split.val]
         weights = home / f"{before.name}.safetensors"
         # One process decides for all, since training takes all of them.
@@ -184,19 +184,6 @@ def _predict(
     for case, one in zip(missing, found, strict=True):
         with whole_file(paths[case.id]) as file:
             np.save(file, one, allow_pickle=False)
-
-
-def _begin(path: Path, split: Split, fabric: Fabric) -> None:
-    """Note who teaches and who gets masks; a fold that was begun otherwise would mix them."""
-    if path.exists() and load_split(path) != split:
-        raise InputError(
-            f"{path.parent} was begun with other training cases; choose another run folder, or "
-            "delete that one to train its network again"
-        )
-    fabric.barrier()
-    if fabric.global_rank == 0:
-        save_splits(path, [split])
-    fabric.barrier()
 
 
 def _key(before: Phase, mask: InputMask, network: str, case: Case) -> str:

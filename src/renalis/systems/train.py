@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from renalis.dataset import Case, Split, load_split, open_dataset, save_splits
+from renalis.dataset import Case, Split, load_split, open_dataset
 from renalis.errors import InputError, RenalisError
 from renalis.io import whole_file
 from renalis.networks import ResNet34UNet, build, load_imagenet_encoder
@@ -25,6 +25,7 @@ from renalis.recipes.system import Phase, System
 from renalis.systems.data import (
     chosen_cases,
     grid_specs,
+    keep_split,
     load_statistics,
     prepared,
     split_of,
@@ -164,7 +165,7 @@ def train_fold(job: Job, fold: int, fabric: Fabric, report: Report) -> None:
         split = load_split(job.split, fold)
     folder = fold_folder(job.run, fold)
     folder.mkdir(parents=True, exist_ok=True)
-    save_splits(folder / "split.json", [split], dataset=dataset.name)
+    keep_split(folder / "split.json", split, fabric, dataset.name)
     report(
         f"{system.name}, fold {fold}: {len(split.train)} cases to learn from, {len(split.val)} to "
         f"validate with, {len(split.test)} kept for testing"

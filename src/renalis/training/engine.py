@@ -130,7 +130,13 @@ def _epochs(
     plan, place = session.plan, session.place
     first = place.rank == 0
     steps = len(groups(plan.batches, plan.accumulate, 0, place.count))
-    pace = Pace(report if first else _silent, steps, plan.most_epochs, plan.report_seconds)
+    pace = Pace(
+        report if first else _silent,
+        steps,
+        plan.most_epochs,
+        plan.report_seconds,
+        _seconds_left(plan, position.history),
+    )
     journal = Journal(session.run, plan.name, position.history, plan.tensorboard) if first else None
     batches: Iterator[Batch] | None = None
     while not (reason := reason_to_stop(plan.stop, position.history)):
@@ -176,6 +182,12 @@ def _places(plan: FitPlan, place: Place, position: Position) -> Iterator[tuple[i
             for turn in group:
                 yield epoch, turn.index
         skipped = 0
+
+
+def _seconds_left(plan: FitPlan, history: History) -> float | None:
+    if plan.most_minutes is None:
+        return None
+    return max(0.0, 60 * plan.most_minutes - sum(epoch.seconds for epoch in history))
 
 
 def _silent(_: str) -> None:

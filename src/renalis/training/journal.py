@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -77,12 +78,15 @@ class Pace:
         At most so many epochs, where a rule says so.
     every : float
         Seconds between lines.
+    seconds : float or None
+        No epoch begins after so many from now on, where a rule says so.
     """
 
     report: Callable[[str], None]
     steps_per_epoch: int
     epochs: int | None
     every: float
+    seconds: float | None = None
     _began: float = field(default_factory=time.monotonic)
     _said: float = field(default_factory=time.monotonic)
     _steps: int = 0
@@ -100,17 +104,30 @@ class Pace:
             f"epoch {epoch + 1} · step {done}/{self.steps_per_epoch} · loss {loss():.4f} · "
             f"{duration(each * (self.steps_per_epoch - done))} left in this epoch"
         )
-        if self.epochs is not None:
-            ahead = self.steps_per_epoch * (self.epochs - epoch) - done
-            line += f", at most {duration(each * ahead)} in all"
+        most = self._at_most(epoch, done)
+        if most is not None:
+            line += f", at most {duration(most)} in all"
         self.report(line)
 
     def left(self, epochs_done: int) -> float | None:
         """Seconds that the epochs still to come will take at most; None when nobody knows."""
-        if self.epochs is None or self._steps == 0:
+        return self._at_most(epochs_done, 0)
+
+    def _at_most(self, epoch: int, done: int) -> float | None:
+        """Seconds to the end, when ``done`` steps of epoch number ``epoch`` are done."""
+        if self._steps == 0:
             return None
-        each = (time.monotonic() - self._began) / self._steps
-        return each * self.steps_per_epoch * max(0, self.epochs - epochs_done)
+        gone = time.monotonic() - self._began
+        each = gone / self._steps
+        whole = each * self.steps_per_epoch
+        ends = []
+        if self.epochs is not None:
+            ends.append(whole * max(0, self.epochs - epoch) - each * done)
+        if self.seconds is not None:
+            # An epoch that has begun is finished.
+            rest = each * (self.steps_per_epoch - done) if done else 0.0
+            ends.append(rest + whole * math.ceil(max(0.0, self.seconds - gone - rest) / whole))
+        return min(ends, default=None)
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 
 from renalis.training.freezing import Freezing
 from renalis.training.schedules import Constant, Schedule
-from renalis.training.stopping import Epochs, Keep, StopRule
+from renalis.training.stopping import Epochs, Keep, Minutes, StopRule
 from renalis.training.terms import LossTerm
 
 __all__ = ["FitPlan", "OptimizerPlan", "build_optimizer", "described"]
@@ -94,6 +94,11 @@ class FitPlan:
     def most_epochs(self) -> int | None:
         """So many epochs at most, where a rule says so."""
         return min((rule.count for rule in self.stop if isinstance(rule, Epochs)), default=None)
+
+    @property
+    def most_minutes(self) -> float | None:
+        """After so many minutes no epoch begins, where a rule says so."""
+        return min((rule.count for rule in self.stop if isinstance(rule, Minutes)), default=None)
 
 
 def described(plan: FitPlan, processes: int, precision: str) -> dict[str, str]:

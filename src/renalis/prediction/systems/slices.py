@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,10 +21,10 @@ def predict_slices(
     batch: int = 8,
     divisor: int = 1,
     fill: float = 0.0,
-    select: NDArray[np.bool_] | None = None,
     prepare: Prepare = as_float,
-    change: Callable[[int, NDArray[np.float32]], NDArray[np.float32]] | None = None,
     progress: Progress | None = None,
+    region: NDArray[np.bool_] | None = None,
+    outside: float = 0.0,
 ) -> NDArray[np.float32]:
     """Probabilities of every slice, stacked.
 
@@ -44,15 +43,15 @@ def predict_slices(
         the size five times take multiples of 32.
     fill : float
         Value of what is added, in the network's input units.
-    select : ndarray, shape (slices,), bool, optional
-        Which slices to look at. All classes are 0 in the others.
     prepare : callable
         Stored voxels to input.
-    change : callable, optional
-        Called with a slice's number and its input; returns the input to use (a mask multiplied
-        into it, for example).
     progress : callable, optional
         Called after each batch.
+    region : ndarray, shape (Z, Y, X), bool, optional
+        The network sees only this part, and all classes are 0 elsewhere. Slices without any of it
+        are left out.
+    outside : float
+        What the network sees elsewhere, in its input units.
 
     Returns
     -------
@@ -61,25 +60,25 @@ def predict_slices(
     Raises
     ------
     ValueError
-        If ``select`` does not have one entry for each slice, or the network answers in another
-        size.
+        If the region has another shape than the image, or the network answers in another size.
     """
     turned = np.moveaxis(image, axis, 0)
     height, width = turned.shape[1:]
     size = (-(-height // divisor) * divisor, -(-width // divisor) * divisor)
     chosen: list[int] = list(range(len(turned)))
-    if select is not None and select.shape != (len(turned),):
-        raise ValueError(f"{len(turned)} slices, but {select.shape} choices")
-    if select is not None:
-        chosen = np.flatnonzero(select).tolist()
+    seen: NDArray[np.bool_] | None = None
+    if region is not None:
+        if region.shape != image.shape:
+            raise ValueError(f"an image of {image.shape}, but a region of {region.shape}")
+        seen = np.moveaxis(region, axis, 0)
+        chosen = np.flatnonzero(seen.any(axis=(1, 2))).tolist()
     result: NDArray[np.float32] | None = None
     done = 0
     for group in batches(chosen, batch):
         inputs = np.stack([cut(turned[i], (0, 0), size, fill, prepare) for i in group])
-        if change is not None:
+        if seen is not None:
             for row, number in zip(inputs, group, strict=True):
-                part = row[:height, :width]
-                part[...] = change(number, part)
+                row[:height, :width][~seen[number]] = outside
         answer = network(inputs[:, None])["seg"]
         if answer.shape[2:] != size:
             raise ValueError(f"a slice of {size} came back as {answer.shape[2:]}")
@@ -93,4 +92,6 @@ def predict_slices(
         # Nothing was asked: the number of classes is known from one empty slice.
         empty = np.full((1, 1, *size), fill, np.float32)
         result = np.zeros((network(empty)["seg"].shape[1], *turned.shape), np.float32)
+    if seen is not None:
+        result *= seen
     return np.moveaxis(result, 1, axis + 1)

@@ -33,6 +33,8 @@ def predict_three_planes(
     fill: float = 0.0,
     prepare: Prepare = as_float,
     progress: Progress | None = None,
+    region: NDArray[np.bool_] | None = None,
+    outside: float = 0.0,
 ) -> NDArray[np.float32]:
     """Probabilities from axial, coronal and sagittal slices together.
 
@@ -50,7 +52,7 @@ def predict_three_planes(
         Of the three planes.
     at : float
         Threshold of a vote when there is one class.
-    batch, divisor, fill, prepare
+    batch, divisor, fill, prepare, region, outside
         As in `predict_slices`.
     progress : callable, optional
         Called with the planes' batches done and 3 times the batches of the plane at work.
@@ -86,6 +88,8 @@ def predict_three_planes(
             fill=fill,
             prepare=prepare,
             progress=tell,
+            region=region,
+            outside=outside,
         )
         if combine == "vote":
             answer = _votes(answer, at)

@@ -36,6 +36,8 @@ def predict_windows(
     batch: int = 1,
     prepare: Prepare = as_float,
     progress: Progress | None = None,
+    region: NDArray[np.bool_] | None = None,
+    outside: float = 0.0,
 ) -> NDArray[np.float32]:
     """Mean probability over all windows that hold a voxel.
 
@@ -58,6 +60,11 @@ def predict_windows(
         Stored voxels to input.
     progress : callable, optional
         Called after each batch.
+    region : ndarray, shape (Z, Y, X), bool, optional
+        The network sees only this part, and all classes are 0 elsewhere. Windows without any of
+        it are left out.
+    outside : float
+        What the network sees elsewhere, in its input units.
 
     Returns
     -------
@@ -66,17 +73,24 @@ def predict_windows(
     Raises
     ------
     ValueError
-        If the windows do not cover the image, or the network answers in another size.
+        If the region has another shape than the image, or the network answers in another size.
     """
     depth, height, width = image.shape
     shape = (depth, height, width)
     windows = strided_windows(shape, patch, stride)
+    if region is not None:
+        if region.shape != shape:
+            raise ValueError(f"an image of {shape}, but a region of {region.shape}")
+        windows = [start for start in windows if region[inner(start, patch, shape)[0]].any()]
     importance = gaussian(patch) if weight == "gaussian" else np.ones(patch, np.float32)
     total: NDArray[np.float32] | None = None
     count = np.zeros(shape, np.float32)
     done = 0
     for group in batches(windows, batch):
         inputs = np.stack([cut(image, start, patch, fill, prepare) for start in group])
+        if region is not None:
+            for part, start in zip(inputs, group, strict=True):
+                part[cut(region, start, patch, 0) == 0] = outside
         answer = network(inputs[:, None])["seg"]
         if answer.shape[2:] != patch:
             raise ValueError(f"a window of {patch} came back as {answer.shape[2:]}")
@@ -89,6 +103,9 @@ def predict_windows(
         done += len(group)
         if progress is not None:
             progress(done, len(windows))
-    assert total is not None
-    total /= count
-    return total
+    if total is None:
+        # Nothing was asked: the number of classes is known from one empty window.
+        empty = np.full((1, 1, *patch), outside, np.float32)
+        return np.zeros((network(empty)["seg"].shape[1], *shape), np.float32)
+    total /= np.maximum(count, np.finfo(np.float32).tiny)
+    return total if region is None else total * region

@@ -1,0 +1,95 @@
+"""A second 3D network that looks for tumors inside what the first one found (a wish of R3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import renalis.systems.train as training
+from renalis.dataset import open_dataset
+from renalis.io import read_scan
+from renalis.recipes import load_system
+from renalis.recipes.system import Phase
+from renalis.systems import open_run, predict_scan, train_system
+from renalis.systems.feeding import Feeding
+from renalis.systems.predict import answers_of
+from renalis.systems.train import Job
+from renalis.training.devices import Devices
+
+SECOND = {
+    "name": "tumor",
+    "target": "tumor",
+    "input_mask": {"phase": "both", "threshold": 0.4, "fill": "min"},
+    "network": {
+        "name": "unet3d",
+        "variant": "residual",
+        "in_channels": 1,
+        "out_channels": 2,
+        "base": 4,
+        "max_channels": 16,
+        "levels": 3,
+    },
+    "loss": [
+        {"term": "ce", "weight": 1.0},
+        {"term": "dice", "weight": 1.0, "regions": [[1]], "smooth": 1e-5},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def trained(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
+    """The run, and (phase, a micro-batch) of every phase as its network first saw it."""
+    changes = (
+        f"phases={yaml.safe_dump([{'name': 'both'}, SECOND], default_flow_style=True)}",
+        "optimisation.stop.epochs=6",
+        "optimisation.learning_rate=1e-2",
+        "augmentation.copies=0",
+        "augmentation.transforms=[]",
+        "postprocessing=[]",
+    )
+    system = load_system("unet3d-residual", changes, tiny=True)
+    run, seen = tmp_path_factory.mktemp("second") / "run", []
+    real = training.feeding
+
+    def noted(phase: Phase, *others: Any, **more: Any) -> Feeding:
+        made = real(phase, *others, **more)
+        seen.append((phase, made(0, 0, np.random.default_rng(0))))
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "feeding", noted)
+        job = Job(system, kits, run, "kits19")
+        train_system(job, [0], Devices("cpu", threads=1), lambda _: None)
+    return run, seen
+
+
+def test_it_learns_inside_the_mask_and_sees_air_elsewhere(trained: tuple[Path, list[Any]]) -> None:
+    _, seen = trained
+    assert [phase.name for phase, _ in seen] == ["both", "tumor"]
+    (_, (whole, _)), (_, (masked, targets)) = seen
+    assert set(masked) == set(whole) == {"image"}
+    air = masked["image"].min()
+    share = float((masked["image"] == air).mean())
+    assert 0.5 < share < 1
+    assert float((whole["image"] == whole["image"].min()).mean()) < share
+    assert set(np.unique(targets["seg"])) <= {0, 1}
+
+
+def test_it_finds_tumors_nowhere_else(kits: Path, trained: tuple[Path, list[Any]]) -> None:
+    run = open_run(trained[0])
+    case = open_dataset(kits, "kits19").cases[1]
+    scan = read_scan(case.image).volume
+    answers = answers_of(run, scan)
+    mask = answers["both"].probability[1:].sum(0) > 0.4
+    tumor = answers["tumor"].probability
+    assert mask.any()
+    assert tumor.shape == (2, *mask.shape)
+    assert not tumor[:, ~mask].any()
+    np.testing.assert_allclose(tumor[:, mask].sum(0), 1, atol=1e-5)
+    said = predict_scan(run, scan)
+    assert said.raw.array.shape == scan.array.shape
+    assert set(np.unique(said.raw.array)) <= {0, 1, 2}

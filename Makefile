@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 DATA ?= ../shared/data
 PROCESSES ?= 2
 ROUNDS ?= 3
-MINUTES ?= 10
+MINUTES ?= 5
 PEERS := .venv-peers/.installed
 
 .PHONY: setup demo test lint format bench bench-peers measure comparison full-size weights clean

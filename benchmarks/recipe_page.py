@@ -80,7 +80,7 @@ def conditions(found: Mapping[str, Result]) -> str:
         threads = f"{result['threads']} thread" + "s" * (result["threads"] != 1)
         line = (
             f"{cohort['number']} synthetic scans from {source} "
-            f"({spacing} mm, {cohort['matrix']} × {cohort['matrix']}), "
+            f"({spacing} mm, {cohort['matrix']} × {cohort['matrix']}, {cohort['phase']} phase), "
             f"{sizes['patients']} patients: {sizes['train']} scans to learn from, "
             f"{sizes['val']} to choose the epoch, {sizes['test']} held out. "
             f"{result['minutes']:g} minutes for each system with {threads}. "

@@ -65,9 +65,11 @@ def options() -> argparse.Namespace:
     add("--scans", type=int, default=60)
     add("--held-out", type=int, default=15, help="patients to predict and score")
     add("--watched", type=int, default=4, help="patients that choose the epoch to keep")
-    add("--spacing", type=float, nargs=3, default=(5.0, 2.5, 2.5), metavar=("Z", "Y", "X"))
-    add("--matrix", type=int, default=160, help="rows and columns")
+    add("--spacing", type=float, nargs=3, default=(5.0, 5.0, 5.0), metavar=("Z", "Y", "X"))
+    add("--matrix", type=int, default=80, help="rows and columns")
     add("--body-mm", type=float, default=2.5, help="voxels of the bodies before they are scanned")
+    add("--phase", default="corticomedullary", help="contrast phase of all scans; default: that of "
+        "KiTS, which the publications learned from")  # fmt: skip
     add("--seed", type=int, default=0, help="of cohort, split and trainings")
     add("--minutes", type=float, default=10.0, help="training time of each system")
     add("--only", nargs="+", metavar="NAME", choices=[one.name for one in ENTRIES])
@@ -92,6 +94,7 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
         spacing=tuple(arguments.spacing),
         matrix=arguments.matrix,
         body_mm=arguments.body_mm,
+        phase=arguments.phase,
     )
     wanted = json.loads(json.dumps(asdict(cohort))) | {
         "label_maps": arguments.labels is not None,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -108,21 +109,28 @@ def coarse_pass(
 
 
 def agree(folder: Path, files: list[Path], truth: Path | None) -> None:
-    """Dice of each label map with ours inside the kidneys' region, and of all with the truth."""
+    """Dice of each label map with ours and with each other inside the kidneys' region.
+
+    And of all with the truth, where there is one.
+    """
     stored = np.load(folder / "ours.npz")
     ours, region = stored["labels"], stored["region"]
     found = {}
     known = None if truth is None else canonical_labels(truth)
     if known is not None:
         found["renalis, same rule"] = {"truth": all_dice(ours, known)}
+    seen = {}
     for file in files:
         theirs = canonical_labels(file)
-        found[file.name.removesuffix(".nii.gz")] = {
-            "ours_in_region": all_dice(ours, np.where(region, theirs, Label.BACKGROUND)),
+        name = file.name.removesuffix(".nii.gz")
+        seen[name] = np.where(region, theirs, Label.BACKGROUND)
+        found[name] = {
+            "ours_in_region": all_dice(ours, seen[name]),
             "voxels_outside_region": int(np.count_nonzero(theirs[~region])),
             **({} if known is None else {"truth": all_dice(theirs, known)}),
         }
-    print(json.dumps({"agreement": found, "region_share": float(region.mean())}))
+    among = {f"{one}, {two}": all_dice(seen[one], seen[two]) for one, two in combinations(seen, 2)}
+    print(json.dumps({"agreement": found, "rivals": among, "region_share": float(region.mean())}))
 
 
 def canonical_labels(path: Path) -> np.ndarray:

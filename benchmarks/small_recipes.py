@@ -3,7 +3,8 @@
 The small variant of a recipe keeps its architecture, sampler, augmentation, loss, optimizer, rules
 for what is kept and its clean-up. It has fewer channels and coarser grids; patches shrink with the
 grids, so that they hold at least as much of the body as the published ones; networks have as many
-levels fewer as smaller patches need. What counts optimizer steps or slices is scaled as well. The page lists every field that differs from the recipe as published.
+levels fewer as smaller patches need. What counts optimizer steps or slices is scaled as well. The
+page lists every field that differs from the recipe as published.
 """
 
 from __future__ import annotations

@@ -32,6 +32,35 @@ PAGE = HERE.parent / "docs" / "full-size.md"
 JOB = HERE / "full_size_job.py"
 # Of the free memory; the rest is for whoever else works here.
 SHARE = 0.9
+STEPS = {
+    # KiTS19's 210 scans have 216 slices on average, 115 of them within 20 of a kidney; KiTS21's 300
+    # have 186, 36 % of them with kidney (spacings and sizes in KiTS23's cases).
+    "resnet34-2d": (
+        47_500,
+        "240 scans × 186 slices / 128, 100 epochs; then those with kidney again",
+    ),
+    "simple-unet-2d": (34_900, "240 scans × 186 slices / 128, 100 epochs"),
+    "quicknat-2d": (7_200, "168 scans × 115 slices / 16, the published 6 epochs; at most 50"),
+    "unet3d-plain": (50_400, "168 scans / 2, 600 epochs; for each of five folds"),
+    "unet3d-preact": (50_400, "168 scans / 2, 600 epochs; for each of five folds"),
+    "unet3d-residual": (50_400, "168 scans / 2, 600 epochs; for each of five folds"),
+    "cascade3d": (56_000, "2000 a pass, 28 passes of both stages together; stops earlier"),
+    "multires3d": (200_000, "2000 a pass, 100 passes; stops 10 after the best"),
+}
+"""Optimizer steps of the whole published training, at most, and how they are reckoned."""
+SUSTAINED_TFLOPS = 15
+EXPECTED = f"""
+## Expected on one GPU
+
+**Reckoned, not measured**: the steps of the published training times the operations of a step, on a
+card that sustains {SUSTAINED_TFLOPS} TFLOP/s (a figure to scale by; what a card sustains on these
+networks has to be tried), and the memory of a whole batch in float32. With
+`optimisation.micro_batch` the least memory is that of one sample. Validation is not in it, nor
+waiting for data.
+
+| recipe | steps | | hours | GB, whole batch | GB, one sample |
+|---|---|---|---|---|---|
+"""
 HEAD = """# Recipes at full size
 
 Made by `python benchmarks/full_size.py`; do not edit. Two optimizer steps of every published
@@ -208,7 +237,19 @@ def page() -> str:
     parts += ["\n".join(table), "\n"]
     if left_out:
         parts += ["\nNot run here:\n\n", *(f"- {line}\n" for line in left_out)]
-    return "".join(parts)
+    return "".join([*parts, EXPECTED, *(expected(path) for path in sorted(FOLDER.glob("*.json")))])
+
+
+def expected(path: Path) -> str:
+    """What the whole training of a recipe would take; its costliest network stands for all."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    steps, words = STEPS[found["recipe"]]
+    unit = max(found["units"], key=lambda one: one["needs"][str(one["at_once"])]["bytes"])
+    whole, least = unit["needs"][str(unit["at_once"])], unit["needs"]["1"]
+    hours = steps * whole["tflop"] / SUSTAINED_TFLOPS / 3600
+    cells = [found["recipe"], f"{steps:,}", words, f"{hours:.1f}",
+             gigabytes(whole["bytes"]), gigabytes(least["bytes"])]  # fmt: skip
+    return f"| {' | '.join(cells)} |\n"
 
 
 def row(recipe: str, unit: dict[str, Any]) -> str:

@@ -105,6 +105,7 @@ def recipes_table(found: Mapping[str, Result]) -> str:
         "steps",
         "s a scan",
         *(f"{r} Dice" for r in REGIONS),
+        "false ml",
     )
     lines = table(heads)
     for one in shown:

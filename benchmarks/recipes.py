@@ -1,6 +1,6 @@
 """Compare all recipes on one synthetic cohort at equal training time: writes docs/comparison.md.
 
-    python benchmarks/recipes.py --labels FOLDER [--minutes 10] [--scans 60] [--held-out 15]
+    python benchmarks/recipes.py --labels FOLDER [--minutes 5] [--scans 60] [--held-out 15]
                                  [--only NAME…] [--jobs N]
 
 Makes the cohort (as ``renalis synthesize`` does, from label maps), splits it by patient, trains the
@@ -71,7 +71,7 @@ def options() -> argparse.Namespace:
     add("--phase", default="corticomedullary", help="contrast phase of all scans; default: that of "
         "KiTS, which the publications learned from")  # fmt: skip
     add("--seed", type=int, default=0, help="of cohort, split and trainings")
-    add("--minutes", type=float, default=10.0, help="training time of each system")
+    add("--minutes", type=float, default=5.0, help="training time of each system")
     add("--only", nargs="+", metavar="NAME", choices=[one.name for one in ENTRIES])
     add("--jobs", type=int, default=1, help="systems at the same time, sharing the cores")
     add("--threads", type=int, help="of each system; default: cores divided by jobs")

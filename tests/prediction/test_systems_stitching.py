@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -23,8 +25,14 @@ def two_classes(*inputs: np.ndarray) -> dict[str, np.ndarray]:
     return {"seg": np.concatenate([1 - inputs[0], inputs[0]], axis=1)}
 
 
-def one_class(*inputs: np.ndarray) -> dict[str, np.ndarray]:
-    return {"seg": inputs[0].copy()}
+def noting(seen: list[np.ndarray]) -> Callable[..., dict[str, np.ndarray]]:
+    """`two_classes`, noting what it is shown."""
+
+    def look(*inputs: np.ndarray) -> dict[str, np.ndarray]:
+        seen.append(inputs[0].copy())
+        return two_classes(*inputs)
+
+    return look
 
 
 @settings(max_examples=50, deadline=None)
@@ -71,12 +79,8 @@ def test_windows_look_at_a_region_alone() -> None:
     image = RNG.uniform(0.1, 1, (4, 9, 12)).astype(np.float32)
     region = np.zeros(image.shape, bool)
     region[1:3, 2:5, 1:4] = True
-    seen = []
-
-    def look(*inputs: np.ndarray) -> dict[str, np.ndarray]:
-        seen.append(inputs[0].copy())
-        return two_classes(*inputs)
-
+    seen: list[np.ndarray] = []
+    look = noting(seen)
     where = {"region": region, "outside": -7.0}
     found = predict_windows(image, look, (4, 4, 4), (2, 2, 2), **where)
     np.testing.assert_allclose(found[1], np.where(region, image, 0), atol=1e-6)
@@ -118,12 +122,8 @@ def test_slices_look_at_a_region_alone(axis: int) -> None:
     image = RNG.uniform(0.1, 1, (4, 5, 6)).astype(np.float32)
     region = np.zeros(image.shape, bool)
     region[1:3, 2:4, 1:3] = True
-    seen = []
-
-    def look(*inputs: np.ndarray) -> dict[str, np.ndarray]:
-        seen.append(inputs[0].copy())
-        return two_classes(*inputs)
-
+    seen: list[np.ndarray] = []
+    look = noting(seen)
     found = predict_slices(image, look, axis=axis, divisor=8, fill=-7, region=region, outside=-7)
     np.testing.assert_array_equal(found[1], np.where(region, image, 0))
     np.testing.assert_allclose(found.sum(0), region, atol=1e-6)

@@ -107,5 +107,8 @@ def predict_windows(
         # Nothing was asked: the number of classes is known from one empty window.
         empty = np.full((1, 1, *patch), outside, np.float32)
         return np.zeros((network(empty)["seg"].shape[1], *shape), np.float32)
-    total /= np.maximum(count, np.finfo(np.float32).tiny)
-    return total if region is None else total * region
+    if region is not None:
+        count[count == 0] = 1  # windows that were left out
+        total *= region
+    total /= count
+    return total

@@ -217,11 +217,11 @@ ENTRIES: tuple[Entry, ...] = (
     _option(
         "opening and closing",
         "quicknat-2d",
-        "with a ball of 4 mm after prediction (R2)",
+        "with a ball of 8 mm after prediction (R2)",
         trained=("quicknat-2d",),
         postprocessing=[
-            {"rule": "opening", "region": "renal", "radius_mm": 4.0},
-            {"rule": "closing", "region": "renal", "radius_mm": 4.0},
+            {"rule": "opening", "region": "renal", "radius_mm": 8.0},
+            {"rule": "closing", "region": "renal", "radius_mm": 8.0},
         ],
     ),
     _option(

@@ -208,6 +208,12 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     _option("attention", "unet3d-residual", "gates on the skips (R3)", network__attention=True),
     _option(
+        "Muon",
+        "unet3d-residual",
+        "in place of Adam, whose learning rate it takes",
+        optimisation__optimizer="muon",
+    ),
+    _option(
         "three planes",
         "simple-unet-2d",
         "learned and predicted in three planes, averaged (R1)",

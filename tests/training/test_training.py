@@ -70,6 +70,17 @@ def test_patches_follow_from_the_seed(bodies: Path) -> None:
     assert one[0].max() <= 1
 
 
+def test_shares_of_phases_decide_which_are_drawn(bodies: Path) -> None:
+    pool = [load_body(p) for p in sorted(bodies.glob("*.body"))]
+    bright = {}
+    for name, shares in (("without", (1.0, 0.0, 0.0, 0.0)), ("with", (0.0, 0.0, 1.0, 0.0))):
+        plan = PatchPlan((16, 16, 16), 2, (-200, 400), near=1.0, jitter=0.0, phases=shares)
+        drawn = [draw_patch(pool, plan, np.random.default_rng(i)) for i in range(20)]
+        bright[name] = np.median(np.concatenate([image[label == 1] for image, label in drawn]))
+    # The window maps 300 HU to 1; kidneys enhance by about 100 HU.
+    assert bright["with"] > bright["without"] + 0.15
+
+
 def test_nested_patches_show_the_same_region(bodies: Path) -> None:
     pool = [load_body(p) for p in sorted(bodies.glob("*.body"))]
     plan = PatchPlan((16, 16, 16), 2, (-200, 400), near=1.0)
@@ -79,10 +90,15 @@ def test_nested_patches_show_the_same_region(bodies: Path) -> None:
     assert np.corrcoef(pooled.ravel(), coarse.ravel())[0, 1] > 0.95
 
 
-@pytest.mark.parametrize("name", ["coarse", "lesion"])
+@pytest.mark.parametrize(("name", "optimizer"), [("coarse", "adamw"), ("lesion", "muon")])
 def test_killed_and_resumed_training_gives_the_same_bits(
-    bodies: Path, tmp_path: Path, recipe: Recipe, name: str
+    bodies: Path, tmp_path: Path, name: str, optimizer: str
 ) -> None:
+    more = (
+        f"stages.{name}.optimisation.optimizer={optimizer}",
+        "stages.lesion.network.channels=[16, 16]",
+    )
+    recipe = load_recipe("renalis-kidney", (*TINY, *more))
     stage = recipe.stage(name)
     train_stage(recipe, stage, bodies, tmp_path / "whole", quiet, checkpoint_every=4)
     for steps in (1, 3, 4):
@@ -158,6 +174,8 @@ def test_recipes_refuse_what_they_do_not_know() -> None:
         ("stages.nothing.patch=1", "no field"),
         ("seed", "key=value"),
         ("stages.coarse.optimisation.steps=-1", "steps"),
+        ("stages.coarse.optimisation.optimizer=none", "optimizer"),
+        ("stages.lesion.balance.phases=[0.5, 0.5, 0.5, -0.5]", "phases"),
     ):
         with pytest.raises(InputError, match=message):
             load_recipe("renalis-kidney", (change,))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 __all__ = [
     "Balance",
@@ -47,10 +47,18 @@ class Balance(_Frozen):
     jitter: float = Field(ge=0)
     flip: float = Field(default=0, ge=0, le=1)
     added_lesions: float = Field(default=0, ge=0, le=1)
+    phases: tuple[float, float, float, float] | None = None
+
+    @field_validator("phases")
+    @classmethod
+    def _shares(cls, shares: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if shares is not None and (min(shares) < 0 or abs(sum(shares) - 1) > 1e-6):
+            raise ValueError("shares of the phases are not negative and their sum is 1")
+        return shares
 
 
 class Optimisation(_Frozen):
-    """AdamW with a warm-up, a plateau and a linear decay to zero.
+    """A warm-up, a plateau and a linear decay to zero, with AdamW or Muon.
 
     ``decay_share`` is the part of the steps during which the learning rate falls; ``average`` the
     decay of the exponential moving average of the weights, which are the ones that ship.
@@ -63,6 +71,7 @@ class Optimisation(_Frozen):
     warmup: int = Field(ge=0)
     decay_share: float = Field(ge=0, le=1)
     average: float = Field(ge=0, lt=1)
+    optimizer: Literal["adamw", "muon"] = "adamw"
 
 
 class Stage(_Frozen):

@@ -188,7 +188,7 @@ class Optimisation(Frozen):
         ``stop.epochs`` then bounds all together.
     """
 
-    optimizer: Literal["adam", "adamw"]
+    optimizer: Literal["adam", "adamw", "muon"]
     learning_rate: Positive
     betas: tuple[Share, Share] = (0.9, 0.999)
     eps: Positive = 1e-8

@@ -18,7 +18,7 @@ from renalis.synthesis.appearance import draw_appearance, render
 from renalis.synthesis.fields import Array
 from renalis.synthesis.renal import paint_more_lesions
 from renalis.synthesis.scanner import acquire, draw_scanner
-from renalis.synthesis.tissues import LABEL_OF_TISSUE, Tissue
+from renalis.synthesis.tissues import LABEL_OF_TISSUE, Phase, Tissue
 
 __all__ = [
     "Body",
@@ -29,6 +29,8 @@ __all__ = [
     "save_body",
     "windowed",
 ]
+
+_PHASES = tuple(Phase)
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,9 @@ class PatchPlan:
         Probability of a flip along each axis.
     added_lesions : float
         Share of patches whose kidneys get further lesions, in `draw_patch`.
+    phases : tuple of float, optional
+        Shares of the contrast phases, in the order of `Phase`, in `draw_patch`; default: those of
+        `draw_appearance`.
     """
 
     patch: tuple[int, int, int]
@@ -76,6 +81,7 @@ class PatchPlan:
     jitter: float = 0.4
     flip: float = 0.0
     added_lesions: float = 0.0
+    phases: tuple[float, ...] | None = None
 
 
 def save_body(path: Path, tissue: NDArray[np.uint8], spacing: float, seed: int) -> None:
@@ -135,7 +141,8 @@ def draw_patch(
     tissue = _region(body, plan, rng)
     if plan.added_lesions and rng.random() < plan.added_lesions:
         paint_more_lesions(tissue, rng, body.spacing)
-    appearance, scanner = draw_appearance(rng), draw_scanner(rng)
+    phase = None if plan.phases is None else _PHASES[int(rng.choice(4, p=plan.phases))]
+    appearance, scanner = draw_appearance(rng, phase), draw_scanner(rng)
     spacing = body.spacing * plan.reduction
     image = render(tissue, appearance, rng, body.spacing, plan.reduction)
     label = LABEL_OF_TISSUE[tissue]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from renalis.training.freezing import Freezing
+from renalis.training.muon import Muon
 from renalis.training.schedules import Constant, Schedule
 from renalis.training.stopping import Epochs, Keep, Minutes, StopRule
 from renalis.training.terms import LossTerm
@@ -19,9 +20,12 @@ __all__ = ["FitPlan", "OptimizerPlan", "build_optimizer", "described"]
 
 @dataclass(frozen=True)
 class OptimizerPlan:
-    """The optimizer; ``momentum`` is for "sgd" (with Nesterov's rule), the others are Adam's."""
+    """The optimizer; ``momentum`` is for "sgd" (with Nesterov's rule), the others are Adam's.
 
-    kind: Literal["adam", "adamw", "sgd"] = "adam"
+    "muon" uses the latter for what is no inner convolution.
+    """
+
+    kind: Literal["adam", "adamw", "muon", "sgd"] = "adam"
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -134,5 +138,7 @@ def build_optimizer(
             weight_decay=plan.weight_decay,
             nesterov=plan.momentum > 0,
         )
+    if plan.kind == "muon":
+        return Muon(learning, plan.learning_rate, plan.weight_decay, betas=plan.betas, eps=plan.eps)
     kind = torch.optim.Adam if plan.kind == "adam" else torch.optim.AdamW
     return kind(learning, plan.learning_rate, plan.betas, plan.eps, weight_decay=plan.weight_decay)

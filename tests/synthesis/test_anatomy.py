@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.fields import smooth_field
 from renalis.synthesis.labelmaps import label_maps, read_label_map
-from renalis.synthesis.renal import paint_more_lesions, renal_tissues, varied_labels
+from renalis.synthesis.renal import (
+    paint_more_lesions,
+    paint_wide_pelvis,
+    renal_tissues,
+    varied_labels,
+)
 from renalis.synthesis.shapes import invented_labels
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, RENAL, Tissue
 from renalis.volume import CANONICAL, Volume
@@ -124,6 +129,24 @@ def test_more_lesions_are_painted_and_nothing_that_was_annotated_changes() -> No
         assert (now[changed] > 1).all()
         added |= set(np.unique(now[changed]))
     assert added == {2, 3}
+
+
+def test_a_wide_pelvis_fills_fat_at_the_hilum_and_changes_no_label() -> None:
+    rng = np.random.default_rng(5)
+    labels = np.array(invented_labels(rng, "normal").array)
+    labels[labels > 1] = 1
+    tissue, distance = renal_tissues(labels, rng, 1.5)
+    tissue[tissue == 0] = Tissue.FAT
+    grown = 0
+    for _ in range(6):
+        after = tissue.copy()
+        paint_wide_pelvis(after, rng, 1.5)
+        changed = after != tissue
+        grown += int(changed.sum())
+        assert (after[changed] == Tissue.COLLECTING_SYSTEM).all()
+        assert np.array_equal(LABEL_OF_TISSUE[after], labels)
+        assert not changed.any() or distance[changed].max() < 45
+    assert grown * 1.5**3 / 1000 > 5
 
 
 def test_every_label_keeps_its_voxels_when_tissues_are_painted() -> None:

@@ -84,14 +84,14 @@ class PredictionOptions:
     overlap: float = 0.4
     coarse_weight: float = 0.1
     lesion_where: float = 0.65
-    lesion_what: float = 0.7
+    lesion_what: float = 0.75
     find_at: float = 0.4
     find_ml: float = 2.0
     reach_mm: float = 16.0
     cyst_at: float = 0.7
     lesion_at: float = 0.5
-    tumor_sure: float = 0.65
-    cyst_sure: float = 0.7
+    tumor_sure: float = 0.6
+    cyst_sure: float = 0.8
     max_ram_mb: float | None = None
     keep_heap: bool = True
     threads: int | None = None

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from renalis.synthesis.fields import Array, smooth_field
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, Tissue
 
-__all__ = ["add_lesions", "paint_more_lesions", "renal_tissues", "varied_labels"]
+__all__ = [
+    "add_lesions",
+    "paint_more_lesions",
+    "paint_wide_pelvis",
+    "renal_tissues",
+    "varied_labels",
+]
 
 Labels = NDArray[np.uint8]
 
@@ -122,6 +128,79 @@ def paint_more_lesions(tissue: NDArray[np.uint8], rng: np.random.Generator, spac
     more[more == labels] = 0
     _paint_tumors(tissue, more, rng, spacing)
     _paint_cysts(tissue, more, rng, spacing)
+
+
+def paint_wide_pelvis(tissue: NDArray[np.uint8], rng: np.random.Generator, spacing: float) -> None:
+    """Let the renal pelvis bulge out of the sinus, in place: fluid that is no cyst.
+
+    An extrarenal or dilated pelvis lies at the hilum, not in the parenchyma; without examples of it
+    networks call it a cyst.
+
+    Parameters
+    ----------
+    tissue : ndarray, shape (Z, Y, X), uint8
+        ``Tissue`` codes.
+    rng : Generator
+        Source of randomness.
+    spacing : float
+        Isotropic voxel size of the tissue map in mm.
+    """
+    hollow = np.isin(tissue, (Tissue.SINUS_FAT, Tissue.COLLECTING_SYSTEM))
+    parts = cc3d.connected_components((LABEL_OF_TISSUE[tissue] > 0) | hollow, connectivity=26)
+    for index in range(1, int(parts.max()) + 1):
+        part = parts == index
+        sinus = np.argwhere(part & hollow)
+        kidney = np.argwhere(part & ~hollow)
+        if len(sinus) * spacing**3 < 1000 or len(kidney) * spacing**3 < 15_000:
+            continue
+        if rng.random() < 0.25:  # often on one side only
+            continue
+        outwards = sinus.mean(0) - kidney.mean(0)
+        length = float(np.linalg.norm(outwards))
+        if length * spacing < 2:
+            continue
+        radius = float(np.exp(rng.uniform(np.log(8), np.log(22)))) / spacing
+        center = sinus.mean(0) + outwards / length * radius * rng.uniform(0.3, 1.3)
+        center += rng.normal(0, 0.25 * radius, 3)
+        _fill_ellipsoid(tissue, center, outwards / length, radius, rng)
+        if rng.random() < 0.4:  # and the calyces are wide as well
+            calyx = smooth_field(rng, tissue.shape, 8 / spacing) > rng.uniform(-0.8, 0.6)
+            tissue[part & hollow & calyx] = Tissue.COLLECTING_SYSTEM
+
+
+_GIVES_WAY = (
+    Tissue.FAT,
+    Tissue.VISCERAL_FAT,
+    Tissue.SINUS_FAT,
+    Tissue.VEIN,
+    Tissue.ARTERY,
+    Tissue.PERIRENAL_STRAND,
+)
+
+
+def _fill_ellipsoid(
+    tissue: NDArray[np.uint8],
+    center: NDArray[np.float64],
+    axis: NDArray[np.float64],
+    radius: float,
+    rng: np.random.Generator,
+) -> None:
+    """Urine in an ellipsoid along ``axis``, where there is fat or a vessel."""
+    reach = int(np.ceil(1.8 * radius))
+    low = np.maximum(np.rint(center).astype(int) - reach, 0)
+    high = np.minimum(np.rint(center).astype(int) + reach + 1, tissue.shape)
+    if (low >= high).any():
+        return
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    lines = np.ogrid[box]
+    away = [line - c for line, c in zip(lines, center, strict=True)]
+    along = sum(a * d for a, d in zip(away, axis, strict=True))
+    square = sum(a**2 for a in away)
+    stretch = rng.uniform(0.8, 1.6)
+    distance = np.sqrt(np.maximum(square - along**2, 0) + (along / stretch) ** 2) / radius
+    distance = distance * (1 + 0.12 * smooth_field(rng, distance.shape, max(radius, 2.0)))
+    paint = tissue[box]
+    paint[(distance < 1) & np.isin(paint, _GIVES_WAY)] = Tissue.COLLECTING_SYSTEM
 
 
 def renal_tissues(

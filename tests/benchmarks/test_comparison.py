@@ -22,7 +22,8 @@ def test_every_published_system_is_compared() -> None:
 def test_a_small_variant_keeps_what_defines_the_system(one: Any) -> None:
     small, published = small_system(one, 6.0), load_system(one.recipe)
     changed = {key.split(".")[0] for key, _ in one.changes}
-    for mine, theirs in zip(small.all_phases(), published.all_phases(), strict=True):
+    as_many = "phases" not in changed
+    for mine, theirs in zip(small.all_phases(), published.all_phases(), strict=as_many):
         assert mine.network.name == theirs.network.name
         assert mine.target == theirs.target
         assert mine.sampler.kind == theirs.sampler.kind

@@ -48,7 +48,8 @@ class Muon(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.99),
         eps: float = 1e-8,
     ) -> None:
-        inner, other = [], []
+        inner: list[nn.Parameter] = []
+        other: list[nn.Parameter] = []
         for parameter in parameters:
             (inner if _is_inner(parameter) else other).append(parameter)
         groups = [{"params": inner, "inner": True}, {"params": other, "inner": False}]
@@ -121,10 +122,12 @@ def orthogonalized(matrix: Tensor) -> Tensor:
         Singular values between about 0.7 and 1.2, singular vectors as before.
     """
     a, b, c = _COEFFICIENTS
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    tall = matrix.shape[0] > matrix.shape[1]
+    wide = matrix.T if tall else matrix
     # The iteration bears bfloat16, as in Jordan's own program, which takes half the time.
     wide = (wide / (wide.norm() + 1e-7)).bfloat16()
     for _ in range(_ITERATIONS):
         square = wide @ wide.T
         wide = a * wide + (b * square + c * (square @ square)) @ wide
-    return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).float()
+    whole: Tensor = wide.float()
+    return whole.T if tall else whole

@@ -16,10 +16,11 @@ from torch.nn import functional
 from renalis.synthesis.fields import Array, smooth_field
 from renalis.synthesis.tissues import BOWEL_SLOTS, HU_RANGES, TEXTURE, Phase, Tissue
 
-__all__ = ["Appearance", "draw_appearance", "render"]
+__all__ = ["PHASE_SHARE", "Appearance", "draw_appearance", "render"]
 
 _PHASES = tuple(Phase)
-_PHASE_SHARE = (0.32, 0.3, 0.28, 0.1)
+PHASE_SHARE = (0.32, 0.3, 0.28, 0.1)
+"""How often each contrast phase is drawn, in the order of `Phase`."""
 _WEAK_SHARE = 0.2
 # Name of the content: (HU range, fine texture, coarse texture, share).
 _BOWEL_CONTENTS = {
@@ -47,7 +48,11 @@ class Appearance:
     coarse: Array
 
 
-def draw_appearance(rng: np.random.Generator, phase: Phase | None = None) -> Appearance:
+def draw_appearance(
+    rng: np.random.Generator,
+    phase: Phase | None = None,
+    shares: tuple[float, ...] = PHASE_SHARE,
+) -> Appearance:
     """Draw the CT numbers of one scan.
 
     Parameters
@@ -56,13 +61,15 @@ def draw_appearance(rng: np.random.Generator, phase: Phase | None = None) -> App
         Source of randomness.
     phase : Phase, optional
         Contrast phase; drawn when not given.
+    shares : tuple of float
+        How often each phase is drawn, in the order of `Phase`; the sum is 1.
 
     Returns
     -------
     Appearance
         One value per tissue. A third of the enhanced scans lie between two phases.
     """
-    index = _PHASES.index(phase) if phase else int(rng.choice(4, p=_PHASE_SHARE))
+    index = _PHASES.index(phase) if phase else int(rng.choice(4, p=shares))
     towards = min(index + 1, 3)
     blend = float(rng.random()) if index and rng.random() < 0.35 else 0.0
     mean = np.full(256, -1000.0)

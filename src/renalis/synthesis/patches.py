@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from renalis.synthesis.appearance import draw_appearance, render
+from renalis.synthesis.appearance import PHASE_SHARE, draw_appearance, render
 from renalis.synthesis.fields import Array
 from renalis.synthesis.renal import paint_more_lesions, paint_wide_pelvis
 from renalis.synthesis.scanner import acquire, draw_scanner
-from renalis.synthesis.tissues import LABEL_OF_TISSUE, Phase, Tissue
+from renalis.synthesis.tissues import LABEL_OF_TISSUE, Tissue
 
 __all__ = [
     "Body",
@@ -29,8 +29,6 @@ __all__ = [
     "save_body",
     "windowed",
 ]
-
-_PHASES = tuple(Phase)
 
 
 @dataclass(frozen=True)
@@ -146,8 +144,8 @@ def draw_patch(
         paint_more_lesions(tissue, rng, body.spacing)
     if plan.wide_pelvis and rng.random() < plan.wide_pelvis:
         paint_wide_pelvis(tissue, rng, body.spacing)
-    phase = None if plan.phases is None else _PHASES[int(rng.choice(4, p=plan.phases))]
-    appearance, scanner = draw_appearance(rng, phase), draw_scanner(rng)
+    appearance = draw_appearance(rng, shares=plan.phases or PHASE_SHARE)
+    scanner = draw_scanner(rng)
     spacing = body.spacing * plan.reduction
     image = render(tissue, appearance, rng, body.spacing, plan.reduction)
     label = LABEL_OF_TISSUE[tissue]

@@ -24,7 +24,7 @@ from renalis.synthesis.patches import load_body
 from renalis.training.checkpoint import resume, save, start_from
 from renalis.training.examples import examples
 from renalis.training.losses import region_dice, segmentation_loss
-from renalis.training.muon import Muon
+from renalis.training.plan import OptimizerPlan, build_optimizer
 from renalis.training.workers import ALONE, Workers
 
 __all__ = ["learning_rate", "train_stage"]
@@ -93,7 +93,9 @@ def train_stage(
         start_from(run / f"{stage.start_from}.safetensors", network)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     plan = stage.optimisation
-    optimizer = _optimizer(network, plan)
+    # The learning rate is set at every step.
+    kind = OptimizerPlan(plan.optimizer, 1.0, (0.9, 0.99), weight_decay=plan.weight_decay)
+    optimizer = build_optimizer(network.parameters(), kind)
     start = resume(path, network, average, optimizer) if path.exists() else 0
     example = examples(recipe, stage, pool, run)
     number = [other.name for other in recipe.stages].index(stage.name)
@@ -128,14 +130,6 @@ def train_stage(
             report(f"{stage.name} {done}/{plan.steps} {entry} {left:.0f} min left")
             window = _Window()
     return path
-
-
-def _optimizer(network: nn.Module, plan: Optimisation) -> torch.optim.Optimizer:
-    """The plan's optimizer; its learning rate is set at every step."""
-    parameters = network.parameters()
-    if plan.optimizer == "muon":
-        return Muon(parameters, 1.0, plan.weight_decay)
-    return torch.optim.AdamW(parameters, 1.0, weight_decay=plan.weight_decay, betas=(0.9, 0.99))
 
 
 @torch.no_grad()

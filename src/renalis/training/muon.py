@@ -66,16 +66,18 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Move every parameter that has a gradient."""
+        """Move every parameter that has a gradient; ``closure``, if given, is computed before."""
+        loss = None
         if closure is not None:
-            raise NotImplementedError("a closure is never given")
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             move = self._move_inner if group["inner"] else self._move_other
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
                     move(parameter, parameter.grad, group)
-        return None
+        return loss
 
     def _move_inner(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]

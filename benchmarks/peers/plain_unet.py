@@ -1,7 +1,9 @@
 """renalis' U-Net as nnU-Net's PlainConvUNet, with the same weights.
 
 A 1 x 1 x 1 convolution followed by enlarging with the nearest voxel is a transposed convolution of
-kernel and stride 2 whose eight positions have the same weights, so nothing is approximated.
+kernel and stride 2 whose eight positions have the same weights, so nothing is approximated. A
+network with a stem gets its first convolution before the first stage and its last one as the layer
+that names the classes.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ def plain_unet(file: str) -> PlainConvUNet:
         kernel_sizes=[[3, 3, 3]] * stages,
         strides=[[1, 1, 1]] + [[2, 2, 2]] * (stages - 1),
         n_conv_per_stage=[2] * stages,
-        num_classes=weights["head.weight"].shape[0],
+        num_classes=len(weights["head.bias"]),
         n_conv_per_stage_decoder=[2] * (stages - 1),
         conv_bias=False,
         norm_op=nn.InstanceNorm3d,
@@ -43,9 +45,23 @@ def plain_unet(file: str) -> PlainConvUNet:
             fill(network.decoder.stages[level].convs, weights, f"decoder.{level}")
             reduce = weights[f"reduce.{level}.weight"].transpose(0, 1)
             network.decoder.transpconvs[level].weight.copy_(reduce.expand(-1, -1, 2, 2, 2))
+        if "fold.weight" in weights:
+            fold, unfold = stem(weights)
+            network.encoder.stages[0] = nn.Sequential(fold, network.encoder.stages[0])
+            network.decoder.seg_layers[-1] = unfold
         network.decoder.seg_layers[-1].weight.copy_(weights["head.weight"])
         network.decoder.seg_layers[-1].bias.copy_(weights["head.bias"])
     return network.eval()
+
+
+def stem(weights: dict[str, torch.Tensor]) -> tuple[nn.Conv3d, nn.ConvTranspose3d]:
+    """What folds voxels into features, filled, and what unfolds class scores, to be filled."""
+    kernel = weights["fold.weight"]
+    size = tuple(kernel.shape[2:])
+    fold = nn.Conv3d(kernel.shape[1], kernel.shape[0], size, stride=size, bias=False)
+    fold.weight.copy_(kernel)
+    before, classes = weights["head.weight"].shape[:2]
+    return fold, nn.ConvTranspose3d(before, classes, size, stride=size)
 
 
 def levels(weights: dict[str, torch.Tensor]) -> int:

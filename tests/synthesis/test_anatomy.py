@@ -12,6 +12,7 @@ from renalis.synthesis.anatomy import compose
 from renalis.synthesis.fields import smooth_field
 from renalis.synthesis.labelmaps import label_maps, read_label_map
 from renalis.synthesis.renal import (
+    paint_large_mass,
     paint_more_lesions,
     paint_wide_pelvis,
     renal_tissues,
@@ -128,6 +129,29 @@ def test_more_lesions_are_painted_and_nothing_that_was_annotated_changes() -> No
         assert (known[changed] <= 1).all()
         assert (now[changed] > 1).all()
         added |= set(np.unique(now[changed]))
+    assert added == {2, 3}
+
+
+def test_a_large_mass_grows_out_of_a_kidney_and_spares_the_walls_of_the_body() -> None:
+    rng = np.random.default_rng(5)
+    labels = np.pad(np.array(invented_labels(rng, "normal").array), 24)
+    labels[labels > 1] = 1
+    tissue = renal_tissues(labels, rng, 1.5)[0]
+    tissue[tissue == 0] = Tissue.FAT
+    tissue[:, : tissue.shape[1] // 2][labels[:, : tissue.shape[1] // 2] == 0] = Tissue.MUSCLE
+    grown, added = [], set()
+    for _ in range(10):
+        after = tissue.copy()
+        paint_large_mass(after, rng, 1.5)
+        changed = after != tissue
+        now = LABEL_OF_TISSUE[after]
+        assert (now[changed] > 1).all()
+        assert not (tissue[changed] == Tissue.MUSCLE).any()
+        parts = cc3d.connected_components(cc3d.dust(now > 0, 500), connectivity=26)
+        assert parts.max() <= 2  # nothing floats away from its kidney
+        grown.append(np.count_nonzero(changed) * 1.5**3 / 1000)
+        added |= set(np.unique(now[changed]))
+    assert max(grown) > 150
     assert added == {2, 3}
 
 

@@ -47,6 +47,7 @@ class Balance(_Frozen):
     jitter: float = Field(ge=0)
     flip: float = Field(default=0, ge=0, le=1)
     added_lesions: float = Field(default=0, ge=0, le=1)
+    large_mass: float = Field(default=0, ge=0, le=1)
     wide_pelvis: float = Field(default=0, ge=0, le=1)
     phases: tuple[float, float, float, float] | None = None
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from renalis.synthesis.appearance import PHASE_SHARE, draw_appearance, render
 from renalis.synthesis.fields import Array
-from renalis.synthesis.renal import paint_more_lesions, paint_wide_pelvis
+from renalis.synthesis.renal import paint_large_mass, paint_more_lesions, paint_wide_pelvis
 from renalis.synthesis.scanner import acquire, draw_scanner
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, Tissue
 
@@ -66,6 +66,8 @@ class PatchPlan:
         Probability of a flip along each axis.
     added_lesions : float
         Share of patches whose kidneys get further lesions, in `draw_patch`.
+    large_mass : float
+        Share of patches in which a large cyst or tumor grows out of a kidney, in `draw_patch`.
     wide_pelvis : float
         Share of patches in which the renal pelvis bulges out of the sinus, in `draw_patch`.
     phases : tuple of float, optional
@@ -81,6 +83,7 @@ class PatchPlan:
     jitter: float = 0.4
     flip: float = 0.0
     added_lesions: float = 0.0
+    large_mass: float = 0.0
     wide_pelvis: float = 0.0
     phases: tuple[float, ...] | None = None
 
@@ -142,6 +145,8 @@ def draw_patch(
     tissue = _region(body, plan, rng)
     if plan.added_lesions and rng.random() < plan.added_lesions:
         paint_more_lesions(tissue, rng, body.spacing)
+    if plan.large_mass and rng.random() < plan.large_mass:
+        paint_large_mass(tissue, rng, body.spacing)
     if plan.wide_pelvis and rng.random() < plan.wide_pelvis:
         paint_wide_pelvis(tissue, rng, body.spacing)
     appearance = draw_appearance(rng, shares=plan.phases or PHASE_SHARE)

@@ -12,6 +12,7 @@ from renalis.synthesis.tissues import LABEL_OF_TISSUE, Tissue
 
 __all__ = [
     "add_lesions",
+    "paint_large_mass",
     "paint_more_lesions",
     "paint_wide_pelvis",
     "renal_tissues",
@@ -126,6 +127,69 @@ def paint_more_lesions(tissue: NDArray[np.uint8], rng: np.random.Generator, spac
     labels = LABEL_OF_TISSUE[tissue]
     more = add_lesions(labels, rng, spacing)
     more[more == labels] = 0
+    _paint_tumors(tissue, more, rng, spacing)
+    _paint_cysts(tissue, more, rng, spacing)
+
+
+_HOLDS = (
+    Tissue.AIR,
+    Tissue.SKIN,
+    Tissue.MUSCLE,
+    Tissue.CORTICAL_BONE,
+    Tissue.SPONGY_BONE,
+    Tissue.DISC,
+    Tissue.SPINAL_CANAL,
+    Tissue.CARTILAGE,
+    Tissue.LUNG,
+    Tissue.TABLE,
+    Tissue.METAL,
+)
+"""What a growing mass does not displace."""
+
+
+def paint_large_mass(tissue: NDArray[np.uint8], rng: np.random.Generator, spacing: float) -> None:
+    """Let one cyst or tumor of 4 to 13 cm grow out of a kidney, in place.
+
+    The annotated patients have few of that size. What lies in its way gives room, except for the
+    walls of the body.
+
+    Parameters
+    ----------
+    tissue : ndarray, shape (Z, Y, X), uint8
+        ``Tissue`` codes.
+    rng : Generator
+        Source of randomness.
+    spacing : float
+        Isotropic voxel size of the tissue map in mm.
+    """
+    labels = LABEL_OF_TISSUE[tissue]
+    parts = cc3d.connected_components(labels == 1, connectivity=26)
+    places = np.argwhere(parts)
+    if len(places) * spacing**3 < 15_000:
+        return
+    start = places[rng.integers(len(places))]
+    kidney = np.argwhere(parts == parts[tuple(start)])
+    outwards = start - kidney.mean(0) + rng.normal(0, 4 / spacing, 3)
+    outwards /= max(float(np.linalg.norm(outwards)), 1e-6)
+    radius = float(np.exp(rng.uniform(np.log(20), np.log(65)))) / spacing
+    center = start + outwards * radius * rng.uniform(0.2, 0.85)
+    low = np.maximum(np.floor(center - 1.5 * radius).astype(int), 0)
+    high = np.minimum(np.ceil(center + 1.5 * radius).astype(int) + 1, tissue.shape)
+    if (low >= high).any():
+        return
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    stretch = rng.uniform(0.8, 1.25, 3)
+    away = [(g - c) * s for g, c, s in zip(np.ogrid[box], center, stretch, strict=True)]
+    distance = np.sqrt(sum(a**2 for a in away)) / radius
+    value = 3 if rng.random() < 0.6 else 2
+    bumps = 0.05 if value == 3 else 0.14
+    distance = distance * (1 + bumps * smooth_field(rng, distance.shape, max(0.5 * radius, 2.0)))
+    room = (distance < 1) & (labels[box] <= 1) & ~np.isin(tissue[box], _HOLDS)
+    # Only what the walls do not cut off from the kidney.
+    pieces = cc3d.connected_components(room, connectivity=6)
+    own = np.unique(pieces[room & (parts[box] == parts[tuple(start)])])
+    more = np.zeros_like(labels)
+    more[box][np.isin(pieces, own[own > 0])] = value
     _paint_tumors(tissue, more, rng, spacing)
     _paint_cysts(tissue, more, rng, spacing)
 

@@ -82,6 +82,7 @@ def _plan(patch_of: Stage, stage: Stage, body: Body) -> PatchPlan:
         balance.jitter,
         balance.flip,
         balance.added_lesions,
+        balance.large_mass,
         balance.wide_pelvis,
         balance.phases,
     )

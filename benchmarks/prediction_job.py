@@ -34,11 +34,14 @@ from renalis.volume import Kind, Volume
 NAMED = {"renal": (1, 2, 3), "kidney": (1,), "tumor": (2,), "cyst": (3,)}
 LIKE_RIVALS = {
     "coarse_weight": 0.0,
+    "large_weight": 0.0,
     "lesion_where": 0.0,
     "lesion_what": 0.0,
     "cyst_at": 0.0,
     "lesion_at": 0.5,
     "tumor_sure": 0.0,
+    "large_tumor_sure": 0.0,
+    "tumor_ml": 0.0,
     "cyst_sure": 0.0,
 }
 """The fine network alone decides, by the larger probability."""

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from renalis.prediction import PredictionOptions
 from renalis.prediction.lesions import keep_sure_lesions, second_opinion
 
+VOXEL_ML = 0.05
+"""Makes the lesion one of 3.2 ml."""
+
 
 def kidney_with(
     channel: int, share: float, renal: float = 0.95
@@ -27,7 +30,7 @@ def test_a_sure_lesion_stays() -> None:
     for channel in (1, 2):
         probability, box = kidney_with(channel, 0.9)
         before = probability.copy()
-        keep_sure_lesions(probability, PredictionOptions())
+        keep_sure_lesions(probability, VOXEL_ML, PredictionOptions())
         np.testing.assert_array_equal(probability, before)
         assert (probability.argmax(0)[box] == channel).all()
 
@@ -35,29 +38,50 @@ def test_a_sure_lesion_stays() -> None:
 def test_an_unsure_tumor_becomes_kidney_and_nothing_renal_is_lost() -> None:
     probability, box = kidney_with(1, 0.6)
     before = probability.sum(0)
-    keep_sure_lesions(probability, PredictionOptions(tumor_sure=0.65))
+    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(tumor_sure=0.65))
     assert (probability[(1, *box)] == 0).all()
     np.testing.assert_allclose(probability.sum(0), before, rtol=1e-6)
 
 
 def test_unsure_fluid_belongs_to_no_label() -> None:
     probability, box = kidney_with(2, 0.6)
-    keep_sure_lesions(probability, PredictionOptions(cyst_sure=0.7))
+    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(cyst_sure=0.7))
     assert (probability[(slice(None), *box)] == 0).all()
     assert np.count_nonzero(probability[0]) == 12**3 - 4**3
 
 
 def test_fluid_that_may_lie_outside_the_kidney_is_no_cyst() -> None:
     probability, box = kidney_with(2, 0.95, renal=0.7)
-    keep_sure_lesions(probability, PredictionOptions(cyst_at=0.8))
+    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(cyst_at=0.8))
     assert (probability[(slice(None), *box)] == 0).all()
 
 
 def test_a_lesion_is_judged_as_a_whole() -> None:
     probability, box = kidney_with(1, 0.9)
     probability[:, 6, 6:10, 6:10] = np.array([0.42, 0.53, 0])[:, None, None]  # an unsure edge
-    keep_sure_lesions(probability, PredictionOptions())
+    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions())
     assert (probability.argmax(0)[box] == 1).all()
+
+
+def test_a_tumor_below_the_least_volume_becomes_kidney() -> None:
+    for least, stays in ((3.1, True), (3.3, False)):
+        probability, box = kidney_with(1, 0.9)
+        keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(tumor_ml=least))
+        assert (probability.argmax(0)[box] == (1 if stays else 0)).all()
+        assert (probability.sum(0)[box] > 0.9).all()
+
+
+@given(st.floats(0.02, 3), st.floats(0.52, 0.8))
+def test_a_large_tumor_has_to_be_surer_than_a_small_one(voxel_ml: float, share: float) -> None:
+    options = PredictionOptions(tumor_sure=0.55, large_tumor_sure=0.7, tumor_ml=0)
+    probability, box = kidney_with(1, share)
+    keep_sure_lesions(probability, voxel_ml, options)
+    stays = bool((probability[(1, *box)] > 0).all())
+    volume = voxel_ml * 4**3
+    if share < 0.549 or (volume > 60 and share < 0.699):
+        assert not stays
+    elif share > 0.701 or (volume < 5 and share > 0.551):
+        assert stays
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0, 1))

@@ -12,6 +12,7 @@ import pytest
 
 from renalis.errors import UsageError
 from renalis.prediction import Mirror, PredictionOptions, RuntimeName, predict
+from renalis.prediction.finding import large_mass
 from renalis.volume import Volume
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -148,6 +149,19 @@ def test_the_coarse_pass_can_be_averaged_in(scan: Volume) -> None:
     options = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False, coarse_weight=0.4)
     result = predict(scan, stub_model(), options)
     assert dice(result.labels.array > 0, truth(scan) > 0) > 0.95
+
+
+def test_the_coarse_pass_has_the_say_in_masses_that_hold_a_large_ball() -> None:
+    renal = np.zeros((50, 50, 60), np.float32)
+    z, y, x = np.ogrid[:50, :50, :60]
+    renal[(z - 25) ** 2 + (y - 25) ** 2 + (x - 18) ** 2 < 12**2] = 1  # 96 mm across
+    renal[18:32, 18:32, 26:52] = 1  # 56 mm thick, grows out of it
+    large = large_mass(renal, (4.0,) * 3, 70.0)
+    assert large[25, 25, 18]
+    assert large[25, 25, 8]
+    assert not large[:, :, 40:].any()
+    assert (renal[large] == 1).mean() > 0.97  # a ball of whole voxels is a little larger
+    assert not large_mass(renal, (4.0,) * 3, 110.0).any()
 
 
 def test_probability_maps_lie_where_the_labels_lie(scan: Volume) -> None:

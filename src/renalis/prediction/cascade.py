@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from renalis.model import Model, Stage
 from renalis.prediction.choice import choose, open_network
-from renalis.prediction.finding import Finding, find, nearest, scaled_box, tissue_box
+from renalis.prediction.finding import (
+    Finding,
+    find,
+    large_mass,
+    nearest,
+    scaled_box,
+    tissue_box,
+)
 from renalis.prediction.heap import keep_freed_memory
 from renalis.prediction.lesions import keep_sure_lesions, second_opinion
 from renalis.prediction.memory import fitted
@@ -192,12 +199,11 @@ class _Work:
             with self.timed("lesion"):
                 second_opinion(probability, other, self.options)
         with self.timed("fine"):
-            if self.options.coarse_weight:
-                share = np.float32(self.options.coarse_weight)
-                probability *= 1 - share
-                probability += share * prior
+            large = large_mass(coarse.probability.sum(0), low.spacing_mm, self.options.large_mm)
+            large = nearest(large, box, tuple(1 / r for r in ratio))
+            _mix(probability, prior, large, self.options)
             probability *= allowed
-            keep_sure_lesions(probability, self.options)
+            keep_sure_lesions(probability, float(np.prod(stage.spacing_mm)) / 1000, self.options)
         return probability, box, grid
 
     def windows_over(self, boxes: list[Box], shape: Shape, patch: Shape) -> list[Shape]:
@@ -232,6 +238,18 @@ class _Work:
                 mirror=mirror,
                 progress=lambda done, total: self.progress(stage.name, done, total),
             )
+
+
+def _mix(
+    fine: NDArray[np.float32],
+    coarse: NDArray[np.float32],
+    large: NDArray[np.bool_],
+    options: PredictionOptions,
+) -> None:
+    """Give the coarse pass its weight, in place; a greater one in large masses."""
+    share = np.where(large, np.float32(options.large_weight), np.float32(options.coarse_weight))
+    fine *= 1 - share
+    fine += share * coarse
 
 
 def _interpolated(

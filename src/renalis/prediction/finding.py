@@ -12,7 +12,15 @@ from scipy import ndimage
 
 from renalis.prediction.windows import Box
 
-__all__ = ["Finding", "bounding_boxes", "find", "nearest", "scaled_box", "tissue_box"]
+__all__ = [
+    "Finding",
+    "bounding_boxes",
+    "find",
+    "large_mass",
+    "nearest",
+    "scaled_box",
+    "tissue_box",
+]
 
 _WEAK = 1 / 3
 """Share of the threshold above which the coarse pass is unsure that nothing is there."""
@@ -76,6 +84,28 @@ def find(
     away = edt.edt(np.ascontiguousarray(~found), anisotropy=spacing_mm, black_border=False)
     allowed = away <= reach_mm
     return Finding(allowed, tuple(bounding_boxes(allowed)))
+
+
+def large_mass(
+    renal: NDArray[np.float32], spacing_mm: tuple[float, float, float], diameter_mm: float
+) -> NDArray[np.bool_]:
+    """Where a ball of a diameter fits into what the coarse pass calls renal.
+
+    Parameters
+    ----------
+    renal : ndarray, shape (Z, Y, X), float32
+        Probability of anything renal on the coarse grid.
+    spacing_mm : tuple of float
+        Of the coarse grid.
+    diameter_mm : float
+        Diameter of the ball; above the thickness of a kidney, so that only large masses hold it.
+    """
+    depth = edt.edt(np.ascontiguousarray(renal > 0.5), anisotropy=spacing_mm, black_border=False)
+    middle = depth > diameter_mm / 2
+    if not middle.any():
+        return np.asarray(middle)
+    away = edt.edt(np.ascontiguousarray(~middle), anisotropy=spacing_mm, black_border=False)
+    return np.asarray(away < diameter_mm / 2)
 
 
 def bounding_boxes(mask: NDArray[np.bool_]) -> list[Box]:

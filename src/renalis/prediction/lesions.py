@@ -8,6 +8,9 @@ threshold of voxels: false lesions per scan fell from 3.0 to 0.3, true ones foun
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,11 @@ from renalis.prediction.options import PredictionOptions
 __all__ = ["keep_sure_lesions", "second_opinion"]
 
 _RENAL_AT = 0.5
+
+_SMALL_ML, _LARGE_ML = 5.0, 60.0
+"""Up to and from which volume a tumor has to be as sure as ``tumor_sure`` and
+``large_tumor_sure`` say; between them the logarithm of the volume decides. True tumors are the
+surer the larger they are, and a large unsure region is the renal sinus or a piece of kidney."""
 
 
 def second_opinion(
@@ -40,26 +48,30 @@ def second_opinion(
     fine *= (1 - where) * renal + where * other
 
 
-def keep_sure_lesions(probability: NDArray[np.float32], options: PredictionOptions) -> None:
+def keep_sure_lesions(
+    probability: NDArray[np.float32], voxel_ml: float, options: PredictionOptions
+) -> None:
     """Give unsure lesions to the kidney or, unsure fluid, to nothing; in place.
 
     Parameters
     ----------
     probability : ndarray, shape (3, Z, Y, X), float32
         Kidney, tumor, cyst.
+    voxel_ml : float
+        Volume of a voxel (ml).
     options : PredictionOptions
-        ``cyst_at`` and ``lesion_at`` decide for voxels, ``tumor_sure`` and ``cyst_sure`` for whole
-        lesions.
+        ``cyst_at`` and ``lesion_at`` decide for voxels, ``tumor_ml``, ``tumor_sure``,
+        ``large_tumor_sure`` and ``cyst_sure`` for whole lesions.
     """
     _drop_unsure_cysts(probability, options.cyst_at)
     _drop_unsure_voxels(probability, options.lesion_at)
     renal = probability.sum(0)
     lesion = (renal >= _RENAL_AT) & (probability[1] + probability[2] > probability[0])
     tumor = lesion & (probability[1] >= probability[2])
-    unsure = _unsure_pieces(tumor, probability[1], renal, options.tumor_sure)
+    unsure = _unsure_pieces(tumor, probability[1], renal, partial(_tumor_needs, voxel_ml, options))
     probability[0][unsure] += probability[1][unsure] + probability[2][unsure]
     probability[1:, unsure] = 0
-    unsure = _unsure_pieces(lesion & ~tumor, probability[2], renal, options.cyst_sure)
+    unsure = _unsure_pieces(lesion & ~tumor, probability[2], renal, lambda _: options.cyst_sure)
     # Fluid that is not surely a cyst is the renal pelvis more often than parenchyma.
     probability[:, unsure] = 0
 
@@ -82,15 +94,31 @@ def _drop_unsure_voxels(probability: NDArray[np.float32], share: float) -> None:
     probability[1:, unsure] = 0
 
 
+def _tumor_needs(
+    voxel_ml: float, options: PredictionOptions, voxels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Least mean share of tumors of a number of voxels; above 1 where they are too small."""
+    volume = np.maximum(voxels * voxel_ml, 1e-6)
+    rise = np.clip(np.log(volume / _SMALL_ML) / np.log(_LARGE_ML / _SMALL_ML), 0, 1)
+    needs = options.tumor_sure + rise * (options.large_tumor_sure - options.tumor_sure)
+    return np.where(volume < options.tumor_ml, np.inf, needs)
+
+
 def _unsure_pieces(
-    mask: NDArray[np.bool_], own: NDArray[np.float32], renal: NDArray[np.float32], least: float
+    mask: NDArray[np.bool_],
+    own: NDArray[np.float32],
+    renal: NDArray[np.float32],
+    needs: Callable[[NDArray[np.int64]], NDArray[np.float64] | float],
 ) -> NDArray[np.bool_]:
-    """Connected pieces (26 neighbors) in which ``own`` is on average too small a share."""
+    """Connected pieces (26 neighbors) in which ``own`` is on average too small a share.
+
+    ``needs`` says for numbers of voxels what share is enough.
+    """
     pieces = cc3d.connected_components(mask, connectivity=26)
     inside = pieces[mask]
     share = own[mask] / np.maximum(renal[mask], 1e-6)
     counts = np.bincount(inside, minlength=int(pieces.max()) + 1)
     sums = np.bincount(inside, weights=share, minlength=len(counts))
-    unsure = sums < least * counts
+    unsure = sums / np.maximum(counts, 1) < needs(counts)
     unsure[0] = False
     return np.asarray(unsure[pieces])

@@ -9,11 +9,13 @@ __all__ = ["Mirror", "PredictionOptions", "RuntimeName"]
 
 _SHARES = (
     "coarse_weight",
+    "large_weight",
     "lesion_where",
     "lesion_what",
     "cyst_at",
     "lesion_at",
     "tumor_sure",
+    "large_tumor_sure",
     "cyst_sure",
 )
 
@@ -53,6 +55,10 @@ class PredictionOptions:
         Share of a window that its neighbour covers as well, 0 to 0.9.
     coarse_weight : float
         Weight of the coarse pass in the final probabilities, 0 to 1.
+    large_mm, large_weight : float
+        Where a ball of this diameter (mm) fits into what the coarse pass calls renal, it has this
+        weight instead: a mass of that size fills a window of the fine pass, which then cannot tell
+        what it is.
     lesion_where, lesion_what : float
         Weights of the lesion stage, if the model has one, in where anything renal is and in what a
         renal voxel is, 0 to 1; the fine stage has the rest. With both at 0 it is not computed.
@@ -68,9 +74,12 @@ class PredictionOptions:
     lesion_at : float
         A renal voxel is tumor or cyst when these have at least this share of its renal
         probability; below, it is kidney.
-    tumor_sure, cyst_sure : float
-        Least mean share of its kind over a whole lesion; below, a tumor is kidney and a cyst is
-        fluid that belongs to no label.
+    tumor_sure, large_tumor_sure, cyst_sure : float
+        Least mean share of its kind over a whole lesion, for tumors up to 5 ml, from 60 ml (in
+        between it rises), and for cysts; below, a tumor is kidney and a cyst is fluid that belongs
+        to no label.
+    tumor_ml : float
+        Least volume (ml) of a tumor; smaller ones are kidney.
     max_ram_mb : float or None
         Refuse, or work in smaller windows, if the expected peak memory (MB) is higher.
     keep_heap : bool
@@ -83,15 +92,19 @@ class PredictionOptions:
     mirror: Mirror = Mirror.NONE
     overlap: float = 0.4
     coarse_weight: float = 0.1
+    large_mm: float = 70.0
+    large_weight: float = 0.8
     lesion_where: float = 0.65
-    lesion_what: float = 0.75
+    lesion_what: float = 0.9
     find_at: float = 0.4
     find_ml: float = 2.0
     reach_mm: float = 16.0
     cyst_at: float = 0.7
     lesion_at: float = 0.5
     tumor_sure: float = 0.6
+    large_tumor_sure: float = 0.7
     cyst_sure: float = 0.8
+    tumor_ml: float = 1.5
     max_ram_mb: float | None = None
     keep_heap: bool = True
     threads: int | None = None

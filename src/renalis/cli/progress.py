@@ -12,16 +12,16 @@ from renalis.pipeline import CaseResult, Listener, Status
 __all__ = ["progress"]
 
 _SHARES = {
-    "read": 0.12,
-    "networks": 0.03,
+    "read": 0.14,
+    "networks": 0.04,
     "predict": 0.0,
-    "coarse": 0.25,
-    "fine": 0.24,
+    "coarse": 0.1,
+    "fine": 0.16,
     "lesion": 0.06,
-    "tidy": 0.05,
-    "measure": 0.05,
+    "tidy": 0.06,
+    "measure": 0.08,
     "write": 0.03,
-    "report": 0.17,
+    "report": 0.33,
 }
 """About what part of a case's time each step takes: good enough for a remaining time. Runs of
 published systems have the one step ``predict``, of unknown length, in place of two."""

@@ -81,8 +81,7 @@ def find(
         allowed = np.full(renal.shape, unsure)
         whole: Box = (slice(0, renal.shape[0]), slice(0, renal.shape[1]), slice(0, renal.shape[2]))
         return Finding(allowed, (whole,) if unsure else (), unsure)
-    away = edt.edt(np.ascontiguousarray(~found), anisotropy=spacing_mm, black_border=False)
-    allowed = away <= reach_mm
+    allowed = _distance_to(found, spacing_mm) <= reach_mm
     return Finding(allowed, tuple(bounding_boxes(allowed)))
 
 
@@ -100,12 +99,10 @@ def large_mass(
     diameter_mm : float
         Diameter of the ball; above the thickness of a kidney, so that only large masses hold it.
     """
-    depth = edt.edt(np.ascontiguousarray(renal > 0.5), anisotropy=spacing_mm, black_border=False)
-    middle = depth > diameter_mm / 2
+    middle = _distance_to(renal <= 0.5, spacing_mm) > diameter_mm / 2
     if not middle.any():
-        return np.asarray(middle)
-    away = edt.edt(np.ascontiguousarray(~middle), anisotropy=spacing_mm, black_border=False)
-    return np.asarray(away < diameter_mm / 2)
+        return middle
+    return _distance_to(middle, spacing_mm) < diameter_mm / 2
 
 
 def bounding_boxes(mask: NDArray[np.bool_]) -> list[Box]:
@@ -162,6 +159,14 @@ def nearest(mask: NDArray[np.bool_], box: Box, ratio: tuple[float, ...]) -> NDAr
         for b, r, n in zip(box, ratio, mask.shape, strict=True)
     ]
     return np.asarray(mask[np.ix_(*index)])
+
+
+def _distance_to(
+    mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.float32]:
+    """Distance in mm from each voxel to the nearest one of a mask."""
+    beside = np.ascontiguousarray(~mask)
+    return np.asarray(edt.edt(beside, anisotropy=spacing_mm, black_border=False))
 
 
 def _without_small(mask: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:

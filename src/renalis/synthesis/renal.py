@@ -127,8 +127,7 @@ def paint_more_lesions(tissue: NDArray[np.uint8], rng: np.random.Generator, spac
     labels = LABEL_OF_TISSUE[tissue]
     more = add_lesions(labels, rng, spacing)
     more[more == labels] = 0
-    _paint_tumors(tissue, more, rng, spacing)
-    _paint_cysts(tissue, more, rng, spacing)
+    _paint_lesions(tissue, more, rng, spacing)
 
 
 _HOLDS = (
@@ -190,8 +189,7 @@ def paint_large_mass(tissue: NDArray[np.uint8], rng: np.random.Generator, spacin
     own = np.unique(pieces[room & (parts[box] == parts[tuple(start)])])
     more = np.zeros_like(labels)
     more[box][np.isin(pieces, own[own > 0])] = value
-    _paint_tumors(tissue, more, rng, spacing)
-    _paint_cysts(tissue, more, rng, spacing)
+    _paint_lesions(tissue, more, rng, spacing)
 
 
 def paint_wide_pelvis(tissue: NDArray[np.uint8], rng: np.random.Generator, spacing: float) -> None:
@@ -312,8 +310,7 @@ def renal_tissues(
     tissue[kidney] = np.where(cortex[kidney], Tissue.CORTEX, Tissue.MEDULLA)
 
     _paint_sinus(tissue, sinus, depth, rng, spacing)
-    _paint_tumors(tissue, labels, rng, spacing)
-    _paint_cysts(tissue, labels, rng, spacing)
+    _paint_lesions(tissue, labels, rng, spacing)
     distance = edt.edt(~body, anisotropy=size, black_border=False)
     return tissue, np.asarray(distance, np.float32)
 
@@ -344,6 +341,13 @@ def _paint_sinus(
                 max(z - r, 0) : z + r + 1, max(y - r, 0) : y + r + 1, max(x - r, 0) : x + r + 1
             ]
             spot[(spot == Tissue.COLLECTING_SYSTEM) | (spot == Tissue.SINUS_FAT)] = Tissue.STONE
+
+
+def _paint_lesions(
+    tissue: NDArray[np.uint8], labels: Labels, rng: np.random.Generator, spacing: float
+) -> None:
+    _paint_tumors(tissue, labels, rng, spacing)
+    _paint_cysts(tissue, labels, rng, spacing)
 
 
 def _paint_tumors(

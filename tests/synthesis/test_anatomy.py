@@ -8,18 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from renalis.synthesis.additions import (
+    paint_large_mass,
+    paint_more_lesions,
+    paint_new_inside,
+    paint_wide_pelvis,
+)
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.fields import smooth_field
 from renalis.synthesis.labelmaps import label_maps, read_label_map
-from renalis.synthesis.renal import (
-    paint_large_mass,
-    paint_more_lesions,
-    paint_wide_pelvis,
-    renal_tissues,
-    varied_labels,
-)
+from renalis.synthesis.renal import renal_tissues
 from renalis.synthesis.shapes import invented_labels
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, RENAL, Tissue
+from renalis.synthesis.variation import varied_labels
 from renalis.volume import CANONICAL, Volume
 
 
@@ -171,6 +172,63 @@ def test_a_wide_pelvis_fills_fat_at_the_hilum_and_changes_no_label() -> None:
         assert np.array_equal(LABEL_OF_TISSUE[after], labels)
         assert not changed.any() or distance[changed].max() < 45
     assert grown * 1.5**3 / 1000 > 5
+
+
+def kidneys_in_fat(seed: int) -> np.ndarray:
+    """Tissues of two healthy invented kidneys at 1.5 mm."""
+    rng = np.random.default_rng(seed)
+    labels = np.array(invented_labels(rng, "normal").array)
+    labels[labels > 1] = 1
+    tissue = renal_tissues(labels, rng, 1.5)[0]
+    tissue[tissue == 0] = Tissue.FAT
+    return tissue
+
+
+def test_a_new_inside_changes_cortex_and_medulla_and_keeps_every_label() -> None:
+    tissue = kidneys_in_fat(5)
+    after = tissue.copy()
+    paint_new_inside(after, np.random.default_rng(1), 1.5)
+    changed = after != tissue
+    assert np.array_equal(LABEL_OF_TISSUE[after], LABEL_OF_TISSUE[tissue])
+    inside = np.isin(tissue, (Tissue.CORTEX, Tissue.MEDULLA))
+    assert changed[inside].mean() > 0.1
+    assert not changed[np.isin(tissue, (Tissue.FAT, Tissue.MUSCLE))].any()
+
+
+def test_a_new_inside_leaves_the_ureter_alone() -> None:
+    tissue = kidneys_in_fat(5)
+    far = tissue == Tissue.FAT
+    far[10:-10] = False
+    tissue[far] = Tissue.COLLECTING_SYSTEM
+    for seed in range(4):
+        after = tissue.copy()
+        paint_new_inside(after, np.random.default_rng(seed), 1.5)
+        assert (after[far] == Tissue.COLLECTING_SYSTEM).all()
+
+
+def test_painted_lesions_stay_out_of_the_sinus() -> None:
+    tissue = kidneys_in_fat(5)
+    sinus = np.isin(tissue, (Tissue.SINUS_FAT, Tissue.COLLECTING_SYSTEM))
+    grown = 0
+    for seed in range(12):
+        after = tissue.copy()
+        paint_more_lesions(after, np.random.default_rng(seed), 1.5)
+        lesion = LABEL_OF_TISSUE[after] > 1
+        grown += np.count_nonzero(lesion)
+        assert not (lesion & sinus).any()
+    assert grown * 1.5**3 > 20_000
+
+
+def test_crossed_kidneys_lie_on_one_side_or_before_the_spine() -> None:
+    fused = 0
+    for seed in range(12):
+        labels = invented_labels(np.random.default_rng(seed), "crossed")
+        mask = np.asarray(labels.array) > 0
+        across = labels.world(np.argwhere(mask))[:, 0]
+        side = np.sign(np.median(across))
+        assert np.mean(across * side < -25) < 0.02
+        fused += cc3d.connected_components(cc3d.dust(mask, 2000), connectivity=26).max() == 1
+    assert fused >= 8
 
 
 def test_every_label_keeps_its_voxels_when_tissues_are_painted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from renalis.errors import InputError
 from renalis.networks import build
 from renalis.recipes import Recipe, load_recipe
 from renalis.synthesis.anatomy import compose
+from renalis.synthesis.appearance import draw_appearance, mottled
 from renalis.synthesis.patches import PatchPlan, draw_nested, draw_patch, load_body, save_body
 from renalis.synthesis.shapes import invented_labels
+from renalis.synthesis.tissues import Tissue
 from renalis.training.checkpoint import load_average
 from renalis.training.loop import learning_rate, train_stage
 from renalis.training.losses import region_dice, segmentation_loss
@@ -68,6 +71,25 @@ def test_patches_follow_from_the_seed(bodies: Path) -> None:
     assert one[0].shape == one[1].shape == (16, 24, 16)
     assert one[0].min() >= -1
     assert one[0].max() <= 1
+
+
+def test_every_second_patch_has_another_size_where_a_stage_names_some(bodies: Path) -> None:
+    pool = [load_body(p) for p in sorted(bodies.glob("*.body"))]
+    plan = PatchPlan((16, 16, 16), 2, (-200, 400), other_patches=((16, 24, 16), (16, 16, 32)))
+    shapes = Counter(
+        draw_patch(pool, plan, np.random.default_rng(seed))[0].shape for seed in range(40)
+    )
+    assert set(shapes) == {(16, 16, 16), (16, 24, 16), (16, 16, 32)}
+    assert 12 <= shapes[(16, 16, 16)] <= 28
+
+
+def test_mottled_parenchyma_varies_more_and_nothing_else_does() -> None:
+    plain = draw_appearance(np.random.default_rng(0))
+    uneven = mottled(plain, np.random.default_rng(1))
+    kidney = np.isin(np.arange(256), (Tissue.CORTEX, Tissue.MEDULLA))
+    assert (uneven.coarse[kidney] >= 1.5 * plain.coarse[kidney]).all()
+    assert np.array_equal(uneven.coarse[~kidney], plain.coarse[~kidney])
+    assert np.array_equal(uneven.mean, plain.mean)
 
 
 def test_shares_of_phases_decide_which_are_drawn(bodies: Path) -> None:

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--kidneys",
-        choices=("normal", "single", "horseshoe", "pelvic", "transplant"),
+        choices=("normal", "single", "horseshoe", "crossed", "pelvic", "transplant"),
         help="kind of invented kidneys; drawn when not given",
     )
     parser.add_argument(

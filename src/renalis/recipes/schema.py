@@ -49,6 +49,8 @@ class Balance(_Frozen):
     added_lesions: float = Field(default=0, ge=0, le=1)
     large_mass: float = Field(default=0, ge=0, le=1)
     wide_pelvis: float = Field(default=0, ge=0, le=1)
+    new_inside: float = Field(default=0, ge=0, le=1)
+    mottled: float = Field(default=0, ge=0, le=1)
     phases: tuple[float, float, float, float] | None = None
 
     @field_validator("phases")
@@ -83,6 +85,7 @@ class Stage(_Frozen):
     kidney, tumor and cyst; each example is then a region as large as the prior stage's patch, from
     which ``patches_per_region`` patches are cut. ``start_from`` names a stage of the same network
     whose trained weights are the first ones here; weights of further input channels begin at zero.
+    Every second patch of a stage without a prior has one of the sizes in ``other_patches``.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Stage(_Frozen):
     prior: str | None = None
     start_from: str | None = None
     patches_per_region: PositiveInt = 1
+    other_patches: tuple[tuple[PositiveInt, PositiveInt, PositiveInt], ...] = ()
     balance: Balance
     optimisation: Optimisation
 

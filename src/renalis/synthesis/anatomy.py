@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from renalis.synthesis import bowel, organs, torso
 from renalis.synthesis.fields import Frame, displaced, smooth_field
-from renalis.synthesis.renal import renal_tissues, varied_labels
+from renalis.synthesis.renal import renal_tissues
 from renalis.synthesis.tissues import Tissue
 from renalis.synthesis.torso import Landmarks
+from renalis.synthesis.variation import varied_labels
 from renalis.volume import CANONICAL, Kind, Volume
 
 __all__ = ["compose"]

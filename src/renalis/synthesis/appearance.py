@@ -6,7 +6,7 @@ time with other CT numbers, textures and bowel contents.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch.nn import functional
 from renalis.synthesis.fields import Array, smooth_field
 from renalis.synthesis.tissues import BOWEL_SLOTS, HU_RANGES, TEXTURE, Phase, Tissue
 
-__all__ = ["PHASE_SHARE", "Appearance", "draw_appearance", "render"]
+__all__ = ["PHASE_SHARE", "Appearance", "draw_appearance", "mottled", "render"]
 
 _PHASES = tuple(Phase)
 PHASE_SHARE = (0.32, 0.3, 0.28, 0.1)
@@ -101,6 +101,13 @@ def draw_appearance(
         (fine * strength).astype(np.float32),
         (coarse * strength).astype(np.float32),
     )
+
+
+def mottled(appearance: Appearance, rng: np.random.Generator) -> Appearance:
+    """The same scan with uneven parenchyma, as an uneven perfusion or partial volumes make it."""
+    coarse = appearance.coarse.copy()
+    coarse[[Tissue.CORTEX, Tissue.MEDULLA]] *= np.float32(rng.uniform(1.5, 4.0))
+    return replace(appearance, coarse=coarse)
 
 
 def _relate_kidney(mean: NDArray[np.float64], phase: int, rng: np.random.Generator) -> None:

@@ -6,7 +6,7 @@ goes on with the very patches it would have seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from renalis.synthesis.appearance import PHASE_SHARE, draw_appearance, render
+from renalis.synthesis.additions import (
+    paint_large_mass,
+    paint_more_lesions,
+    paint_new_inside,
+    paint_wide_pelvis,
+)
+from renalis.synthesis.appearance import PHASE_SHARE, draw_appearance, mottled, render
 from renalis.synthesis.fields import Array
-from renalis.synthesis.renal import paint_large_mass, paint_more_lesions, paint_wide_pelvis
 from renalis.synthesis.scanner import acquire, draw_scanner
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, Tissue
 
@@ -70,6 +75,13 @@ class PatchPlan:
         Share of patches in which a large cyst or tumor grows out of a kidney, in `draw_patch`.
     wide_pelvis : float
         Share of patches in which the renal pelvis bulges out of the sinus, in `draw_patch`.
+    new_inside : float
+        Share of patches whose cortex, medulla and sinus are drawn anew, in `draw_patch`.
+    mottled : float
+        Share of patches in which the parenchyma is as uneven as a tumor, in `draw_patch`.
+    other_patches : tuple of tuple of int
+        Sizes that every second patch is drawn from instead, in `draw_patch`: what instance
+        normalization takes from a window depends on its shape, and should not be relied on.
     phases : tuple of float, optional
         Shares of the contrast phases, in the order of `Phase`, in `draw_patch`; default: those of
         `draw_appearance`.
@@ -85,6 +97,9 @@ class PatchPlan:
     added_lesions: float = 0.0
     large_mass: float = 0.0
     wide_pelvis: float = 0.0
+    new_inside: float = 0.0
+    mottled: float = 0.0
+    other_patches: tuple[tuple[int, int, int], ...] = ()
     phases: tuple[float, ...] | None = None
 
 
@@ -136,13 +151,18 @@ def draw_patch(
 
     Returns
     -------
-    image : ndarray, shape plan.patch, float32
+    image : ndarray, shape plan.patch or one of plan.other_patches, float32
         Windowed CT, -1 to 1.
-    label : ndarray, shape plan.patch, uint8
+    label : ndarray, same shape, uint8
         KiTS23 labels.
     """
     body = bodies[int(rng.integers(len(bodies)))]
+    if plan.other_patches and rng.random() < 0.5:
+        shape = plan.other_patches[int(rng.integers(len(plan.other_patches)))]
+        plan = replace(plan, patch=shape)
     tissue = _region(body, plan, rng)
+    if plan.new_inside and rng.random() < plan.new_inside:
+        paint_new_inside(tissue, rng, body.spacing)
     if plan.added_lesions and rng.random() < plan.added_lesions:
         paint_more_lesions(tissue, rng, body.spacing)
     if plan.large_mass and rng.random() < plan.large_mass:
@@ -150,6 +170,8 @@ def draw_patch(
     if plan.wide_pelvis and rng.random() < plan.wide_pelvis:
         paint_wide_pelvis(tissue, rng, body.spacing)
     appearance = draw_appearance(rng, shares=plan.phases or PHASE_SHARE)
+    if plan.mottled and rng.random() < plan.mottled:
+        appearance = mottled(appearance, rng)
     scanner = draw_scanner(rng)
     spacing = body.spacing * plan.reduction
     image = render(tissue, appearance, rng, body.spacing, plan.reduction)

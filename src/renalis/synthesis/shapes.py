@@ -1,7 +1,7 @@
 """Invented kidneys: shapes for when there are no label maps, and the anatomies that they lack.
 
-Two normal kidneys, a single one, horseshoe, pelvic (ectopic) and transplanted kidneys, with or
-without lesions.
+Two normal kidneys, a single one, horseshoe, crossed and fused, pelvic (ectopic) and transplanted
+kidneys, with or without lesions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.synthesis.fields import Array, Frame, ball_path, ellipsoid, smooth_curve
-from renalis.synthesis.renal import add_lesions
+from renalis.synthesis.variation import add_lesions
 from renalis.volume import Kind, Volume
 
 __all__ = ["invented_labels"]
@@ -27,15 +27,16 @@ def invented_labels(rng: np.random.Generator, kind: str | None = None) -> Volume
     rng : Generator
         Source of randomness.
     kind : str, optional
-        ``normal``, ``single``, ``horseshoe``, ``pelvic`` or ``transplant``; drawn when not given.
+        ``normal``, ``single``, ``horseshoe``, ``crossed``, ``pelvic`` or ``transplant``; drawn when
+        not given.
 
     Returns
     -------
     Volume
         KiTS23 labels at 1.5 mm in canonical orientation; x = 0, y = 0 is the body's middle.
     """
-    kinds = ("normal", "single", "horseshoe", "pelvic", "transplant")
-    kind = kind or str(rng.choice(kinds, p=(0.5, 0.14, 0.12, 0.12, 0.12)))
+    kinds = ("normal", "single", "horseshoe", "crossed", "pelvic", "transplant")
+    kind = kind or str(rng.choice(kinds, p=(0.44, 0.14, 0.12, 0.08, 0.11, 0.11)))
     low = np.array([e[0] for e in _EXTENT])
     sides = ((np.array([e[1] for e in _EXTENT]) - low) / _SPACING).astype(int)
     frame = Frame((int(sides[0]), int(sides[1]), int(sides[2])), tuple(low), _SPACING)
@@ -63,6 +64,8 @@ def invented_labels(rng: np.random.Generator, kind: str | None = None) -> Volume
         )
     elif kind == "horseshoe":
         _horseshoe(labels, frame, rng)
+    elif kind == "crossed":
+        _crossed(labels, frame, rng, side)
     if rng.random() < 0.5:
         labels = add_lesions(labels, rng, _SPACING)
     affine = np.zeros((4, 4))
@@ -113,3 +116,27 @@ def _horseshoe(labels: NDArray[np.uint8], frame: Frame, rng: np.random.Generator
     path = smooth_curve(np.array([poles[0], middle, poles[1]]), 2.0)
     thickness: Array = np.full(len(path), u(8, 14), np.float32)
     ball_path(frame, labels, path, thickness, 1)
+
+
+def _crossed(labels: NDArray[np.uint8], frame: Frame, rng: np.random.Generator, side: int) -> None:
+    """Both kidneys on one side: the crossed one lies below or before the spine, mostly fused."""
+    u = rng.uniform
+    own = (u(10, 35), u(10, 30), side * u(50, 68))
+    length = u(42, 58)
+    _kidney(labels, frame, rng, own, length, side)
+    across = u(0, 1)  # from below the own kidney to before the spine
+    other = (
+        own[0] - (1 - 0.5 * across) * length * u(0.9, 1.3),
+        own[1] - across * u(20, 35) - u(0, 10),
+        side * (own[2] * side * (1 - across) + across * u(-15, 20)),
+    )
+    _kidney(labels, frame, rng, other, length * u(0.75, 0.95), -side)
+    if rng.random() < 0.85:
+        # The bridge begins inside both, at the poles that face each other.
+        ends = [
+            [own[0] - 0.6 * length, own[1], own[2]],
+            [other[0] + 0.2 * length, other[1], other[2] + 0.4 * side * across * length],
+        ]
+        path = smooth_curve(np.array(ends), 2.0)
+        thickness: Array = np.full(len(path), u(9, 16), np.float32)
+        ball_path(frame, labels, path, thickness, 1)

@@ -84,6 +84,9 @@ def _plan(patch_of: Stage, stage: Stage, body: Body) -> PatchPlan:
         balance.added_lesions,
         balance.large_mass,
         balance.wide_pelvis,
+        balance.new_inside,
+        balance.mottled,
+        stage.other_patches,
         balance.phases,
     )
 

@@ -17,7 +17,7 @@ _SHARES = {
     "predict": 0.0,
     "coarse": 0.1,
     "fine": 0.16,
-    "lesion": 0.06,
+    "lesion": 0.12,
     "tidy": 0.06,
     "measure": 0.08,
     "write": 0.03,

@@ -195,7 +195,8 @@ class _Work:
         if networks.lesion is not None and second:
             stage = model.header.stage("lesion")
             chosen = self.worthwhile(boxes, image, stage, allowed)
-            other = self.look(stage, networks.lesion, image[None], chosen, mirror).probability
+            twice = self.options.lesion_mirror if mirror == Mirror.NONE else mirror
+            other = self.look(stage, networks.lesion, image[None], chosen, twice).probability
             with self.timed("lesion"):
                 second_opinion(probability, other, self.options)
         with self.timed("fine"):

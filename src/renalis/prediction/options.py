@@ -62,6 +62,8 @@ class PredictionOptions:
     lesion_where, lesion_what : float
         Weights of the lesion stage, if the model has one, in where anything renal is and in what a
         renal voxel is, 0 to 1; the fine stage has the rest. With both at 0 it is not computed.
+    lesion_mirror : Mirror
+        Mirrored predictions of the lesion stage to average where ``mirror`` asks for none.
     find_at : float
         Renal probability in the coarse pass above which a place is looked at closely.
     find_ml : float
@@ -96,13 +98,14 @@ class PredictionOptions:
     large_weight: float = 0.8
     lesion_where: float = 0.65
     lesion_what: float = 0.9
+    lesion_mirror: Mirror = Mirror.LEFT_RIGHT
     find_at: float = 0.4
     find_ml: float = 2.0
     reach_mm: float = 16.0
     cyst_at: float = 0.7
     lesion_at: float = 0.5
-    tumor_sure: float = 0.6
-    large_tumor_sure: float = 0.7
+    tumor_sure: float = 0.55
+    large_tumor_sure: float = 0.65
     cyst_sure: float = 0.8
     tumor_ml: float = 1.5
     max_ram_mb: float | None = None

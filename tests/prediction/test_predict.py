@@ -12,6 +12,7 @@ import pytest
 
 from renalis.errors import UsageError
 from renalis.prediction import Mirror, PredictionOptions, RuntimeName, predict
+from renalis.prediction.cascade import open_networks
 from renalis.prediction.finding import large_mass
 from renalis.volume import Volume
 
@@ -142,6 +143,32 @@ def test_mirroring_turns_back_what_it_turned(
 ) -> None:
     options = replace(OPTIONS, mirror=mirror)
     result = predict(scan, stub_model(), options)
+    assert np.count_nonzero(result.labels.array != labels) <= 3
+
+
+@pytest.mark.parametrize(
+    ("mirror", "lesion_mirror", "looks"),
+    [
+        (Mirror.NONE, Mirror.LEFT_RIGHT, 2),
+        (Mirror.NONE, Mirror.NONE, 1),
+        (Mirror.ALL, Mirror.LEFT_RIGHT, 8),
+    ],
+)
+def test_the_lesion_network_looks_at_mirrored_images_by_itself(
+    scan: Volume, labels: np.ndarray, mirror: Mirror, lesion_mirror: Mirror, looks: int
+) -> None:
+    model = stub_model(lesion=True)
+    options = replace(OPTIONS, mirror=mirror, lesion_mirror=lesion_mirror)
+    networks = open_networks(model, options)
+    assert networks.lesion is not None
+    lesion, seen = networks.lesion, []
+
+    def counted(patch: np.ndarray) -> np.ndarray:
+        seen.append(patch.shape)
+        return lesion(patch)
+
+    result = predict(scan, model, options, networks=replace(networks, lesion=counted))
+    assert len(seen) == looks * result.windows["lesion"]
     assert np.count_nonzero(result.labels.array != labels) <= 3
 
 

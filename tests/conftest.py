@@ -9,7 +9,8 @@ import pytest
 from hypothesis import settings
 
 # The same examples on every run: what fails once fails again, for everybody.
-settings.register_profile("repeatable", derandomize=True)
+# No deadline: how fast a machine is must not decide whether a test passes.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 

@@ -104,8 +104,8 @@ class PredictionOptions:
     reach_mm: float = 16.0
     cyst_at: float = 0.7
     lesion_at: float = 0.5
-    tumor_sure: float = 0.55
-    large_tumor_sure: float = 0.65
+    tumor_sure: float = 0.6
+    large_tumor_sure: float = 0.7
     cyst_sure: float = 0.8
     tumor_ml: float = 1.5
     max_ram_mb: float | None = None

@@ -9,6 +9,7 @@ import cc3d
 import edt
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from renalis.synthesis.fields import smooth_field
 from renalis.synthesis.renal import (
@@ -199,9 +200,11 @@ def paint_new_inside(tissue: NDArray[np.uint8], rng: np.random.Generator, spacin
     """
     size = (spacing,) * 3
     kidney = np.isin(tissue, (Tissue.CORTEX, Tissue.MEDULLA))
-    box = _box_around(kidney, int(np.ceil(_SINUS_REACH_MM / spacing)))
-    if box is None:
+    found = ndimage.find_objects(kidney.view(np.uint8))
+    if not found:
         return
+    margin = int(np.ceil(_SINUS_REACH_MM / spacing))
+    box = tuple(slice(max(0, side.start - margin), side.stop + margin) for side in found[0])
     kidney, paint = kidney[box], tissue[box]
     # The ureter is made of what fills the sinus and stays as it is.
     near = edt.edt(~kidney, anisotropy=size, black_border=False) < _SINUS_REACH_MM
@@ -211,15 +214,3 @@ def paint_new_inside(tissue: NDArray[np.uint8], rng: np.random.Generator, spacin
     paint_parenchyma(paint, kidney, depth, rng, spacing, _WIDE_PATTERN)
     if rng.random() < 0.6:
         paint_sinus(paint, sinus, depth, rng, spacing)
-
-
-def _box_around(mask: NDArray[np.bool_], margin: int) -> tuple[slice, ...] | None:
-    """The box of what is true, with a margin in voxels; None where nothing is."""
-    box = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        found = np.flatnonzero(mask.any(others))
-        if not len(found):
-            return None
-        box.append(slice(max(0, int(found[0]) - margin), int(found[-1]) + 1 + margin))
-    return tuple(box)

@@ -3,7 +3,8 @@
     python benchmarks/prediction_job.py make MODEL SCAN FOLDER
     python benchmarks/prediction_job.py agree FOLDER LABELS… [--truth FILE]
 
-``make`` writes the fine network's weights for the rivals, the coarse network's probabilities on the
+``make`` writes the fine network's weights for the rivals (and the statistics of this scan that it
+normalizes with, where windows are normalized together), the coarse network's probabilities on the
 fine grid (which the fine network looks at too), where kidneys may be, and our own labels by the
 rivals' rule, which is the most probable class of the fine network alone. ``agree`` compares label
 maps with those.
@@ -13,16 +14,19 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 import renalis
 from renalis.labels import Label
 from renalis.model import Stage
-from renalis.prediction import PredictionOptions, predict
+from renalis.networks.unet import PooledNorm3d
+from renalis.prediction import Mirror, PredictionOptions, predict
 from renalis.prediction.cascade import open_networks
 from renalis.prediction.finding import find, nearest, tissue_box
 from renalis.prediction.sliding import Network, slide, worth_looking
@@ -33,6 +37,7 @@ from renalis.volume import Kind, Volume
 
 NAMED = {"renal": (1, 2, 3), "kidney": (1,), "tumor": (2,), "cyst": (3,)}
 LIKE_RIVALS = {
+    "mirror": Mirror.NONE,
     "coarse_weight": 0.0,
     "large_weight": 0.0,
     "lesion_where": 0.0,
@@ -44,7 +49,7 @@ LIKE_RIVALS = {
     "tumor_ml": 0.0,
     "cyst_sure": 0.0,
 }
-"""The fine network alone decides, by the larger probability."""
+"""The fine network alone decides, looking once, by the larger probability."""
 
 
 def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
@@ -53,15 +58,6 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
     torch.set_num_threads(threads)
     model = renalis.load_model(model_name)
     coarse, fine = model.header.stage("coarse"), model.header.stage("fine")
-    network = model.network("fine")
-    weights = {name: value.numpy() for name, value in network.state_dict().items()}
-    np.savez(folder / "weights.npz", **weights)
-    rng = np.random.default_rng(0)
-    image = rng.uniform(-1, 1, (1, fine.channels, 32, 32, 32)).astype(np.float32)
-    with torch.inference_mode():
-        logits = network(torch.from_numpy(image)).numpy()
-    np.savez(folder / "example.npz", image=image, logits=logits)
-
     scan = renalis.read_scan(scan_path).volume
     options = PredictionOptions(threads=threads, **LIKE_RIVALS)
     networks = open_networks(model, options)
@@ -82,7 +78,25 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
     finding = find(seen.sum(0), coarse.spacing_mm, *choices)
     box = tuple(slice(0, n) for n in canonical.shape)
     steps = tuple(a / b for a, b in zip(canonical.spacing, coarse.spacing_mm, strict=True))
-    labels = predict(scan, model, options, networks=networks).labels.reoriented().array
+    seen_by_fine: list[np.ndarray] = []
+
+    def fine_network(patches: np.ndarray) -> np.ndarray:
+        seen_by_fine.append(patches)
+        return networks.fine(patches)
+
+    watched = replace(networks, fine=fine_network)
+    labels = predict(scan, model, options, networks=watched).labels.reoriented().array
+    network = model.network("fine")
+    if fine.pooled:
+        (windows,) = seen_by_fine  # all windows of a scan of usual size are one batch
+        network = with_fixed_statistics(network, torch.from_numpy(windows))
+    weights = {name: value.numpy() for name, value in network.state_dict().items()}
+    np.savez(folder / "weights.npz", **weights)
+    rng = np.random.default_rng(0)
+    image = rng.uniform(-1, 1, (1, fine.channels, 32, 32, 32)).astype(np.float32)
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(image)).numpy()
+    np.savez(folder / "example.npz", image=image, logits=logits)
     np.savez_compressed(
         folder / "ours.npz", labels=labels, region=nearest(finding.allowed, box, steps)
     )
@@ -101,12 +115,38 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
     print(json.dumps({"grid": job["grid"], "runtime": str(networks.runtime)}))
 
 
+def with_fixed_statistics(network: nn.Module, windows: torch.Tensor) -> nn.Module:
+    """The network with the statistics of a scan's windows as part of its weights.
+
+    What `PooledNorm3d` computes for these windows it then says about any window by itself, which is
+    how the rivals compute it.
+    """
+    layers = {n: m for n, m in network.named_modules() if isinstance(m, PooledNorm3d)}
+    fixed: dict[str, nn.BatchNorm3d] = {}
+
+    def note(name: str, layer: PooledNorm3d, features: torch.Tensor) -> None:
+        norm = nn.BatchNorm3d(layer.num_features, eps=layer.eps)
+        norm.load_state_dict(layer.state_dict(), strict=False)
+        variance, mean = torch.var_mean(features, (0, 2, 3, 4), correction=0)
+        norm.running_mean, norm.running_var = mean, variance
+        fixed[name] = norm.eval()
+
+    for name, layer in layers.items():
+        layer.register_forward_pre_hook(lambda m, x, name=name: note(name, m, x[0]))
+    with torch.inference_mode():
+        network(windows)
+    for name, norm in fixed.items():
+        parent, _, child = name.rpartition(".")
+        setattr(network.get_submodule(parent), child, norm)
+    return network
+
+
 def coarse_pass(
     scan: Volume, stage: Stage, network: Network, options: PredictionOptions
 ) -> np.ndarray:
     """Probabilities (3, Z, Y, X) of the coarse network on its grid, as ``predict`` has them."""
     image = window(resample(scan, stage.spacing_mm).array, *stage.window_hu)
-    windows = cover(tissue_box(image), image.shape, stage.patch, options.overlap)
+    windows = cover(tissue_box(image), image.shape, stage.patch, options.overlap, stage.stride)
     windows = worth_looking(image, windows, stage.patch)
     return slide(image[None], network, stage.patch, windows).probability
 

@@ -3,7 +3,8 @@
 A 1 x 1 x 1 convolution followed by enlarging with the nearest voxel is a transposed convolution of
 kernel and stride 2 whose eight positions have the same weights, so nothing is approximated. A
 network with a stem gets its first convolution before the first stage and its last one as the layer
-that names the classes.
+that names the classes. Where renalis normalizes a scan's windows together, the statistics of these
+windows are given with the weights, and the normalization is one with fixed statistics.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ def plain_unet(file: str) -> PlainConvUNet:
     weights = {name: torch.from_numpy(array) for name, array in np.load(file).items()}
     widths = [weights[f"encoder.{s}.0.weight"].shape[0] for s in range(levels(weights))]
     stages = len(widths)
+    fixed = f"encoder.0.{NORM[0]}.running_mean" in weights
     network = PlainConvUNet(
         input_channels=weights["encoder.0.0.weight"].shape[1],
         n_stages=stages,
@@ -32,7 +34,7 @@ def plain_unet(file: str) -> PlainConvUNet:
         num_classes=len(weights["head.bias"]),
         n_conv_per_stage_decoder=[2] * (stages - 1),
         conv_bias=False,
-        norm_op=nn.InstanceNorm3d,
+        norm_op=nn.BatchNorm3d if fixed else nn.InstanceNorm3d,
         norm_op_kwargs={"eps": 1e-5, "affine": True},
         nonlin=nn.LeakyReLU,
         nonlin_kwargs={"inplace": True, "negative_slope": 0.01},
@@ -73,8 +75,9 @@ def fill(blocks: nn.ModuleList, weights: dict[str, torch.Tensor], prefix: str) -
     """Give both convolutions of a stage, and their normalizations, their weights."""
     for block, convolution, norm in zip(blocks, CONVOLUTION, NORM, strict=True):
         block.conv.weight.copy_(weights[f"{prefix}.{convolution}.weight"])
-        block.norm.weight.copy_(weights[f"{prefix}.{norm}.weight"])
-        block.norm.bias.copy_(weights[f"{prefix}.{norm}.bias"])
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            if f"{prefix}.{norm}.{name}" in weights:
+                getattr(block.norm, name).copy_(weights[f"{prefix}.{norm}.{name}"])
 
 
 def difference(file: str, example: str) -> float:

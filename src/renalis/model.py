@@ -85,6 +85,19 @@ class Stage(_Frozen):
         """Channels that the network sees."""
         return 1 if self.prior is None else 4
 
+    @property
+    def pooled(self) -> bool:
+        """Whether windows are normalized together (`renalis.networks.unet.PooledNorm3d`)."""
+        return self.network.get("pooled") is True
+
+    @property
+    def stride(self) -> int:
+        """All strides of the network together, in voxels; 1 where its configuration hides them."""
+        channels, stem = self.network.get("channels"), self.network.get("stem", 1)
+        if not isinstance(channels, list) or not isinstance(stem, int):
+            return 1
+        return max(1, stem) << max(0, len(channels) - 1)
+
     @model_validator(mode="after")
     def _possible(self) -> Stage:
         if self.window_hu[0] >= self.window_hu[1]:

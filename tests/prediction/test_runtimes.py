@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_model import NETWORK, header
 
 FINE = NETWORK | {"in_channels": 4}
-LESION = NETWORK | {"stem": 2}
+LESION = NETWORK | {"stem": 2, "pooled": True}
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +49,12 @@ def test_openvino_equals_torch(model_file: Path, stage: str) -> None:
     pytest.importorskip("renalis.prediction.openvino_runtime")
     model = load_model(model_file)
     chosen = model.header.stage(stage)
-    image = phantom(chosen.patch, chosen.channels)
+    image = np.concatenate([phantom(chosen.patch, chosen.channels) * a for a in (1, 0.5, -0.3)])
     answers = [
         open_network(model, chosen, name)(image)
         for name in (RuntimeName.TORCH, RuntimeName.OPENVINO)
     ]
-    assert answers[0].shape == (3, *chosen.patch)
+    assert answers[0].shape == (3, 3, *chosen.patch)
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-4)
 
 
@@ -83,7 +83,7 @@ stage = model.header.stage("fine")
 print(open_network(model, stage, RuntimeName.OPENVINO)(phantom(stage.patch, 4)).shape)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "(3, 16, 16, 16)" in done.stdout, done.stderr
+    assert "(1, 3, 16, 16, 16)" in done.stdout, done.stderr
     assert "TALKED" not in done.stdout
 
 
@@ -128,7 +128,7 @@ def test_probabilities_are_a_softmax(model_file: Path) -> None:
     network = load_model(model_file).network("coarse")
     image = phantom((16, 16, 16))
     ours = TorchNetwork(network)(image)
-    theirs = network(torch.from_numpy(image)[None]).softmax(1)[0, 1:].numpy()
+    theirs = network(torch.from_numpy(image)).softmax(1)[:, 1:].numpy()
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 

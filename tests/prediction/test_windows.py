@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from renalis.prediction.finding import bounding_boxes, find, nearest, scaled_box, tissue_box
 from renalis.prediction.options import Mirror
-from renalis.prediction.sliding import slide, worth_looking
-from renalis.prediction.windows import cover, gaussian, merge_boxes, window_count
+from renalis.prediction.sliding import batches, slide, worth_looking
+from renalis.prediction.windows import cover, gaussian, merge_boxes
 
 
 @st.composite
@@ -23,16 +23,19 @@ def boxes(draw: st.DrawFn, shape: tuple[int, int, int]) -> tuple[slice, slice, s
 
 
 @settings(deadline=None)
-@given(st.data(), st.floats(0, 0.7))
-def test_windows_cover_the_box_and_stay_inside(data: st.DataObject, overlap: float) -> None:
+@given(st.data(), st.floats(0, 0.7), st.sampled_from([1, 2, 4]))
+def test_windows_cover_the_box_and_stay_inside(
+    data: st.DataObject, overlap: float, stride: int
+) -> None:
     shape = tuple(data.draw(st.integers(1, 70)) for _ in range(3))
-    patch = tuple(data.draw(st.integers(4, 24)) for _ in range(3))
+    patch = tuple(data.draw(st.integers(1, 6)) * 4 for _ in range(3))
     box = data.draw(boxes(shape))
     covered = np.zeros(shape, bool)
-    for start in cover(box, shape, patch, overlap):
+    for start in cover(box, shape, patch, overlap, stride):
         covered[tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))] = True
         for s, p, n in zip(start, patch, shape, strict=True):
             assert 0 <= s <= max(0, n - p)
+            assert s % stride == 0 or s == n - p
     assert covered[box].all()
 
 
@@ -46,8 +49,8 @@ def test_merging_covers_all_boxes_with_no_more_windows(data: st.DataObject) -> N
     for box in merged:
         inside[box] = True
     assert all(inside[box].all() for box in parts)
-    count = sum(window_count(box, shape, patch, 0.4) for box in merged)
-    assert count <= sum(window_count(box, shape, patch, 0.4) for box in parts)
+    count = sum(len(cover(box, shape, patch, 0.4)) for box in merged)
+    assert count <= sum(len(cover(box, shape, patch, 0.4)) for box in parts)
 
 
 @pytest.mark.parametrize("shape", [(30, 41, 22), (5, 41, 9)])
@@ -58,14 +61,25 @@ def test_sliding_a_pointwise_network_equals_applying_it(
     image = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
     patch = (16, 16, 16)
     windows = cover((slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])), shape, patch, 0.4)
-    result = slide(image, lambda p: np.tanh(p[1:] + p[:1]), patch, windows, mirror=mirror)
+    result = slide(
+        image, lambda p: np.tanh(p[:, 1:] + p[:, :1]), patch, windows, together=3, mirror=mirror
+    )
     assert result.seen.all()
     np.testing.assert_allclose(result.probability, np.tanh(image[1:] + image[:1]), atol=1e-5)
 
 
+def test_windows_go_together_in_even_batches_of_at_most_so_many() -> None:
+    windows = [(0, 0, x) for x in range(26)]
+    sizes = [len(batch) for batch in batches(windows, 12)]
+    assert (sum(sizes), len(sizes)) == (26, 3)
+    assert max(sizes) - min(sizes) <= 1
+    assert [window for batch in batches(windows, 12) for window in batch] == windows
+    assert batches([], 12) == []
+
+
 def test_what_no_window_saw_stays_zero() -> None:
     image = np.ones((1, 20, 20, 60), np.float32)
-    result = slide(image, lambda p: np.repeat(p, 3, 0), (16, 16, 16), [(0, 0, 0)])
+    result = slide(image, lambda p: np.repeat(p, 3, 1), (16, 16, 16), [(0, 0, 0)])
     assert result.seen.sum() == 16**3
     assert result.probability[:, ~result.seen].max() == 0
 
@@ -75,9 +89,9 @@ def test_beyond_the_scan_lies_air_in_plane_and_the_last_slice_above() -> None:
     image[0, 2] = 0.7
     patches = []
 
-    def network(patch: np.ndarray) -> np.ndarray:
-        patches.append(patch)
-        return np.zeros((3, *patch.shape[1:]), np.float32)
+    def network(batch: np.ndarray) -> np.ndarray:
+        patches.extend(batch)
+        return np.zeros((len(batch), 3, *batch.shape[2:]), np.float32)
 
     slide(image, network, (7, 16, 16), [(0, 0, 0)])
     (patch,) = patches

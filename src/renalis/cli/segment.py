@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--mirror",
         choices=_MIRRORS,
-        default="none",
-        help="average with mirrored predictions: left-right takes twice, all eight times as long",
+        help="average with mirrored predictions: left-right (default) lets the networks look "
+        "twice, all eight times",
     )
     add(
         "--without-rule",
@@ -153,7 +153,7 @@ def _run_options(arguments: argparse.Namespace) -> RunOptions:
 
     _check_threads(arguments.threads)
     for option, given in (
-        ("--mirror", arguments.mirror != "none"),
+        ("--mirror", arguments.mirror is not None),
         ("--runtime", arguments.runtime != "auto"),
         ("--max-ram", arguments.max_ram is not None),
     ):
@@ -214,7 +214,7 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
         raise UsageError(f"--without-rule: {error}") from error
     prediction = PredictionOptions(
         runtime=RuntimeName(arguments.runtime),
-        mirror=Mirror(arguments.mirror),
+        mirror=Mirror(arguments.mirror or PredictionOptions.mirror),
         max_ram_mb=_megabytes(arguments.max_ram),
         threads=arguments.threads,
     )

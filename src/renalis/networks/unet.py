@@ -16,19 +16,40 @@ from torch.nn import functional
 
 from renalis.networks.registry import register
 
-__all__ = ["UNet"]
+__all__ = ["PooledNorm3d", "UNet"]
+
+
+class PooledNorm3d(nn.InstanceNorm3d):
+    """Instance normalization that, outside of training, pools its statistics over the batch.
+
+    The batch is then one scan's windows. Each window by itself is normalized by what happens to
+    lie in it, so that the same voxel gets other answers from other windows; windows together are
+    normalized by what lies around the kidneys of this scan. Seams between tiles from instance
+    normalization are known from stain transfer (Ho et al., "Ultra-high-resolution unpaired stain
+    transformation via kernelized instance normalization", ECCV 2022). In training every member of
+    a batch is another patient and is normalized by itself.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalize features (N, C, Z, Y, X)."""
+        if self.training:
+            return super().forward(input)
+        return functional.batch_norm(
+            input, None, None, self.weight, self.bias, training=True, eps=self.eps
+        )
 
 
 class DoubleConvolution(nn.Sequential):
     """Two 3 x 3 x 3 convolutions, each followed by normalization and leaky ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, pooled: bool = False) -> None:
+        norm = PooledNorm3d if pooled else nn.InstanceNorm3d
         super().__init__(
             nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-            nn.InstanceNorm3d(outputs, affine=True),
+            norm(outputs, affine=True),
             nn.LeakyReLU(0.01, inplace=True),
             nn.Conv3d(outputs, outputs, 3, padding=1, bias=False),
-            nn.InstanceNorm3d(outputs, affine=True),
+            norm(outputs, affine=True),
             nn.LeakyReLU(0.01, inplace=True),
         )
 
@@ -50,6 +71,8 @@ class UNet(nn.Module):
         Voxels along each side that one voxel of the finest level stands for. With 2, a first
         convolution folds 2 x 2 x 2 voxels into features and a last one unfolds the class scores:
         a quarter of the time for the same region, at the cost of the finest edges.
+    pooled : bool
+        Whether a batch's members are normalized together, see `PooledNorm3d`.
     """
 
     def __init__(
@@ -58,6 +81,7 @@ class UNet(nn.Module):
         out_channels: int = 4,
         channels: Sequence[int] = (16, 32, 64, 96),
         stem: int = 1,
+        pooled: bool = False,
     ) -> None:
         super().__init__()
         self.channels = tuple(channels)
@@ -68,13 +92,15 @@ class UNet(nn.Module):
             before = self.channels[0]
         self.encoder = nn.ModuleList()
         for level, width in enumerate(self.channels):
-            self.encoder.append(DoubleConvolution(before, width, stride=2 if level else 1))
+            self.encoder.append(
+                DoubleConvolution(before, width, stride=2 if level else 1, pooled=pooled)
+            )
             before = width
         self.reduce = nn.ModuleList()
         self.decoder = nn.ModuleList()
         for width in reversed(self.channels[:-1]):
             self.reduce.append(nn.Conv3d(before, width, 1, bias=False))
-            self.decoder.append(DoubleConvolution(2 * width, width))
+            self.decoder.append(DoubleConvolution(2 * width, width, pooled=pooled))
             before = width
         head = nn.ConvTranspose3d if stem > 1 else nn.Conv3d
         self.head = head(before, out_channels, stem, stride=stem)

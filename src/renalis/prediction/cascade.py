@@ -165,7 +165,7 @@ class _Work:
         z, y, x = image.shape
         with self.timed("prepare"):
             body = tissue_box(image)
-        windows = cover(body, (z, y, x), stage.patch, self.options.overlap)
+        windows = cover(body, (z, y, x), stage.patch, self.options.overlap, stage.stride)
         windows = worth_looking(image, windows, stage.patch)
         return self.look(stage, network, image[None], windows)
 
@@ -177,28 +177,29 @@ class _Work:
         grid = self.view.grid(stage.spacing_mm)
         ratio = tuple(a / b for a, b in zip(low.spacing_mm, stage.spacing_mm, strict=True))
         boxes = [scaled_box(box, ratio, grid.shape) for box in finding.boxes]
-        boxes = merge_boxes(boxes, grid.shape, stage.patch, self.options.overlap)
-        windows = self.windows_over(boxes, grid.shape, stage.patch)
-        box = _around(windows, grid.shape, stage.patch)
+        second = networks.lesion is not None and (
+            self.options.lesion_where > 0 or self.options.lesion_what > 0
+        )
+        stages = [stage, model.header.stage("lesion")] if second else [stage]
+        windows = [self.windows_over(boxes, grid.shape, one) for one in stages]
+        box = _around(windows, stages, grid.shape)
         image = self.image(stage, box)
         allowed = nearest(finding.allowed, box, tuple(1 / r for r in ratio))
-        boxes = [_moved(one, box) for one in boxes]
         channels = image[None]
         with self.timed("prepare"):
             prior = _interpolated(coarse.probability, box, ratio)
             if stage.prior is not None:
                 channels = np.concatenate([channels, prior])
-        chosen = self.worthwhile(boxes, image, stage, allowed)
+        chosen = [
+            worth_looking(image, _moved(some, box), one.patch, allowed)
+            for some, one in zip(windows, stages, strict=True)
+        ]
         mirror = self.options.mirror
-        probability = self.look(stage, networks.fine, channels, chosen, mirror).probability
-        second = self.options.lesion_where or self.options.lesion_what
+        probability = self.look(stage, networks.fine, channels, chosen[0], mirror).probability
         if networks.lesion is not None and second:
-            stage = model.header.stage("lesion")
-            chosen = self.worthwhile(boxes, image, stage, allowed)
-            twice = self.options.lesion_mirror if mirror == Mirror.NONE else mirror
-            other = self.look(stage, networks.lesion, image[None], chosen, twice).probability
+            other = self.look(stages[1], networks.lesion, image[None], chosen[1], mirror)
             with self.timed("lesion"):
-                second_opinion(probability, other, self.options)
+                second_opinion(probability, other.probability, self.options)
         with self.timed("fine"):
             large = large_mass(coarse.probability.sum(0), low.spacing_mm, self.options.large_mm)
             large = nearest(large, box, tuple(1 / r for r in ratio))
@@ -207,18 +208,11 @@ class _Work:
             keep_sure_lesions(probability, float(np.prod(stage.spacing_mm)) / 1000, self.options)
         return probability, box, grid
 
-    def windows_over(self, boxes: list[Box], shape: Shape, patch: Shape) -> list[Shape]:
-        """Windows that cover boxes of an array of a shape, each once."""
-        overlap = self.options.overlap
-        return sorted({window for box in boxes for window in cover(box, shape, patch, overlap)})
-
-    def worthwhile(
-        self, boxes: list[Box], image: NDArray[np.float32], stage: Stage, allowed: NDArray[np.bool_]
-    ) -> list[Shape]:
-        """A stage's windows over boxes of an image that touch anything allowed."""
-        z, y, x = image.shape
-        windows = self.windows_over(boxes, (z, y, x), stage.patch)
-        return worth_looking(image, windows, stage.patch, allowed)
+    def windows_over(self, boxes: list[Box], shape: Shape, stage: Stage) -> list[Shape]:
+        """A stage's windows that cover boxes of its grid, each once."""
+        how = shape, stage.patch, self.options.overlap, stage.stride
+        boxes = merge_boxes(boxes, *how)
+        return sorted({window for box in boxes for window in cover(box, *how)})
 
     def look(
         self,
@@ -236,6 +230,7 @@ class _Work:
                 network,
                 stage.patch,
                 windows,
+                together=self.options.together if stage.pooled else 1,
                 mirror=mirror,
                 progress=lambda done, total: self.progress(stage.name, done, total),
             )
@@ -264,16 +259,17 @@ def _interpolated(
     return np.stack([apply_matrices(channel, list(matrices)) for channel in coarse])
 
 
-def _moved(box: Box, into: Box) -> Box:
-    """A box of the grid as a box of the part ``into`` of that grid."""
-    z, y, x = (slice(b.start - i.start, b.stop - i.start) for b, i in zip(box, into, strict=True))
-    return z, y, x
+def _moved(windows: list[Shape], into: Box) -> list[Shape]:
+    """First voxels of windows of a grid in the part ``into`` of that grid."""
+    z, y, x = (side.start for side in into)
+    return [(a - z, b - y, c - x) for a, b, c in windows]
 
 
-def _around(windows: list[Shape], shape: Shape, patch: Shape) -> Box:
-    """The box around windows, inside the grid."""
-    first = np.min(windows, axis=0)
-    last = np.minimum(np.max(windows, axis=0) + patch, shape)
+def _around(windows: list[list[Shape]], stages: list[Stage], shape: Shape) -> Box:
+    """The box around all stages' windows, inside the grid."""
+    first = np.min([np.min(some, axis=0) for some in windows], axis=0)
+    ends = [np.max(some, axis=0) + one.patch for some, one in zip(windows, stages, strict=True)]
+    last = np.minimum(np.max(ends, axis=0), shape)
     z, y, x = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
     return z, y, x
 

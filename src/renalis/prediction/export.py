@@ -66,8 +66,9 @@ def export_torch(model: Model, folder: Path) -> list[Path]:
     files = []
     for stage in model.header.stages:
         path = folder / f"{stage.name}.pt2"
-        example = torch.zeros(1, stage.channels, *stage.patch)
-        program = torch.export.export(model.network(stage.name), (example,))
+        example = torch.zeros(2, stage.channels, *stage.patch)
+        windows = ({0: torch.export.Dim("windows")},)
+        program = torch.export.export(model.network(stage.name), (example,), dynamic_shapes=windows)
         with whole_file(path) as file:
             torch.export.save(program, file)
         files.append(path)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import fx, nn
 from torch.nn import functional
 
+from renalis.networks.unet import PooledNorm3d
 from renalis.prediction.quiet_openvino import op, ov
 
 __all__ = ["UnsupportedNetwork", "export", "openvino_graph"]
@@ -25,8 +26,22 @@ class UnsupportedNetwork(Exception):
     """The network contains an operation that this module cannot translate."""
 
 
+class _Tracer(fx.Tracer):
+    """Looks into the network's modules, but not into those that have a translation."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return type(m) in _MODULES or super().is_leaf_module(m, module_qualified_name)
+
+
 def openvino_graph(network: nn.Module, shape: Sequence[int]) -> Any:
     """The network, with a softmax at its end, as an OpenVINO model.
+
+    Parameters
+    ----------
+    network : Module
+        Gives logits (N, 4, Z, Y, X).
+    shape : sequence of int
+        C, Z, Y, X of what it sees; a batch may have any size.
 
     Raises
     ------
@@ -34,17 +49,17 @@ def openvino_graph(network: nn.Module, shape: Sequence[int]) -> Any:
         If it contains an operation that cannot be translated.
     """
     try:
-        traced = fx.symbolic_trace(network.eval())
+        graph = _Tracer().trace(network.eval())
     except Exception as error:  # tracing runs the network's own code, which may fail in any way
         raise UnsupportedNetwork(f"cannot be traced: {error}") from error
-    modules = dict(traced.named_modules())
+    modules = dict(network.named_modules())
     values: dict[str, Any] = {}
     parameter: Any = None
-    for node in traced.graph.nodes:
+    for node in graph.nodes:
         args = fx.node.map_arg(node.args, lambda n: values[n.name])
         options = fx.node.map_arg(node.kwargs, lambda n: values[n.name])
         if node.op == "placeholder":
-            parameter = op.parameter([1, *shape], np.float32, "image")
+            parameter = op.parameter([-1, *shape], np.float32, "image")
             values[node.name] = parameter
         elif node.op == "call_module":
             values[node.name] = _module(modules[str(node.target)], args[0])
@@ -108,7 +123,8 @@ def _transposed_convolution(layer: nn.ConvTranspose3d, x: Any) -> Any:
 def _instance_norm(layer: nn.InstanceNorm3d, x: Any) -> Any:
     if layer.track_running_stats:
         raise UnsupportedNetwork("a normalization with running statistics")
-    axes = op.constant(np.array([2, 3, 4], np.int64))
+    pooled = isinstance(layer, PooledNorm3d)
+    axes = op.constant(np.array([0, 2, 3, 4] if pooled else [2, 3, 4], np.int64))
     y = op.mvn(x, axes, True, float(layer.eps), "inside_sqrt")
     if layer.affine:
         y = op.add(op.multiply(y, _per_channel(layer.weight)), _per_channel(layer.bias))
@@ -123,6 +139,7 @@ _MODULES: dict[type[nn.Module], Callable[[Any, Any], Any]] = {
     nn.Conv3d: _convolution,
     nn.ConvTranspose3d: _transposed_convolution,
     nn.InstanceNorm3d: _instance_norm,
+    PooledNorm3d: _instance_norm,
     nn.LeakyReLU: _leaky_relu,
     nn.ReLU: lambda _, x: op.relu(x),
     nn.Identity: lambda _, x: x,

@@ -18,7 +18,7 @@ class OpenVinoNetwork:
     Parameters
     ----------
     graph : openvino.Model
-        Gives probabilities (1, 4, Z, Y, X) for (1, C, Z, Y, X); from
+        Gives probabilities (N, 4, Z, Y, X) for (N, C, Z, Y, X); from
         `renalis.prediction.exported.exported_graph`.
     bf16 : bool
         Let OpenVINO compute in bfloat16.
@@ -37,7 +37,7 @@ class OpenVinoNetwork:
         compiled = core().compile_model(graph, "CPU", settings)
         self._request = compiled.create_infer_request()
 
-    def __call__(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities (3, Z, Y, X) of kidney, tumor, cyst."""
-        self._request.infer({0: np.ascontiguousarray(patch)[None]}, share_inputs=True)
-        return np.array(self._request.get_output_tensor(0).data[0, 1:])
+    def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities (N, 3, Z, Y, X) of kidney, tumor, cyst."""
+        self._request.infer({0: np.ascontiguousarray(patches)}, share_inputs=True)
+        return np.array(self._request.get_output_tensor(0).data[:, 1:])

@@ -50,9 +50,12 @@ class PredictionOptions:
     runtime : RuntimeName
         What computes the networks.
     mirror : Mirror
-        Mirrored predictions to average; the fine pass only.
+        Mirrored predictions to average; the fine pass only, the lesion stage included.
     overlap : float
         Share of a window that its neighbour covers as well, 0 to 0.9.
+    together : int
+        Most windows that a network that normalizes windows together sees at a time; more take more
+        memory.
     coarse_weight : float
         Weight of the coarse pass in the final probabilities, 0 to 1.
     large_mm, large_weight : float
@@ -62,8 +65,6 @@ class PredictionOptions:
     lesion_where, lesion_what : float
         Weights of the lesion stage, if the model has one, in where anything renal is and in what a
         renal voxel is, 0 to 1; the fine stage has the rest. With both at 0 it is not computed.
-    lesion_mirror : Mirror
-        Mirrored predictions of the lesion stage to average where ``mirror`` asks for none.
     find_at : float
         Renal probability in the coarse pass above which a place is looked at closely.
     find_ml : float
@@ -91,14 +92,14 @@ class PredictionOptions:
     """
 
     runtime: RuntimeName = RuntimeName.AUTO
-    mirror: Mirror = Mirror.NONE
+    mirror: Mirror = Mirror.LEFT_RIGHT
     overlap: float = 0.4
+    together: int = 12
     coarse_weight: float = 0.1
     large_mm: float = 70.0
     large_weight: float = 0.8
     lesion_where: float = 0.65
     lesion_what: float = 0.9
-    lesion_mirror: Mirror = Mirror.LEFT_RIGHT
     find_at: float = 0.4
     find_ml: float = 2.0
     reach_mm: float = 16.0
@@ -115,6 +116,8 @@ class PredictionOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.overlap <= 0.9:
             raise ValueError(f"overlap is a share from 0 to 0.9, not {self.overlap}")
+        if self.together < 1:
+            raise ValueError(f"together is a number of windows from 1 on, not {self.together}")
         for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")

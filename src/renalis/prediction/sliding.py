@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -29,8 +30,8 @@ _FLIPS: dict[Mirror, tuple[tuple[int, ...], ...]] = {
 class Network(Protocol):
     """A network in some runtime."""
 
-    def __call__(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities (3, Z, Y, X) of kidney, tumor, cyst for a patch (C, Z, Y, X)."""
+    def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities (N, 3, Z, Y, X) of kidney, tumor, cyst for patches (N, C, Z, Y, X)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,7 @@ def slide(
     patch: Shape,
     windows: Sequence[Shape],
     *,
+    together: int = 1,
     mirror: Mirror = Mirror.NONE,
     progress: Callable[[int, int], None] | None = None,
 ) -> Slid:
@@ -69,11 +71,14 @@ def slide(
         Windowed CT and, for some stages, an earlier stage's probabilities. Where it is smaller
         than a window it is continued: along Z by its last slices, in-plane by air, as in training.
     network : Network
-        Computes one patch.
+        Computes a batch of patches.
     patch : tuple of int
         The window's shape.
     windows : sequence
         First voxels of the windows in ``image``.
+    together : int
+        Most windows in a batch. It matters for what they say where the network normalizes the
+        windows of a batch together (`renalis.networks.unet.PooledNorm3d`).
     mirror : Mirror
         Flips to average over.
     progress : callable, optional
@@ -87,17 +92,28 @@ def slide(
     total = np.zeros((3, *shape), np.float32)
     weight = np.zeros(shape, np.float32)
     importance = gaussian(patch)
-    for number, start in enumerate(windows):
-        box = tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))
-        total[(slice(None), *box)] += (
-            _mirrored(network, image[(slice(None), *box)], mirror) * importance
-        )
-        weight[box] += importance
+    done = 0
+    for batch in batches(windows, together):
+        boxes = [
+            tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True)) for start in batch
+        ]
+        answers = _mirrored(network, np.stack([image[(slice(None), *b)] for b in boxes]), mirror)
+        for box, answer in zip(boxes, answers, strict=True):
+            total[(slice(None), *box)] += answer * importance
+            weight[box] += importance
+        done += len(batch)
         if progress is not None:
-            progress(number + 1, len(windows))
+            progress(done, len(windows))
     seen = weight > 0
     np.divide(total, weight, out=total, where=seen)
     return Slid(total[(slice(None), *inner)], seen[inner], len(windows))
+
+
+def batches(windows: Sequence[Shape], most: int) -> list[Sequence[Shape]]:
+    """Windows in as few batches of at most ``most`` as possible, of nearly equal sizes."""
+    count = -(-len(windows) // most)
+    ends = [round(number * len(windows) / max(count, 1)) for number in range(count + 1)]
+    return [windows[a:b] for a, b in pairwise(ends)]
 
 
 def _continued(image: NDArray[np.float32], widths: list[tuple[int, int]]) -> NDArray[np.float32]:
@@ -132,13 +148,15 @@ def worth_looking(
     return result
 
 
-def _mirrored(network: Network, patch: NDArray[np.float32], mirror: Mirror) -> NDArray[np.float32]:
-    """Mean of the network's answers to the flipped patch, flipped back."""
+def _mirrored(
+    network: Network, patches: NDArray[np.float32], mirror: Mirror
+) -> NDArray[np.float32]:
+    """Mean of the network's answers to the flipped patches, flipped back."""
     total: NDArray[np.float32] | None = None
     flips = _FLIPS[mirror]
     for axes in flips:
-        turned = tuple(axis + 1 for axis in axes)
-        answer = np.flip(network(np.ascontiguousarray(np.flip(patch, turned))), turned)
+        turned = tuple(axis + 2 for axis in axes)
+        answer = np.flip(network(np.ascontiguousarray(np.flip(patches, turned))), turned)
         total = answer if total is None else total + answer
     assert total is not None
     return total if len(flips) == 1 else total / np.float32(len(flips))

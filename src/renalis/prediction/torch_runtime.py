@@ -16,7 +16,7 @@ class TorchNetwork:
     Parameters
     ----------
     network : Module
-        Gives logits (1, 4, Z, Y, X) for (1, C, Z, Y, X).
+        Gives logits (N, 4, Z, Y, X) for (N, C, Z, Y, X).
     bf16 : bool
         Compute convolutions in bfloat16.
     threads : int or None
@@ -29,12 +29,12 @@ class TorchNetwork:
         self.network = network.eval()
         self.bf16 = bf16
 
-    def __call__(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities (3, Z, Y, X) of kidney, tumor, cyst."""
-        image = torch.from_numpy(np.ascontiguousarray(patch))[None]
+    def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities (N, 3, Z, Y, X) of kidney, tumor, cyst."""
+        image = torch.from_numpy(np.ascontiguousarray(patches))
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             logits = self.network(image)
-        probability = torch.softmax(logits[0].float(), 0)[1:]
+        probability = torch.softmax(logits.float(), 1)[:, 1:]
         return np.asarray(probability.numpy())
 
 

@@ -9,42 +9,54 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Box", "Shape", "cover", "gaussian", "merge_boxes", "padding", "window_count"]
+__all__ = ["Box", "Shape", "cover", "gaussian", "merge_boxes", "padding"]
 
 Shape = tuple[int, int, int]
 Box = tuple[slice, slice, slice]
 
 
-def starts(first: int, last: int, length: int, patch: int, overlap: float) -> list[int]:
+def starts(
+    first: int, last: int, length: int, patch: int, overlap: float, stride: int = 1
+) -> list[int]:
     """First voxels of the windows that cover ``first`` to ``last`` of an axis.
 
     Windows stay inside the axis where it is long enough, and use what lies beside the range
-    instead of leaving it out: a network sees more, at no cost.
+    instead of leaving it out: a network sees more, at no cost. They begin at multiples of
+    ``stride``, except for one that would reach beyond the axis: a network that takes every second
+    voxel at each level does not answer alike about a window moved by less than all its strides.
     """
-    span = last - first
     if length <= patch:
         return [0]
-    if span <= patch:
-        return [min(max((first + last - patch) // 2, 0), length - patch)]
-    count = math.ceil((span - patch) / (patch * (1 - overlap))) + 1
-    return [round(first + step * (span - patch) / (count - 1)) for step in range(count)]
+    begin = first // stride * stride
+    end = -(-(last - patch) // stride) * stride
+    if end <= begin:
+        middle = round((first + last - patch) / 2 / stride) * stride
+        places = [min(max(middle, end), begin)]
+    else:
+        step = max(int(patch * (1 - overlap)) // stride, 1) * stride
+        count = math.ceil((end - begin) / step) + 1
+        even = [(end - begin) * number / (count - 1) for number in range(count)]
+        places = [begin + round(place / stride) * stride for place in even]
+    return sorted({min(max(place, 0), length - patch) for place in places})
 
 
-def cover(box: Box, shape: Shape, patch: Shape, overlap: float) -> list[Shape]:
+def cover(box: Box, shape: Shape, patch: Shape, overlap: float, stride: int = 1) -> list[Shape]:
     """First voxels of the windows that cover a box of an array of shape ``shape``."""
     z, y, x = (
-        starts(b.start, b.stop, n, p, overlap) for b, n, p in zip(box, shape, patch, strict=True)
+        starts(b.start, b.stop, n, p, overlap, stride)
+        for b, n, p in zip(box, shape, patch, strict=True)
     )
     return [(i, j, k) for i in z for j in y for k in x]
 
 
-def window_count(box: Box, shape: Shape, patch: Shape, overlap: float) -> int:
-    """Number of windows that cover a box."""
-    return len(cover(box, shape, patch, overlap))
-
-
-def merge_boxes(boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float) -> list[Box]:
+def merge_boxes(
+    boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float, stride: int = 1
+) -> list[Box]:
     """Join boxes wherever that needs no more windows than looking at each alone."""
+
+    def count(box: Box) -> int:
+        return len(cover(box, shape, patch, overlap, stride))
+
     result = list(boxes)
     merged = True
     while merged:
@@ -52,8 +64,8 @@ def merge_boxes(boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float
         for a in range(len(result)):
             for b in range(a + 1, len(result)):
                 union = _union(result[a], result[b])
-                alone = sum(window_count(x, shape, patch, overlap) for x in (result[a], result[b]))
-                if window_count(union, shape, patch, overlap) <= alone:
+                alone = sum(count(box) for box in (result[a], result[b]))
+                if count(union) <= alone:
                     result = [x for i, x in enumerate(result) if i not in (a, b)] + [union]
                     merged = True
                     break

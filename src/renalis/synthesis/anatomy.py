@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.synthesis import bowel, organs, torso
+from renalis.synthesis.crossing import crossed_kidneys
 from renalis.synthesis.fields import Frame, displaced, smooth_field
 from renalis.synthesis.renal import renal_tissues
 from renalis.synthesis.tissues import Tissue
@@ -15,6 +16,9 @@ from renalis.synthesis.variation import varied_labels
 from renalis.volume import CANONICAL, Kind, Volume
 
 __all__ = ["compose"]
+
+_CROSSED = 0.06
+"""Share of varied patients with both kidneys on one side, far above the truth's: to be learned."""
 
 
 def compose(
@@ -38,6 +42,8 @@ def compose(
     Volume
         Tissue map (``Tissue`` codes, uint8) in canonical orientation.
     """
+    if vary and rng.random() < _CROSSED:
+        labels = crossed_kidneys(labels, rng)
     kidneys, offset = _on_grid(labels, spacing)
     if vary:
         kidneys = varied_labels(kidneys, rng, spacing)

@@ -18,6 +18,7 @@ __all__ = [
     "paint_lesions",
     "paint_parenchyma",
     "paint_sinus",
+    "renal_sinus",
     "renal_tissues",
 ]
 
@@ -53,10 +54,7 @@ def renal_tissues(
     size = (spacing,) * 3
     renal = labels > 0
     tissue = np.zeros(labels.shape, np.uint8)
-    outside = edt.edt(~renal, anisotropy=size, black_border=False)
-    closing = float(rng.uniform(9, 15))
-    filled = edt.edt(outside < closing, anisotropy=size, black_border=False) > closing
-    sinus = filled & ~renal
+    sinus = renal_sinus(renal, float(rng.uniform(9, 15)), spacing)
     body = renal | sinus
     depth = edt.edt(body, anisotropy=size, black_border=False)
     paint_parenchyma(tissue, labels == 1, depth, rng, spacing)
@@ -64,6 +62,24 @@ def renal_tissues(
     paint_lesions(tissue, labels, rng, spacing)
     distance = edt.edt(~body, anisotropy=size, black_border=False)
     return tissue, np.asarray(distance, np.float32)
+
+
+def renal_sinus(renal: NDArray[np.bool_], closing_mm: float, spacing: float) -> NDArray[np.bool_]:
+    """What a morphological closing with a ball adds to the kidneys.
+
+    Parameters
+    ----------
+    renal : ndarray, shape (Z, Y, X), bool
+        Kidneys with their lesions.
+    closing_mm : float
+        Radius of the ball.
+    spacing : float
+        Isotropic voxel size in mm.
+    """
+    size = (spacing,) * 3
+    outside = edt.edt(~renal, anisotropy=size, black_border=False)
+    filled = edt.edt(outside < closing_mm, anisotropy=size, black_border=False) > closing_mm
+    return np.asarray(filled & ~renal)
 
 
 @dataclass(frozen=True)

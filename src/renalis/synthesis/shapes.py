@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.synthesis.fields import Array, Frame, ball_path, ellipsoid, smooth_curve
+from renalis.synthesis.renal import renal_sinus
 from renalis.synthesis.variation import add_lesions
 from renalis.volume import Kind, Volume
 
 __all__ = ["invented_labels"]
 
 _SPACING = 1.5
+_CLOSING_MM = 13.0
 _EXTENT = ((-190.0, 130.0), (-70.0, 70.0), (-130.0, 130.0))
 
 
@@ -67,7 +69,8 @@ def invented_labels(rng: np.random.Generator, kind: str | None = None) -> Volume
     elif kind == "crossed":
         _crossed(labels, frame, rng, side)
     if rng.random() < 0.5:
-        labels = add_lesions(labels, rng, _SPACING)
+        sinus = renal_sinus(labels > 0, _CLOSING_MM, _SPACING)
+        labels = add_lesions(labels, rng, _SPACING, sinus)
     affine = np.zeros((4, 4))
     affine[3, 3] = 1
     affine[2, 0], affine[1, 1], affine[0, 2] = _SPACING, -_SPACING, -_SPACING

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.synthesis.crossing import two_kidneys
 from renalis.synthesis.fields import smooth_field
+from renalis.synthesis.renal import renal_sinus
 
 __all__ = ["add_lesions", "varied_labels"]
 
 Labels = NDArray[np.uint8]
 
 _MOST_IN_SINUS = 0.2
+_CLOSING_MM = 13.0
 
 
 def varied_labels(labels: Labels, rng: np.random.Generator, spacing: float) -> Labels:
@@ -35,7 +37,7 @@ def varied_labels(labels: Labels, rng: np.random.Generator, spacing: float) -> L
     if rng.random() < 0.5:
         labels = labels[:, :, ::-1]
     labels = np.ascontiguousarray(labels)
-    sides = _sides(labels, spacing)
+    sides = two_kidneys(labels, spacing)
     if len(sides) == 2:
         healthy = [not (labels[side] > 1).any() for side in sides]
         draw = rng.random()
@@ -44,17 +46,8 @@ def varied_labels(labels: Labels, rng: np.random.Generator, spacing: float) -> L
         elif draw < 0.51:
             labels[sides[int(rng.integers(2))]] = 0
     if rng.random() < 0.45:
-        labels = add_lesions(labels, rng, spacing)
+        labels = add_lesions(labels, rng, spacing, renal_sinus(labels > 0, _CLOSING_MM, spacing))
     return labels
-
-
-def _sides(labels: Labels, spacing: float) -> list[NDArray[np.bool_]]:
-    """Masks of the two largest separate renal bodies, if both exceed 30 ml."""
-    parts = cc3d.connected_components(labels > 0, connectivity=26)
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    largest = np.argsort(sizes)[::-1][:2]
-    return [parts == i for i in largest if sizes[i] * spacing**3 > 30_000]
 
 
 def _healed(
@@ -83,7 +76,7 @@ def add_lesions(
     labels: Labels,
     rng: np.random.Generator,
     spacing: float,
-    sinus: NDArray[np.bool_] | None = None,
+    sinus: NDArray[np.bool_],
     tumors: float = 0.28,
 ) -> Labels:
     """Add one to four round cysts or tumors at the kidneys' surface or inside.
@@ -96,7 +89,7 @@ def add_lesions(
         Source of randomness.
     spacing : float
         Isotropic voxel size in mm.
-    sinus : ndarray, shape (Z, Y, X), bool, optional
+    sinus : ndarray, shape (Z, Y, X), bool
         Where no lesion may reach: fluid there is the renal pelvis. A lesion that would lie there
         by more than a fifth is left out.
     tumors : float
@@ -127,10 +120,9 @@ def add_lesions(
         bumps = 0.04 if value == 3 else 0.12
         distance = distance * (1 + bumps * smooth_field(rng, distance.shape, max(radius, 2)))
         inside = (distance < radius) & (labels[box] <= 1)
-        if sinus is not None:
-            hollow = inside & sinus[box]
-            if np.count_nonzero(hollow) > _MOST_IN_SINUS * np.count_nonzero(inside):
-                continue
-            inside &= ~hollow
+        hollow = inside & sinus[box]
+        if np.count_nonzero(hollow) > _MOST_IN_SINUS * np.count_nonzero(inside):
+            continue
+        inside &= ~hollow
         labels[box][inside] = value
     return labels

@@ -4,10 +4,9 @@
     python benchmarks/prediction_job.py agree FOLDER LABELS… [--truth FILE]
 
 ``make`` writes the fine network's weights for the rivals (and the statistics of this scan that it
-normalizes with, where windows are normalized together), the coarse network's probabilities on the
-fine grid (which the fine network looks at too), where kidneys may be, and our own labels by the
-rivals' rule, which is the most probable class of the fine network alone. ``agree`` compares label
-maps with those.
+normalizes with, where windows are normalized together), where kidneys may be, and our own labels by
+the rivals' rule, which is the most probable class of the fine network alone. ``agree`` compares
+label maps with those.
 """
 
 from __future__ import annotations
@@ -30,9 +29,8 @@ from renalis.prediction import Mirror, PredictionOptions, predict
 from renalis.prediction.cascade import open_networks
 from renalis.prediction.finding import find, nearest, tissue_box
 from renalis.prediction.sliding import Network, slide, worth_looking
-from renalis.prediction.windows import cover
-from renalis.preparation import linear_weights, resample, stage_grid, window
-from renalis.preparation.resample import apply_matrices
+from renalis.prediction.windows import Pace, cover
+from renalis.preparation import resample, stage_grid, window
 from renalis.volume import Kind, Volume
 
 NAMED = {"renal": (1, 2, 3), "kidney": (1,), "tumor": (2,), "cyst": (3,)}
@@ -40,8 +38,6 @@ LIKE_RIVALS = {
     "mirror": Mirror.NONE,
     "coarse_weight": 0.0,
     "large_weight": 0.0,
-    "lesion_where": 0.0,
-    "lesion_what": 0.0,
     "cyst_at": 0.0,
     "lesion_at": 0.5,
     "tumor_sure": 0.0,
@@ -64,14 +60,6 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
     canonical = scan.reoriented()
     seen = coarse_pass(canonical, coarse, networks.coarse, options)
     grid = stage_grid(canonical, fine.spacing_mm)
-    if fine.prior is not None:
-        matrices = [
-            linear_weights(n, 0, m, new / old)
-            for n, m, old, new in zip(
-                seen.shape[1:], grid.shape, coarse.spacing_mm, fine.spacing_mm, strict=True
-            )
-        ]
-        np.save(folder / "prior.npy", [apply_matrices(one, list(matrices)) for one in seen])
     prepared = window(resample(canonical, fine.spacing_mm).array, *fine.window_hu)
     np.save(folder / "prepared.npy", prepared)
     choices = options.find_at, options.find_ml, options.reach_mm
@@ -93,7 +81,7 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
     np.savez(folder / "weights.npz", **weights)
     rng = np.random.default_rng(0)
-    image = rng.uniform(-1, 1, (1, fine.channels, 32, 32, 32)).astype(np.float32)
+    image = rng.uniform(-1, 1, (1, 1, 32, 32, 32)).astype(np.float32)
     with torch.inference_mode():
         logits = network(torch.from_numpy(image)).numpy()
     np.savez(folder / "example.npz", image=image, logits=logits)
@@ -103,7 +91,6 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
     job = {
         "scan": str(scan_path.resolve()),
         "weights": str((folder / "weights.npz").resolve()),
-        "prior": None if fine.prior is None else str((folder / "prior.npy").resolve()),
         "prepared": str((folder / "prepared.npy").resolve()),
         "patch": list(fine.patch),
         "spacing_mm": list(fine.spacing_mm),
@@ -146,7 +133,8 @@ def coarse_pass(
 ) -> np.ndarray:
     """Probabilities (3, Z, Y, X) of the coarse network on its grid, as ``predict`` has them."""
     image = window(resample(scan, stage.spacing_mm).array, *stage.window_hu)
-    windows = cover(tissue_box(image), image.shape, stage.patch, options.overlap, stage.stride)
+    pace = Pace.of(stage_grid(scan, stage.spacing_mm).affine, stage.stride)
+    windows = cover(tissue_box(image), image.shape, stage.patch, options.overlap, pace)
     windows = worth_looking(image, windows, stage.patch)
     return slide(image[None], network, stage.patch, windows).probability
 

@@ -3,10 +3,14 @@
     python benchmarks/scans.py synthetic|real FOLDER [--data DATA]
 
 ``synthetic`` is what ``renalis synthesize`` makes, so anybody can repeat it, and its truth is
-known. ``real`` is the contrast-enhanced CT of DATA (160 slices of 3 mm, 480 mm), interpolated
-between its slices. Both have in-plane pixels that fit the networks' 2 mm a whole number of times,
-so that every program resamples to the same grid: 0.78125 mm, and for the real scan 1.03125 mm
-instead of its 1.03 mm.
+known. It measures 384 x 448 x 448 mm, 192 x 224 x 224 voxels of the networks' 2 mm: on sides of 64
+and a multiple of 32 voxels nnU-Net and MONAI lay the same windows. On others nnU-Net spreads its
+windows evenly and MONAI moves the last one, so that the strides of one network begin elsewhere;
+their labels then differ by 2 percent (Dice), whatever the program does.
+
+``real`` is the contrast-enhanced CT of DATA (160 slices of 3 mm, 480 mm), interpolated between its
+slices, with pixels of 1.03125 mm instead of its 1.03 mm, so that every program resamples to the
+same grid.
 """
 
 from __future__ import annotations
@@ -24,9 +28,12 @@ from renalis.volume import Kind, Volume
 SLICES, LONG, PART = 300, 800, 300
 SEED = 159
 """Of ``renalis synthesize``; two kidneys of 323 ml, 27 ml of tumor, 19 ml of cyst."""
-IN_PLANE_MM = (0.78125, 0.78125)
-THIN_MM = 0.45
+IN_PLANE_MM = (0.875, 0.875)
+SLICE_MM, THIN_MM = 1.28, 0.45
 REAL_MM = 1.03125
+CORNER_MM = np.array([224.0, 224.0, -192.0])
+"""Where every scan's first corner lies in the patient (RAS+): renalis' grids begin there as well,
+while elsewhere they begin up to 4 mm before the scan, and its windows' strides with them."""
 KIDNEYS_MM = (204.0, 384.0)
 """Where the 300-slice part of the real scan lies, from its lowest slice."""
 
@@ -46,8 +53,11 @@ def main() -> None:
 
 
 def synthetic(folder: Path) -> None:
-    """``synthetic.nii.gz``, 300 slices of 1 mm; ``-long``, 800 of 0.45 mm; with their truths."""
-    for name, slice_mm, count in (("synthetic", 1.0, SLICES), ("synthetic-long", THIN_MM, LONG)):
+    """``synthetic.nii.gz``, 300 slices of 1.28 mm; ``-long``, 800 of 0.45 mm; with their truths."""
+    for name, slice_mm, count in (
+        ("synthetic", SLICE_MM, SLICES),
+        ("synthetic-long", THIN_MM, LONG),
+    ):
         if (folder / f"{name}.nii.gz").exists():
             continue
         cohort = Cohort(1, SEED, (slice_mm, *IN_PLANE_MM), phase="nephrographic", kidneys="normal")
@@ -99,6 +109,10 @@ def save(path: Path, volume: Volume, first: int, count: int) -> None:
     if volume.shape[0] < first + count:
         raise SystemExit(f"the body has {volume.shape[0]} slices, {count} are wanted")
     part = volume.cropped(along_z(first, count)).reoriented("LPS")
+    affine = part.affine.copy()
+    corner = affine[:3, 3] - affine[:3, :3] @ np.full(3, 0.5)
+    affine[:3, 3] += CORNER_MM - corner
+    part = Volume(part.array, affine, part.kind)
     nib.save(nib.Nifti1Image(np.asfortranarray(part.array), part.affine), path)
     print(path, part.shape, [round(float(mm), 5) for mm in part.spacing])
 

@@ -3,9 +3,9 @@
     python monai_prediction.py JOB.json OUTPUT.nii.gz [--prepared]
 
 The chain of a MONAI bundle: load, spacing, intensity range, sliding window with Gaussian weights
-and half a window's overlap, probabilities inverted to the scan's grid, largest class, file. As in
-``nnunet_prediction.py`` an earlier stage's probabilities are given. With ``--prepared`` the network
-sees renalis' prepared image instead of MONAI's, to tell apart what makes labels differ.
+and half a window's overlap, probabilities inverted to the scan's grid, largest class, file. With
+``--prepared`` the network sees renalis' prepared image instead of MONAI's, to tell apart what makes
+labels differ.
 """
 
 from __future__ import annotations
@@ -59,8 +59,6 @@ def main() -> None:
     if "--prepared" in sys.argv:
         image = torch.from_numpy(np.load(job["prepared"])[None])
     done("prepare")
-    if job.get("prior"):
-        image = torch.cat([image, torch.from_numpy(np.load(job["prior"]))])
     with torch.inference_mode():
         logits = sliding_window_inference(
             image[None], job["patch"], 1, network, overlap=0.5, mode="gaussian"

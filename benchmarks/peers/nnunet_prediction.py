@@ -2,9 +2,7 @@
 
     python nnunet_prediction.py JOB.json OUTPUT.nii.gz
 
-These are the calls of ``nnUNetPredictor.predict_from_files_sequential``, mirroring off. A network
-that looks at an earlier stage's probabilities gets them stacked on the preprocessed image, as
-nnU-Net's own cascade does with its earlier stage's labels; they are given, not computed here.
+These are the calls of ``nnUNetPredictor.predict_from_files_sequential``, mirroring off.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from nnunetv2.inference.export_prediction import export_prediction_from_logits
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -109,8 +106,6 @@ def main() -> None:
         [job["scan"]], None, manager, configuration, DATASET
     )
     done("prepare")
-    if job.get("prior"):
-        data = np.vstack([data, np.load(job["prior"])])
     logits = predictor.predict_logits_from_preprocessed_data(torch.from_numpy(data))
     done("network")
     name = job["output"].removesuffix(".nii.gz")

@@ -38,7 +38,7 @@ DEFAULT_MODEL = "renalis-kidney"
 """The model that is used when none is named: it comes with the package."""
 
 _KEY = "renalis"
-_STAGES = ["coarse", "fine", "lesion"]
+_STAGES = ["coarse", "fine"]
 _MOST_HEADER_BYTES = 8 << 20
 _MOST_FILE_BYTES = 1 << 30
 _DTYPES: dict[str, type[np.generic]] = {"F16": np.float16, "F32": np.float32}
@@ -60,30 +60,20 @@ class Stage(_Frozen):
     Attributes
     ----------
     name : str
-        ``"coarse"``, ``"fine"`` or ``"lesion"``; its tensors are called ``<name>.*``.
+        ``"coarse"`` or ``"fine"``; its tensors are called ``<name>.*``.
     spacing_mm, patch : tuple
         Grid (mm) and window (voxels) along the canonical axes Z, Y, X.
     window_hu : tuple of float
         HU that become -1 and 1.
     network : dict
         Configuration for `renalis.networks.build`.
-    prior : str or None
-        ``"coarse"``: beside the image (channel 0) the network sees that stage's probabilities of
-        kidney, tumor and cyst (channels 1 to 3, 0 to 1), interpolated linearly on this stage's
-        grid, as in nnU-Net's cascade. None: the image alone.
     """
 
-    name: Literal["coarse", "fine", "lesion"]
+    name: Literal["coarse", "fine"]
     spacing_mm: tuple[Positive, Positive, Positive]
     patch: tuple[Side, Side, Side]
     window_hu: tuple[Hu, Hu]
     network: dict[str, JsonValue]
-    prior: Literal["coarse"] | None = None
-
-    @property
-    def channels(self) -> int:
-        """Channels that the network sees."""
-        return 1 if self.prior is None else 4
 
     @property
     def pooled(self) -> bool:
@@ -125,7 +115,7 @@ class ModelHeader(_Frozen):
     labels : str
         Label convention, see `renalis.labels`.
     stages : tuple of Stage
-        Coarse, then fine, then perhaps lesion: a second opinion on the fine stage's grid.
+        Coarse, then fine.
     postprocessing : tuple of str
         Names of the tidying rules that belong to the model.
     training : dict
@@ -156,10 +146,8 @@ class ModelHeader(_Frozen):
 
     @model_validator(mode="after")
     def _complete(self) -> ModelHeader:
-        if [stage.name for stage in self.stages] not in (_STAGES[:2], _STAGES):
-            raise ValueError("a model has the stages coarse and fine, and perhaps lesion")
-        if any(stage.spacing_mm != self.stages[1].spacing_mm for stage in self.stages[2:]):
-            raise ValueError("the stages fine and lesion need the same spacing")
+        if [stage.name for stage in self.stages] != _STAGES:
+            raise ValueError("a model has the stages coarse and fine")
         return self
 
     def stage(self, name: str) -> Stage:

@@ -32,7 +32,7 @@ class StubModel(Model):
         return ByHu().eval()
 
 
-def stub_model(patch: tuple[int, int, int] = (24, 24, 24), lesion: bool = False) -> StubModel:
+def stub_model(patch: tuple[int, int, int] = (24, 24, 24)) -> StubModel:
     network = {"name": "unet", "channels": [4, 8]}
     header = ModelHeader.model_validate(
         {
@@ -42,7 +42,7 @@ def stub_model(patch: tuple[int, int, int] = (24, 24, 24), lesion: bool = False)
             "stages": [
                 {"name": name, "spacing_mm": [mm] * 3, "patch": patch, "window_hu": WINDOW,
                  "network": network}
-                for name, mm in (("coarse", 4), ("fine", 2), *[("lesion", 2)] * lesion)
+                for name, mm in (("coarse", 4), ("fine", 2))
             ],
             "licence": "Apache-2.0",
             "commercial_use": True,

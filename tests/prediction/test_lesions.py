@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from renalis.prediction import PredictionOptions
-from renalis.prediction.lesions import keep_sure_lesions, second_opinion
+from renalis.prediction.lesions import keep_sure_lesions
 
 VOXEL_ML = 0.05
 """Makes the lesion one of 3.2 ml."""
@@ -82,24 +82,3 @@ def test_a_large_tumor_has_to_be_surer_than_a_small_one(voxel_ml: float, share: 
         assert not stays
     elif share > 0.701 or (volume < 5 and share > 0.551):
         assert stays
-
-
-@given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0, 1))
-def test_a_second_opinion_weighs_where_and_what_apart(seed: int, where: float, what: float) -> None:
-    rng = np.random.default_rng(seed)
-    fine, lesion = rng.dirichlet([1, 1, 1, 1], (2, 50)).astype(np.float32)[..., :3].swapaxes(1, 2)
-    fine[:, :3], lesion[:, 3:6] = 0, 0  # where one of them sees nothing
-    renal, other = fine.sum(0), lesion.sum(0)
-    shares = fine / np.maximum(renal, 1e-6), lesion / np.maximum(other, 1e-6)
-    mixed = fine.copy()
-    second_opinion(mixed, lesion.copy(), PredictionOptions(lesion_where=where, lesion_what=what))
-    both = (renal > 0) & (other > 0)
-    expected = (1 - where) * renal + where * other
-    np.testing.assert_allclose(mixed.sum(0)[both], expected[both], atol=1e-5)
-    np.testing.assert_allclose(
-        (mixed / np.maximum(mixed.sum(0), 1e-9))[:, both],
-        ((1 - what) * shares[0] + what * shares[1])[:, both],
-        atol=1e-4,
-    )
-    assert (mixed >= 0).all()
-    assert (mixed.sum(0) <= 1 + 1e-5).all()

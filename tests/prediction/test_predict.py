@@ -149,21 +149,20 @@ def test_mirroring_turns_back_what_it_turned(
 @pytest.mark.parametrize(
     ("mirror", "looks"), [(Mirror.NONE, 1), (Mirror.LEFT_RIGHT, 2), (Mirror.ALL, 8)]
 )
-def test_the_lesion_network_looks_at_mirrored_images_too(
+def test_the_fine_network_looks_at_mirrored_images_too(
     scan: Volume, labels: np.ndarray, mirror: Mirror, looks: int
 ) -> None:
-    model = stub_model(lesion=True)
+    model = stub_model()
     options = replace(OPTIONS, mirror=mirror)
     networks = open_networks(model, options)
-    assert networks.lesion is not None
-    lesion, seen = networks.lesion, []
+    seen: list[int] = []
 
     def counted(patches: np.ndarray) -> np.ndarray:
         seen.append(len(patches))
-        return lesion(patches)
+        return networks.fine(patches)
 
-    result = predict(scan, model, options, networks=replace(networks, lesion=counted))
-    assert sum(seen) == looks * result.windows["lesion"]
+    result = predict(scan, model, options, networks=replace(networks, fine=counted))
+    assert sum(seen) == looks * result.windows["fine"]
     assert np.count_nonzero(result.labels.array != labels) <= 3
 
 

@@ -22,17 +22,15 @@ from renalis.prediction.torch_runtime import TorchNetwork
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_model import NETWORK, header
 
-FINE = NETWORK | {"in_channels": 4}
-LESION = NETWORK | {"stem": 2, "pooled": True}
+FINE = NETWORK | {"stem": 2, "pooled": True}
 
 
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     stages = [s.model_dump() for s in header().stages]
-    stages[1] |= {"network": FINE, "prior": "coarse"}
-    stages.append({**stages[1], "name": "lesion", "network": LESION, "prior": None})
-    networks = {"coarse": build(NETWORK), "fine": build(FINE), "lesion": build(LESION)}
+    stages[1] |= {"network": FINE}
+    networks = {"coarse": build(NETWORK), "fine": build(FINE)}
     return save_model(
         tmp_path_factory.mktemp("m") / "m.safetensors", header(stages=stages), networks
     )
@@ -44,12 +42,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cache_folder()
 
 
-@pytest.mark.parametrize("stage", ["coarse", "fine", "lesion"])
+@pytest.mark.parametrize("stage", ["coarse", "fine"])
 def test_openvino_equals_torch(model_file: Path, stage: str) -> None:
     pytest.importorskip("renalis.prediction.openvino_runtime")
     model = load_model(model_file)
     chosen = model.header.stage(stage)
-    image = np.concatenate([phantom(chosen.patch, chosen.channels) * a for a in (1, 0.5, -0.3)])
+    image = np.concatenate([phantom(chosen.patch) * a for a in (1, 0.5, -0.3)])
     answers = [
         open_network(model, chosen, name)(image)
         for name in (RuntimeName.TORCH, RuntimeName.OPENVINO)
@@ -80,7 +78,7 @@ from renalis.prediction.choice import open_network, phantom
 from renalis.prediction.options import RuntimeName
 model = load_model({str(model_file)!r})
 stage = model.header.stage("fine")
-print(open_network(model, stage, RuntimeName.OPENVINO)(phantom(stage.patch, 4)).shape)
+print(open_network(model, stage, RuntimeName.OPENVINO)(phantom(stage.patch)).shape)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "(1, 3, 16, 16, 16)" in done.stdout, done.stderr
@@ -94,7 +92,7 @@ def test_a_graph_is_kept_and_damage_is_noticed(
     pytest.importorskip("renalis.prediction.openvino_runtime")
     model = load_model(model_file)
     stage = model.header.stage("fine")
-    image = phantom(stage.patch, stage.channels)
+    image = phantom(stage.patch)
     first = open_network(model, stage, RuntimeName.OPENVINO)(image)
     (folder,) = (own_cache / "networks").iterdir()
     assert {path.name for path in folder.iterdir()} == {"graph.xml", "graph.bin", "checksums.json"}

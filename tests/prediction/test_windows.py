@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from renalis.prediction.finding import bounding_boxes, find, nearest, scaled_box, tissue_box
 from renalis.prediction.options import Mirror
 from renalis.prediction.sliding import batches, slide, worth_looking
-from renalis.prediction.windows import cover, gaussian, merge_boxes
+from renalis.prediction.windows import Pace, cover, gaussian, merge_boxes
 
 
 @st.composite
@@ -27,16 +27,31 @@ def boxes(draw: st.DrawFn, shape: tuple[int, int, int]) -> tuple[slice, slice, s
 def test_windows_cover_the_box_and_stay_inside(
     data: st.DataObject, overlap: float, stride: int
 ) -> None:
+    pace = Pace(stride, (0, stride // 2, stride - 1))
     shape = tuple(data.draw(st.integers(1, 70)) for _ in range(3))
     patch = tuple(data.draw(st.integers(1, 6)) * 4 for _ in range(3))
     box = data.draw(boxes(shape))
     covered = np.zeros(shape, bool)
-    for start in cover(box, shape, patch, overlap, stride):
+    for start in cover(box, shape, patch, overlap, pace):
         covered[tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))] = True
-        for s, p, n in zip(start, patch, shape, strict=True):
+        for s, p, n, phase in zip(start, patch, shape, pace.phase, strict=True):
             assert 0 <= s <= max(0, n - p)
-            assert s % stride == 0 or s == n - p
+            assert (s - phase) % stride == 0 or s in (0, n - p)
     assert covered[box].all()
+
+
+@settings(deadline=None)
+@given(st.tuples(*[st.integers(-300, 300)] * 3), st.tuples(*[st.integers(0, 90)] * 3))
+def test_the_pace_is_the_same_in_the_patient_however_the_scan_was_cut(
+    corner: tuple[int, int, int], cut: tuple[int, int, int]
+) -> None:
+    affine = np.array([[0, 0, -2.0, 0], [0, -2.0, 0, 0], [2.0, 0, 0, 0], [0, 0, 0, 1]])
+    affine[:3, 3] = np.asarray(corner) * 2.0 + 1
+    later = affine.copy()
+    later[:3, 3] += affine[:3, :3] @ cut
+    whole, part = Pace.of(affine, 16), Pace.of(later, 16)
+    for one, other, moved in zip(whole.phase, part.phase, cut, strict=True):
+        assert (one - other - moved) % 16 == 0
 
 
 @settings(deadline=None)

@@ -21,13 +21,13 @@ from renalis.prediction.finding import (
     tissue_box,
 )
 from renalis.prediction.heap import keep_freed_memory
-from renalis.prediction.lesions import keep_sure_lesions, second_opinion
+from renalis.prediction.lesions import keep_sure_lesions
 from renalis.prediction.memory import fitted
 from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName
 from renalis.prediction.result import Prediction
 from renalis.prediction.sliding import Network, Slid, slide, worth_looking
 from renalis.prediction.view import View
-from renalis.prediction.windows import Box, Shape, cover, merge_boxes
+from renalis.prediction.windows import Box, Pace, Shape, cover, merge_boxes
 from renalis.preparation import Grid, linear_weights, window
 from renalis.preparation.resample import apply_matrices
 from renalis.volume import Kind, Volume
@@ -45,7 +45,6 @@ class Networks:
     runtime: RuntimeName
     coarse: Network
     fine: Network
-    lesion: Network | None = None
 
 
 def open_networks(model: Model, options: PredictionOptions) -> Networks:
@@ -165,7 +164,8 @@ class _Work:
         z, y, x = image.shape
         with self.timed("prepare"):
             body = tissue_box(image)
-        windows = cover(body, (z, y, x), stage.patch, self.options.overlap, stage.stride)
+        pace = Pace.of(self.view.grid(stage.spacing_mm).affine, stage.stride)
+        windows = cover(body, (z, y, x), stage.patch, self.options.overlap, pace)
         windows = worth_looking(image, windows, stage.patch)
         return self.look(stage, network, image[None], windows)
 
@@ -177,29 +177,18 @@ class _Work:
         grid = self.view.grid(stage.spacing_mm)
         ratio = tuple(a / b for a, b in zip(low.spacing_mm, stage.spacing_mm, strict=True))
         boxes = [scaled_box(box, ratio, grid.shape) for box in finding.boxes]
-        second = networks.lesion is not None and (
-            self.options.lesion_where > 0 or self.options.lesion_what > 0
-        )
-        stages = [stage, model.header.stage("lesion")] if second else [stage]
-        windows = [self.windows_over(boxes, grid.shape, one) for one in stages]
-        box = _around(windows, stages, grid.shape)
+        pace = Pace.of(grid.affine, stage.stride)
+        how = grid.shape, stage.patch, self.options.overlap, pace
+        boxes = merge_boxes(boxes, *how)
+        windows = sorted({window for box in boxes for window in cover(box, *how)})
+        box = _around(windows, grid.shape, stage.patch)
         image = self.image(stage, box)
         allowed = nearest(finding.allowed, box, tuple(1 / r for r in ratio))
-        channels = image[None]
+        windows = worth_looking(image, _moved(windows, box), stage.patch, allowed)
+        mirror = self.options.mirror
+        probability = self.look(stage, networks.fine, image[None], windows, mirror).probability
         with self.timed("prepare"):
             prior = _interpolated(coarse.probability, box, ratio)
-            if stage.prior is not None:
-                channels = np.concatenate([channels, prior])
-        chosen = [
-            worth_looking(image, _moved(some, box), one.patch, allowed)
-            for some, one in zip(windows, stages, strict=True)
-        ]
-        mirror = self.options.mirror
-        probability = self.look(stage, networks.fine, channels, chosen[0], mirror).probability
-        if networks.lesion is not None and second:
-            other = self.look(stages[1], networks.lesion, image[None], chosen[1], mirror)
-            with self.timed("lesion"):
-                second_opinion(probability, other.probability, self.options)
         with self.timed("fine"):
             large = large_mass(coarse.probability.sum(0), low.spacing_mm, self.options.large_mm)
             large = nearest(large, box, tuple(1 / r for r in ratio))
@@ -207,12 +196,6 @@ class _Work:
             probability *= allowed
             keep_sure_lesions(probability, float(np.prod(stage.spacing_mm)) / 1000, self.options)
         return probability, box, grid
-
-    def windows_over(self, boxes: list[Box], shape: Shape, stage: Stage) -> list[Shape]:
-        """A stage's windows that cover boxes of its grid, each once."""
-        how = shape, stage.patch, self.options.overlap, stage.stride
-        boxes = merge_boxes(boxes, *how)
-        return sorted({window for box in boxes for window in cover(box, *how)})
 
     def look(
         self,
@@ -265,11 +248,10 @@ def _moved(windows: list[Shape], into: Box) -> list[Shape]:
     return [(a - z, b - y, c - x) for a, b, c in windows]
 
 
-def _around(windows: list[list[Shape]], stages: list[Stage], shape: Shape) -> Box:
-    """The box around all stages' windows, inside the grid."""
-    first = np.min([np.min(some, axis=0) for some in windows], axis=0)
-    ends = [np.max(some, axis=0) + one.patch for some, one in zip(windows, stages, strict=True)]
-    last = np.minimum(np.max(ends, axis=0), shape)
+def _around(windows: list[Shape], shape: Shape, patch: Shape) -> Box:
+    """The box around windows, inside the grid."""
+    first = np.min(windows, axis=0)
+    last = np.minimum(np.max(windows, axis=0) + patch, shape)
     z, y, x = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
     return z, y, x
 

@@ -158,7 +158,7 @@ def cache_folder() -> Path:
 def _measure(model: Model, threads: int | None) -> list[Trial]:
     """Try every candidate on the phantom; in turn, so that a busy moment hits all alike."""
     stage = model.header.stage("fine")
-    image = phantom(stage.patch, stage.channels)
+    image = phantom(stage.patch)
     networks: dict[RuntimeName, Network] = {}
     answers: dict[RuntimeName, NDArray[np.float32]] = {}
     problems: dict[RuntimeName, str] = {}
@@ -197,34 +197,27 @@ def _measure(model: Model, threads: int | None) -> list[Trial]:
     ] + [Trial(name, float("inf"), 0.0, float("inf"), text) for name, text in problems.items()]
 
 
-def phantom(patch: tuple[int, int, int], channels: int = 1) -> NDArray[np.float32]:
-    """A crude windowed CT of one kidney with a tumor and a cyst, always the same; (1, C, Z, Y, X).
-
-    Further channels are the probabilities that an earlier stage might give.
-    """
+def phantom(patch: tuple[int, int, int]) -> NDArray[np.float32]:
+    """A crude windowed CT of a kidney with a tumor and a cyst, always the same; (1, 1, Z, Y, X)."""
     z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in patch], indexing="ij", sparse=True)
 
     def ellipsoid(center: tuple[float, float, float], radius: tuple[float, float, float]) -> Any:
         (a, b, c), (p, q, r) = center, radius
         return ((z - a) / p) ** 2 + ((y - b) / q) ** 2 + ((x - c) / r) ** 2 < 1
 
-    image = np.full((channels, *patch), 0, np.float32)
-    image[0] = -0.67  # fat
-    image[0][np.broadcast_to((y > 0.6) | (x > 0.8), patch)] = -0.15  # muscle
+    image = np.full(patch, -0.67, np.float32)  # fat
+    image[np.broadcast_to((y > 0.6) | (x > 0.8), patch)] = -0.15  # muscle
     parts = (
-        (ellipsoid((0, 0, 0), (0.65, 0.38, 0.34)), 0.3, 1),
-        (ellipsoid((0, 0, 0.1), (0.3, 0.15, 0.12)), -0.6, 0),  # sinus fat
-        (ellipsoid((-0.5, -0.2, -0.1), (0.22, 0.22, 0.22)), 0.0, 2),
-        (ellipsoid((0.5, 0.1, -0.2), (0.2, 0.2, 0.2)), -0.32, 3),
+        (ellipsoid((0, 0, 0), (0.65, 0.38, 0.34)), 0.3),
+        (ellipsoid((0, 0, 0.1), (0.3, 0.15, 0.12)), -0.6),  # sinus fat
+        (ellipsoid((-0.5, -0.2, -0.1), (0.22, 0.22, 0.22)), 0.0),
+        (ellipsoid((0.5, 0.1, -0.2), (0.2, 0.2, 0.2)), -0.32),
     )
-    for inside, value, channel in parts:
-        image[0][inside] = value
-        image[1:, inside] = 0.02
-        if 0 < channel < channels:
-            image[channel][inside] = 0.9
+    for inside, value in parts:
+        image[inside] = value
     noise = np.random.default_rng(0).normal(0, 0.05, patch).astype(np.float32)
-    image[0] = np.clip(image[0] + noise, -1, 1)
-    return image[None]
+    np.clip(image + noise, -1, 1, out=image)
+    return image[None, None]
 
 
 def _dice(answer: NDArray[np.float32], reference: NDArray[np.float32]) -> float:

@@ -41,9 +41,9 @@ def export_openvino(model: Model, folder: Path) -> list[Path]:
     differences = {}
     for stage in model.header.stages:
         path = folder / f"{stage.name}.xml"
-        export(model.network(stage.name), (stage.channels, *stage.patch), path)
+        export(model.network(stage.name), (1, *stage.patch), path)
         files += [path, path.with_suffix(".bin")]
-        image = phantom(stage.patch, stage.channels)
+        image = phantom(stage.patch)
         answers = [
             open_network(model, stage, runtime)(image)
             for runtime in (RuntimeName.TORCH, RuntimeName.OPENVINO)
@@ -66,7 +66,7 @@ def export_torch(model: Model, folder: Path) -> list[Path]:
     files = []
     for stage in model.header.stages:
         path = folder / f"{stage.name}.pt2"
-        example = torch.zeros(2, stage.channels, *stage.patch)
+        example = torch.zeros(2, 1, *stage.patch)
         windows = ({0: torch.export.Dim("windows")},)
         program = torch.export.export(model.network(stage.name), (example,), dynamic_shapes=windows)
         with whole_file(path) as file:

@@ -50,7 +50,7 @@ def exported_graph(model: Model, stage: Stage) -> Any:
         return kept
     from renalis.prediction.openvino_graph import openvino_graph
 
-    graph = openvino_graph(model.network(stage.name), (stage.channels, *stage.patch))
+    graph = openvino_graph(model.network(stage.name), (1, *stage.patch))
     if model.header.sha256:
         _write(folder, graph)
     return graph

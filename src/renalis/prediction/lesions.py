@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from renalis.prediction.options import PredictionOptions
 
-__all__ = ["keep_sure_lesions", "second_opinion"]
+__all__ = ["keep_sure_lesions"]
 
 _RENAL_AT = 0.5
 
@@ -25,27 +25,6 @@ _SMALL_ML, _LARGE_ML = 5.0, 60.0
 """Up to and from which volume a tumor has to be as sure as ``tumor_sure`` and
 ``large_tumor_sure`` say; between them the logarithm of the volume decides. True tumors are the
 surer the larger they are, and a large unsure region is the renal sinus or a piece of kidney."""
-
-
-def second_opinion(
-    fine: NDArray[np.float32], lesion: NDArray[np.float32], options: PredictionOptions
-) -> None:
-    """Mix the lesion stage's probabilities into the fine stage's, in place.
-
-    Parameters
-    ----------
-    fine, lesion : ndarray, shape (3, Z, Y, X), float32
-        Kidney, tumor and cyst by either stage; ``lesion`` is used as work space.
-    options : PredictionOptions
-        ``lesion_where`` weighs where anything renal is, ``lesion_what`` what it is.
-    """
-    where, what = np.float32(options.lesion_where), np.float32(options.lesion_what)
-    renal = np.maximum(fine.sum(0), np.float32(1e-6))
-    other = np.maximum(lesion.sum(0), np.float32(1e-6))
-    fine *= (1 - what) / renal
-    lesion *= what / other
-    fine += lesion
-    fine *= (1 - where) * renal + where * other
 
 
 def keep_sure_lesions(
@@ -61,7 +40,7 @@ def keep_sure_lesions(
         Volume of a voxel (ml).
     options : PredictionOptions
         ``cyst_at`` and ``lesion_at`` decide for voxels, ``tumor_ml``, ``tumor_sure``,
-        ``large_tumor_sure`` and ``cyst_sure`` for whole lesions.
+        ``large_tumor_sure``, ``cyst_sure`` and ``large_cyst_sure`` for whole lesions.
     """
     _drop_unsure_cysts(probability, options.cyst_at)
     _drop_unsure_voxels(probability, options.lesion_at)
@@ -71,9 +50,14 @@ def keep_sure_lesions(
     unsure = _unsure_pieces(tumor, probability[1], renal, partial(_tumor_needs, voxel_ml, options))
     probability[0][unsure] += probability[1][unsure] + probability[2][unsure]
     probability[1:, unsure] = 0
-    unsure = _unsure_pieces(lesion & ~tumor, probability[2], renal, lambda _: options.cyst_sure)
-    # Fluid that is not surely a cyst is the renal pelvis more often than parenchyma.
-    probability[:, unsure] = 0
+    needs = partial(_cyst_needs, voxel_ml, options)
+    unsure = _unsure_pieces(lesion & ~tumor, probability[2], renal, needs)
+    # Fluid inside of a tumor is a part of it. Other fluid that is not surely a cyst is the renal
+    # pelvis more often than parenchyma.
+    part = unsure & _mostly_tumor(lesion & (probability[1] + probability[2] > 0), tumor)
+    probability[1, part] += probability[2, part]
+    probability[2, part] = 0
+    probability[:, unsure & ~part] = 0
 
 
 def _drop_unsure_cysts(probability: NDArray[np.float32], least: float) -> None:
@@ -104,11 +88,29 @@ def _tumor_needs(
     return np.where(volume < options.tumor_ml, np.inf, needs)
 
 
+def _cyst_needs(
+    voxel_ml: float, options: PredictionOptions, voxels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Least mean share of cysts of a number of voxels; a renal pelvis is hardly ever large."""
+    large = voxels * voxel_ml >= _LARGE_ML
+    return np.where(large, options.large_cyst_sure, options.cyst_sure)
+
+
+def _mostly_tumor(lesion: NDArray[np.bool_], tumor: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Lesions (26 neighbors) of which more than half is tumor."""
+    pieces = cc3d.connected_components(lesion, connectivity=26)
+    size = np.bincount(pieces.ravel())
+    solid = np.bincount(pieces[tumor], minlength=len(size))
+    most = 2 * solid > size
+    most[0] = False
+    return np.asarray(most[pieces])
+
+
 def _unsure_pieces(
     mask: NDArray[np.bool_],
     own: NDArray[np.float32],
     renal: NDArray[np.float32],
-    needs: Callable[[NDArray[np.int64]], NDArray[np.float64] | float],
+    needs: Callable[[NDArray[np.int64]], NDArray[np.float64]],
 ) -> NDArray[np.bool_]:
     """Connected pieces (26 neighbors) in which ``own`` is on average too small a share.
 

@@ -27,6 +27,9 @@ _ACTIVATIONS = 9.0
 """Arrays of the finest level's size and channels that exist at the same time, with the runtime's
 work space, chosen so that the estimate lies above the peak that ``provenance.json`` reports."""
 
+_BESIDE = 14
+"""Arrays of the window's size: image, class scores, probabilities and their copies."""
+
 _KEPT = 1.35
 """Freed activations that stay in the heap."""
 
@@ -52,7 +55,7 @@ def expected_peak_mb(scan: Volume, model: Model, options: PredictionOptions) -> 
         inside = float(np.prod(np.maximum(extent / stage.spacing_mm, stage.patch)))
         turning = view.turning_bytes(stage.spacing_mm)
         stages = max(stages, inside * _BYTES_PER_STAGE_VOXEL + turning)
-    activations = max(_activation_bytes(stage) for stage in model.header.stages)
+    activations = max(_activation_bytes(stage, options) for stage in model.header.stages)
     activations *= _KEPT if options.keep_heap else 1.0
     return _BASE_MB + (voxels + stages + activations) / 1e6
 
@@ -89,9 +92,11 @@ def fitted(
     )
 
 
-def _activation_bytes(stage: Stage) -> float:
-    """Memory of a network while it computes one window."""
-    channels = stage.network.get("channels", [16])
+def _activation_bytes(stage: Stage, options: PredictionOptions) -> float:
+    """Memory of a network while it computes one batch of windows."""
+    channels, stem = stage.network.get("channels", [16]), stage.network.get("stem", 1)
     first = channels[0] if isinstance(channels, list) and channels else 16
     width = float(first) if isinstance(first, int | float) else 16.0
-    return float(np.prod(stage.patch)) * width * 4 * _ACTIVATIONS
+    finest = width / float(stem if isinstance(stem, int) and stem > 0 else 1) ** 3
+    windows = options.together if stage.pooled else 1
+    return windows * float(np.prod(stage.patch)) * 4 * (finest * _ACTIVATIONS + _BESIDE)

@@ -10,13 +10,12 @@ __all__ = ["Mirror", "PredictionOptions", "RuntimeName"]
 _SHARES = (
     "coarse_weight",
     "large_weight",
-    "lesion_where",
-    "lesion_what",
     "cyst_at",
     "lesion_at",
     "tumor_sure",
     "large_tumor_sure",
     "cyst_sure",
+    "large_cyst_sure",
 )
 
 
@@ -50,7 +49,7 @@ class PredictionOptions:
     runtime : RuntimeName
         What computes the networks.
     mirror : Mirror
-        Mirrored predictions to average; the fine pass only, the lesion stage included.
+        Mirrored predictions to average; the fine pass only.
     overlap : float
         Share of a window that its neighbour covers as well, 0 to 0.9.
     together : int
@@ -62,9 +61,6 @@ class PredictionOptions:
         Where a ball of this diameter (mm) fits into what the coarse pass calls renal, it has this
         weight instead: a mass of that size fills a window of the fine pass, which then cannot tell
         what it is.
-    lesion_where, lesion_what : float
-        Weights of the lesion stage, if the model has one, in where anything renal is and in what a
-        renal voxel is, 0 to 1; the fine stage has the rest. With both at 0 it is not computed.
     find_at : float
         Renal probability in the coarse pass above which a place is looked at closely.
     find_ml : float
@@ -77,10 +73,10 @@ class PredictionOptions:
     lesion_at : float
         A renal voxel is tumor or cyst when these have at least this share of its renal
         probability; below, it is kidney.
-    tumor_sure, large_tumor_sure, cyst_sure : float
+    tumor_sure, large_tumor_sure, cyst_sure, large_cyst_sure : float
         Least mean share of its kind over a whole lesion, for tumors up to 5 ml, from 60 ml (in
-        between it rises), and for cysts; below, a tumor is kidney and a cyst is fluid that belongs
-        to no label.
+        between it rises), for cysts, and for cysts from 60 ml on; below, a tumor is kidney and a
+        cyst is fluid that belongs to no label, unless it is a part of a tumor.
     tumor_ml : float
         Least volume (ml) of a tumor; smaller ones are kidney.
     max_ram_mb : float or None
@@ -98,8 +94,6 @@ class PredictionOptions:
     coarse_weight: float = 0.1
     large_mm: float = 70.0
     large_weight: float = 0.8
-    lesion_where: float = 0.65
-    lesion_what: float = 0.9
     find_at: float = 0.4
     find_ml: float = 2.0
     reach_mm: float = 16.0
@@ -107,8 +101,9 @@ class PredictionOptions:
     lesion_at: float = 0.5
     tumor_sure: float = 0.6
     large_tumor_sure: float = 0.7
-    cyst_sure: float = 0.8
-    tumor_ml: float = 1.5
+    cyst_sure: float = 0.88
+    large_cyst_sure: float = 0.7
+    tumor_ml: float = 3.0
     max_ram_mb: float | None = None
     keep_heap: bool = True
     threads: int | None = None

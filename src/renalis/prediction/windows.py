@@ -4,33 +4,72 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Box", "Shape", "cover", "gaussian", "merge_boxes", "padding"]
+__all__ = ["Box", "Pace", "Shape", "cover", "gaussian", "merge_boxes", "padding"]
 
 Shape = tuple[int, int, int]
 Box = tuple[slice, slice, slice]
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Where windows may begin: at ``phase`` and whole multiples of ``stride`` beside it.
+
+    A network that takes every second voxel at each level does not answer alike about a window moved
+    by less than all its strides.
+
+    Attributes
+    ----------
+    stride : int
+        All strides of the network together, in voxels.
+    phase : tuple of int
+        Along Z, Y, X, in voxels of the grid.
+    """
+
+    stride: int = 1
+    phase: Shape = (0, 0, 0)
+
+    @classmethod
+    def of(cls, affine: NDArray[np.float64], stride: int) -> Pace:
+        """The pace on a grid, the same voxels of the patient however the scan was cut.
+
+        Parameters
+        ----------
+        affine : ndarray, shape (4, 4)
+            Of the grid, mm.
+        stride : int
+            In voxels.
+        """
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        corner = affine[:3, 3] - affine[:3, :3] @ np.full(3, 0.5)
+        begin = np.rint(corner @ (affine[:3, :3] / spacing) / spacing).astype(int)
+        z, y, x = (int(n) for n in -begin % stride)
+        return cls(stride, (z, y, x))
+
+
+ANYWHERE = Pace()
+
+
 def starts(
-    first: int, last: int, length: int, patch: int, overlap: float, stride: int = 1
+    first: int, last: int, length: int, patch: int, overlap: float, stride: int = 1, phase: int = 0
 ) -> list[int]:
     """First voxels of the windows that cover ``first`` to ``last`` of an axis.
 
     Windows stay inside the axis where it is long enough, and use what lies beside the range
-    instead of leaving it out: a network sees more, at no cost. They begin at multiples of
-    ``stride``, except for one that would reach beyond the axis: a network that takes every second
-    voxel at each level does not answer alike about a window moved by less than all its strides.
+    instead of leaving it out: a network sees more, at no cost. They begin at ``phase`` or whole
+    multiples of ``stride`` beside it, except where that would reach beyond the axis.
     """
     if length <= patch:
         return [0]
-    begin = first // stride * stride
-    end = -(-(last - patch) // stride) * stride
+    begin = (first - phase) // stride * stride + phase
+    end = -(-(last - patch - phase) // stride) * stride + phase
     if end <= begin:
-        middle = round((first + last - patch) / 2 / stride) * stride
+        middle = round(((first + last - patch) / 2 - phase) / stride) * stride + phase
         places = [min(max(middle, end), begin)]
     else:
         step = max(int(patch * (1 - overlap)) // stride, 1) * stride
@@ -40,22 +79,24 @@ def starts(
     return sorted({min(max(place, 0), length - patch) for place in places})
 
 
-def cover(box: Box, shape: Shape, patch: Shape, overlap: float, stride: int = 1) -> list[Shape]:
+def cover(
+    box: Box, shape: Shape, patch: Shape, overlap: float, pace: Pace = ANYWHERE
+) -> list[Shape]:
     """First voxels of the windows that cover a box of an array of shape ``shape``."""
     z, y, x = (
-        starts(b.start, b.stop, n, p, overlap, stride)
-        for b, n, p in zip(box, shape, patch, strict=True)
+        starts(b.start, b.stop, n, p, overlap, pace.stride, phase)
+        for b, n, p, phase in zip(box, shape, patch, pace.phase, strict=True)
     )
     return [(i, j, k) for i in z for j in y for k in x]
 
 
 def merge_boxes(
-    boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float, stride: int = 1
+    boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float, pace: Pace = ANYWHERE
 ) -> list[Box]:
     """Join boxes wherever that needs no more windows than looking at each alone."""
 
     def count(box: Box) -> int:
-        return len(cover(box, shape, patch, overlap, stride))
+        return len(cover(box, shape, patch, overlap, pace))
 
     result = list(boxes)
     merged = True

@@ -81,11 +81,8 @@ class Optimisation(_Frozen):
 class Stage(_Frozen):
     """One network of the cascade and how it is trained.
 
-    A stage with a ``prior`` sees, beside the image, the probabilities that the named stage gives to
-    kidney, tumor and cyst; each example is then a region as large as the prior stage's patch, from
-    which ``patches_per_region`` patches are cut. ``start_from`` names a stage of the same network
-    whose trained weights are the first ones here; weights of further input channels begin at zero.
-    Every second patch of a stage without a prior has one of the sizes in ``other_patches``.
+    ``start_from`` names a stage of the same network whose trained weights are the first ones here.
+    Every second patch has one of the sizes in ``other_patches``.
     """
 
     name: str
@@ -93,9 +90,7 @@ class Stage(_Frozen):
     patch: tuple[PositiveInt, PositiveInt, PositiveInt]
     window_hu: tuple[float, float]
     network: dict[str, Any]
-    prior: str | None = None
     start_from: str | None = None
-    patches_per_region: PositiveInt = 1
     other_patches: tuple[tuple[PositiveInt, PositiveInt, PositiveInt], ...] = ()
     balance: Balance
     optimisation: Optimisation

@@ -28,7 +28,6 @@ from renalis.synthesis.tissues import LABEL_OF_TISSUE, Tissue
 __all__ = [
     "Body",
     "PatchPlan",
-    "draw_nested",
     "draw_patch",
     "load_body",
     "save_body",
@@ -182,40 +181,6 @@ def draw_patch(
     if rng.random() < 0.08:
         _cut_field_of_view(image, label, rng)
     return windowed(image, plan.window_hu), label
-
-
-def draw_nested(
-    bodies: list[Body], plan: PatchPlan, rng: np.random.Generator
-) -> tuple[Array, Array, NDArray[np.uint8]]:
-    """One region as the coarse and as the fine network see it.
-
-    Parameters
-    ----------
-    bodies : list of Body
-        The pool.
-    plan : PatchPlan
-        Of the coarse network; its ``reduction`` is the ratio of the two grids.
-    rng : Generator
-        Source of everything random in the example.
-
-    Returns
-    -------
-    coarse : ndarray, shape plan.patch, float32
-        Windowed CT on the coarse grid.
-    fine : ndarray, shape plan.patch * plan.reduction, float32
-        Windowed CT of the same region on the fine grid.
-    label : ndarray, same shape as ``fine``, uint8
-        KiTS23 labels on the fine grid.
-    """
-    body = bodies[int(rng.integers(len(bodies)))]
-    tissue = _region(body, plan, rng)
-    image = render(tissue, draw_appearance(rng), rng, body.spacing)
-    image = acquire(image, draw_scanner(rng), rng, body.spacing)
-    label = LABEL_OF_TISSUE[tissue]
-    if rng.random() < 0.05:
-        _cut_field_of_view(image, label, rng)
-    coarse = windowed(_pooled(image, plan.reduction), plan.window_hu)
-    return coarse, windowed(image, plan.window_hu), label
 
 
 def windowed(image: Array, window_hu: tuple[float, float]) -> Array:

@@ -27,8 +27,6 @@ def load_average(path: Path) -> tuple[int, dict[str, Tensor]]:
 def start_from(path: Path, network: nn.Module) -> None:
     """Give a new network the averaged weights of a trained one of the same shape.
 
-    Where the new network has more input channels, the further ones begin without influence.
-
     Raises
     ------
     InputError
@@ -40,13 +38,9 @@ def start_from(path: Path, network: nn.Module) -> None:
     own = network.state_dict()
     for name, value in own.items():
         given = weights.get(name)
-        if given is None or given.shape[:1] + given.shape[2:] != value.shape[:1] + value.shape[2:]:
+        if given is None or given.shape != value.shape:
             raise InputError(f"{path} holds another network ({name}); leave start_from out")
-        if given.shape == value.shape:
-            value.copy_(given)
-        else:
-            value.zero_()
-            value[:, : given.shape[1]].copy_(given)
+        value.copy_(given)
 
 
 def save(

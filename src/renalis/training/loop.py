@@ -60,7 +60,8 @@ def train_stage(
     recipe : Recipe
         Gives the seed.
     stage : Stage
-        The network and how to train it. A prior stage must have been trained in the same run.
+        The network and how to train it. A stage that it starts from must have been trained in the
+        same run.
     bodies : Path
         Folder of tissue maps (``*.body``).
     run : Path
@@ -97,7 +98,7 @@ def train_stage(
     kind = OptimizerPlan(plan.optimizer, 1.0, (0.9, 0.99), weight_decay=plan.weight_decay)
     optimizer = build_optimizer(network.parameters(), kind)
     start = resume(path, network, average, optimizer) if path.exists() else 0
-    example = examples(recipe, stage, pool, run)
+    example = examples(stage, pool)
     number = [other.name for other in recipe.stages].index(stage.name)
     weights = torch.tensor(_CLASS_WEIGHTS)
     began, window = time.monotonic(), _Window()

@@ -76,7 +76,6 @@ def pack(
                 patch=stage.patch,
                 window_hu=stage.window_hu,
                 network=stage.network,
-                prior=stage.prior,  # type: ignore[arg-type]
             )
         )
     header = ModelHeader(

@@ -50,6 +50,25 @@ def test_unsure_fluid_belongs_to_no_label() -> None:
     assert np.count_nonzero(probability[0]) == 12**3 - 4**3
 
 
+def test_a_large_cyst_need_not_be_so_sure() -> None:
+    for voxel_ml, stays in ((59 / 4**3, False), (61 / 4**3, True)):
+        probability, box = kidney_with(2, 0.75)
+        keep_sure_lesions(
+            probability, voxel_ml, PredictionOptions(cyst_sure=0.8, large_cyst_sure=0.7)
+        )
+        assert bool((probability[(2, *box)] > 0).all()) == stays
+
+
+def test_unsure_fluid_in_a_tumor_is_a_part_of_it() -> None:
+    probability, box = kidney_with(1, 0.9)
+    fluid = (slice(7, 9), slice(7, 9), slice(7, 9))
+    probability[(slice(None), *fluid)] = np.array([0.05, 0.3, 0.6])[:, None, None, None]
+    renal = probability.sum(0)
+    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(tumor_ml=1))
+    assert (probability.argmax(0)[box] == 1).all()
+    np.testing.assert_allclose(probability.sum(0), renal, rtol=1e-6)
+
+
 def test_fluid_that_may_lie_outside_the_kidney_is_no_cyst() -> None:
     probability, box = kidney_with(2, 0.95, renal=0.7)
     keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(cyst_at=0.8))

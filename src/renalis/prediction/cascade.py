@@ -185,13 +185,15 @@ class _Work:
         image = self.image(stage, box)
         allowed = nearest(finding.allowed, box, tuple(1 / r for r in ratio))
         windows = worth_looking(image, _moved(windows, box), stage.patch, allowed)
-        mirror = self.options.mirror
-        probability = self.look(stage, networks.fine, image[None], windows, mirror).probability
         with self.timed("prepare"):
-            prior = _interpolated(coarse.probability, box, ratio)
-        with self.timed("fine"):
             large = large_mass(coarse.probability.sum(0), low.spacing_mm, self.options.large_mm)
+            together = 1 if large.any() else self.options.together
             large = nearest(large, box, tuple(1 / r for r in ratio))
+            prior = _interpolated(coarse.probability, box, ratio)
+        mirror = self.options.mirror
+        found = self.look(stage, networks.fine, image[None], windows, mirror, together)
+        probability = found.probability
+        with self.timed("fine"):
             _mix(probability, prior, large, self.options)
             probability *= allowed
             keep_sure_lesions(probability, float(np.prod(stage.spacing_mm)) / 1000, self.options)
@@ -204,6 +206,7 @@ class _Work:
         image: NDArray[np.float32],
         windows: list[Shape],
         mirror: Mirror = Mirror.NONE,
+        together: int = 1,
     ) -> Slid:
         """Slide a stage's network over its windows."""
         self.windows[stage.name] = len(windows)
@@ -213,7 +216,7 @@ class _Work:
                 network,
                 stage.patch,
                 windows,
-                together=self.options.together if stage.pooled else 1,
+                together=together if stage.pooled else 1,
                 mirror=mirror,
                 progress=lambda done, total: self.progress(stage.name, done, total),
             )

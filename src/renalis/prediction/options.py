@@ -54,7 +54,8 @@ class PredictionOptions:
         Share of a window that its neighbour covers as well, 0 to 0.9.
     together : int
         Most windows that a network that normalizes windows together sees at a time; more take more
-        memory.
+        memory. Where there is a large mass (``large_mm``) it is 1: windows full of it say nothing
+        about the others.
     coarse_weight : float
         Weight of the coarse pass in the final probabilities, 0 to 1.
     large_mm, large_weight : float

@@ -59,6 +59,17 @@ def test_a_large_cyst_need_not_be_so_sure() -> None:
         assert bool((probability[(2, *box)] > 0).all()) == stays
 
 
+def test_what_winds_through_the_kidney_is_no_tumor() -> None:
+    for shape, stays in (((8, 8, 8), True), ((3, 3, 60), False)):
+        probability = np.zeros((3, 20, 20, 64), np.float32)
+        probability[0, 2:18, 2:18, 1:63] = 0.98
+        box = tuple(slice(5, 5 + n) if n < 60 else slice(2, 62) for n in shape)
+        probability[(0, *box)], probability[(1, *box)] = 0.05, 0.93
+        keep_sure_lesions(probability, 1 / 100, PredictionOptions(tumor_ml=1))
+        assert bool((probability.argmax(0)[box] == 1).all()) == stays
+        assert (probability.sum(0)[box] > 0.9).all()
+
+
 def test_unsure_fluid_in_a_tumor_is_a_part_of_it() -> None:
     probability, box = kidney_with(1, 0.9)
     fluid = (slice(7, 9), slice(7, 9), slice(7, 9))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 import cc3d
+import edt
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,8 +40,9 @@ def keep_sure_lesions(
     voxel_ml : float
         Volume of a voxel (ml).
     options : PredictionOptions
-        ``cyst_at`` and ``lesion_at`` decide for voxels, ``tumor_ml``, ``tumor_sure``,
-        ``large_tumor_sure``, ``cyst_sure`` and ``large_cyst_sure`` for whole lesions.
+        ``cyst_at`` and ``lesion_at`` decide for voxels, ``tumor_ml``, ``tumor_ball``,
+        ``tumor_sure``, ``large_tumor_sure``, ``cyst_sure`` and ``large_cyst_sure`` for whole
+        lesions.
     """
     _drop_unsure_cysts(probability, options.cyst_at)
     _drop_unsure_voxels(probability, options.lesion_at)
@@ -48,6 +50,7 @@ def keep_sure_lesions(
     lesion = (renal >= _RENAL_AT) & (probability[1] + probability[2] > probability[0])
     tumor = lesion & (probability[1] >= probability[2])
     unsure = _unsure_pieces(tumor, probability[1], renal, partial(_tumor_needs, voxel_ml, options))
+    unsure |= tumor & _ragged(lesion, options.tumor_ball, _LARGE_ML / voxel_ml)
     probability[0][unsure] += probability[1][unsure] + probability[2][unsure]
     probability[1:, unsure] = 0
     needs = partial(_cyst_needs, voxel_ml, options)
@@ -94,6 +97,22 @@ def _cyst_needs(
     """Least mean share of cysts of a number of voxels; a renal pelvis is hardly ever large."""
     large = voxels * voxel_ml >= _LARGE_ML
     return np.where(large, options.large_cyst_sure, options.cyst_sure)
+
+
+def _ragged(lesion: NDArray[np.bool_], share: float, most: float) -> NDArray[np.bool_]:
+    """Lesions (26 neighbors) of which the largest ball inside fills less than a share.
+
+    A tumor is round to lobed; what winds between the vessels of the sinus is none. Lesions of
+    ``most`` voxels or more are not judged: the sinus has no room for them.
+    """
+    pieces = cc3d.connected_components(lesion, connectivity=26)
+    size = np.bincount(pieces.ravel())
+    depth = edt.edt(np.ascontiguousarray(lesion), black_border=False)
+    radius = np.zeros(len(size), np.float32)
+    np.maximum.at(radius, pieces[lesion], depth[lesion])
+    ragged = (4 / 3 * np.pi * radius**3 < share * size) & (size < most)
+    ragged[0] = False
+    return np.asarray(ragged[pieces])
 
 
 def _mostly_tumor(lesion: NDArray[np.bool_], tumor: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -16,6 +16,7 @@ _SHARES = (
     "large_tumor_sure",
     "cyst_sure",
     "large_cyst_sure",
+    "tumor_ball",
 )
 
 
@@ -78,6 +79,9 @@ class PredictionOptions:
         Least mean share of its kind over a whole lesion, for tumors up to 5 ml, from 60 ml (in
         between it rises), for cysts, and for cysts from 60 ml on; below, a tumor is kidney and a
         cyst is fluid that belongs to no label, unless it is a part of a tumor.
+    tumor_ball : float
+        Least share of a lesion of less than 60 ml that the largest ball inside fills; below, its
+        tumor is kidney.
     tumor_ml : float
         Least volume (ml) of a tumor; smaller ones are kidney.
     max_ram_mb : float or None
@@ -105,6 +109,7 @@ class PredictionOptions:
     cyst_sure: float = 0.88
     large_cyst_sure: float = 0.7
     tumor_ml: float = 3.0
+    tumor_ball: float = 0.18
     max_ram_mb: float | None = None
     keep_heap: bool = True
     threads: int | None = None

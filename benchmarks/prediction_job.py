@@ -43,7 +43,9 @@ LIKE_RIVALS = {
     "tumor_sure": 0.0,
     "large_tumor_sure": 0.0,
     "tumor_ml": 0.0,
+    "tumor_ball": 0.0,
     "cyst_sure": 0.0,
+    "large_cyst_sure": 0.0,
 }
 """The fine network alone decides, looking once, by the larger probability."""
 

@@ -2,7 +2,7 @@
 
     python benchmarks/window_places.py [--model NAME|FILE] [--work FOLDER]
 
-The fine network looks at the scan of ``prediction.py`` (made if it is not there) with windows at
+The fine network looks at the scan that ``prediction.py`` has made, with windows at
 multiples of its strides, moved by one voxel along every axis, moved by all its strides, and as many
 as half a window's overlap over the whole scan needs; once with every window normalized by itself,
 once with the statistics of the windows that the prediction uses. Printed is the Dice of the labels
@@ -26,7 +26,7 @@ from renalis.prediction.cascade import open_networks
 from renalis.prediction.finding import find, nearest, scaled_box
 from renalis.prediction.sliding import slide, worth_looking
 from renalis.prediction.torch_runtime import TorchNetwork
-from renalis.prediction.windows import Pace, Shape, cover, merge_boxes
+from renalis.prediction.windows import Pace, Shape, cover, cover_all
 from renalis.preparation import resample, stage_grid, window
 
 
@@ -53,8 +53,7 @@ def main() -> None:
     known = nearest(truth, whole, tuple(m / n for m, n in zip(truth.shape, shape, strict=True)))
     boxes = [scaled_box(box, inverse, shape) for box in finding.boxes]
     pace = Pace.of(stage_grid(scan, fine.spacing_mm).affine, fine.stride)
-    how = shape, fine.patch, options.overlap, pace
-    places = sorted({w for box in merge_boxes(boxes, *how) for w in cover(box, *how)})
+    places = cover_all(boxes, shape, fine.patch, options.overlap, pace)
     places = worth_looking(image, places, fine.patch, allowed)
     alone = model.network("fine")
     cut = [tuple(slice(s, s + p) for s, p in zip(w, fine.patch, strict=True)) for w in places]

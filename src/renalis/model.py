@@ -81,12 +81,16 @@ class Stage(_Frozen):
         return self.network.get("pooled") is True
 
     @property
+    def stem(self) -> int:
+        """Voxels along each side that one voxel of the network's finest level stands for."""
+        stem = self.network.get("stem", 1)
+        return max(1, stem) if isinstance(stem, int) else 1
+
+    @property
     def stride(self) -> int:
         """All strides of the network together, in voxels; 1 where its configuration hides them."""
-        channels, stem = self.network.get("channels"), self.network.get("stem", 1)
-        if not isinstance(channels, list) or not isinstance(stem, int):
-            return 1
-        return max(1, stem) << max(0, len(channels) - 1)
+        channels = self.network.get("channels")
+        return self.stem << max(0, len(channels) - 1) if isinstance(channels, list) else 1
 
     @model_validator(mode="after")
     def _possible(self) -> Stage:

@@ -29,7 +29,7 @@ def test_windows_cover_the_box_and_stay_inside(
 ) -> None:
     pace = Pace(stride, (0, stride // 2, stride - 1))
     shape = tuple(data.draw(st.integers(1, 70)) for _ in range(3))
-    patch = tuple(data.draw(st.integers(1, 6)) * 4 for _ in range(3))
+    patch = tuple(data.draw(st.integers(4, 24)) for _ in range(3))
     box = data.draw(boxes(shape))
     covered = np.zeros(shape, bool)
     for start in cover(box, shape, patch, overlap, pace):

@@ -43,7 +43,7 @@ def test_without_two_kidneys_nothing_changes() -> None:
 def test_added_lesions_keep_out_of_the_sinus() -> None:
     labels = np.asarray(invented_labels(np.random.default_rng(2), "normal").array).copy()
     labels[labels > 1] = 1
-    sinus = renal_sinus(labels > 0, 13.0, 1.5)
+    sinus = renal_sinus(labels > 0, 1.5)
     assert np.count_nonzero(sinus) > 1000
     found = 0
     for seed in range(12):

@@ -27,7 +27,7 @@ from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName
 from renalis.prediction.result import Prediction
 from renalis.prediction.sliding import Network, Slid, slide, worth_looking
 from renalis.prediction.view import View
-from renalis.prediction.windows import Box, Pace, Shape, cover, merge_boxes
+from renalis.prediction.windows import Box, Pace, Shape, cover, cover_all
 from renalis.preparation import Grid, linear_weights, window
 from renalis.preparation.resample import apply_matrices
 from renalis.volume import Kind, Volume
@@ -178,9 +178,7 @@ class _Work:
         ratio = tuple(a / b for a, b in zip(low.spacing_mm, stage.spacing_mm, strict=True))
         boxes = [scaled_box(box, ratio, grid.shape) for box in finding.boxes]
         pace = Pace.of(grid.affine, stage.stride)
-        how = grid.shape, stage.patch, self.options.overlap, pace
-        boxes = merge_boxes(boxes, *how)
-        windows = sorted({window for box in boxes for window in cover(box, *how)})
+        windows = cover_all(boxes, grid.shape, stage.patch, self.options.overlap, pace)
         box = _around(windows, grid.shape, stage.patch)
         image = self.image(stage, box)
         allowed = nearest(finding.allowed, box, tuple(1 / r for r in ratio))
@@ -189,12 +187,12 @@ class _Work:
             large = large_mass(coarse.probability.sum(0), low.spacing_mm, self.options.large_mm)
             together = 1 if large.any() else self.options.together
             large = nearest(large, box, tuple(1 / r for r in ratio))
-            prior = _interpolated(coarse.probability, box, ratio)
+            overview = _interpolated(coarse.probability, box, ratio)
         mirror = self.options.mirror
         found = self.look(stage, networks.fine, image[None], windows, mirror, together)
         probability = found.probability
         with self.timed("fine"):
-            _mix(probability, prior, large, self.options)
+            _mix(probability, overview, large, self.options)
             probability *= allowed
             keep_sure_lesions(probability, float(np.prod(stage.spacing_mm)) / 1000, self.options)
         return probability, box, grid

@@ -94,9 +94,9 @@ def fitted(
 
 def _activation_bytes(stage: Stage, options: PredictionOptions) -> float:
     """Memory of a network while it computes one batch of windows."""
-    channels, stem = stage.network.get("channels", [16]), stage.network.get("stem", 1)
+    channels = stage.network.get("channels", [16])
     first = channels[0] if isinstance(channels, list) and channels else 16
     width = float(first) if isinstance(first, int | float) else 16.0
-    finest = width / float(stem if isinstance(stem, int) and stem > 0 else 1) ** 3
+    finest = width / stage.stem**3
     windows = options.together if stage.pooled else 1
     return windows * float(np.prod(stage.patch)) * 4 * (finest * _ACTIVATIONS + _BESIDE)

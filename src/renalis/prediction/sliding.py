@@ -68,8 +68,8 @@ def slide(
     Parameters
     ----------
     image : ndarray, shape (C, Z, Y, X), float32
-        Windowed CT and, for some stages, an earlier stage's probabilities. Where it is smaller
-        than a window it is continued: along Z by its last slices, in-plane by air, as in training.
+        Windowed CT. Where it is smaller than a window it is continued: along Z by its last slices,
+        in-plane by air (further channels by 0), as in training.
     network : Network
         Computes a batch of patches.
     patch : tuple of int

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Box", "Pace", "Shape", "cover", "gaussian", "merge_boxes", "padding"]
+__all__ = ["Box", "Pace", "Shape", "cover", "cover_all", "gaussian", "merge_boxes", "padding"]
 
 Shape = tuple[int, int, int]
 Box = tuple[slice, slice, slice]
@@ -88,6 +88,14 @@ def cover(
         for b, n, p, phase in zip(box, shape, patch, pace.phase, strict=True)
     )
     return [(i, j, k) for i in z for j in y for k in x]
+
+
+def cover_all(
+    boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float, pace: Pace = ANYWHERE
+) -> list[Shape]:
+    """Windows that cover several boxes, each window once, boxes joined where that saves some."""
+    merged = merge_boxes(boxes, shape, patch, overlap, pace)
+    return sorted({one for box in merged for one in cover(box, shape, patch, overlap, pace)})
 
 
 def merge_boxes(

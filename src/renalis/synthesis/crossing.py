@@ -38,7 +38,8 @@ def two_kidneys(labels: NDArray[np.uint8], spacing: float) -> list[NDArray[np.bo
 def crossed_kidneys(labels: Volume, rng: np.random.Generator) -> Volume:
     """Move one of two kidneys below the other or before the spine, mostly fused with it.
 
-    Crossed ectopia, about 1 in 1000 people; nine of ten are fused (Boyan et al., Adv Urol 2007).
+    After the horseshoe the most frequent fusion of kidneys (Hameed et al., Open Urology and
+    Nephrology Journal 2018).
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ def renal_tissues(
     size = (spacing,) * 3
     renal = labels > 0
     tissue = np.zeros(labels.shape, np.uint8)
-    sinus = renal_sinus(renal, float(rng.uniform(9, 15)), spacing)
+    sinus = renal_sinus(renal, spacing, float(rng.uniform(9, 15)))
     body = renal | sinus
     depth = edt.edt(body, anisotropy=size, black_border=False)
     paint_parenchyma(tissue, labels == 1, depth, rng, spacing)
@@ -64,17 +64,19 @@ def renal_tissues(
     return tissue, np.asarray(distance, np.float32)
 
 
-def renal_sinus(renal: NDArray[np.bool_], closing_mm: float, spacing: float) -> NDArray[np.bool_]:
+def renal_sinus(
+    renal: NDArray[np.bool_], spacing: float, closing_mm: float = 13.0
+) -> NDArray[np.bool_]:
     """What a morphological closing with a ball adds to the kidneys.
 
     Parameters
     ----------
     renal : ndarray, shape (Z, Y, X), bool
         Kidneys with their lesions.
-    closing_mm : float
-        Radius of the ball.
     spacing : float
         Isotropic voxel size in mm.
+    closing_mm : float
+        Radius of the ball.
     """
     size = (spacing,) * 3
     outside = edt.edt(~renal, anisotropy=size, black_border=False)

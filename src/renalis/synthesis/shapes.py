@@ -17,7 +17,6 @@ from renalis.volume import Kind, Volume
 __all__ = ["invented_labels"]
 
 _SPACING = 1.5
-_CLOSING_MM = 13.0
 _EXTENT = ((-190.0, 130.0), (-70.0, 70.0), (-130.0, 130.0))
 
 
@@ -69,7 +68,7 @@ def invented_labels(rng: np.random.Generator, kind: str | None = None) -> Volume
     elif kind == "crossed":
         _crossed(labels, frame, rng, side)
     if rng.random() < 0.5:
-        sinus = renal_sinus(labels > 0, _CLOSING_MM, _SPACING)
+        sinus = renal_sinus(labels > 0, _SPACING)
         labels = add_lesions(labels, rng, _SPACING, sinus)
     affine = np.zeros((4, 4))
     affine[3, 3] = 1

@@ -14,7 +14,6 @@ __all__ = ["add_lesions", "varied_labels"]
 Labels = NDArray[np.uint8]
 
 _MOST_IN_SINUS = 0.2
-_CLOSING_MM = 13.0
 
 
 def varied_labels(labels: Labels, rng: np.random.Generator, spacing: float) -> Labels:
@@ -46,7 +45,7 @@ def varied_labels(labels: Labels, rng: np.random.Generator, spacing: float) -> L
         elif draw < 0.51:
             labels[sides[int(rng.integers(2))]] = 0
     if rng.random() < 0.45:
-        labels = add_lesions(labels, rng, spacing, renal_sinus(labels > 0, _CLOSING_MM, spacing))
+        labels = add_lesions(labels, rng, spacing, renal_sinus(labels > 0, spacing))
     return labels
 
 

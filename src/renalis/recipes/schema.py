@@ -37,6 +37,8 @@ class Bodies(_Frozen):
     count: PositiveInt
     spacing_mm: float = Field(gt=0)
     invented_share: float = Field(ge=0, le=1)
+    crossed_share: float = Field(default=0.06, ge=0, le=1)
+    masses_share: float = Field(default=0.16, ge=0, le=1)
 
 
 class Balance(_Frozen):

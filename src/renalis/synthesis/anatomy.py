@@ -17,12 +17,14 @@ from renalis.volume import CANONICAL, Kind, Volume
 
 __all__ = ["compose"]
 
-_CROSSED = 0.06
-"""Share of varied patients with both kidneys on one side, far above the truth's: to be learned."""
-
 
 def compose(
-    labels: Volume, rng: np.random.Generator, spacing: float = 2.0, vary: bool = True
+    labels: Volume,
+    rng: np.random.Generator,
+    spacing: float = 2.0,
+    vary: bool = True,
+    crossed: float = 0.06,
+    masses: float = 0.16,
 ) -> Volume:
     """Build a body around annotated kidneys.
 
@@ -36,13 +38,18 @@ def compose(
         Isotropic voxel size of the result in mm.
     vary : bool
         Whether kidneys may be mirrored, healed, removed or given further lesions.
+    crossed : float
+        Share of varied patients with both kidneys on one side; the default is far above the
+        truth's, to be learned.
+    masses : float
+        Share of patients with cystic or solid masses that are not renal.
 
     Returns
     -------
     Volume
         Tissue map (``Tissue`` codes, uint8) in canonical orientation.
     """
-    if vary and rng.random() < _CROSSED:
+    if vary and rng.random() < crossed:
         labels = crossed_kidneys(labels, rng)
     kidneys, offset = _on_grid(labels, spacing)
     if vary:
@@ -55,7 +62,7 @@ def compose(
     organs.paint_upper_organs(tissue, frame, marks, shell.cavity, rng)
     organs.paint_vessels(tissue, frame, marks, rng)
     bowel.paint_bowel(tissue, frame, marks, shell.cavity, rng)
-    organs.paint_masses(tissue, frame, marks, shell.cavity, rng)
+    organs.paint_masses(tissue, frame, marks, shell.cavity, rng, masses)
     if rng.random() < 0.15:
         _paint_ascites(tissue, frame, marks, shell.relative_x, rng)
     torso.paint_skeleton(tissue, frame, marks, shell, rng)

@@ -369,11 +369,16 @@ def paint_pelvic_organs(
 
 
 def paint_masses(
-    tissue: Tissues, frame: Frame, marks: Landmarks, cavity: Mask, rng: np.random.Generator
+    tissue: Tissues,
+    frame: Frame,
+    marks: Landmarks,
+    cavity: Mask,
+    rng: np.random.Generator,
+    share: float,
 ) -> None:
-    """Now and then ascites, and cystic or solid masses that are not renal."""
+    """In a share of patients cystic or solid masses that are not renal."""
     u = rng.uniform
-    if rng.random() < 0.16:
+    if rng.random() < share:
         for _ in range(int(rng.integers(1, 3))):
             r = u(25, 110)
             place = (

@@ -61,5 +61,8 @@ def build_bodies(
         invent = not maps or rng.random() < recipe.bodies.invented_share
         # Walk through all maps before one comes again.
         labels = invented_labels(rng) if invent else read_label_map(maps[(number * 7) % len(maps)])
-        tissue = compose(labels, rng, recipe.bodies.spacing_mm)
-        save_body(path, np.asarray(tissue.array), recipe.bodies.spacing_mm, number)
+        plan = recipe.bodies
+        tissue = compose(
+            labels, rng, plan.spacing_mm, crossed=plan.crossed_share, masses=plan.masses_share
+        )
+        save_body(path, np.asarray(tissue.array), plan.spacing_mm, number)

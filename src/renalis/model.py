@@ -23,6 +23,8 @@ from renalis.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
+    from renalis.preparation import Interpolation
+
 __all__ = [
     "DEFAULT_MODEL",
     "Model",
@@ -79,6 +81,15 @@ class Stage(_Frozen):
     def pooled(self) -> bool:
         """Whether windows are normalized together (`renalis.networks.unet.PooledNorm3d`)."""
         return self.network.get("pooled") is True
+
+    @property
+    def interpolation(self) -> Interpolation:
+        """How the scan is brought to the stage's grid.
+
+        To find kidneys, all of the scan is averaged; the fine network sees edges and noise about
+        as they are, as in the synthetic CT that it learned from.
+        """
+        return "average" if self.name == "coarse" else "linear"
 
     @property
     def stem(self) -> int:

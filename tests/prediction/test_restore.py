@@ -26,17 +26,15 @@ def at_once(
     shape: tuple[int, ...],
     lead: tuple[float, ...] = (0, 0, 0),
 ) -> np.ndarray:
-    """Interpolate everything with SciPy, then decide."""
+    """Interpolate the logarithms of all four classes with SciPy, then take the largest."""
     axes = [
         (np.arange(n) + 0.5 + before) / r - 0.5
         for n, r, before in zip(shape, ratio, lead, strict=True)
     ]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"))
-    large = [ndimage.map_coordinates(p, grid, order=1, mode="nearest") for p in probability]
-    total = np.sum(large, axis=0)
-    label = np.argmax(large, axis=0).astype(np.uint8) + 1
-    label[total < 0.5] = 0
-    return label
+    classes = np.clip(np.stack([1 - probability.sum(0), *probability]), 1e-4, 1)
+    large = [ndimage.map_coordinates(p, grid, order=1, mode="nearest") for p in np.log(classes)]
+    return np.argmax(large, axis=0).astype(np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +89,21 @@ def test_small_slabs_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.count_nonzero(results[0] != results[1]) <= 2
 
 
-def test_where_tumor_and_kidney_compete_there_is_no_gap() -> None:
+def test_the_likeliest_of_four_classes_is_taken() -> None:
     probability = np.zeros((3, 6, 6, 6), np.float32)
-    probability[0, 2:4, 2:4, 2:4] = 0.35
-    probability[1, 2:4, 2:4, 2:4] = 0.3  # background has 0.35
+    probability[:2, 1:5, 1:5, 1:3] = np.array([0.3, 0.45]).reshape(2, 1, 1, 1)
+    probability[:2, 1:5, 1:5, 3:5] = np.array([0.3, 0.3]).reshape(2, 1, 1, 1)
     labels = np.zeros((6, 6, 6), np.uint8)
     restore(probability, (slice(0, 6),) * 3, (6, 6, 6), (1.0, 1.0, 1.0), labels)
-    assert (labels[2:4, 2:4, 2:4] == 1).all()
-    assert np.count_nonzero(labels) == 8
+    assert (labels[1:5, 1:5, 1:3] == 2).all()
+    assert np.count_nonzero(labels) == 32
+
+
+def test_outlines_lie_where_log_odds_cross_zero() -> None:
+    probability = np.zeros((3, 5, 5, 5), np.float32)
+    probability[0, :, :, :2] = 1 / (1 + np.exp(-1.0))
+    probability[0, :, :, 2:] = 1 / (1 + np.exp(3.0))
+    labels = np.zeros((5, 5, 100), np.uint8)
+    restore(probability, (slice(0, 5),) * 3, (5, 5, 5), (1.0, 1.0, 20.0), labels)
+    # A quarter of the way from the center of the second voxel, at 1.5, to that of the third.
+    assert np.count_nonzero(labels[2, 2]) == 35

@@ -51,13 +51,13 @@ def scan_grid(
 
 
 def at_once(probability: np.ndarray, grid: Grid, labels: Volume) -> np.ndarray:
-    """Interpolate everything with SciPy, then decide; beyond the grid's border its last voxel."""
+    """Interpolate the logarithms with SciPy, take the largest; beyond the border its last voxel."""
     place = labels.world(np.moveaxis(np.indices(labels.shape), 0, -1))
     inverse = np.linalg.inv(grid.affine)
     index = np.moveaxis(place @ inverse[:3, :3].T + inverse[:3, 3], -1, 0)
-    large = [ndimage.map_coordinates(p, index, order=1, mode="nearest") for p in probability]
-    label = np.argmax(large, axis=0).astype(np.uint8) + 1
-    label[np.sum(large, axis=0) < 0.5] = 0
+    classes = np.clip(np.stack([1 - probability.sum(0), *probability]), 1e-4, 1)
+    large = [ndimage.map_coordinates(p, index, order=1, mode="nearest") for p in np.log(classes)]
+    label = np.argmax(large, axis=0).astype(np.uint8)
     # `restore_oblique` continues the border by one voxel, a scan in a frame needs no more.
     shape = np.array(grid.shape)[:, None, None, None]
     label[((index < -1) | (index > shape)).any(axis=0)] = 0
@@ -125,13 +125,14 @@ def test_small_slabs_and_any_memory_order_give_the_same(monkeypatch: pytest.Monk
         assert np.count_nonzero(results[0] != result) <= 2
 
 
-def test_where_tumor_and_kidney_compete_there_is_no_gap() -> None:
+def test_the_likeliest_of_four_classes_is_taken() -> None:
     probability = np.zeros((3, *SHAPE), np.float32)
-    probability[0, 6:12, 6:12, 6:12] = 0.35
-    probability[1, 6:12, 6:12, 6:12] = 0.3  # background has 0.35
+    probability[:2, 6:12, 6:12, 6:12] = np.array([0.5, 0.1]).reshape(2, 1, 1, 1)
+    probability[:2, 6:12, 6:12, 14:] = np.array([0.3, 0.3]).reshape(2, 1, 1, 1)
     labels = scan_grid((0, 0, 20), 0, (1.0, 1.0, 1.0))
     restore_oblique(probability, WHOLE, fine_grid(), labels)
     assert set(np.unique(labels.array)) == {0, 1}
-    # The half of each border's slope that reaches 0.5 of 0.65.
-    side = 10 + 2 * 2 * (1 - 0.5 / 0.65)
+    # Of each border's slope, the part in which the logarithm is nearer to 0.5 than to 0.
+    odds = np.log(0.5 / 0.4)
+    side = 10 + 2 * 2 * odds / (odds + np.log(1e4))
     assert np.count_nonzero(labels.array) == pytest.approx(side**3, rel=0.1)

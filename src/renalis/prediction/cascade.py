@@ -156,7 +156,8 @@ class _Work:
     def image(self, stage: Stage, box: Box | None = None) -> NDArray[np.float32]:
         """The scan as a stage sees it."""
         with self.timed("prepare"):
-            return window(self.view.image(stage.spacing_mm, box), *stage.window_hu)
+            image = self.view.image(stage.spacing_mm, box, stage.interpolation)
+            return window(image, *stage.window_hu)
 
     def coarse_pass(self, stage: Stage, network: Network) -> Slid:
         """Look at the whole body."""

@@ -17,12 +17,13 @@ from renalis.prediction.finding import bounding_boxes
 from renalis.prediction.windows import Box
 from renalis.preparation import linear_weights
 
-__all__ = ["CLASSES", "RENAL_AT", "renal_parts", "restore"]
+__all__ = ["CLASSES", "LIKELIEST", "log_odds", "named_parts", "restore"]
 
-RENAL_AT = 0.5
-"""A voxel is renal when kidney, tumor and cyst together are at least as probable as not; which of
-them it is, is decided afterwards. A plain maximum over four classes would leave gaps where tumor
-and kidney compete."""
+_LEAST = 1e-4
+"""Probabilities below count as this; only their logarithm needs an end."""
+
+LIKELIEST = -math.log(_LEAST)
+"""Value of `log_odds` from which a class is likelier than the background."""
 
 CLASSES = (Label.KIDNEY, Label.TUMOR, Label.CYST)
 _SLAB_VOXELS = 1 << 21
@@ -39,7 +40,10 @@ def restore(
 ) -> None:
     """Write the labels of a box of probabilities into a label map.
 
-    Probabilities are interpolated linearly between voxel centers.
+    The logarithms of the probabilities are interpolated linearly between voxel centers, and a voxel
+    gets the likeliest of the four classes, as nnU-Net does with logits. They change about evenly
+    across an outline, where probabilities jump; interpolated probabilities put outlines between the
+    centers of voxels instead of where they are.
 
     Parameters
     ----------
@@ -56,7 +60,7 @@ def restore(
     lead : tuple of float
         How far the stage's grid begins before the scan, in voxels of the scan.
     """
-    for part in renal_parts(probability):
+    for part in named_parts(probability):
         ranges, matrices, columns = [], [], []
         for axis in range(3):
             size, scale, before = grid_shape[axis], ratio[axis], lead[axis]
@@ -68,18 +72,36 @@ def restore(
             matrices.append(np.ascontiguousarray(matrix))
             ranges.append(rows)
             columns.append(slice(used.start - box[axis].start, used.stop - box[axis].start))
-        _fill(probability[(slice(None), *columns)], matrices, ranges, labels)
+        _fill(log_odds(probability[(slice(None), *columns)]), matrices, ranges, labels)
 
 
-def renal_parts(probability: NDArray[np.float32]) -> list[Box]:
+def log_odds(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logarithm of each class's probability over the background's, moved so that 0 is surely none.
+
+    Parameters
+    ----------
+    probability : ndarray, shape (3, z, y, x), float32
+        Kidney, tumor, cyst.
+
+    Returns
+    -------
+    ndarray, shape (3, z, y, x), float32
+        From 0 to twice `LIKELIEST`.
+    """
+    odds = np.log(np.maximum(probability, np.float32(_LEAST)))
+    odds -= np.log(np.maximum(1 - probability.sum(0), np.float32(_LEAST)))
+    odds += np.float32(LIKELIEST)
+    return odds
+
+
+def named_parts(probability: NDArray[np.float32]) -> list[Box]:
     """Boxes around all that can become a label, of (3, z, y, x) probabilities.
 
     An interpolated value never exceeds its neighbours': with one voxel more on each side, the
     boxes hold everything that counts.
     """
-    renal = probability[0] + probability[1]
-    renal += probability[2]
-    parts = bounding_boxes(renal >= RENAL_AT)
+    rest = 1 - probability.sum(0)
+    parts = bounding_boxes(probability.max(0) >= rest)
     return [_hull(parts)] if len(parts) > _MOST_BOXES else parts
 
 
@@ -106,7 +128,7 @@ def _hull(parts: list[Box]) -> Box:
 
 
 def _fill(
-    probability: NDArray[np.float32],
+    odds: NDArray[np.float32],
     matrices: list[NDArray[np.float32]],
     ranges: list[tuple[int, int]],
     labels: NDArray[np.uint8],
@@ -114,24 +136,22 @@ def _fill(
     """Enlarge one box, a slab of slices at a time."""
     (z0, z1), (y0, y1), (x0, x1) = ranges
     along_z, along_y, along_x = matrices
-    _, depth, height, width = probability.shape
+    _, depth, height, width = odds.shape
     step = max(1, _SLAB_VOXELS // max(1, (y1 - y0) * (x1 - x0)))
     for start in range(0, z1 - z0, step):
         rows = along_z[start : start + step]
-        best = total = None
+        best: NDArray[np.float32] | None = None
         label = np.zeros(0, np.uint8)
         for number, value in enumerate(CLASSES):
-            flat = probability[number].reshape(depth, height * width)
+            flat = odds[number].reshape(depth, height * width)
             slab = (rows @ flat).reshape(-1, height, width)
             large = np.matmul(np.matmul(along_y, slab), along_x.T)
-            if best is None or total is None:
-                best, total = large, large.copy()
+            if best is None:
+                best = large
                 label = np.full(large.shape, value, np.uint8)
                 continue
-            total += large
-            better = large > best
-            label[better] = value
+            label[large > best] = value
             np.maximum(best, large, out=best)
-        assert total is not None
-        label[total < RENAL_AT] = Label.BACKGROUND
+        assert best is not None
+        label[best < LIKELIEST] = Label.BACKGROUND
         labels[z0 + start : z0 + start + len(rows), y0:y1, x0:x1] = label

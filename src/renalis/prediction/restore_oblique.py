@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from renalis.labels import Label
-from renalis.prediction.restore import CLASSES, RENAL_AT, renal_parts
+from renalis.prediction.restore import CLASSES, LIKELIEST, log_odds, named_parts
 from renalis.prediction.windows import Box
 from renalis.preparation import Grid
 from renalis.volume import Volume
@@ -24,8 +24,8 @@ _SLAB_VOXELS = 1 << 20
 def restore_oblique(probability: NDArray[np.float32], box: Box, grid: Grid, labels: Volume) -> None:
     """Write the labels of a box of probabilities into a label map with other axes.
 
-    Probabilities are interpolated linearly between voxel centers, for a slab of the scan at a
-    time and only around what is renal. The rule is that of `renalis.prediction.restore.restore`.
+    For a slab of the scan at a time and only around what is renal. The rule is that of
+    `renalis.prediction.restore.restore`.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def restore_oblique(probability: NDArray[np.float32], box: Box, grid: Grid, labe
         Label map on the scan's grid, all 0; any strides. Filled in place.
     """
     to_grid = np.linalg.inv(grid.affine) @ labels.affine
-    for part in renal_parts(probability):
+    for part in named_parts(probability):
         indices = [
             np.arange(b.start + p.start - 1, b.start + p.stop + 1)
             for b, p in zip(box, part, strict=True)
@@ -56,14 +56,14 @@ def _region(
     shape: tuple[int, int, int],
     indices: list[NDArray[np.intp]],
 ) -> NDArray[np.float32]:
-    """Probabilities at a product of grid indices, which may leave the box and the grid."""
+    """Log odds at a product of grid indices, which may leave the box and the grid."""
     picks, outside = [], []
     for index, b, size in zip(indices, box, shape, strict=True):
         inner = np.clip(index, 0, size - 1) - b.start
         length = b.stop - b.start
         outside.append((inner < 0) | (inner >= length))
         picks.append(np.clip(inner, 0, length - 1))
-    region = np.stack([channel[np.ix_(*picks)] for channel in probability])
+    region = log_odds(np.stack([channel[np.ix_(*picks)] for channel in probability]))
     for axis, beyond in enumerate(outside):
         np.moveaxis(region, axis + 1, 0)[beyond] = 0
     return region
@@ -114,13 +114,11 @@ def _sampled(
     large = np.empty_like(best)
     label = np.full(best.shape, CLASSES[0], np.uint8)
     _sample(region[0], matrix, offset, best)
-    total = best.copy()
     for value, channel in zip(CLASSES[1:], region[1:], strict=True):
         _sample(channel, matrix, offset, large)
-        total += large
         label[large > best] = value
         np.maximum(best, large, out=best)
-    label[total < RENAL_AT] = Label.BACKGROUND
+    label[best < LIKELIEST] = Label.BACKGROUND
     return label
 
 

@@ -17,6 +17,7 @@ from renalis.prediction.windows import Box
 from renalis.preparation import (
     OBLIQUE_DEG,
     Grid,
+    Interpolation,
     lattice_lead,
     obliqueness_deg,
     reduced_bytes,
@@ -75,13 +76,16 @@ class View:
         return stage_grid(self.frame, spacing_mm, lattice_lead(self.frame))
 
     def image(
-        self, spacing_mm: tuple[float, float, float], box: Box | None = None
+        self,
+        spacing_mm: tuple[float, float, float],
+        box: Box | None = None,
+        interpolation: Interpolation = "average",
     ) -> NDArray[np.float32]:
         """HU on a stage's grid or a box of it."""
-        lead = lattice_lead(self.frame)
+        how = spacing_mm, box, lattice_lead(self.frame), interpolation
         if not self.oblique:
-            return resample(self.scan, spacing_mm, box, lead).array
-        return resample_upright(self.scan, self.frame, spacing_mm, box, lead).array
+            return resample(self.scan, *how).array
+        return resample_upright(self.scan, self.frame, *how).array
 
     def restore(
         self, probability: NDArray[np.float32], box: Box, grid: Grid, labels: Volume
@@ -92,6 +96,10 @@ class View:
         else:
             restore(probability, box, grid.shape, grid.ratio, labels.array, grid.lead)
 
-    def turning_bytes(self, spacing_mm: tuple[float, float, float]) -> float:
+    def turning_bytes(
+        self, spacing_mm: tuple[float, float, float], interpolation: Interpolation
+    ) -> float:
         """Memory for turning the whole scan, beyond that of the result."""
-        return float(reduced_bytes(self.scan, spacing_mm)) if self.oblique else 0.0
+        if not self.oblique:
+            return 0.0
+        return float(reduced_bytes(self.scan, spacing_mm, interpolation))

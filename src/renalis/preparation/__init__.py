@@ -18,6 +18,7 @@ from renalis.preparation.upright import (
 )
 from renalis.preparation.weight_map import weight_map
 from renalis.preparation.weights import (
+    Interpolation,
     cubic_weights,
     linear_weights,
     nearest_index,
@@ -29,6 +30,7 @@ __all__ = [
     "OBLIQUE_DEG",
     "Grid",
     "GridSpec",
+    "Interpolation",
     "PreparedCase",
     "PreparedGrid",
     "cached_case",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.preparation.weights import triangle_weights
+from renalis.preparation.weights import Interpolation, image_weights
 from renalis.volume import Volume
 
 __all__ = ["Box", "Grid", "apply_matrices", "resample", "stage_grid"]
@@ -22,6 +22,8 @@ Box = tuple[slice, slice, slice]
 
 _SLAB_VOXELS = 4 << 20
 _BLOCK = 32  # output voxels per product; larger blocks multiply more zeros
+_BLOCK_OF_SLICES = 8
+_ROWS_OF_SLICES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,7 @@ def resample(
     spacing_mm: tuple[float, float, float],
     box: Box | None = None,
     lead_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    interpolation: Interpolation = "average",
 ) -> Volume:
     """Resample an image to a stage's grid, or to a box of it.
 
@@ -95,6 +98,8 @@ def resample(
         the whole; only the voxels it depends on are read.
     lead_mm : tuple of float
         As in `stage_grid`. Before the scan, its border is repeated.
+    interpolation : {"average", "linear"}
+        See `renalis.preparation.weights.Interpolation`.
 
     Returns
     -------
@@ -104,7 +109,7 @@ def resample(
     grid = stage_grid(scan, spacing_mm, lead_mm)
     ranges = [(0, n) for n in grid.shape] if box is None else [(b.start, b.stop) for b in box]
     matrices = [
-        triangle_weights(n, *ends, ratio, lead)
+        image_weights(interpolation, n, *ends, ratio, lead)
         for n, ends, ratio, lead in zip(scan.shape, ranges, grid.ratio, grid.lead, strict=True)
     ]
     array = apply_matrices(scan.array, matrices)
@@ -125,7 +130,8 @@ def apply_matrices(array: NDArray[Any], matrices: list[NDArray[np.float32]]) -> 
     -------
     ndarray, shape (I', J', K'), float32
     """
-    # Work in the order in which the voxels lie in memory, whatever the axes mean.
+    # Work in the order in which the voxels lie in memory, whatever the axes mean; thin slices are
+    # put together first.
     order = sorted(range(3), key=lambda axis: -abs(array.strides[axis]))
     array = array.transpose(order)
     matrices = [matrices[axis] for axis in order]
@@ -138,6 +144,11 @@ def apply_matrices(array: NDArray[Any], matrices: list[NDArray[np.float32]]) -> 
         matrices[axis] = np.ascontiguousarray(matrices[axis][:, first:last])
     slow, middle, fast = matrices
     result = np.zeros((slow.shape[0], middle.shape[0], fast.shape[0]), np.float32)
+    if _reduction(slow) > max(2.0, _reduction(fast)):
+        for rows, columns in _blocks(slow, _BLOCK_OF_SLICES):
+            slab = _along_slow(array[columns], slow[rows, columns])
+            result[rows] = _along_middle(_along_fast(slab, fast), middle)
+        return np.ascontiguousarray(result.transpose(np.argsort(order)))
     step = max(1, _SLAB_VOXELS // max(1, array.shape[1] * array.shape[2]))
     for start in range(0, array.shape[0], step):
         slab = np.ascontiguousarray(array[start : start + step], dtype=np.float32)
@@ -164,11 +175,28 @@ def _is_identity(matrix: NDArray[np.float32]) -> bool:
     return rows == columns and bool((matrix == np.eye(rows, dtype=np.float32)).all())
 
 
-def _blocks(matrix: NDArray[np.float32]) -> list[tuple[slice, slice]]:
+def _reduction(matrix: NDArray[np.float32]) -> float:
+    """Voxels along an axis before, for one voxel after."""
+    rows, columns = matrix.shape
+    return float(columns / max(1, rows))
+
+
+def _blocks(matrix: NDArray[np.float32], size: int = _BLOCK) -> list[tuple[slice, slice]]:
     """Row ranges of a banded matrix, each with the columns that it needs."""
-    starts = range(0, matrix.shape[0], _BLOCK)
-    rows = [slice(start, min(start + _BLOCK, matrix.shape[0])) for start in starts]
+    starts = range(0, matrix.shape[0], size)
+    rows = [slice(start, min(start + size, matrix.shape[0])) for start in starts]
     return [(r, slice(*_span(matrix[r]))) for r in rows]
+
+
+def _along_slow(slab: NDArray[Any], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, J, K) to (S', J, K), a few rows at a time so that they stay in the cache."""
+    slices, rows, width = slab.shape
+    result = np.empty((matrix.shape[0], rows, width), np.float32)
+    for start in range(0, rows, _ROWS_OF_SLICES):
+        few = slice(start, min(start + _ROWS_OF_SLICES, rows))
+        part = np.ascontiguousarray(slab[:, few], dtype=np.float32).reshape(slices, -1)
+        result[:, few] = (matrix @ part).reshape(matrix.shape[0], -1, width)
+    return result
 
 
 def _along_fast(slab: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,10 +6,24 @@ A grid with corner-aligned voxels of another size has its voxel ``o`` centered a
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cubic_weights", "linear_weights", "nearest_index", "triangle_weights"]
+__all__ = [
+    "Interpolation",
+    "cubic_weights",
+    "image_weights",
+    "linear_weights",
+    "nearest_index",
+    "triangle_weights",
+]
+
+Interpolation = Literal["average", "linear"]
+"""How an image is brought to another grid: ``"average"`` by `triangle_weights`, which smooths where
+it reduces, ``"linear"`` by `linear_weights`, which leaves edges about as sharp and noise about as
+strong as they are."""
 
 _POLE = np.sqrt(3.0) - 2.0
 """Of the cubic B-spline's inverse filter, whose impulse response is sqrt(3) * pole ** abs(k)."""
@@ -48,6 +62,19 @@ def triangle_weights(
     [[0.5, 0.375, 0.125, 0.0], [0.0, 0.125, 0.375, 0.5]]
     """
     return _matrix(inputs, start, stop, ratio, lead, max(1.0, ratio))
+
+
+def image_weights(
+    interpolation: Interpolation,
+    inputs: int,
+    start: int,
+    stop: int,
+    ratio: float,
+    lead: float = 0.0,
+) -> NDArray[np.float32]:
+    """The matrix of an interpolation; the other parameters are those of `triangle_weights`."""
+    make = triangle_weights if interpolation == "average" else linear_weights
+    return make(inputs, start, stop, ratio, lead)
 
 
 def linear_weights(

@@ -14,7 +14,7 @@ from renalis.report.scene import Scene, view
 __all__ = ["Stack", "stack"]
 
 TILE = Tile(width=620, height=480)
-FEWEST_MM = 1.0
+FEWEST_MM = 2.0
 FEWEST, MOST_SLICES = 8, 128
 BUDGET = 3_200_000
 """Characters that the pictures of the stack may take in the page."""

@@ -34,6 +34,10 @@ __all__ = [
     "windowed",
 ]
 
+_NOISE_LEFT = (0.4, 1.1)
+"""Share of a scan's noise that is left on a network's grid; small voxels are interpolated between
+or averaged there, large ones hardly."""
+
 
 @dataclass(frozen=True)
 class Body:
@@ -172,6 +176,8 @@ def draw_patch(
     if plan.mottled and rng.random() < plan.mottled:
         appearance = mottled(appearance, rng)
     scanner = draw_scanner(rng)
+    left = float(np.exp(rng.uniform(*np.log(_NOISE_LEFT))))
+    scanner = replace(scanner, noise_hu=scanner.noise_hu * left)
     spacing = body.spacing * plan.reduction
     image = render(tissue, appearance, rng, body.spacing, plan.reduction)
     label = LABEL_OF_TISSUE[tissue]

@@ -142,8 +142,9 @@ def notes(difference: float, made: dict, measured: list, among: dict) -> list[st
         "The statistics that our fine network normalizes this scan with are given to the rivals as "
         "part of its weights. Without start-up they take "
         f"{work[NNUNET]:.1f} and {work[MONAI]:.1f} CPU s.",
-        "Labels are compared by one rule, the most probable class of the fine network alone, "
-        "where the coarse network allows kidneys; windows overlap by half in all programs. "
+        "Labels are compared by one rule, the likeliest class of the fine network alone, "
+        "where the coarse network allows kidneys; windows overlap by half in all programs, "
+        "which bring logits back to the scan's grid (ours the probabilities' logarithms). "
         "The scan's size is one on which nnU-Net and MONAI lay the same windows; elsewhere the "
         "strides of the network begin at other voxels, and kidneys differ by 2 % between any two.",
         f"nnU-Net and MONAI, whose own ways of resampling differ, agree with each other as follows "

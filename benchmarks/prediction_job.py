@@ -39,7 +39,7 @@ LIKE_RIVALS = {
     "coarse_weight": 0.0,
     "large_weight": 0.0,
     "cyst_at": 0.0,
-    "lesion_at": 0.5,
+    "lesion_at": 0.0,
     "tumor_sure": 0.0,
     "large_tumor_sure": 0.0,
     "tumor_ml": 0.0,
@@ -47,7 +47,7 @@ LIKE_RIVALS = {
     "cyst_sure": 0.0,
     "large_cyst_sure": 0.0,
 }
-"""The fine network alone decides, looking once, by the larger probability."""
+"""The fine network alone decides, looking once, by the largest of four probabilities."""
 
 
 def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:

@@ -3,9 +3,9 @@
     python monai_prediction.py JOB.json OUTPUT.nii.gz [--prepared]
 
 The chain of a MONAI bundle: load, spacing, intensity range, sliding window with Gaussian weights
-and half a window's overlap, probabilities inverted to the scan's grid, largest class, file. With
-``--prepared`` the network sees renalis' prepared image instead of MONAI's, to tell apart what makes
-labels differ.
+and half a window's overlap, logits inverted to the scan's grid (nnU-Net does the same), largest
+class, file. With ``--prepared`` the network sees renalis' prepared image instead of MONAI's, to
+tell apart what makes labels differ.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def main() -> None:
         logits = sliding_window_inference(
             image[None], job["patch"], 1, network, overlap=0.5, mode="gaussian"
         )
-        probability = torch.softmax(logits, 1)[0].permute(0, 3, 2, 1)
+        answer = logits[0].permute(0, 3, 2, 1)
     done("network")
-    case["pred"] = MetaTensor(probability, meta=case["image"].meta)
+    case["pred"] = MetaTensor(answer, meta=case["image"].meta)
     after = Invertd("pred", before, "image", nearest_interp=False, to_tensor=True)
     restored = after(case)["pred"]
     labels = restored.argmax(0).numpy().astype(np.uint8)

@@ -49,6 +49,19 @@ def test_kidneys_stay_where_the_label_map_has_them(seed: int) -> None:
     assert 0.8 < ratio < 1.2
 
 
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_kidney_that_crosses_the_midline_lies_before_the_spine(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tissue = compose(invented_labels(rng, "crossed"), rng, 4.0, vary=False).array
+    spine = np.isin(tissue, (Tissue.SPONGY_BONE, Tissue.DISC))
+    middle = int(np.median(np.nonzero(spine)[2]))
+    near = (slice(None), slice(None), slice(middle - 4, middle + 5))
+    kidney, spine = LABEL_OF_TISSUE[tissue][near] > 0, spine[near]
+    assert np.count_nonzero(kidney) * 0.064 > 20
+    behind_bone = np.maximum.accumulate(spine, axis=1)  # Y grows to the back
+    assert not (kidney & behind_bone).any()
+
+
 def test_liver_is_right_and_spleen_left_and_spine_behind() -> None:
     for seed in range(2):
         _, body = body_of(seed)

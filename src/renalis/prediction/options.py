@@ -94,7 +94,7 @@ class PredictionOptions:
 
     runtime: RuntimeName = RuntimeName.AUTO
     mirror: Mirror = Mirror.LEFT_RIGHT
-    overlap: float = 0.4
+    overlap: float = 0.33
     together: int = 12
     coarse_weight: float = 0.1
     large_mm: float = 70.0

@@ -17,6 +17,12 @@ from renalis.volume import CANONICAL, Kind, Volume
 
 __all__ = ["compose"]
 
+_VERTEBRA_MM = 22.0
+"""Half of the width and depth of a lumbar vertebra's body, with what lies before it."""
+
+_CROSSING_ML = 20.0
+"""What of a kidney must lie before the spine for the spine to make room: more than a pole."""
+
 
 def compose(
     labels: Volume,
@@ -126,6 +132,7 @@ def _landmarks(
         midline = 0.0
     midline = float(np.clip(midline, -25, 25)) + float(rng.normal(0, 3))
     vertebra_y = float(np.clip(middle[1] - u(-2, 12), high[1] - 70, high[1]))
+    vertebra_y = max(vertebra_y, _behind(found * spacing + offset, midline, spacing))
     lateral = max(abs(high[2] - midline), abs(low[2] - midline))
     half_width = max(lateral + u(24, 75), u(135, 175))
     back = max(high[1] + u(20, 45), vertebra_y + u(62, 85))
@@ -146,6 +153,17 @@ def _landmarks(
         crest=float(typical_bottom - u(5, 50)),
         kidneys=tuple((c[0], c[1], c[2]) for c in centers),
     )
+
+
+def _behind(places: NDArray[np.float64], midline: float, spacing: float) -> float:
+    """Least place of the vertebrae's middle: behind a kidney that crosses the midline.
+
+    ``places`` (N, 3) in mm, Z, Y, X; Y grows to the back.
+    """
+    crossing = places[np.abs(places[:, 2] - midline) < _VERTEBRA_MM, 1]
+    if crossing.size * spacing**3 < _CROSSING_ML * 1000:
+        return -np.inf
+    return float(np.percentile(crossing, 95)) + _VERTEBRA_MM
 
 
 def _frame(marks: Landmarks, spacing: float, rng: np.random.Generator) -> Frame:

@@ -92,6 +92,21 @@ def test_windows_go_together_in_even_batches_of_at_most_so_many() -> None:
     assert batches([], 12) == []
 
 
+def test_windows_that_show_nothing_are_not_looked_at_again() -> None:
+    image = np.zeros((1, 16, 16, 64), np.float32)
+    image[..., 20:24] = 0.3
+    looks: list[int] = []
+
+    def network(patches: np.ndarray) -> np.ndarray:
+        looks.append(len(patches))
+        return np.repeat(patches, 3, 1)
+
+    windows = [(0, 0, x) for x in (0, 16, 32, 48)]
+    result = slide(image, network, (16, 16, 16), windows, together=4, mirror=Mirror.ALL)
+    assert looks == [4, *[1] * 7]
+    np.testing.assert_allclose(result.probability[0], image[0])
+
+
 def test_what_no_window_saw_stays_zero() -> None:
     image = np.ones((1, 20, 20, 60), np.float32)
     result = slide(image, lambda p: np.repeat(p, 3, 1), (16, 16, 16), [(0, 0, 0)])

@@ -20,6 +20,9 @@ AIR = -1.0
 
 _TISSUE_SHARE = 1e-3
 
+_HARDLY = 0.2
+"""Highest renal probability in a patch that a further look does not make anything of."""
+
 _FLIPS: dict[Mirror, tuple[tuple[int, ...], ...]] = {
     Mirror.NONE: ((),),
     Mirror.LEFT_RIGHT: ((), (2,)),
@@ -80,7 +83,7 @@ def slide(
         Most windows in a batch. It matters for what they say where the network normalizes the
         windows of a batch together (`renalis.networks.unet.PooledNorm3d`).
     mirror : Mirror
-        Flips to average over.
+        Flips to average over, of windows in which there is something.
     progress : callable, optional
         Called with windows done and windows in all.
     """
@@ -151,12 +154,18 @@ def worth_looking(
 def _mirrored(
     network: Network, patches: NDArray[np.float32], mirror: Mirror
 ) -> NDArray[np.float32]:
-    """Mean of the network's answers to the flipped patches, flipped back."""
-    total: NDArray[np.float32] | None = None
-    flips = _FLIPS[mirror]
+    """Mean of the network's answers to the flipped patches, flipped back.
+
+    Patches in which the first look sees hardly anything are not looked at again.
+    """
+    answer = network(patches)
+    flips = _FLIPS[mirror][1:]
+    again = np.flatnonzero(answer.sum(1).max((1, 2, 3)) > _HARDLY)
+    if not flips or not len(again):
+        return answer
+    patches, total = patches[again], answer[again]
     for axes in flips:
         turned = tuple(axis + 2 for axis in axes)
-        answer = np.flip(network(np.ascontiguousarray(np.flip(patches, turned))), turned)
-        total = answer if total is None else total + answer
-    assert total is not None
-    return total if len(flips) == 1 else total / np.float32(len(flips))
+        total += np.flip(network(np.ascontiguousarray(np.flip(patches, turned))), turned)
+    answer[again] = total / np.float32(1 + len(flips))
+    return answer

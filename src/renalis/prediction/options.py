@@ -106,9 +106,9 @@ class PredictionOptions:
     lesion_at: float = 0.5
     tumor_sure: float = 0.6
     large_tumor_sure: float = 0.7
-    cyst_sure: float = 0.88
+    cyst_sure: float = 0.87
     large_cyst_sure: float = 0.7
-    tumor_ml: float = 3.0
+    tumor_ml: float = 4.0
     tumor_ball: float = 0.18
     max_ram_mb: float | None = None
     keep_heap: bool = True

@@ -62,10 +62,11 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
     canonical = scan.reoriented()
     seen = coarse_pass(canonical, coarse, networks.coarse, options)
     grid = stage_grid(canonical, fine.spacing_mm)
-    prepared = window(resample(canonical, fine.spacing_mm).array, *fine.window_hu)
+    prepared = resample(canonical, fine.spacing_mm, interpolation=fine.interpolation)
+    prepared = window(prepared.array, *fine.window_hu)
     np.save(folder / "prepared.npy", prepared)
     choices = options.find_at, options.find_ml, options.reach_mm
-    finding = find(seen.sum(0), coarse.spacing_mm, *choices)
+    finding = find(seen, coarse.spacing_mm, *choices)
     box = tuple(slice(0, n) for n in canonical.shape)
     steps = tuple(a / b for a, b in zip(canonical.spacing, coarse.spacing_mm, strict=True))
     seen_by_fine: list[np.ndarray] = []

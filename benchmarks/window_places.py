@@ -41,10 +41,9 @@ def main() -> None:
     truth = canonical_labels(arguments.work / "scans" / "synthetic-truth.nii.gz")
     coarse, fine = model.header.stage("coarse"), model.header.stage("fine")
     seen = coarse_pass(scan, coarse, open_networks(model, options).coarse, options)
-    finding = find(
-        seen.sum(0), coarse.spacing_mm, options.find_at, options.find_ml, options.reach_mm
-    )
-    image = window(resample(scan, fine.spacing_mm).array, *fine.window_hu)
+    finding = find(seen, coarse.spacing_mm, options.find_at, options.find_ml, options.reach_mm)
+    image = resample(scan, fine.spacing_mm, interpolation=fine.interpolation)
+    image = window(image.array, *fine.window_hu)
     shape = stage_grid(scan, fine.spacing_mm).shape
     whole = tuple(slice(0, n) for n in shape)
     ratio = tuple(a / b for a, b in zip(fine.spacing_mm, coarse.spacing_mm, strict=True))

@@ -164,12 +164,13 @@ def test_a_scaled_box_holds_everything_of_the_box(data: st.DataObject) -> None:
 
 
 def test_each_find_gets_its_box_however_many_there_are() -> None:
-    renal = np.zeros((40, 40, 60), np.float32)
+    probability = np.zeros((3, 40, 40, 60), np.float32)
+    renal = probability[0]
     for center in ((10, 10, 10), (10, 10, 45), (32, 30, 28)):
         z, y, x = center
         renal[z - 3 : z + 3, y - 3 : y + 3, x - 3 : x + 3] = 0.9
     renal[20, 20, 5] = 0.9  # 0.064 ml
-    finding = find(renal, (4.0, 4.0, 4.0), 0.3, 2.0, 8.0)
+    finding = find(probability, (4.0, 4.0, 4.0), 0.3, 2.0, 8.0)
     assert len(finding.boxes) == 3
     assert not finding.unsure
     assert finding.allowed[5, 10, 10]  # 8 mm above the first
@@ -178,12 +179,23 @@ def test_each_find_gets_its_box_however_many_there_are() -> None:
 
 
 def test_weak_signs_mean_unsure_and_none_mean_nothing() -> None:
-    renal = np.zeros((20, 20, 20), np.float32)
-    assert find(renal, (4.0, 4.0, 4.0), 0.3, 2.0, 12.0).boxes == ()
-    renal[5:10, 5:10, 5:10] = 0.15
-    finding = find(renal, (4.0, 4.0, 4.0), 0.3, 2.0, 12.0)
+    probability = np.zeros((3, 20, 20, 20), np.float32)
+    assert find(probability, (4.0, 4.0, 4.0), 0.3, 2.0, 12.0).boxes == ()
+    probability[0, 5:10, 5:10, 5:10] = 0.15
+    finding = find(probability, (4.0, 4.0, 4.0), 0.3, 2.0, 12.0)
     assert finding.unsure
     assert finding.allowed.all()
+
+
+@pytest.mark.parametrize(("kidneys", "boxes"), [(2, 2), (1, 2)])
+def test_a_mass_without_kidney_tissue_is_no_third_kidney(kidneys: int, boxes: int) -> None:
+    probability = np.zeros((3, 30, 30, 60), np.float32)
+    for place in (slice(4, 14), slice(44, 54))[:kidneys]:
+        probability[0, 4:14, 4:14, place] = 0.9
+    probability[1, 20:28, 20:28, 20:28] = 0.9
+    finding = find(probability, (4.0, 4.0, 4.0), 0.4, 2.0, 8.0)
+    assert len(finding.boxes) == boxes
+    assert finding.allowed[24, 24, 24] == (kidneys < 2)
 
 
 def test_the_tissue_box_leaves_the_table_out_and_keeps_both_parts_of_a_body() -> None:

@@ -110,7 +110,7 @@ def predict(
     coarse = work.coarse_pass(model.header.stage("coarse"), networks.coarse)
     with work.timed("coarse"):
         finding = find(
-            coarse.probability.sum(0),
+            coarse.probability,
             model.header.stage("coarse").spacing_mm,
             options.find_at,
             options.find_ml,
@@ -185,7 +185,8 @@ class _Work:
         allowed = nearest(finding.allowed, box, tuple(1 / r for r in ratio))
         windows = worth_looking(image, _moved(windows, box), stage.patch, allowed)
         with self.timed("prepare"):
-            large = large_mass(coarse.probability.sum(0), low.spacing_mm, self.options.large_mm)
+            renal = coarse.probability.sum(0) * finding.allowed
+            large = large_mass(renal, low.spacing_mm, self.options.large_mm)
             together = 1 if large.any() else self.options.together
             large = nearest(large, box, tuple(1 / r for r in ratio))
             overview = _interpolated(coarse.probability, box, ratio)

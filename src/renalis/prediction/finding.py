@@ -25,6 +25,9 @@ __all__ = [
 _WEAK = 1 / 3
 """Share of the threshold above which the coarse pass is unsure that nothing is there."""
 
+_KIDNEY_ML, _TRACE_ML = 30.0, 1.0
+"""Kidney tissue from which a part holds a kidney, and below which it holds none. On 27 synthetic
+scans this leaves out two false parts and no true one, on the real enhanced scan a pelvic mass."""
 
 _SMALL = 20
 """A part of the body that the table or the border cuts off counts from this share of the largest,
@@ -52,7 +55,7 @@ class Finding:
 
 
 def find(
-    renal: NDArray[np.float32],
+    probability: NDArray[np.float32],
     spacing_mm: tuple[float, float, float],
     find_at: float,
     find_ml: float,
@@ -62,27 +65,44 @@ def find(
 
     Parts of at least ``find_ml`` with a renal probability above ``find_at`` are looked at, with
     ``reach_mm`` around them. However many there are, wherever they lie: kidneys may be missing,
-    joined, in the pelvis or transplanted. When there is none, but there are parts at a third of
-    that probability, the coarse pass is unsure and the whole scan is looked at.
+    joined, in the pelvis or transplanted. Only where two parts hold a kidney, others without any
+    kidney tissue are strangers: masses of other organs. When there is none, but there are parts at
+    a third of that probability, the coarse pass is unsure and the whole scan is looked at.
 
     Parameters
     ----------
-    renal : ndarray, shape (Z, Y, X), float32
-        Probability of anything renal on the coarse grid.
+    probability : ndarray, shape (3, Z, Y, X), float32
+        Kidney, tumor, cyst on the coarse grid.
     spacing_mm : tuple of float
         Of the coarse grid.
     find_at, find_ml, reach_mm : float
         See `renalis.prediction.PredictionOptions`.
     """
-    least = find_ml * 1000 / float(np.prod(spacing_mm))
+    renal = probability.sum(0)
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    least = find_ml / voxel_ml
     found = _without_small(renal > find_at, least)
     if not found.any():
         unsure = bool(_without_small(renal > find_at * _WEAK, least).any())
         allowed = np.full(renal.shape, unsure)
         whole: Box = (slice(0, renal.shape[0]), slice(0, renal.shape[1]), slice(0, renal.shape[2]))
         return Finding(allowed, (whole,) if unsure else (), unsure)
+    found = _without_strangers(found, probability[0] > find_at, voxel_ml)
     allowed = _distance_to(found, spacing_mm) <= reach_mm
     return Finding(allowed, tuple(bounding_boxes(allowed)))
+
+
+def _without_strangers(
+    found: NDArray[np.bool_], kidney: NDArray[np.bool_], voxel_ml: float
+) -> NDArray[np.bool_]:
+    """Leave out parts without kidney tissue where two others hold a kidney."""
+    parts = cc3d.connected_components(found, connectivity=26)
+    tissue_ml = voxel_ml * np.bincount(parts[kidney & found], minlength=int(parts.max()) + 1)
+    if np.count_nonzero(tissue_ml[1:] >= _KIDNEY_ML) < 2:
+        return found
+    stranger = tissue_ml < _TRACE_ML
+    stranger[0] = False
+    return np.asarray(found & ~stranger[parts])
 
 
 def large_mass(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +157,7 @@ def _landmarks(
     )
 
 
-def _behind(places: NDArray[np.float64], midline: float, spacing: float) -> float:
+def _behind(places: NDArray[np.floating[Any]], midline: float, spacing: float) -> float:
     """Least place of the vertebrae's middle: behind a kidney that crosses the midline.
 
     ``places`` (N, 3) in mm, Z, Y, X; Y grows to the back.

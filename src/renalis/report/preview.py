@@ -63,7 +63,7 @@ def write_preview(
     """
     picture = montage(image, labels, measurements, case_id)
     with whole_file(path) as file:
-        picture.save(file, "PNG")
+        picture.save(file, "PNG", compress_level=3)
     return Path(path)
 
 

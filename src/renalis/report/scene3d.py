@@ -155,7 +155,10 @@ def _painted(
         colors.append((bright[:, None] * np.asarray(STYLES[mesh.label].rgb))[shown])
         depths.append(seen[:, 1][mesh.faces].mean(axis=1)[shown])
     if triangles:
-        corners, shades = np.concatenate(triangles), np.concatenate(colors).astype(int)
-        for i in np.argsort(np.concatenate(depths), kind="stable"):
-            pen.polygon([(float(x), float(y)) for x, y in corners[i]], (*map(int, shades[i]), 255))
+        order = np.argsort(np.concatenate(depths), kind="stable")
+        # Lists at once: much faster than taking numbers out of arrays one by one.
+        corners = np.concatenate(triangles)[order].reshape(-1, 6).tolist()
+        shades = np.concatenate(colors)[order].astype(int).tolist()
+        for corner, (red, green, blue) in zip(corners, shades, strict=True):
+            pen.polygon(corner, (red, green, blue, 255))
     return layer.convert("RGBa").reduce(SHARPNESS).convert("RGBA")

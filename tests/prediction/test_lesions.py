@@ -30,7 +30,7 @@ def test_a_sure_lesion_stays() -> None:
     for channel in (1, 2):
         probability, box = kidney_with(channel, 0.9)
         before = probability.copy()
-        keep_sure_lesions(probability, VOXEL_ML, PredictionOptions())
+        keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(tumor_ml=1))
         np.testing.assert_array_equal(probability, before)
         assert (probability.argmax(0)[box] == channel).all()
 
@@ -38,7 +38,7 @@ def test_a_sure_lesion_stays() -> None:
 def test_an_unsure_tumor_becomes_kidney_and_nothing_renal_is_lost() -> None:
     probability, box = kidney_with(1, 0.6)
     before = probability.sum(0)
-    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(tumor_sure=0.65))
+    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(tumor_sure=0.65, tumor_ml=1))
     assert (probability[(1, *box)] == 0).all()
     np.testing.assert_allclose(probability.sum(0), before, rtol=1e-6)
 
@@ -89,7 +89,7 @@ def test_fluid_that_may_lie_outside_the_kidney_is_no_cyst() -> None:
 def test_a_lesion_is_judged_as_a_whole() -> None:
     probability, box = kidney_with(1, 0.9)
     probability[:, 6, 6:10, 6:10] = np.array([0.42, 0.53, 0])[:, None, None]  # an unsure edge
-    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions())
+    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(tumor_ml=1))
     assert (probability.argmax(0)[box] == 1).all()
 
 

@@ -24,9 +24,9 @@ _HARDLY = 0.2
 """Highest renal probability in a patch that a further look does not make anything of."""
 
 _FLIPS: dict[Mirror, tuple[tuple[int, ...], ...]] = {
-    Mirror.NONE: ((),),
-    Mirror.LEFT_RIGHT: ((), (2,)),
-    Mirror.ALL: ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)),
+    Mirror.NONE: (),
+    Mirror.LEFT_RIGHT: ((2,),),
+    Mirror.ALL: ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)),
 }
 
 
@@ -154,14 +154,15 @@ def worth_looking(
 def _mirrored(
     network: Network, patches: NDArray[np.float32], mirror: Mirror
 ) -> NDArray[np.float32]:
-    """Mean of the network's answers to the flipped patches, flipped back.
+    """Mean of the network's answers to the patches as they are and flipped, flipped back.
 
     Patches in which the first look sees hardly anything are not looked at again.
     """
-    answer = network(patches)
-    flips = _FLIPS[mirror][1:]
+    answer, flips = network(patches), _FLIPS[mirror]
+    if not flips:
+        return answer
     again = np.flatnonzero(answer.sum(1).max((1, 2, 3)) > _HARDLY)
-    if not flips or not len(again):
+    if not len(again):
         return answer
     patches, total = patches[again], answer[again]
     for axes in flips:

@@ -23,7 +23,7 @@ from torch import nn
 
 import renalis
 from renalis.labels import Label
-from renalis.model import Stage
+from renalis.model_header import Stage
 from renalis.networks.unet import PooledNorm3d
 from renalis.prediction import Mirror, PredictionOptions, predict
 from renalis.prediction.cascade import open_networks
@@ -44,6 +44,8 @@ LIKE_RIVALS = {
     "large_tumor_sure": 0.0,
     "tumor_ml": 0.0,
     "tumor_ball": 0.0,
+    "tumor_outside": 1.0,
+    "lesion_sure": 1.0,
     "cyst_sure": 0.0,
     "large_cyst_sure": 0.0,
 }

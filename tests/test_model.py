@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from renalis.errors import InputError, RenalisError
-from renalis.model import ModelHeader, load_model, read_header, save_model
+from renalis.model import load_model, read_header, save_model
+from renalis.model_header import ModelHeader
 from renalis.networks import build
 
 NETWORK = {"name": "unet", "in_channels": 1, "out_channels": 4, "channels": [4, 8]}

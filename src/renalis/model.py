@@ -12,24 +12,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import ValidationError
 
 from renalis.errors import InputError
+from renalis.model_header import ModelHeader
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from renalis.preparation import Interpolation
-
 __all__ = [
     "DEFAULT_MODEL",
     "Model",
-    "ModelHeader",
-    "Stage",
     "available_models",
     "load_model",
     "read_header",
@@ -40,134 +37,9 @@ DEFAULT_MODEL = "renalis-kidney"
 """The model that is used when none is named: it comes with the package."""
 
 _KEY = "renalis"
-_STAGES = ["coarse", "fine"]
 _MOST_HEADER_BYTES = 8 << 20
 _MOST_FILE_BYTES = 1 << 30
 _DTYPES: dict[str, type[np.generic]] = {"F16": np.float16, "F32": np.float32}
-
-Positive = Annotated[float, Field(gt=0.2, lt=50, allow_inf_nan=False)]
-Side = Annotated[int, Field(ge=8, le=512)]
-Hu = Annotated[float, Field(ge=-2000, le=5000, allow_inf_nan=False)]
-Text = Annotated[str, Field(max_length=20_000)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
-
-
-class Stage(_Frozen):
-    """What one network sees.
-
-    Attributes
-    ----------
-    name : str
-        ``"coarse"`` or ``"fine"``; its tensors are called ``<name>.*``.
-    spacing_mm, patch : tuple
-        Grid (mm) and window (voxels) along the canonical axes Z, Y, X.
-    window_hu : tuple of float
-        HU that become -1 and 1.
-    network : dict
-        Configuration for `renalis.networks.build`.
-    """
-
-    name: Literal["coarse", "fine"]
-    spacing_mm: tuple[Positive, Positive, Positive]
-    patch: tuple[Side, Side, Side]
-    window_hu: tuple[Hu, Hu]
-    network: dict[str, JsonValue]
-
-    @property
-    def pooled(self) -> bool:
-        """Whether windows are normalized together (`renalis.networks.unet.PooledNorm3d`)."""
-        return self.network.get("pooled") is True
-
-    @property
-    def interpolation(self) -> Interpolation:
-        """How the scan is brought to the stage's grid.
-
-        To find kidneys, all of the scan is averaged; the fine network sees edges and noise about
-        as they are, as in the synthetic CT that it learned from.
-        """
-        return "average" if self.name == "coarse" else "linear"
-
-    @property
-    def stem(self) -> int:
-        """Voxels along each side that one voxel of the network's finest level stands for."""
-        stem = self.network.get("stem", 1)
-        return max(1, stem) if isinstance(stem, int) else 1
-
-    @property
-    def stride(self) -> int:
-        """All strides of the network together, in voxels; 1 where its configuration hides them."""
-        channels = self.network.get("channels")
-        return self.stem << max(0, len(channels) - 1) if isinstance(channels, list) else 1
-
-    @model_validator(mode="after")
-    def _possible(self) -> Stage:
-        if self.window_hu[0] >= self.window_hu[1]:
-            raise ValueError("the HU window is empty")
-        values = list(self.network.values())
-        lists = [value for value in values if isinstance(value, list)]
-        flat = values + [item for some in lists for item in some]
-        numbers = [n for n in flat if not isinstance(n, str | list | bool)]
-        if any(len(x) > 8 for x in lists) or any(
-            not isinstance(n, int | float) or not 0 <= n <= 1024 for n in numbers
-        ):
-            raise ValueError("the network is larger than any that renalis makes")
-        return self
-
-
-class ModelHeader(_Frozen):
-    """Everything that is known about a model; the metadata of its file.
-
-    Attributes
-    ----------
-    format : int
-        Version of this header's layout.
-    name, version, created : str
-        Which model; ``created`` is an ISO 8601 date.
-    labels : str
-        Label convention, see `renalis.labels`.
-    stages : tuple of Stage
-        Coarse, then fine.
-    postprocessing : tuple of str
-        Names of the tidying rules that belong to the model.
-    training : dict
-        How it was trained, for people to read.
-    licence, data_credit : str
-        Terms of the weights (SPDX), and whom to credit for the training data.
-    commercial_use : bool
-        Whether the licence allows commercial use.
-    scores : dict
-        What was measured, and on what.
-    sha256 : str
-        Of the tensors, as stored in the file.
-    """
-
-    format: Literal[1] = 1
-    name: Name
-    version: Text
-    created: Text
-    labels: Literal["kits23"] = "kits23"
-    stages: tuple[Stage, ...]
-    postprocessing: tuple[Text, ...] = ()
-    training: dict[str, JsonValue] = {}
-    licence: Text
-    commercial_use: bool
-    data_credit: Text
-    scores: dict[str, JsonValue] = {}
-    sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$")
-
-    @model_validator(mode="after")
-    def _complete(self) -> ModelHeader:
-        if [stage.name for stage in self.stages] != _STAGES:
-            raise ValueError("a model has the stages coarse and fine")
-        return self
-
-    def stage(self, name: str) -> Stage:
-        """The stage called ``name``."""
-        return next(stage for stage in self.stages if stage.name == name)
 
 
 @dataclass(frozen=True, eq=False)

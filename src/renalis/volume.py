@@ -126,6 +126,15 @@ class Volume:
             raise ValueError(f"the grid has shape {self.array.shape}, the array {array.shape}")
         return Volume(array, self.affine, kind)
 
+    def unlabeled(self) -> Volume:
+        """An empty label map (uint8) on this volume's grid, in the same memory order.
+
+        Memory that nothing is written to costs nothing; `numpy.zeros_like` writes to all of it.
+        """
+        order = np.argsort([-abs(stride) for stride in self.array.strides], kind="stable")
+        array = np.zeros([self.shape[axis] for axis in order], np.uint8)
+        return self.like(array.transpose(np.argsort(order)), Kind.LABELS)
+
     def cropped(self, box: tuple[slice, slice, slice]) -> Volume:
         """The part of the volume inside ``box`` (index slices with step 1), placed correctly."""
         if any(s.step not in (None, 1) for s in box):

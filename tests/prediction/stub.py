@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from renalis.model import Model, ModelHeader
+from renalis.model import Model
+from renalis.model_header import ModelHeader
 from renalis.volume import Volume
 
 WINDOW = (-200.0, 400.0)

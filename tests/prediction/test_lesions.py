@@ -50,6 +50,36 @@ def test_unsure_fluid_belongs_to_no_label() -> None:
     assert np.count_nonzero(probability[0]) == 12**3 - 4**3
 
 
+def test_a_lesion_of_unclear_kind_is_a_tumor_if_it_may_be_one() -> None:
+    for tumor, cyst, named in ((0.4, 0.5, 1), (0.5, 0.4, 1), (0.15, 0.65, 0), (0.3, 0.35, 0)):
+        probability, box = kidney_with(1, 0.0)
+        rest = 0.98 - tumor - cyst
+        probability[(slice(None), *box)] = np.array([rest, tumor, cyst])[:, None, None, None]
+        options = PredictionOptions(lesion_sure=0.75, maybe_tumor=0.25, tumor_ml=1)
+        keep_sure_lesions(probability, VOXEL_ML, options)
+        assert bool((probability[(1, *box)] > 0.6).all()) == bool(named)
+        assert (probability[(2, *box)] == 0).all()
+
+
+def test_a_small_lesion_of_unclear_kind_is_none() -> None:
+    probability, box = kidney_with(1, 0.0)
+    probability[(slice(None), *box)] = np.array([0.08, 0.4, 0.5])[:, None, None, None]
+    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(tumor_ml=3.3))
+    assert (probability[(slice(1, 3), *box)] == 0).all()
+
+
+def test_a_tumor_that_may_be_nothing_renal_is_nothing() -> None:
+    for renal, stays in ((0.8, True), (0.7, False)):
+        probability, box = kidney_with(1, 0.97, renal)
+        before = probability.copy()
+        options = PredictionOptions(tumor_outside=0.25, tumor_ml=1)
+        keep_sure_lesions(probability, VOXEL_ML, options)
+        if stays:
+            np.testing.assert_array_equal(probability, before)
+        else:
+            assert (probability[(slice(None), *box)] == 0).all()
+
+
 def test_a_large_cyst_need_not_be_so_sure() -> None:
     for voxel_ml, stays in ((59 / 4**3, False), (61 / 4**3, True)):
         probability, box = kidney_with(2, 0.75)

@@ -10,7 +10,7 @@ from report_case import made_up
 
 from renalis.io import Scan, ScanSource, SeriesSummary, read_scan
 from renalis.measurement import measure
-from renalis.model import ModelHeader, Stage
+from renalis.model_header import ModelHeader, Stage
 from renalis.postprocessing import RuleChange
 from renalis.prediction import Prediction
 from renalis.report import gather

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
-    from renalis.model import ModelHeader
+    from renalis.model_header import ModelHeader
 
 __all__ = ["add_arguments", "run"]
 

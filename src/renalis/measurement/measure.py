@@ -21,13 +21,19 @@ from renalis.measurement.samples import Probabilities
 from renalis.measurement.scene import Scene, slice_axis
 from renalis.measurement.structures import Group, LesionMask, find_groups, find_lesions
 from renalis.postprocessing.components import labeled_box
-from renalis.preparation.body import Midline, find_body
+from renalis.preparation.body import Body, Midline, find_body
 from renalis.volume import CANONICAL, Kind, Volume
 
 __all__ = ["measure"]
 
 
-def measure(image: Volume, labels: Volume, prediction: Probabilities | None = None) -> Measurements:
+def measure(
+    image: Volume,
+    labels: Volume,
+    prediction: Probabilities | None = None,
+    *,
+    body: Body | None = None,
+) -> Measurements:
     """Measure kidneys and lesions.
 
     Sides come from the affine and the body's midline; volumes are counts of the scan's own voxels;
@@ -42,6 +48,8 @@ def measure(image: Volume, labels: Volume, prediction: Probabilities | None = No
         KiTS23 labels (0 background, 1 kidney, 2 tumor, 3 cyst), uint8, on the same grid.
     prediction : Probabilities or None
         Anything with ``kidney`` and ``lesion`` probability volumes; for the confidences.
+    body : Body, optional
+        The body in the scan, from `renalis.preparation.body.find_body`; found when not given.
 
     Returns
     -------
@@ -55,7 +63,7 @@ def measure(image: Volume, labels: Volume, prediction: Probabilities | None = No
     """
     if not labels.same_grid(image):
         raise ValueError("labels and image do not lie on the same grid")
-    midline = find_body(image).midline
+    midline = (body or find_body(image)).midline
     scene = Scene(
         image, image.reoriented(CANONICAL), labels.reoriented(CANONICAL), midline, prediction
     )

@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import Any
 
 from renalis.io import ScanSource
-from renalis.model import ModelHeader
+from renalis.model_header import ModelHeader
 from renalis.pipeline.options import SegmentOptions
 
 __all__ = ["result_key", "scan_facts"]

@@ -21,6 +21,7 @@ from renalis.prediction import Prediction
 from renalis.prediction.cascade import Networks, open_networks, predict
 from renalis.prediction.machine import peak_mb
 from renalis.prediction.memory import fitted
+from renalis.preparation.body import find_body
 
 __all__ = ["segment"]
 
@@ -96,9 +97,10 @@ class _Shipped:
             self.listener.said(warning)
         prediction = self._predicted(scan, clock)
         with clock.timed("tidy"):
-            tidied = tidy(prediction.labels, scan.volume, self.options.rules)
+            body = find_body(scan.volume)
+            tidied = tidy(prediction.labels, scan.volume, self.options.rules, body=body)
         with clock.timed("measure"):
-            measurements = measure(scan.volume, tidied.labels, prediction)
+            measurements = measure(scan.volume, tidied.labels, prediction, body=body)
         files = ["segmentation.nii.gz", "measurements.json"]
         with clock.timed("write"):
             write_labels(folder / files[0], tidied.labels, scan)

@@ -22,7 +22,7 @@ from renalis.postprocessing.morphology import closed, dilated, filled, opened
 from renalis.postprocessing.sides import Split, middle_x_mm, smaller_on_each_side
 from renalis.postprocessing.tidy import RuleChange, Tidied
 from renalis.preparation.alignment import nearest_values
-from renalis.volume import Kind, Volume
+from renalis.volume import Volume
 
 __all__ = [
     "Attached",
@@ -305,10 +305,14 @@ def run_steps(labels: Volume, steps: Sequence[Step], beside: Beside | None = Non
         If a step needs something that ``beside`` does not have.
     """
     beside = beside or Beside()
-    whole = labels.like(np.array(labels.array, np.uint8, order="K", copy=True), Kind.LABELS)
+    whole = labels.unlabeled()
     # No step adds labels beyond the box of those there are, so only a box is looked at.
-    box = labeled_box(whole.array)
-    part = whole if box is None else whole.cropped(grown(box, whole.shape))
+    box = labeled_box(labels.array)
+    part = whole
+    if box is not None:
+        reach = grown(box, whole.shape)
+        part = whole.cropped(reach)
+        part.array[...] = labels.array[reach]
     beside = replace(beside, whole=whole, rois=_boxed(beside.rois, whole, box))
     changes = []
     for step in steps:

@@ -61,7 +61,9 @@ class Tidied:
     changes: tuple[RuleChange, ...]
 
 
-def tidy(labels: Volume, image: Volume | None, rules: Rules = DEFAULT) -> Tidied:
+def tidy(
+    labels: Volume, image: Volume | None, rules: Rules = DEFAULT, *, body: Body | None = None
+) -> Tidied:
     """Apply the rules to a label map.
 
     There are never two kidneys by force: none, one, a horseshoe, a pelvic or a transplanted kidney
@@ -76,6 +78,8 @@ def tidy(labels: Volume, image: Volume | None, rules: Rules = DEFAULT) -> Tidied
         rests, and the midline is the middle of the field of view.
     rules : Rules
         What to do; see `renalis.postprocessing.rules`.
+    body : Body, optional
+        The body in the scan, from `renalis.preparation.body.find_body`; found when not given.
 
     Returns
     -------
@@ -89,26 +93,26 @@ def tidy(labels: Volume, image: Volume | None, rules: Rules = DEFAULT) -> Tidied
     """
     if image is not None and not labels.same_grid(image):
         raise ValueError("labels and image do not lie on the same grid")
-    result = np.array(labels.array, dtype=np.uint8, order="K", copy=True)
-    whole = labels.like(result, Kind.LABELS)
-    canonical = whole.reoriented(CANONICAL)
+    whole = labels.unlabeled()
+    canonical = labels.reoriented(CANONICAL)
     box = labeled_box(canonical.array)
     counts = dict.fromkeys(Rules.names(), 0)
     if box is not None:
         reach = grown(box, canonical.shape)
         part = canonical.cropped(reach)
-        work = part.like(np.ascontiguousarray(part.array), Kind.LABELS)
-        if work.array.max() > Label.CYST:
-            raise ValueError(f"labels hold {work.array.max()}, which stands for nothing (0 to 3)")
+        if part.array.max() > Label.CYST:
+            raise ValueError(f"labels hold {part.array.max()}, which stands for nothing (0 to 3)")
+        work = part.like(np.array(part.array, np.uint8, order="C", copy=True), Kind.LABELS)
         scan = None if image is None else image.reoriented(CANONICAL)
-        body = None if scan is None else find_body(scan)
+        if body is None and scan is not None:
+            body = find_body(scan)
         if rules.body.on and scan is not None and body is not None:
             counts["body"] = _drop_outside(work.array, reach, scan, body, rules.body.air_hu)
         if rules.density.on and scan is not None:
             counts["density"] = _drop_by_density(work.array, scan.array[reach], rules.density)
         around = Surroundings(_midline(body, canonical), reach, canonical.shape)
         counts |= _run(work, around, rules)
-        part.array[...] = work.array
+        whole.reoriented(CANONICAL).array[reach] = work.array
     changes = tuple(
         _change(name, counts[name], labels.voxel_ml, getattr(rules, name).on, image is None)
         for name in Rules.names()

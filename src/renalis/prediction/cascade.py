@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.model import Model, Stage
+from renalis.model import Model
+from renalis.model_header import Stage
 from renalis.prediction.choice import choose, open_network
 from renalis.prediction.finding import (
     Finding,
@@ -116,8 +117,7 @@ def predict(
             options.find_ml,
             options.reach_mm,
         )
-    labels = np.zeros_like(volume.array, dtype=np.uint8)
-    own = volume.like(labels, Kind.LABELS)
+    own = volume.unlabeled()
     kidney = lesion = None
     if finding.boxes:
         fine, box, grid = work.fine_pass(model, networks, coarse, finding)
@@ -128,7 +128,7 @@ def predict(
         own,
         kidney,
         lesion,
-        (*notes, *view.notes, *_notes(finding, labels)),
+        (*notes, *view.notes, *_notes(finding, own.array)),
         work.seconds,
         work.windows,
         str(networks.runtime),

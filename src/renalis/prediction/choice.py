@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.labels import Label
-from renalis.model import Model, Stage
+from renalis.model import Model
+from renalis.model_header import Stage
 from renalis.prediction.options import RuntimeName
 from renalis.prediction.sliding import Network
 

@@ -14,7 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from renalis.model import Model, Stage
+from renalis.model import Model
+from renalis.model_header import Stage
 from renalis.prediction.choice import cache_folder
 from renalis.prediction.quiet_openvino import core, ov
 

@@ -8,9 +8,9 @@ import cc3d
 import edt
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from renalis.prediction.windows import Box
+from renalis.preparation.faces import eroded, spread
 
 __all__ = [
     "Finding",
@@ -146,7 +146,7 @@ def tissue_box(image: NDArray[np.float32]) -> Box:
         Around all connected tissue of at least a twentieth of the largest; empty (stops at 0) when
         there is only air.
     """
-    tissue = ndimage.binary_opening(image > -1 + 1e-3)
+    tissue = spread(eroded(image > -1 + 1e-3, beyond=False))
     parts = cc3d.connected_components(tissue, connectivity=6, binary_image=True)
     found = cc3d.statistics(parts)
     counts, boxes = found["voxel_counts"][1:], found["bounding_boxes"][1:]

@@ -9,7 +9,9 @@ threshold of voxels: false lesions per scan fell from 3.0 to 0.3, true ones foun
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import cc3d
 import edt
@@ -41,26 +43,64 @@ def keep_sure_lesions(
         Volume of a voxel (ml).
     options : PredictionOptions
         ``cyst_at`` and ``lesion_at`` decide for voxels, ``tumor_ml``, ``tumor_ball``,
-        ``tumor_sure``, ``large_tumor_sure``, ``cyst_sure`` and ``large_cyst_sure`` for whole
-        lesions.
+        ``tumor_sure``, ``large_tumor_sure``, ``tumor_outside``, ``cyst_sure``,
+        ``large_cyst_sure``, ``lesion_sure`` and ``maybe_tumor`` for whole lesions.
     """
     _drop_unsure_cysts(probability, options.cyst_at)
     _drop_unsure_voxels(probability, options.lesion_at)
     renal = probability.sum(0)
     lesion = (renal >= _RENAL_AT) & (probability[1] + probability[2] > probability[0])
     tumor = lesion & (probability[1] >= probability[2])
-    unsure = _unsure_pieces(tumor, probability[1], renal, partial(_tumor_needs, voxel_ml, options))
-    unsure |= tumor & _ragged(lesion, options.tumor_ball, _LARGE_ML / voxel_ml)
-    probability[0][unsure] += probability[1][unsure] + probability[2][unsure]
-    probability[1:, unsure] = 0
-    needs = partial(_cyst_needs, voxel_ml, options)
-    unsure = _unsure_pieces(lesion & ~tumor, probability[2], renal, needs)
+    no_tumor = _unsure(tumor, probability[1], renal, partial(_tumor_needs, voxel_ml, options))
+    no_cyst = _unsure(
+        lesion & ~tumor, probability[2], renal, partial(_cyst_needs, voxel_ml, options)
+    )
+    nothing = _outside(tumor, renal, options.tumor_outside)
+    unclear = _of_unclear_kind((no_tumor | no_cyst) & ~nothing, probability, voxel_ml, options)
+    probability[1, unclear] += probability[2, unclear]
+    probability[2, unclear] = 0
+    tumor |= unclear
+    ragged = tumor & _ragged(lesion, options.tumor_ball, _LARGE_ML / voxel_ml)
+    no_tumor = (no_tumor & ~unclear) | ragged
+    no_cyst &= ~unclear
+    probability[0][no_tumor] += probability[1][no_tumor] + probability[2][no_tumor]
+    probability[1:, no_tumor] = 0
+    probability[:, nothing] = 0
     # Fluid inside of a tumor is a part of it. Other fluid that is not surely a cyst is the renal
     # pelvis more often than parenchyma.
-    part = unsure & _mostly_tumor(lesion & (probability[1] + probability[2] > 0), tumor)
+    part = no_cyst & _mostly_tumor(lesion & (probability[1] + probability[2] > 0), tumor)
     probability[1, part] += probability[2, part]
     probability[2, part] = 0
-    probability[:, unsure & ~part] = 0
+    probability[:, no_cyst & ~part] = 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """Connected pieces (26 neighbors) of a mask."""
+
+    mask: NDArray[np.bool_]
+    inside: NDArray[Any]
+    """For each voxel of the mask, the number of its piece, from 1 on."""
+    counts: NDArray[np.int64]
+    """Voxels of each piece; piece 0 has none."""
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> _Pieces:
+        """Find them."""
+        pieces = cc3d.connected_components(mask, connectivity=26)
+        inside = pieces[mask]
+        return cls(mask, inside, np.bincount(inside, minlength=int(pieces.max()) + 1))
+
+    def mean(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Mean of a value per voxel of the mask over each piece."""
+        sums = np.bincount(self.inside, weights=values, minlength=len(self.counts))
+        return np.asarray(sums / np.maximum(self.counts, 1))
+
+    def where(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The voxels of the pieces that are flagged."""
+        result = np.zeros(self.mask.shape, dtype=bool)
+        result[self.mask] = flags[self.inside]
+        return result
 
 
 def _drop_unsure_cysts(probability: NDArray[np.float32], least: float) -> None:
@@ -99,47 +139,66 @@ def _cyst_needs(
     return np.where(large, options.large_cyst_sure, options.cyst_sure)
 
 
+def _outside(
+    tumor: NDArray[np.bool_], renal: NDArray[np.float32], most: float
+) -> NDArray[np.bool_]:
+    """Tumors that on average belong to no kidney with more than ``most``.
+
+    Where the network wavers between a tumor and nothing renal, it looks at bowel or a vessel.
+    """
+    pieces = _Pieces.of(tumor)
+    return pieces.where(pieces.mean(1 - renal[tumor]) > most)
+
+
+def _of_unclear_kind(
+    unsure: NDArray[np.bool_],
+    probability: NDArray[np.float32],
+    voxel_ml: float,
+    options: PredictionOptions,
+) -> NDArray[np.bool_]:
+    """Pieces of unsure lesions that surely are one, and may well be a tumor.
+
+    Neither kind is sure, but both together are: who reads the result should look there, and what
+    may be a tumor is called one.
+    """
+    pieces = _Pieces.of(unsure)
+    tumor, cyst = (pieces.mean(p[unsure]) for p in probability[1:])
+    unclear = (tumor + cyst >= options.lesion_sure) & (
+        tumor >= options.maybe_tumor * (tumor + cyst)
+    )
+    return pieces.where(unclear & (pieces.counts * voxel_ml >= options.tumor_ml))
+
+
 def _ragged(lesion: NDArray[np.bool_], share: float, most: float) -> NDArray[np.bool_]:
-    """Lesions (26 neighbors) of which the largest ball inside fills less than a share.
+    """Lesions of which the largest ball inside fills less than a share.
 
     A tumor is round to lobed; what winds between the vessels of the sinus is none. Lesions of
     ``most`` voxels or more are not judged: the sinus has no room for them.
     """
-    pieces = cc3d.connected_components(lesion, connectivity=26)
-    size = np.bincount(pieces.ravel())
+    pieces = _Pieces.of(lesion)
     depth = edt.edt(np.ascontiguousarray(lesion), black_border=False)
-    radius = np.zeros(len(size), np.float32)
-    np.maximum.at(radius, pieces[lesion], depth[lesion])
-    ragged = (4 / 3 * np.pi * radius**3 < share * size) & (size < most)
-    ragged[0] = False
-    return np.asarray(ragged[pieces])
+    radius = np.zeros(len(pieces.counts), np.float32)
+    np.maximum.at(radius, pieces.inside, depth[lesion])
+    ball = 4 / 3 * np.pi * radius**3
+    return pieces.where((ball < share * pieces.counts) & (pieces.counts < most))
 
 
 def _mostly_tumor(lesion: NDArray[np.bool_], tumor: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Lesions (26 neighbors) of which more than half is tumor."""
-    pieces = cc3d.connected_components(lesion, connectivity=26)
-    size = np.bincount(pieces.ravel())
-    solid = np.bincount(pieces[tumor], minlength=len(size))
-    most = 2 * solid > size
-    most[0] = False
-    return np.asarray(most[pieces])
+    """Lesions of which more than half is tumor."""
+    pieces = _Pieces.of(lesion)
+    return pieces.where(pieces.mean(tumor[lesion]) > 0.5)
 
 
-def _unsure_pieces(
+def _unsure(
     mask: NDArray[np.bool_],
     own: NDArray[np.float32],
     renal: NDArray[np.float32],
     needs: Callable[[NDArray[np.int64]], NDArray[np.float64]],
 ) -> NDArray[np.bool_]:
-    """Connected pieces (26 neighbors) in which ``own`` is on average too small a share.
+    """Pieces in which ``own`` is on average too small a share of what is renal.
 
     ``needs`` says for numbers of voxels what share is enough.
     """
-    pieces = cc3d.connected_components(mask, connectivity=26)
-    inside = pieces[mask]
-    share = own[mask] / np.maximum(renal[mask], 1e-6)
-    counts = np.bincount(inside, minlength=int(pieces.max()) + 1)
-    sums = np.bincount(inside, weights=share, minlength=len(counts))
-    unsure = sums / np.maximum(counts, 1) < needs(counts)
-    unsure[0] = False
-    return np.asarray(unsure[pieces])
+    pieces = _Pieces.of(mask)
+    share = pieces.mean(own[mask] / np.maximum(renal[mask], 1e-6))
+    return pieces.where(share < needs(pieces.counts))

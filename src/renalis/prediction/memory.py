@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from renalis.errors import UsageError
-from renalis.model import Model, Stage
+from renalis.model import Model
+from renalis.model_header import Stage
 from renalis.prediction.options import PredictionOptions
 from renalis.prediction.view import View
 from renalis.volume import Volume

@@ -17,6 +17,9 @@ _SHARES = (
     "cyst_sure",
     "large_cyst_sure",
     "tumor_ball",
+    "tumor_outside",
+    "lesion_sure",
+    "maybe_tumor",
 )
 
 
@@ -82,6 +85,13 @@ class PredictionOptions:
     tumor_ball : float
         Least share of a lesion of less than 60 ml that the largest ball inside fills; below, its
         tumor is kidney.
+    tumor_outside : float
+        Most mean probability of nothing renal over a whole tumor; above, it is kidney, and nothing
+        where the network says so: bowel or a vessel beside the kidney looks like that.
+    lesion_sure, maybe_tumor : float
+        A lesion that is surely neither tumor nor cyst is called a tumor when its mean probability
+        of both together is at least ``lesion_sure`` and the tumor's part of that at least
+        ``maybe_tumor``.
     tumor_ml : float
         Least volume (ml) of a tumor; smaller ones are kidney.
     max_ram_mb : float or None
@@ -110,6 +120,9 @@ class PredictionOptions:
     large_cyst_sure: float = 0.7
     tumor_ml: float = 4.0
     tumor_ball: float = 0.18
+    tumor_outside: float = 0.25
+    lesion_sure: float = 0.75
+    maybe_tumor: float = 0.25
     max_ram_mb: float | None = None
     keep_heap: bool = True
     threads: int | None = None

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from renalis.preparation.faces import eroded, filled_levels, spread
 from renalis.volume import CANONICAL, Kind, Volume
 
 __all__ = ["Body", "Midline", "find_body"]
@@ -125,7 +126,7 @@ def find_body(image: Volume) -> Body:
         rule = "middle of the field of view, because no body was found"
         return Body(None, (steps[0], steps[1], steps[2]), Midline(float(center[0]), rule=rule))
     midline = _midline(_levels(coarse, mask))
-    wider = ndimage.binary_dilation(mask, np.ones((3, 3, 3)))
+    wider = spread(mask, corners=True)
     return Body(
         coarse.like(wider.astype(np.uint8), Kind.LABELS), (steps[0], steps[1], steps[2]), midline
     )
@@ -135,14 +136,14 @@ def _body_mask(coarse: Volume) -> NDArray[np.bool_] | None:
     """Largest piece of tissue, table cut off, holes of axial slices filled; None without one."""
     tissue = coarse.array > TISSUE_HU
     # Outside the scan counts as body while eroding: a cropped scan is body to its last voxel.
-    opened = ndimage.binary_dilation(ndimage.binary_erosion(tissue, border_value=1))
+    opened = spread(eroded(tissue, beyond=True))
     pieces = cc3d.connected_components(opened & tissue, connectivity=6)
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     if sizes.max() * coarse.voxel_ml < MIN_BODY_ML:
         return None
     mask = pieces == sizes.argmax()
-    return np.stack([ndimage.binary_fill_holes(level) for level in mask])
+    return filled_levels(mask)
 
 
 @dataclass(frozen=True, eq=False)

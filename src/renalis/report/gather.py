@@ -11,7 +11,7 @@ from renalis.report.content import ModelFacts, ReportContent
 from renalis.volume import Volume
 
 if TYPE_CHECKING:
-    from renalis.model import ModelHeader
+    from renalis.model_header import ModelHeader
     from renalis.postprocessing import RuleChange
     from renalis.prediction import Prediction
 

@@ -11,8 +11,9 @@ from pydantic import JsonValue
 from torch import nn
 
 from renalis.errors import InputError
-from renalis.model import ModelHeader, save_model
-from renalis.model import Stage as ModelStage
+from renalis.model import save_model
+from renalis.model_header import ModelHeader
+from renalis.model_header import Stage as ModelStage
 from renalis.networks import build
 from renalis.recipes import Recipe
 from renalis.training.checkpoint import load_average

@@ -141,7 +141,7 @@ def restore_linear(
         If the grid does not run along the scan's axes.
     """
     source = OnScan(probability, affine, scan, background)
-    labels = np.zeros_like(scan.array, dtype=np.uint8)
+    labels = scan.unlabeled().array
     for start, stop in slabs(scan):
         labels[:, :, start:stop] = decide(source.slab(start, stop))
     return scan.like(labels, Kind.LABELS)

@@ -23,13 +23,10 @@ from torch import nn
 
 import renalis
 from renalis.labels import Label
-from renalis.model_header import Stage
 from renalis.networks.unet import PooledNorm3d
 from renalis.prediction import Mirror, PredictionOptions, predict
-from renalis.prediction.cascade import open_networks
-from renalis.prediction.finding import find, nearest, tissue_box
-from renalis.prediction.sliding import Network, slide, worth_looking
-from renalis.prediction.windows import Pace, cover
+from renalis.prediction.cascade import open_networks, search
+from renalis.prediction.finding import nearest
 from renalis.preparation import resample, stage_grid, window
 from renalis.volume import Kind, Volume
 
@@ -62,13 +59,11 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
     options = PredictionOptions(threads=threads, **LIKE_RIVALS)
     networks = open_networks(model, options)
     canonical = scan.reoriented()
-    seen = coarse_pass(canonical, coarse, networks.coarse, options)
     grid = stage_grid(canonical, fine.spacing_mm)
     prepared = resample(canonical, fine.spacing_mm, interpolation=fine.interpolation)
     prepared = window(prepared.array, *fine.window_hu)
     np.save(folder / "prepared.npy", prepared)
-    choices = options.find_at, options.find_ml, options.reach_mm
-    finding = find(seen, coarse.spacing_mm, *choices)
+    finding = search(scan, model, networks, options)
     box = tuple(slice(0, n) for n in canonical.shape)
     steps = tuple(a / b for a, b in zip(canonical.spacing, coarse.spacing_mm, strict=True))
     seen_by_fine: list[np.ndarray] = []
@@ -131,17 +126,6 @@ def with_fixed_statistics(network: nn.Module, windows: torch.Tensor) -> nn.Modul
         parent, _, child = name.rpartition(".")
         setattr(network.get_submodule(parent), child, norm)
     return network
-
-
-def coarse_pass(
-    scan: Volume, stage: Stage, network: Network, options: PredictionOptions
-) -> np.ndarray:
-    """Probabilities (3, Z, Y, X) of the coarse network on its grid, as ``predict`` has them."""
-    image = window(resample(scan, stage.spacing_mm).array, *stage.window_hu)
-    pace = Pace.of(stage_grid(scan, stage.spacing_mm).affine, stage.stride)
-    windows = cover(tissue_box(image), image.shape, stage.patch, options.overlap, pace)
-    windows = worth_looking(image, windows, stage.patch)
-    return slide(image[None], network, stage.patch, windows).probability
 
 
 def agree(folder: Path, files: list[Path], truth: Path | None) -> None:

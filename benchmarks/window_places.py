@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from arms import HERE
-from prediction_job import LIKE_RIVALS, all_dice, canonical_labels, coarse_pass
+from prediction_job import LIKE_RIVALS, all_dice, canonical_labels
 from prediction_job import with_fixed_statistics as fixed
 
 import renalis
 from renalis.prediction import PredictionOptions, RuntimeName
-from renalis.prediction.cascade import open_networks
-from renalis.prediction.finding import find, nearest, scaled_box
+from renalis.prediction.cascade import open_networks, search
+from renalis.prediction.finding import nearest, scaled_box
 from renalis.prediction.sliding import slide, worth_looking
 from renalis.prediction.torch_runtime import TorchNetwork
 from renalis.prediction.windows import Pace, Shape, cover, cover_all
@@ -40,8 +40,7 @@ def main() -> None:
     scan = renalis.read_scan(arguments.work / "scans" / "synthetic.nii.gz").volume.reoriented()
     truth = canonical_labels(arguments.work / "scans" / "synthetic-truth.nii.gz")
     coarse, fine = model.header.stage("coarse"), model.header.stage("fine")
-    seen = coarse_pass(scan, coarse, open_networks(model, options).coarse, options)
-    finding = find(seen, coarse.spacing_mm, options.find_at, options.find_ml, options.reach_mm)
+    finding = search(scan, model, open_networks(model, options), options)
     image = resample(scan, fine.spacing_mm, interpolation=fine.interpolation)
     image = window(image.array, *fine.window_hu)
     shape = stage_grid(scan, fine.spacing_mm).shape

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renalis.prediction.finding import bounding_boxes, find, nearest, scaled_box, tissue_box
+from renalis.prediction.finding import (
+    bounding_boxes,
+    find,
+    nearest,
+    scaled_box,
+    tissue_box,
+    without_skin,
+)
 from renalis.prediction.options import Mirror
 from renalis.prediction.sliding import batches, slide, worth_looking
 from renalis.prediction.windows import Pace, cover, gaussian, merge_boxes
@@ -196,6 +203,23 @@ def test_a_mass_without_kidney_tissue_is_no_third_kidney(kidneys: int, boxes: in
     finding = find(probability, (4.0, 4.0, 4.0), 0.4, 2.0, 8.0)
     assert len(finding.boxes) == boxes
     assert finding.allowed[24, 24, 24] == (kidneys < 2)
+
+
+def test_kidneys_are_not_looked_for_in_the_skin() -> None:
+    body = (slice(0, 20), slice(10, 40), slice(5, 70))
+    inner = without_skin(body, (20, 50, 80), (4.0, 4.0, 4.0))
+    assert inner == (slice(0, 20), slice(12, 35), slice(10, 65))
+
+
+def test_where_the_body_goes_on_beyond_the_scan_nothing_is_left_out() -> None:
+    body = (slice(0, 20), slice(0, 40), slice(5, 80))
+    inner = without_skin(body, (20, 40, 80), (4.0, 4.0, 4.0))
+    assert inner == (slice(0, 20), slice(0, 40), slice(10, 80))
+
+
+def test_a_body_thinner_than_its_skin_is_looked_at_whole() -> None:
+    body = (slice(0, 20), slice(10, 14), slice(10, 19))
+    assert without_skin(body, (20, 30, 30), (4.0, 4.0, 4.0)) == body
 
 
 def test_the_tissue_box_leaves_the_table_out_and_keeps_both_parts_of_a_body() -> None:

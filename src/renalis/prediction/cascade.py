@@ -20,6 +20,7 @@ from renalis.prediction.finding import (
     nearest,
     scaled_box,
     tissue_box,
+    without_skin,
 )
 from renalis.prediction.heap import keep_freed_memory
 from renalis.prediction.lesions import keep_sure_lesions
@@ -33,7 +34,7 @@ from renalis.preparation import Grid, linear_weights, window
 from renalis.preparation.resample import apply_matrices
 from renalis.volume import Kind, Volume
 
-__all__ = ["Networks", "Progress", "open_networks", "predict"]
+__all__ = ["Networks", "Progress", "open_networks", "predict", "search"]
 
 Progress = Callable[[str, int, int], None]
 """Called with the step's name, windows done, and windows in all."""
@@ -108,15 +109,7 @@ def predict(
     networks = networks or open_networks(model, options)
     view = View.of(scan)
     work = _Work(view, options, progress or (lambda *_: None))
-    coarse = work.coarse_pass(model.header.stage("coarse"), networks.coarse)
-    with work.timed("coarse"):
-        finding = find(
-            coarse.probability,
-            model.header.stage("coarse").spacing_mm,
-            options.find_at,
-            options.find_ml,
-            options.reach_mm,
-        )
+    coarse, finding = work.coarse_pass(model.header.stage("coarse"), networks.coarse)
     own = volume.unlabeled()
     kidney = lesion = None
     if finding.boxes:
@@ -134,6 +127,12 @@ def predict(
         str(networks.runtime),
         peak,
     )
+
+
+def search(volume: Volume, model: Model, networks: Networks, options: PredictionOptions) -> Finding:
+    """The first half of `predict`: where the fine pass may look, on the coarse grid."""
+    work = _Work(View.of(volume.reoriented()), options, lambda *_: None)
+    return work.coarse_pass(model.header.stage("coarse"), networks.coarse)[1]
 
 
 @dataclass(eq=False)
@@ -159,16 +158,20 @@ class _Work:
             image = self.view.image(stage.spacing_mm, box, stage.interpolation)
             return window(image, *stage.window_hu)
 
-    def coarse_pass(self, stage: Stage, network: Network) -> Slid:
-        """Look at the whole body."""
+    def coarse_pass(self, stage: Stage, network: Network) -> tuple[Slid, Finding]:
+        """Look at the whole body; probabilities on the coarse grid, and where to look closely."""
         image = self.image(stage)
         z, y, x = image.shape
         with self.timed("prepare"):
-            body = tissue_box(image)
+            body = without_skin(tissue_box(image), (z, y, x), stage.spacing_mm)
         pace = Pace.of(self.view.grid(stage.spacing_mm).affine, stage.stride)
         windows = cover(body, (z, y, x), stage.patch, self.options.overlap, pace)
         windows = worth_looking(image, windows, stage.patch)
-        return self.look(stage, network, image[None], windows)
+        seen = self.look(stage, network, image[None], windows)
+        with self.timed(stage.name):
+            options = self.options
+            choices = options.find_at, options.find_ml, options.reach_mm
+            return seen, find(seen.probability, stage.spacing_mm, *choices)
 
     def fine_pass(
         self, model: Model, networks: Networks, coarse: Slid, finding: Finding

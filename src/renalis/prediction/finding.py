@@ -20,6 +20,7 @@ __all__ = [
     "nearest",
     "scaled_box",
     "tissue_box",
+    "without_skin",
 ]
 
 _WEAK = 1 / 3
@@ -32,6 +33,12 @@ scans this leaves out two false parts and no true one, on the real enhanced scan
 _SMALL = 20
 """A part of the body that the table or the border cuts off counts from this share of the largest,
 one in so many."""
+
+
+_FRONT_MM, _WALL_MM = 8.0, 20.0
+"""Of skin and wall of the body, in front of kidneys and elsewhere around them, at least. In 48
+synthetic scans the nearest kidney lies 80 mm behind the front, 44 mm from a side and 33 mm from the
+back; these are the thinnest patients' and a transplanted kidney's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +165,31 @@ def tissue_box(image: NDArray[np.float32]) -> Box:
         for axis in range(3)
     )
     return z, y, x
+
+
+def without_skin(box: Box, shape: tuple[int, int, int], spacing_mm: tuple[float, ...]) -> Box:
+    """The part of the body's box in which kidneys may lie.
+
+    Skin, fat and muscles are left out in front (where a transplanted kidney may lie close), behind
+    and at both sides; not where the body goes on beyond the scan.
+
+    Parameters
+    ----------
+    box : Box
+        From `tissue_box`.
+    shape : tuple of int
+        Of the scan in canonical orientation (SPL): Y runs backwards, X to the left.
+    spacing_mm : tuple of float
+        Of its voxels.
+    """
+
+    def inner(axis: int, before_mm: float, after_mm: float) -> slice:
+        side, size = box[axis], spacing_mm[axis]
+        start = side.start + int(before_mm / size) * (side.start > 0)
+        stop = side.stop - int(after_mm / size) * (side.stop < shape[axis])
+        return slice(start, stop) if start < stop else side
+
+    return box[0], inner(1, _FRONT_MM, _WALL_MM), inner(2, _WALL_MM, _WALL_MM)
 
 
 def scaled_box(box: Box, ratio: tuple[float, ...], shape: tuple[int, int, int]) -> Box:

@@ -108,7 +108,7 @@ class PredictionOptions:
     together: int = 12
     coarse_weight: float = 0.1
     large_mm: float = 70.0
-    large_weight: float = 0.8
+    large_weight: float = 0.5
     find_at: float = 0.4
     find_ml: float = 2.0
     reach_mm: float = 16.0
@@ -118,9 +118,9 @@ class PredictionOptions:
     large_tumor_sure: float = 0.7
     cyst_sure: float = 0.87
     large_cyst_sure: float = 0.7
-    tumor_ml: float = 4.0
+    tumor_ml: float = 1.0
     tumor_ball: float = 0.18
-    tumor_outside: float = 0.25
+    tumor_outside: float = 0.2
     lesion_sure: float = 0.75
     maybe_tumor: float = 0.25
     max_ram_mb: float | None = None

@@ -55,7 +55,7 @@ def test_a_lesion_of_unclear_kind_is_a_tumor_if_it_may_be_one() -> None:
         probability, box = kidney_with(1, 0.0)
         rest = 0.98 - tumor - cyst
         probability[(slice(None), *box)] = np.array([rest, tumor, cyst])[:, None, None, None]
-        options = PredictionOptions(lesion_sure=0.75, maybe_tumor=0.25, tumor_ml=1)
+        options = PredictionOptions(lesion_sure=0.75, maybe_tumor=0.25, unclear_ml=3)
         keep_sure_lesions(probability, VOXEL_ML, options)
         assert bool((probability[(1, *box)] > 0.6).all()) == bool(named)
         assert (probability[(2, *box)] == 0).all()
@@ -64,7 +64,7 @@ def test_a_lesion_of_unclear_kind_is_a_tumor_if_it_may_be_one() -> None:
 def test_a_small_lesion_of_unclear_kind_is_none() -> None:
     probability, box = kidney_with(1, 0.0)
     probability[(slice(None), *box)] = np.array([0.08, 0.4, 0.5])[:, None, None, None]
-    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(tumor_ml=3.3))
+    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(unclear_ml=3.3))
     assert (probability[(slice(1, 3), *box)] == 0).all()
 
 

@@ -44,7 +44,7 @@ def keep_sure_lesions(
     options : PredictionOptions
         ``cyst_at`` and ``lesion_at`` decide for voxels, ``tumor_ml``, ``tumor_ball``,
         ``tumor_sure``, ``large_tumor_sure``, ``tumor_outside``, ``cyst_sure``,
-        ``large_cyst_sure``, ``lesion_sure`` and ``maybe_tumor`` for whole lesions.
+        ``large_cyst_sure``, ``lesion_sure``, ``maybe_tumor`` and ``unclear_ml`` for whole lesions.
     """
     _drop_unsure_cysts(probability, options.cyst_at)
     _drop_unsure_voxels(probability, options.lesion_at)
@@ -166,7 +166,7 @@ def _of_unclear_kind(
     unclear = (tumor + cyst >= options.lesion_sure) & (
         tumor >= options.maybe_tumor * (tumor + cyst)
     )
-    return pieces.where(unclear & (pieces.counts * voxel_ml >= options.tumor_ml))
+    return pieces.where(unclear & (pieces.counts * voxel_ml >= options.unclear_ml))
 
 
 def _ragged(lesion: NDArray[np.bool_], share: float, most: float) -> NDArray[np.bool_]:

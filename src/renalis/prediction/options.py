@@ -88,10 +88,11 @@ class PredictionOptions:
     tumor_outside : float
         Most mean probability of nothing renal over a whole tumor; above, it is kidney, and nothing
         where the network says so: bowel or a vessel beside the kidney looks like that.
-    lesion_sure, maybe_tumor : float
+    lesion_sure, maybe_tumor, unclear_ml : float
         A lesion that is surely neither tumor nor cyst is called a tumor when its mean probability
-        of both together is at least ``lesion_sure`` and the tumor's part of that at least
-        ``maybe_tumor``.
+        of both together is at least ``lesion_sure``, the tumor's part of that at least
+        ``maybe_tumor``, and its volume at least ``unclear_ml`` (ml): small ones are fluid in the
+        renal sinus.
     tumor_ml : float
         Least volume (ml) of a tumor; smaller ones are kidney.
     max_ram_mb : float or None
@@ -123,6 +124,7 @@ class PredictionOptions:
     tumor_outside: float = 0.2
     lesion_sure: float = 0.75
     maybe_tumor: float = 0.25
+    unclear_ml: float = 4.0
     max_ram_mb: float | None = None
     keep_heap: bool = True
     threads: int | None = None

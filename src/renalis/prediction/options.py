@@ -119,7 +119,7 @@ class PredictionOptions:
     large_tumor_sure: float = 0.7
     cyst_sure: float = 0.87
     large_cyst_sure: float = 0.7
-    tumor_ml: float = 1.0
+    tumor_ml: float = 2.0
     tumor_ball: float = 0.18
     tumor_outside: float = 0.2
     lesion_sure: float = 0.75

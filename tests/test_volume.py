@@ -193,3 +193,18 @@ def test_three_axes_only(shape) -> None:
 def test_invalid_orientations(codes: str) -> None:
     with pytest.raises(ValueError, match="not an orientation"):
         marked(np.eye(4)).reoriented(codes)
+
+
+@pytest.mark.parametrize("codes", ["SPL", "RAS", "LIP"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_empty_label_map_lies_on_the_same_grid_in_the_same_memory_order(codes, order) -> None:
+    scan = Volume(np.ones((3, 4, 5), np.int16, order=order), np.diag([1.0, 2, 3, 1]))
+    scan = scan.reoriented(codes)
+    labels = scan.unlabeled()
+    assert labels.same_grid(scan)
+    assert labels.kind is Kind.LABELS
+    assert labels.array.dtype == np.uint8
+    assert not labels.array.any()
+    assert (
+        np.argsort(np.abs(labels.array.strides)) == np.argsort(np.abs(scan.array.strides))
+    ).all()

@@ -51,11 +51,10 @@ def keep_sure_lesions(
     renal = probability.sum(0)
     lesion = (renal >= _RENAL_AT) & (probability[1] + probability[2] > probability[0])
     tumor = lesion & (probability[1] >= probability[2])
-    no_tumor = _unsure(tumor, probability[1], renal, partial(_tumor_needs, voxel_ml, options))
-    no_cyst = _unsure(
-        lesion & ~tumor, probability[2], renal, partial(_cyst_needs, voxel_ml, options)
-    )
-    nothing = _outside(tumor, renal, options.tumor_outside)
+    tumors, cysts = _Pieces.of(tumor), _Pieces.of(lesion & ~tumor)
+    no_tumor = _unsure(tumors, probability[1], renal, partial(_tumor_needs, voxel_ml, options))
+    no_cyst = _unsure(cysts, probability[2], renal, partial(_cyst_needs, voxel_ml, options))
+    nothing = _outside(tumors, renal, options.tumor_outside)
     unclear = _of_unclear_kind((no_tumor | no_cyst) & ~nothing, probability, voxel_ml, options)
     probability[1, unclear] += probability[2, unclear]
     probability[2, unclear] = 0
@@ -139,15 +138,12 @@ def _cyst_needs(
     return np.where(large, options.large_cyst_sure, options.cyst_sure)
 
 
-def _outside(
-    tumor: NDArray[np.bool_], renal: NDArray[np.float32], most: float
-) -> NDArray[np.bool_]:
+def _outside(tumors: _Pieces, renal: NDArray[np.float32], most: float) -> NDArray[np.bool_]:
     """Tumors that on average belong to no kidney with more than ``most``.
 
     Where the network wavers between a tumor and nothing renal, it looks at bowel or a vessel.
     """
-    pieces = _Pieces.of(tumor)
-    return pieces.where(pieces.mean(1 - renal[tumor]) > most)
+    return tumors.where(tumors.mean(1 - renal[tumors.mask]) > most)
 
 
 def _of_unclear_kind(
@@ -190,7 +186,7 @@ def _mostly_tumor(lesion: NDArray[np.bool_], tumor: NDArray[np.bool_]) -> NDArra
 
 
 def _unsure(
-    mask: NDArray[np.bool_],
+    pieces: _Pieces,
     own: NDArray[np.float32],
     renal: NDArray[np.float32],
     needs: Callable[[NDArray[np.int64]], NDArray[np.float64]],
@@ -199,6 +195,5 @@ def _unsure(
 
     ``needs`` says for numbers of voxels what share is enough.
     """
-    pieces = _Pieces.of(mask)
-    share = pieces.mean(own[mask] / np.maximum(renal[mask], 1e-6))
+    share = pieces.mean(own[pieces.mask] / np.maximum(renal[pieces.mask], 1e-6))
     return pieces.where(share < needs(pieces.counts))

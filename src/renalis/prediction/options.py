@@ -86,8 +86,8 @@ class PredictionOptions:
         Least share of a lesion of less than 60 ml that the largest ball inside fills; below, its
         tumor is kidney.
     tumor_outside : float
-        Most mean probability of nothing renal over a whole tumor; above, it is kidney, and nothing
-        where the network says so: bowel or a vessel beside the kidney looks like that.
+        Most mean probability of nothing renal over a whole tumor; above, it gets no label: bowel or
+        a vessel beside the kidney looks like that.
     lesion_sure, maybe_tumor, unclear_ml : float
         A lesion that is surely neither tumor nor cyst is called a tumor when its mean probability
         of both together is at least ``lesion_sure``, the tumor's part of that at least

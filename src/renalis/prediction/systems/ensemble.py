@@ -159,7 +159,7 @@ def average(
     counts = sorted({member.classes for member in members})
     if len(counts) != 1:
         raise ValueError(f"members have {' and '.join(map(str, counts))} classes; regroup them")
-    labels = np.zeros_like(scan.array, dtype=np.uint8)
+    labels = scan.unlabeled()
     foreground = np.zeros_like(scan.array, dtype=np.uint8)
     ranges = slabs(scan)
     for number, (start, stop) in enumerate(ranges):
@@ -169,14 +169,14 @@ def average(
             part *= np.float32(share / sum(shares))
             mean = part if mean is None else np.add(mean, part, out=mean)
         assert mean is not None
-        labels[:, :, start:stop] = decide(mean)
+        labels.array[:, :, start:stop] = decide(mean)
         sure = np.rint((1 - mean[0]) * 255)
         foreground[:, :, start:stop] = sure.clip(0, 255)
         if progress is not None:
             progress(number + 1, len(ranges))
     for member in members:
         member.finish()
-    return Ensembled(scan.like(labels, Kind.LABELS), scan.like(foreground, Kind.PROBABILITY))
+    return Ensembled(labels, scan.like(foreground, Kind.PROBABILITY))
 
 
 def open_member(path: Path, scan: Volume, classes: int, *, ignore_geometry: bool = False) -> Member:

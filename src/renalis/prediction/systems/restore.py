@@ -141,10 +141,10 @@ def restore_linear(
         If the grid does not run along the scan's axes.
     """
     source = OnScan(probability, affine, scan, background)
-    labels = scan.unlabeled().array
+    labels = scan.unlabeled()
     for start, stop in slabs(scan):
-        labels[:, :, start:stop] = decide(source.slab(start, stop))
-    return scan.like(labels, Kind.LABELS)
+        labels.array[:, :, start:stop] = decide(source.slab(start, stop))
+    return labels
 
 
 def restore_labels(labels: NDArray[Any], affine: NDArray[np.float64], scan: Volume) -> Volume:

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,8 +82,14 @@ def _path(points: NDArray[np.float64]) -> str:
     tenths = np.round(points[:-1] * 10).astype(int)
     steps = np.diff(tenths, axis=0)
     steps = steps[(steps != 0).any(axis=1)]
-    start = f"M{tenths[0, 0] / 10:g} {tenths[0, 1] / 10:g}"
-    return start + "l" + " ".join(f"{x / 10:g} {y / 10:g}" for x, y in steps) + "z"
+    numbers = [_in_pixels(n) for n in (*tenths[0].tolist(), *steps.ravel().tolist())]
+    return f"M{numbers[0]} {numbers[1]}l{' '.join(numbers[2:])}z"
+
+
+@lru_cache(maxsize=4096)
+def _in_pixels(tenths: int) -> str:
+    """A length in as few letters as it takes; the same few occur again and again."""
+    return f"{tenths / 10:g}"
 
 
 def data_url(image: Image.Image, quality: int = 84) -> str:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from renalis.preparation import linear_weights
+from renalis.preparation.resample import apply_matrices
 from renalis.report.boxes import bounds, widened
 from renalis.volume import Volume
 
@@ -40,16 +42,25 @@ def possible(probability: Volume, grid: Volume) -> NDArray[np.bool_]:
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     part = grid.cropped((box[0], box[1], box[2]))
     matrix = np.linalg.inv(probability.affine) @ part.affine
-    values = ndimage.affine_transform(
-        probability.array,
-        matrix[:3, :3],
-        matrix[:3, 3],
-        output_shape=part.shape,
-        order=1,
-        mode="constant",
-    )
-    mask[box] = values >= POSSIBLE * 255
+    mask[box] = _interpolated(probability.array, matrix, part.shape) >= POSSIBLE * 255
     return mask
+
+
+def _interpolated(
+    values: NDArray[np.uint8], matrix: NDArray[np.float64], shape: tuple[int, ...]
+) -> NDArray[np.generic]:
+    """Values at the voxels of another grid, whose indices ``matrix`` turns into those of values."""
+    step = np.diag(matrix)[:3]
+    if not np.allclose(matrix[:3, :3], np.diag(step), atol=1e-6) or (step <= 0).any():
+        return np.asarray(
+            ndimage.affine_transform(
+                values, matrix[:3, :3], matrix[:3, 3], output_shape=shape, order=1, mode="constant"
+            )
+        )
+    # The same axes, as usual: one axis after the other, in a third of the time.
+    lead = (step - 1) / 2 - matrix[:3, 3]
+    axes = zip(values.shape, shape, step, lead, strict=True)
+    return apply_matrices(values, [linear_weights(n, 0, m, s, before) for n, m, s, before in axes])
 
 
 def narrowed(probability: Volume) -> Volume | None:

@@ -147,7 +147,8 @@ def test_mirroring_turns_back_what_it_turned(
 
 
 @pytest.mark.parametrize(
-    ("mirror", "looks"), [(Mirror.NONE, 1), (Mirror.LEFT_RIGHT, 2), (Mirror.ALL, 8)]
+    ("mirror", "looks"),
+    [(Mirror.NONE, 1), (Mirror.LEFT_RIGHT, 2), (Mirror.FOUR, 4), (Mirror.ALL, 8)],
 )
 def test_the_fine_network_looks_at_mirrored_images_too(
     scan: Volume, labels: np.ndarray, mirror: Mirror, looks: int

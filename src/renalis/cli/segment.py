@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 _RUNTIMES = ("auto", "torch", "torch-bf16", "openvino", "openvino-bf16")
-_MIRRORS = ("none", "left-right", "all")
+_MIRRORS = ("none", "left-right", "four", "all")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--mirror",
         choices=_MIRRORS,
-        help="average with mirrored predictions: left-right (default) lets the networks look "
-        "twice, all eight times",
+        help="average with mirrored predictions: left-right lets the network look twice, four "
+        "(default) four times, all eight times",
     )
     add(
         "--without-rule",

@@ -40,6 +40,9 @@ class Mirror(StrEnum):
     NONE = "none"
     LEFT_RIGHT = "left-right"
     """Twice the time."""
+    FOUR = "four"
+    """Left and right, the body turned upside down (half a turn about its left-right axis), both;
+    four times the time."""
     ALL = "all"
     """All eight combinations of flips; eight times the time."""
 
@@ -104,7 +107,7 @@ class PredictionOptions:
     """
 
     runtime: RuntimeName = RuntimeName.AUTO
-    mirror: Mirror = Mirror.LEFT_RIGHT
+    mirror: Mirror = Mirror.FOUR
     overlap: float = 0.33
     together: int = 12
     coarse_weight: float = 0.1
@@ -113,16 +116,16 @@ class PredictionOptions:
     find_at: float = 0.4
     find_ml: float = 2.0
     reach_mm: float = 16.0
-    cyst_at: float = 0.7
+    cyst_at: float = 0.6
     lesion_at: float = 0.5
-    tumor_sure: float = 0.6
-    large_tumor_sure: float = 0.7
-    cyst_sure: float = 0.87
+    tumor_sure: float = 0.5
+    large_tumor_sure: float = 0.6
+    cyst_sure: float = 0.82
     large_cyst_sure: float = 0.7
     tumor_ml: float = 2.0
     tumor_ball: float = 0.18
-    tumor_outside: float = 0.2
-    lesion_sure: float = 0.75
+    tumor_outside: float = 0.25
+    lesion_sure: float = 0.7
     maybe_tumor: float = 0.25
     unclear_ml: float = 4.0
     max_ram_mb: float | None = None

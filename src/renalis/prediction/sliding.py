@@ -26,6 +26,7 @@ _HARDLY = 0.2
 _FLIPS: dict[Mirror, tuple[tuple[int, ...], ...]] = {
     Mirror.NONE: (),
     Mirror.LEFT_RIGHT: ((2,),),
+    Mirror.FOUR: ((2,), (0, 1), (0, 1, 2)),
     Mirror.ALL: ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)),
 }
 

@@ -48,7 +48,7 @@ def possible(probability: Volume, grid: Volume) -> NDArray[np.bool_]:
 
 def _interpolated(
     values: NDArray[np.uint8], matrix: NDArray[np.float64], shape: tuple[int, ...]
-) -> NDArray[np.generic]:
+) -> NDArray[np.float32] | NDArray[np.uint8]:
     """Values at the voxels of another grid, whose indices ``matrix`` turns into those of values."""
     step = np.diag(matrix)[:3]
     if not np.allclose(matrix[:3, :3], np.diag(step), atol=1e-6) or (step <= 0).any():

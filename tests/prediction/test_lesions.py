@@ -55,7 +55,9 @@ def test_a_lesion_of_unclear_kind_is_a_tumor_if_it_may_be_one() -> None:
         probability, box = kidney_with(1, 0.0)
         rest = 0.98 - tumor - cyst
         probability[(slice(None), *box)] = np.array([rest, tumor, cyst])[:, None, None, None]
-        options = PredictionOptions(lesion_sure=0.75, maybe_tumor=0.25, unclear_ml=3)
+        options = PredictionOptions(
+            tumor_sure=0.6, cyst_sure=0.87, lesion_sure=0.75, maybe_tumor=0.25, unclear_ml=3
+        )
         keep_sure_lesions(probability, VOXEL_ML, options)
         assert bool((probability[(1, *box)] > 0.6).all()) == bool(named)
         assert (probability[(2, *box)] == 0).all()

@@ -57,6 +57,20 @@ def test_reach_lies_where_the_probability_says(
     assert not found[away > 31.5].any()
 
 
+@settings(max_examples=25, deadline=None)
+@given(start=st.tuples(*[st.integers(-300, 300)] * 3), step=st.tuples(*[st.integers(50, 300)] * 3))
+def test_outside_of_the_probability_nothing_is_possible(
+    start: tuple[int, ...], step: tuple[int, ...]
+) -> None:
+    certain = Volume(np.full((5, 6, 7), 255, np.uint8), np.eye(4), Kind.PROBABILITY)
+    matrix = np.diag([*(n / 100 for n in step), 1.0])
+    matrix[:3, 3] = [n / 100 for n in start]
+    grid = Volume(np.zeros((8, 9, 10), np.uint8), matrix, Kind.LABELS)
+    index = certain.index(grid.world(np.stack(np.indices(grid.shape), axis=-1)))
+    inside = ((index > -1e-6) & (index < np.array(certain.shape) - 1 + 1e-6)).all(-1)
+    np.testing.assert_array_equal(possible(certain, grid), inside)
+
+
 def test_nothing_possible_is_nothing() -> None:
     empty = cloud("RAS")
     assert narrowed(empty.like(empty.array // 8, Kind.PROBABILITY)) is None

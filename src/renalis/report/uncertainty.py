@@ -48,19 +48,35 @@ def possible(probability: Volume, grid: Volume) -> NDArray[np.bool_]:
 
 def _interpolated(
     values: NDArray[np.uint8], matrix: NDArray[np.float64], shape: tuple[int, ...]
-) -> NDArray[np.float32] | NDArray[np.uint8]:
-    """Values at the voxels of another grid, whose indices ``matrix`` turns into those of values."""
+) -> NDArray[np.float32]:
+    """Values at the voxels of another grid, whose indices ``matrix`` turns into those of values.
+
+    Beyond the centers of the outermost voxels they are 0.
+    """
     step = np.diag(matrix)[:3]
     if not np.allclose(matrix[:3, :3], np.diag(step), atol=1e-6) or (step <= 0).any():
         return np.asarray(
             ndimage.affine_transform(
-                values, matrix[:3, :3], matrix[:3, 3], output_shape=shape, order=1, mode="constant"
+                values,
+                matrix[:3, :3],
+                matrix[:3, 3],
+                output_shape=shape,
+                output=np.float32,
+                order=1,
+                mode="constant",
             )
         )
     # The same axes, as usual: one axis after the other, in a third of the time.
     lead = (step - 1) / 2 - matrix[:3, 3]
-    axes = zip(values.shape, shape, step, lead, strict=True)
-    return apply_matrices(values, [linear_weights(n, 0, m, s, before) for n, m, s, before in axes])
+    weights = []
+    for n, m, each, before, first in zip(
+        values.shape, shape, step, lead, matrix[:3, 3], strict=True
+    ):
+        place = first + each * np.arange(m)
+        rows = linear_weights(n, 0, m, each, before)
+        rows[(place < -1e-6) | (place > n - 1 + 1e-6)] = 0
+        weights.append(rows)
+    return apply_matrices(values, weights)
 
 
 def narrowed(probability: Volume) -> Volume | None:

@@ -71,6 +71,13 @@ def test_outside_of_the_probability_nothing_is_possible(
     np.testing.assert_array_equal(possible(certain, grid), inside)
 
 
+def test_a_slice_beside_the_probability_has_nothing_possible() -> None:
+    certain = Volume(np.full((5, 6, 7), 255, np.uint8), np.eye(4), Kind.PROBABILITY)
+    matrix = np.eye(4)
+    matrix[0, 3] = -0.5
+    assert not possible(certain, Volume(np.zeros((1, 6, 7), np.uint8), matrix, Kind.LABELS)).any()
+
+
 def test_nothing_possible_is_nothing() -> None:
     empty = cloud("RAS")
     assert narrowed(empty.like(empty.array // 8, Kind.PROBABILITY)) is None

@@ -75,6 +75,8 @@ def _interpolated(
         place = first + each * np.arange(m)
         rows = linear_weights(n, 0, m, each, before)
         rows[(place < -1e-6) | (place > n - 1 + 1e-6)] = 0
+        if not rows.any():
+            return np.zeros(shape, np.float32)
         weights.append(rows)
     return apply_matrices(values, weights)
 

@@ -30,7 +30,14 @@ from test_segment import save, with_air
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     networks = {"coarse": build(NETWORK), "fine": build(NETWORK)}
-    return save_model(tmp_path_factory.mktemp("m") / "tiny.safetensors", header(), networks)
+    # It finds kidneys everywhere; at 2 mm each scan would take a minute
+    patch = {"patch": [16, 16, 16], "window_hu": [-200, 400], "network": NETWORK}
+    stages = [
+        {"name": "coarse", "spacing_mm": [8, 8, 8], **patch},
+        {"name": "fine", "spacing_mm": [6, 6, 6], **patch},
+    ]
+    path = tmp_path_factory.mktemp("m") / "tiny.safetensors"
+    return save_model(path, header(stages=stages), networks)
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
     python benchmarks/prediction_job.py make MODEL SCAN FOLDER
     python benchmarks/prediction_job.py agree FOLDER LABELS… [--truth FILE]
 
-``make`` writes the fine network's weights for the rivals (and the statistics of this scan that it
-normalizes with, where windows are normalized together), where kidneys may be, and our own labels by
-the rivals' rule, which is the most probable class of the fine network alone. ``agree`` compares
-label maps with those.
+``make`` writes for each rival a job with the fine network's weights (and the statistics of this
+scan that it normalizes with, where windows are normalized together), where kidneys may be, and our
+own labels by the rivals' rule, which is the most probable class of the fine network alone: from
+windows and an image like each rival's, and from our own. ``agree`` compares label maps with those.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import nn
 import renalis
 from renalis.labels import Label
 from renalis.networks.unet import PooledNorm3d
-from renalis.prediction import Mirror, PredictionOptions, predict
+from renalis.prediction import Mirror, PredictionOptions, Windows, predict
 from renalis.prediction.cascade import open_networks, search
 from renalis.prediction.finding import nearest
 from renalis.preparation import resample, stage_grid, window
@@ -48,9 +48,12 @@ LIKE_RIVALS = {
 }
 """The fine network alone decides, looking once, by the largest of four probabilities."""
 
+INTERPOLATION = {"nnunet": "cubic", "monai": "linear"}
+"""How each rival makes the network's image of the scan."""
+
 
 def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
-    """Write ``job.json`` and what it names."""
+    """Write ``nnunet.json``, ``monai.json`` and what they name, ``example.npz``, ``ours.npz``."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(threads)
     model = renalis.load_model(model_name)
@@ -66,40 +69,55 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
     finding = search(scan, model, networks, options)
     box = tuple(slice(0, n) for n in canonical.shape)
     steps = tuple(a / b for a, b in zip(canonical.spacing, coarse.spacing_mm, strict=True))
-    seen_by_fine: list[np.ndarray] = []
+    own = predict(scan, model, options, networks=networks)
+    labels = {"own": own.labels.reoriented().array}
+    counts = {"own": own.windows["fine"]}
+    for rival, interpolation in INTERPOLATION.items():
+        seen_by_fine: list[np.ndarray] = []
 
-    def fine_network(patches: np.ndarray) -> np.ndarray:
-        seen_by_fine.append(patches)
-        return networks.fine(patches)
+        def fine_network(patches: np.ndarray, seen: list[np.ndarray] = seen_by_fine) -> np.ndarray:
+            seen.append(patches)
+            return networks.fine(patches)
 
-    watched = replace(networks, fine=fine_network)
-    labels = predict(scan, model, options, networks=watched).labels.reoriented().array
-    network = model.network("fine")
-    if fine.pooled:
-        (windows,) = seen_by_fine  # all windows of a scan of usual size are one batch
-        network = with_fixed_statistics(network, torch.from_numpy(windows))
-    weights = {name: value.numpy() for name, value in network.state_dict().items()}
-    np.savez(folder / "weights.npz", **weights)
+        found = predict(
+            scan,
+            model,
+            replace(options, windows=Windows.LATTICE, interpolation=interpolation),
+            networks=replace(networks, fine=fine_network),
+        )
+        labels[rival] = found.labels.reoriented().array
+        counts[rival] = found.windows["fine"]
+        network = model.network("fine")
+        if fine.pooled:
+            (windows,) = seen_by_fine  # all windows of a scan of usual size are one batch
+            network = with_fixed_statistics(network, torch.from_numpy(windows))
+        weights = {name: value.numpy() for name, value in network.state_dict().items()}
+        np.savez(folder / f"{rival}-weights.npz", **weights)
+        job = {
+            "scan": str(scan_path.resolve()),
+            "weights": str((folder / f"{rival}-weights.npz").resolve()),
+            "prepared": str((folder / "prepared.npy").resolve()),
+            "patch": list(fine.patch),
+            "spacing_mm": list(fine.spacing_mm),
+            "window_hu": list(fine.window_hu),
+            "threads": threads,
+            "grid": list(grid.shape),
+        }
+        (folder / f"{rival}.json").write_text(json.dumps(job, indent=1))
+        if rival == "nnunet":
+            write_example(network, folder / "example.npz")
+    np.savez_compressed(folder / "ours.npz", region=nearest(finding.allowed, box, steps), **labels)
+    about = {"grid": list(grid.shape), "runtime": str(networks.runtime), "windows": counts}
+    print(json.dumps(about))
+
+
+def write_example(network: nn.Module, file: Path) -> None:
+    """What the network says about random input."""
     rng = np.random.default_rng(0)
     image = rng.uniform(-1, 1, (1, 1, 32, 32, 32)).astype(np.float32)
     with torch.inference_mode():
         logits = network(torch.from_numpy(image)).numpy()
-    np.savez(folder / "example.npz", image=image, logits=logits)
-    np.savez_compressed(
-        folder / "ours.npz", labels=labels, region=nearest(finding.allowed, box, steps)
-    )
-    job = {
-        "scan": str(scan_path.resolve()),
-        "weights": str((folder / "weights.npz").resolve()),
-        "prepared": str((folder / "prepared.npy").resolve()),
-        "patch": list(fine.patch),
-        "spacing_mm": list(fine.spacing_mm),
-        "window_hu": list(fine.window_hu),
-        "threads": threads,
-        "grid": list(grid.shape),
-    }
-    (folder / "job.json").write_text(json.dumps(job, indent=1))
-    print(json.dumps({"grid": job["grid"], "runtime": str(networks.runtime)}))
+    np.savez(file, image=image, logits=logits)
 
 
 def with_fixed_statistics(network: nn.Module, windows: torch.Tensor) -> nn.Module:
@@ -131,21 +149,24 @@ def with_fixed_statistics(network: nn.Module, windows: torch.Tensor) -> nn.Modul
 def agree(folder: Path, files: list[Path], truth: Path | None) -> None:
     """Dice of each label map with ours and with each other inside the kidneys' region.
 
-    And of all with the truth, where there is one.
+    Ours from windows and an image like that rival's, and from our own; and of all with the truth,
+    where there is one.
     """
     stored = np.load(folder / "ours.npz")
-    ours, region = stored["labels"], stored["region"]
+    own, region = stored["own"], stored["region"]
     found = {}
     known = None if truth is None else canonical_labels(truth)
     if known is not None:
-        found["renalis, same rule"] = {"truth": all_dice(ours, known)}
+        for name in ("own", *INTERPOLATION):
+            found[f"renalis, {name} windows"] = {"truth": all_dice(stored[name], known)}
     seen = {}
     for file in files:
         theirs = canonical_labels(file)
         name = file.name.removesuffix(".nii.gz")
         seen[name] = np.where(region, theirs, Label.BACKGROUND)
         found[name] = {
-            "ours_in_region": all_dice(ours, seen[name]),
+            "ours_in_region": all_dice(stored[name.split("-")[0]], seen[name]),
+            "own_windows_in_region": all_dice(own, seen[name]),
             "voxels_outside_region": int(np.count_nonzero(theirs[~region])),
             **({} if known is None else {"truth": all_dice(theirs, known)}),
         }

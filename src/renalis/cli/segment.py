@@ -21,6 +21,8 @@ __all__ = ["add_arguments", "run"]
 
 _RUNTIMES = ("auto", "torch", "torch-bf16", "openvino", "openvino-bf16")
 _MIRRORS = ("none", "left-right", "four", "all")
+_WINDOWS = ("fitted", "lattice")
+_INTERPOLATIONS = ("average", "linear", "cubic")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +58,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=_MIRRORS,
         help="average with mirrored predictions: left-right lets the network look twice, four "
         "(default) four times, all eight times",
+    )
+    add(
+        "--windows",
+        choices=_WINDOWS,
+        help="where the fine network looks: fitted around kidneys (default), or on the lattice "
+        "of nnU-Net and MONAI, to compare labels",
+    )
+    add(
+        "--interpolation",
+        choices=_INTERPOLATIONS,
+        help="how the fine network's image is made (default: as it learned, linear; nnU-Net: "
+        "cubic)",
     )
     add(
         "--without-rule",
@@ -154,6 +168,8 @@ def _run_options(arguments: argparse.Namespace) -> RunOptions:
     _check_threads(arguments.threads)
     for option, given in (
         ("--mirror", arguments.mirror is not None),
+        ("--windows", arguments.windows is not None),
+        ("--interpolation", arguments.interpolation is not None),
         ("--runtime", arguments.runtime != "auto"),
         ("--max-ram", arguments.max_ram is not None),
     ):
@@ -204,7 +220,7 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
     """The command line's options, checked."""
     from renalis.pipeline import SegmentOptions
     from renalis.postprocessing.rules import DEFAULT, NONE
-    from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName
+    from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName, Windows
 
     _check_threads(arguments.threads)
     off = [name.replace("-", "_") for name in arguments.without_rule]
@@ -215,6 +231,8 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
     prediction = PredictionOptions(
         runtime=RuntimeName(arguments.runtime),
         mirror=Mirror(arguments.mirror or PredictionOptions.mirror),
+        windows=Windows(arguments.windows or PredictionOptions.windows),
+        interpolation=arguments.interpolation,
         max_ram_mb=_megabytes(arguments.max_ram),
         threads=arguments.threads,
     )

@@ -182,6 +182,9 @@ def _story(
         },
         "runtime": prediction.runtime,
         "mirror": str(options.prediction.mirror),
+        "windows_laid": str(options.prediction.windows),
+        "interpolation": options.prediction.interpolation
+        or model.header.stage("fine").interpolation,
         "windows": dict(prediction.windows),
         "rules": [
             {"name": change.name, "voxels": change.voxels, "ml": round(change.ml, 3)}

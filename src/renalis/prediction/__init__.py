@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName
+from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName, Windows
 from renalis.prediction.result import Prediction
 
 if TYPE_CHECKING:
     from renalis.prediction.cascade import predict
 
-__all__ = ["Mirror", "Prediction", "PredictionOptions", "RuntimeName", "predict"]
+__all__ = ["Mirror", "Prediction", "PredictionOptions", "RuntimeName", "Windows", "predict"]
 
 
 def __getattr__(name: str) -> object:

@@ -25,11 +25,11 @@ from renalis.prediction.finding import (
 from renalis.prediction.heap import keep_freed_memory
 from renalis.prediction.lesions import keep_sure_lesions
 from renalis.prediction.memory import fitted
-from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName
+from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName, Windows
 from renalis.prediction.result import Prediction
 from renalis.prediction.sliding import Network, Slid, slide, worth_looking
 from renalis.prediction.view import View
-from renalis.prediction.windows import Box, Pace, Shape, cover, cover_all
+from renalis.prediction.windows import Box, Pace, Shape, about, cover, cover_all, lattice
 from renalis.preparation import Grid, linear_weights, window
 from renalis.preparation.resample import apply_matrices
 from renalis.volume import Kind, Volume
@@ -155,7 +155,8 @@ class _Work:
     def image(self, stage: Stage, box: Box | None = None) -> NDArray[np.float32]:
         """The scan as a stage sees it."""
         with self.timed("prepare"):
-            image = self.view.image(stage.spacing_mm, box, stage.interpolation)
+            chosen = self.options.interpolation if stage.name == "fine" else None
+            image = self.view.image(stage.spacing_mm, box, chosen or stage.interpolation)
             return window(image, *stage.window_hu)
 
     def coarse_pass(self, stage: Stage, network: Network) -> tuple[Slid, Finding]:
@@ -180,9 +181,14 @@ class _Work:
         low, stage = model.header.stage("coarse"), model.header.stage("fine")
         grid = self.view.grid(stage.spacing_mm)
         ratio = tuple(a / b for a, b in zip(low.spacing_mm, stage.spacing_mm, strict=True))
-        boxes = [scaled_box(box, ratio, grid.shape) for box in finding.boxes]
-        pace = Pace.of(grid.affine, stage.stride)
-        windows = cover_all(boxes, grid.shape, stage.patch, self.options.overlap, pace)
+        if self.options.windows == Windows.LATTICE:
+            renal = coarse.probability.sum(0) * finding.allowed > self.options.find_at
+            windows = lattice(grid.shape, stage.patch)
+            windows = about(windows, renal, grid.shape, stage.patch, ratio)
+        else:
+            boxes = [scaled_box(box, ratio, grid.shape) for box in finding.boxes]
+            pace = Pace.of(grid.affine, stage.stride)
+            windows = cover_all(boxes, grid.shape, stage.patch, self.options.overlap, pace)
         box = _around(windows, grid.shape, stage.patch)
         image = self.image(stage, box)
         allowed = nearest(finding.allowed, box, tuple(1 / r for r in ratio))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-__all__ = ["Mirror", "PredictionOptions", "RuntimeName"]
+if TYPE_CHECKING:
+    from renalis.preparation import Interpolation
+
+__all__ = ["Mirror", "PredictionOptions", "RuntimeName", "Windows"]
 
 _SHARES = (
     "coarse_weight",
@@ -47,6 +51,16 @@ class Mirror(StrEnum):
     """All eight combinations of flips; eight times the time."""
 
 
+class Windows(StrEnum):
+    """Where the fine pass's windows lie."""
+
+    FITTED = "fitted"
+    """As few as cover what the coarse pass found."""
+    LATTICE = "lattice"
+    """Where nnU-Net and MONAI lay them, half a window apart over the whole scan; only those with
+    something renal near their middle. To compare labels with theirs."""
+
+
 @dataclass(frozen=True)
 class PredictionOptions:
     """How to predict.
@@ -57,6 +71,10 @@ class PredictionOptions:
         What computes the networks.
     mirror : Mirror
         Mirrored predictions to average; the fine pass only.
+    windows : Windows
+        Where the fine pass's windows lie.
+    interpolation : {"average", "linear", "cubic"} or None
+        How the fine pass's image is made of the scan; None for the way its network learned from.
     overlap : float
         Share of a window that its neighbour covers as well, 0 to 0.9.
     together : int
@@ -108,8 +126,10 @@ class PredictionOptions:
 
     runtime: RuntimeName = RuntimeName.AUTO
     mirror: Mirror = Mirror.FOUR
+    windows: Windows = Windows.FITTED
+    interpolation: Interpolation | None = None
     overlap: float = 0.33
-    together: int = 12
+    together: int = 16
     coarse_weight: float = 0.1
     large_mm: float = 70.0
     large_weight: float = 0.5

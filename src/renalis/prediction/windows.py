@@ -10,7 +10,22 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Box", "Pace", "Shape", "cover", "cover_all", "gaussian", "merge_boxes", "padding"]
+__all__ = [
+    "Box",
+    "Pace",
+    "Shape",
+    "about",
+    "cover",
+    "cover_all",
+    "gaussian",
+    "lattice",
+    "merge_boxes",
+    "padding",
+]
+
+_CORE, _CELL, _REACH = 3 / 8, 1 / 2, 3 / 4
+"""Shares of a window's sides around its middle: where something makes a window worth computing, what
+windows half their side apart share out among them, and how far a window is relied on."""
 
 Shape = tuple[int, int, int]
 Box = tuple[slice, slice, slice]
@@ -121,6 +136,67 @@ def merge_boxes(
             if merged:
                 break
     return result
+
+
+def lattice(shape: Shape, patch: Shape) -> list[Shape]:
+    """Windows over a whole grid, evenly, at most half their side apart, as nnU-Net lays them.
+
+    That is ``compute_steps_for_sliding_window`` of nnU-Net v2 with a step of 0.5; where the grid is
+    a window and a multiple of half a window long, MONAI's ``sliding_window_inference`` with an
+    overlap of 0.5 lays the same.
+    """
+    sides = []
+    for n, p in zip(shape, patch, strict=True):
+        count = math.ceil(max(n - p, 0) / (p * 0.5)) + 1
+        step = max(n - p, 0) / max(count - 1, 1)
+        sides.append([round(step * number) for number in range(count)])
+    z, y, x = sides
+    return [(i, j, k) for i in z for j in y for k in x]
+
+
+def about(
+    windows: Iterable[Shape],
+    where: NDArray[np.bool_],
+    shape: Shape,
+    patch: Shape,
+    ratio: tuple[float, ...],
+) -> list[Shape]:
+    """The windows of a `lattice` that have something near their middle; all where none has.
+
+    Windows count towards their border hardly anything (`gaussian`). Every voxel of ``where`` lies
+    in the middle three quarters of a window that stays.
+
+    Parameters
+    ----------
+    windows : iterable
+        First voxels of windows in a grid.
+    where : ndarray, shape (Z, Y, X), bool
+        On a grid with the same first corner and larger voxels.
+    shape, patch : tuple of int
+        Of the windows' grid, and of a window.
+    ratio : tuple of float
+        Spacing of ``where`` divided by the windows'.
+    """
+    windows = list(windows)
+    kept = [w for w in windows if where[_middle(w, shape, patch, ratio, _CORE)].any()]
+    left = where.copy()
+    for window in kept:
+        left[_middle(window, shape, patch, ratio, _REACH)] = False
+    more = [w for w in windows if left[_middle(w, shape, patch, ratio, _CELL)].any()]
+    return sorted({*kept, *more}) or windows
+
+
+def _middle(
+    window: Shape, shape: Shape, patch: Shape, ratio: tuple[float, ...], share: float
+) -> Box:
+    """The middle of a window in larger voxels; at the grid's border all of it on that side."""
+    sides = []
+    for start, n, p, r in zip(window, shape, patch, ratio, strict=True):
+        low = start + p * (1 - share) / 2 if start > 0 else 0
+        high = start + p * (1 + share) / 2 if start + p < n else n
+        sides.append(slice(math.floor(low / r), math.ceil(high / r)))
+    z, y, x = sides
+    return z, y, x
 
 
 def _union(one: Box, two: Box) -> Box:

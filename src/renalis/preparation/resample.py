@@ -98,7 +98,7 @@ def resample(
         the whole; only the voxels it depends on are read.
     lead_mm : tuple of float
         As in `stage_grid`. Before the scan, its border is repeated.
-    interpolation : {"average", "linear"}
+    interpolation : {"average", "linear", "cubic"}
         See `renalis.preparation.weights.Interpolation`.
 
     Returns

@@ -32,11 +32,11 @@ OBLIQUE_DEG = 2.0
 AIR_HU = -1024
 """What is outside the scan."""
 
-_SHARE: dict[Interpolation, float] = {"average": 2**-0.5, "linear": 0.5}
+_SHARE: dict[Interpolation, float] = {"average": 2**-0.5, "linear": 0.5, "cubic": 0.5}
 """Spacing of the reduced copy in terms of the stage's. A triangle of half-width h spreads by
 h ** 2 / 6. Reducing and turning spread one after the other, each with 0.7 of the stage's spacing,
 just as much as the one triangle that reduces a straight scan. To interpolate as the scan is, only
-voxels of less than half the stage's spacing are reduced."""
+voxels of less than half the stage's spacing are reduced; turning is linear in any case."""
 
 _ROUNDING = 1e-3
 
@@ -106,7 +106,7 @@ def resample_upright(
         result is equal to that part of the whole, up to float32's rounding.
     lead_mm : tuple of float
         How far the grid begins before the frame.
-    interpolation : {"average", "linear"}
+    interpolation : {"average", "linear", "cubic"}
         See `renalis.preparation.weights.Interpolation`.
 
     Returns
@@ -146,7 +146,7 @@ def reduced_bytes(
         Only its shape and affine are used.
     spacing_mm : tuple of float
         The stage's.
-    interpolation : {"average", "linear"}
+    interpolation : {"average", "linear", "cubic"}
         As there.
     """
     # The copy exists twice while it is brought into its final memory order.

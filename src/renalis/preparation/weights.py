@@ -20,10 +20,10 @@ __all__ = [
     "triangle_weights",
 ]
 
-Interpolation = Literal["average", "linear"]
+Interpolation = Literal["average", "linear", "cubic"]
 """How an image is brought to another grid: ``"average"`` by `triangle_weights`, which smooths where
 it reduces, ``"linear"`` by `linear_weights`, which leaves edges about as sharp and noise about as
-strong as they are."""
+strong as they are, ``"cubic"`` by `cubic_weights`, as nnU-Net does."""
 
 _POLE = np.sqrt(3.0) - 2.0
 """Of the cubic B-spline's inverse filter, whose impulse response is sqrt(3) * pole ** abs(k)."""
@@ -73,8 +73,7 @@ def image_weights(
     lead: float = 0.0,
 ) -> NDArray[np.float32]:
     """The matrix of an interpolation; the other parameters are those of `triangle_weights`."""
-    make = triangle_weights if interpolation == "average" else linear_weights
-    return make(inputs, start, stop, ratio, lead)
+    return _MAKE[interpolation](inputs, start, stop, ratio, lead)
 
 
 def linear_weights(
@@ -87,7 +86,9 @@ def linear_weights(
     return _matrix(inputs, start, stop, ratio, lead, 1.0)
 
 
-def cubic_weights(inputs: int, start: int, stop: int, ratio: float) -> NDArray[np.float32]:
+def cubic_weights(
+    inputs: int, start: int, stop: int, ratio: float, lead: float = 0.0
+) -> NDArray[np.float32]:
     """Cubic spline interpolation at the centers of the output voxels.
 
     The spline's prefilter and its four weights per output voxel in one matrix: each row has some
@@ -95,15 +96,14 @@ def cubic_weights(inputs: int, start: int, stop: int, ratio: float) -> NDArray[n
     mode="nearest", grid_mode=True)``, which is what ``skimage.transform.resize(order=3,
     mode="edge", anti_aliasing=False)`` and nnU-Net's preprocessing call.
 
-    Parameters and return value are those of `triangle_weights`, without a lead; entries may be
-    negative.
+    Parameters and return value are those of `triangle_weights`; entries may be negative.
 
     References
     ----------
     M. Unser, Splines: a perfect fit for signal and image processing, IEEE Signal Processing
     Magazine 16(6), 1999.
     """
-    centers = (np.arange(start, stop) + 0.5) * ratio - 0.5
+    centers = (np.arange(start, stop) + 0.5) * ratio - 0.5 - lead
     first = np.floor(centers).astype(np.int64)
     knots = first[:, None] + np.arange(-1, 3)
     taps = first[:, None] + np.arange(-1 - _REACH, 3 + _REACH)
@@ -112,6 +112,9 @@ def cubic_weights(inputs: int, start: int, stop: int, ratio: float) -> NDArray[n
     weights[np.abs(weights) < 1e-9] = 0  # what rounding left of the knots: they interpolate
     weights /= weights.sum(axis=1, keepdims=True)
     return _scattered(inputs, taps, weights)
+
+
+_MAKE = {"average": triangle_weights, "linear": linear_weights, "cubic": cubic_weights}
 
 
 def nearest_index(inputs: int, start: int, stop: int, ratio: float) -> NDArray[np.intp]:

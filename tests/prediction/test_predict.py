@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from renalis.errors import UsageError
-from renalis.prediction import Mirror, PredictionOptions, RuntimeName, predict
+from renalis.prediction import Mirror, PredictionOptions, RuntimeName, Windows, predict
 from renalis.prediction.cascade import open_networks
 from renalis.prediction.finding import large_mass
+from renalis.preparation import Interpolation
 from renalis.volume import Volume
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -110,6 +111,16 @@ def test_fine_windows_lie_only_near_kidneys(scan: Volume) -> None:
     inside = far.labels.array[20:-90, 5:-5, 8:-8]
     assert dice(inside > 0, near.labels.array > 0) > 0.97
     assert np.count_nonzero(far.labels.array) == np.count_nonzero(inside)
+
+
+@pytest.mark.parametrize("interpolation", ["average", "linear", "cubic"])
+def test_windows_on_a_lattice_and_other_images_show_the_same_kidneys(
+    scan: Volume, interpolation: Interpolation
+) -> None:
+    options = replace(OPTIONS, windows=Windows.LATTICE, interpolation=interpolation)
+    result = predict(scan, stub_model(), options)
+    assert result.windows["fine"] > predict(scan, stub_model(), OPTIONS).windows["fine"]
+    assert dice(result.labels.array > 0, truth(scan) > 0) > 0.97
 
 
 def test_nothing_there_gives_an_empty_label_map() -> None:

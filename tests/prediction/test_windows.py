@@ -17,7 +17,7 @@ from renalis.prediction.finding import (
 )
 from renalis.prediction.options import Mirror
 from renalis.prediction.sliding import batches, slide, worth_looking
-from renalis.prediction.windows import Pace, cover, gaussian, merge_boxes
+from renalis.prediction.windows import Pace, about, cover, gaussian, lattice, merge_boxes
 
 
 @st.composite
@@ -45,6 +45,52 @@ def test_windows_cover_the_box_and_stay_inside(
             assert 0 <= s <= max(0, n - p)
             assert (s - phase) % stride == 0 or s in (0, n - p)
     assert covered[box].all()
+
+
+def nnunet_steps(size: int, tile: int) -> list[int]:
+    """``compute_steps_for_sliding_window`` of nnU-Net v2.8 for one axis, step size 0.5."""
+    number = int(np.ceil((size - tile) / (tile * 0.5))) + 1
+    actual = (size - tile) / (number - 1) if number > 1 else 1e9
+    return [int(np.round(actual * i)) for i in range(number)]
+
+
+@given(st.tuples(*[st.integers(1, 300)] * 3), st.tuples(*[st.sampled_from([16, 48, 64])] * 3))
+def test_the_lattice_is_that_of_nnunet(
+    shape: tuple[int, int, int], patch: tuple[int, int, int]
+) -> None:
+    sides = [nnunet_steps(max(n, p), p) for n, p in zip(shape, patch, strict=True)]
+    expected = [(i, j, k) for i in sides[0] for j in sides[1] for k in sides[2]]
+    assert lattice(shape, patch) == expected
+
+
+@settings(deadline=None)
+@given(st.data(), st.sampled_from([1, 2, 4]))
+def test_windows_about_something_hold_all_of_it_in_their_middle(
+    data: st.DataObject, ratio: int
+) -> None:
+    shape = tuple(data.draw(st.integers(1, 160)) for _ in range(3))
+    where = np.zeros([-(-n // ratio) for n in shape], bool)
+    where[data.draw(boxes(where.shape))] = True
+    every = lattice(shape, (32, 32, 32))
+    kept = about(every, where, shape, (32, 32, 32), (ratio,) * 3)
+    assert set(kept) <= set(every)
+    fine = where.repeat(ratio, 0).repeat(ratio, 1).repeat(ratio, 2)[tuple(map(slice, shape))]
+    left = fine.copy()
+    for window in kept:
+        # Three quarters of 32 around the middle; a larger voxel may reach across their border
+        middle = tuple(
+            slice(max(0, s + 4 - ratio) if s else 0, s + 28 + ratio if s + 32 < n else n)
+            for s, n in zip(window, shape, strict=True)
+        )
+        assert fine[middle].any()
+        left[middle] = False
+    assert not left.any()
+
+
+def test_without_anything_the_whole_lattice_is_looked_at() -> None:
+    every = lattice((90, 70, 70), (32, 32, 32))
+    nothing = np.zeros((45, 35, 35), bool)
+    assert about(every, nothing, (90, 70, 70), (32, 32, 32), (2.0, 2.0, 2.0)) == every
 
 
 @settings(deadline=None)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from renalis.preparation import (
+    cubic_weights,
     lattice_lead,
     linear_weights,
     resample,
@@ -100,6 +101,9 @@ def test_weights_with_a_lead_equal_scipy(ratio: float, lead: float) -> None:
     expected = ndimage.map_coordinates(row, [centers], order=1, mode="nearest")
     linear = linear_weights(50, 0, outputs, ratio, lead)
     np.testing.assert_allclose(linear @ row, expected, atol=1e-5)
+    spline = ndimage.map_coordinates(row, [centers], order=3, mode="nearest")
+    cubic = cubic_weights(50, 0, outputs, ratio, lead)
+    np.testing.assert_allclose(cubic @ row, spline, atol=1e-4)
     if ratio <= 1:
         triangle = triangle_weights(50, 0, outputs, ratio, lead)
         np.testing.assert_allclose(triangle @ row, expected, atol=1e-5)

@@ -247,6 +247,8 @@ def test_label_maps_vote_and_missing_ones_fail_their_case_alone(
         (["--weights", "-1"], "commas"),
         (["--fold", "7"], "fold 7"),
         (["--mirror", "all"], "--mirror"),
+        (["--windows", "lattice"], "--windows"),
+        (["--interpolation", "cubic"], "--interpolation"),
         (["--with", "nowhere"], "neither"),
         (["--require-commercial"], "terms"),
         (["--without-rule", "no-such-rule"], "no_such_rule"),

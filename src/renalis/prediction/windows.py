@@ -24,8 +24,8 @@ __all__ = [
 ]
 
 _CORE, _CELL, _REACH = 3 / 8, 1 / 2, 3 / 4
-"""Shares of a window's sides around its middle: where something makes a window worth computing, what
-windows half their side apart share out among them, and how far a window is relied on."""
+"""Shares of a window's sides around its middle: where something makes a window worth computing,
+what windows half their side apart share out among them, and how far a window is relied on."""
 
 Shape = tuple[int, int, int]
 Box = tuple[slice, slice, slice]

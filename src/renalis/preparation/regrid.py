@@ -53,7 +53,7 @@ def regrid_image(
     Volume
         float32, C-ordered, on the grid.
     """
-    array = scan.array if clip_hu is None else _clipped(scan.array, clip_hu)
+    array = scan.array
     # Nearest neighbours are picked, not multiplied: first where that leaves less to do.
     for axis, (order, n, ratio) in enumerate(zip(orders, grid.shape, grid.ratio, strict=True)):
         if order == 0 and (ratio != 1 or n != array.shape[axis]):
@@ -62,26 +62,18 @@ def regrid_image(
         _matrix(n, m, ratio, order, low_pass)
         for n, m, ratio, order in zip(array.shape, grid.shape, grid.ratio, orders, strict=True)
     ]
-    result = apply_matrices(array, matrices)
+    result = apply_matrices(array, matrices, clip_hu)
     if within_range and 3 in orders:
         # Slices that do not mix keep their own ranges, as when each is resized alone.
         mixed = tuple(axis for axis in range(3) if orders[axis] != 0)
         low, high = array.min(axis=mixed, keepdims=True), array.max(axis=mixed, keepdims=True)
+        if clip_hu is not None:
+            low, high = (np.clip(end.astype(np.float64), *clip_hu) for end in (low, high))
         if low.size == 1:  # clipping to numbers is ten times as fast as clipping to arrays
             np.clip(result, float(low.item()), float(high.item()), out=result)
         else:
             np.clip(result, low, high, out=result)
     return Volume(result, grid.affine, scan.kind)
-
-
-def _clipped(array: NDArray[Any], clip_hu: tuple[float, float]) -> NDArray[Any]:
-    """Clip; whole numbers stay whole numbers where the window's ends are, a quarter of float64."""
-    low, high = clip_hu
-    if array.dtype.kind in "iu" and float(low).is_integer() and float(high).is_integer():
-        limits = np.iinfo(array.dtype)
-        first, last = (min(max(int(end), limits.min), limits.max) for end in clip_hu)
-        return np.asarray(np.clip(array, first, last))
-    return np.asarray(np.clip(array, low, high))
 
 
 def _matrix(

@@ -118,13 +118,19 @@ def resample(
     return Volume(array, place.affine, scan.kind)
 
 
-def apply_matrices(array: NDArray[Any], matrices: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+def apply_matrices(
+    array: NDArray[Any],
+    matrices: list[NDArray[np.float32]],
+    limits: tuple[float, float] | None = None,
+) -> NDArray[np.float32]:
     """Multiply each axis of an array by a banded matrix.
 
     Parameters
     ----------
     array : ndarray, shape (I, J, K)
     matrices : list of ndarray, shapes (I', I), (J', J), (K', K)
+    limits : tuple of float, optional
+        Clip the array to these before, a slab at a time.
 
     Returns
     -------
@@ -146,12 +152,12 @@ def apply_matrices(array: NDArray[Any], matrices: list[NDArray[np.float32]]) -> 
     result = np.zeros((slow.shape[0], middle.shape[0], fast.shape[0]), np.float32)
     if _reduction(slow) > max(2.0, _reduction(fast)):
         for rows, columns in _blocks(slow, _BLOCK_OF_SLICES):
-            slab = _along_slow(array[columns], slow[rows, columns])
+            slab = _along_slow(array[columns], slow[rows, columns], limits)
             result[rows] = _along_middle(_along_fast(slab, fast), middle)
         return np.ascontiguousarray(result.transpose(np.argsort(order)))
     step = max(1, _SLAB_VOXELS // max(1, array.shape[1] * array.shape[2]))
     for start in range(0, array.shape[0], step):
-        slab = np.ascontiguousarray(array[start : start + step], dtype=np.float32)
+        slab = _floats(array[start : start + step], limits)
         part = _along_middle(_along_fast(slab, fast), middle)
         if _is_identity(slow):
             result[start : start + step] = part
@@ -188,13 +194,23 @@ def _blocks(matrix: NDArray[np.float32], size: int = _BLOCK) -> list[tuple[slice
     return [(r, slice(*_span(matrix[r]))) for r in rows]
 
 
-def _along_slow(slab: NDArray[Any], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+def _floats(part: NDArray[Any], limits: tuple[float, float] | None) -> NDArray[np.float32]:
+    """A part of the array as C-ordered float32, clipped; a view where nothing is to be done."""
+    if limits is None:
+        return np.ascontiguousarray(part, dtype=np.float32)
+    values = np.array(part, dtype=np.float32, order="C")
+    return np.clip(values, *limits, out=values)
+
+
+def _along_slow(
+    slab: NDArray[Any], matrix: NDArray[np.float32], limits: tuple[float, float] | None
+) -> NDArray[np.float32]:
     """(S, J, K) to (S', J, K), a few rows at a time so that they stay in the cache."""
     slices, rows, width = slab.shape
     result = np.empty((matrix.shape[0], rows, width), np.float32)
     for start in range(0, rows, _ROWS_OF_SLICES):
         few = slice(start, min(start + _ROWS_OF_SLICES, rows))
-        part = np.ascontiguousarray(slab[:, few], dtype=np.float32).reshape(slices, -1)
+        part = _floats(slab[:, few], limits).reshape(slices, -1)
         result[:, few] = (matrix @ part).reshape(matrix.shape[0], -1, width)
     return result
 

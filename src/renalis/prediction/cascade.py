@@ -197,12 +197,12 @@ class _Work:
             renal = coarse.probability.sum(0) * finding.allowed
             large = large_mass(renal, low.spacing_mm, self.options.large_mm)
             together = 1 if large.any() else self.options.together
-            large = nearest(large, box, tuple(1 / r for r in ratio))
-            overview = _interpolated(coarse.probability, box, ratio)
         mirror = self.options.mirror
         found = self.look(stage, networks.fine, image[None], windows, mirror, together)
         probability = found.probability
         with self.timed("fine"):
+            large = nearest(large, box, tuple(1 / r for r in ratio))
+            overview = _interpolated(coarse.probability, box, ratio)
             _mix(probability, overview, large, self.options)
             probability *= allowed
             keep_sure_lesions(probability, float(np.prod(stage.spacing_mm)) / 1000, self.options)

@@ -102,6 +102,18 @@ def test_what_winds_through_the_kidney_is_no_tumor() -> None:
         assert (probability.sum(0)[box] > 0.9).all()
 
 
+def test_what_reaches_into_the_calyces_has_to_be_a_surer_cyst() -> None:
+    options = PredictionOptions(cyst_sure=0.8, cyst_ball=0.3, lobed_cyst_sure=0.9)
+    for shape, share, stays in (((8, 8, 8), 0.85, True), ((3, 3, 60), 0.85, False),
+                                ((3, 3, 60), 0.95, True)):  # fmt: skip
+        probability = np.zeros((3, 20, 20, 64), np.float32)
+        probability[0, 2:18, 2:18, 1:63] = 0.98
+        box = tuple(slice(5, 5 + n) if n < 60 else slice(2, 62) for n in shape)
+        probability[(0, *box)], probability[(2, *box)] = 1 - share, share
+        keep_sure_lesions(probability, 1 / 100, options)
+        assert bool((probability[(2, *box)] > 0).all()) == stays
+
+
 def test_unsure_fluid_in_a_tumor_is_a_part_of_it() -> None:
     probability, box = kidney_with(1, 0.9)
     fluid = (slice(7, 9), slice(7, 9), slice(7, 9))

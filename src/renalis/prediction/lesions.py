@@ -44,7 +44,8 @@ def keep_sure_lesions(
     options : PredictionOptions
         ``cyst_at`` and ``lesion_at`` decide for voxels, ``tumor_ml``, ``tumor_ball``,
         ``tumor_sure``, ``large_tumor_sure``, ``tumor_outside``, ``cyst_sure``,
-        ``large_cyst_sure``, ``lesion_sure``, ``maybe_tumor`` and ``unclear_ml`` for whole lesions.
+        ``large_cyst_sure``, ``cyst_ball``, ``lobed_cyst_sure``, ``lesion_sure``,
+        ``maybe_tumor`` and ``unclear_ml`` for whole lesions.
     """
     _drop_unsure_cysts(probability, options.cyst_at)
     _drop_unsure_voxels(probability, options.lesion_at)
@@ -54,12 +55,14 @@ def keep_sure_lesions(
     tumors, cysts = _Pieces.of(tumor), _Pieces.of(lesion & ~tumor)
     no_tumor = _unsure(tumors, probability[1], renal, partial(_tumor_needs, voxel_ml, options))
     no_cyst = _unsure(cysts, probability[2], renal, partial(_cyst_needs, voxel_ml, options))
+    lobed = _ragged(cysts, options.cyst_ball, _LARGE_ML / voxel_ml)
+    no_cyst |= lobed & _unsure(cysts, probability[2], renal, lambda _: options.lobed_cyst_sure)
     nothing = _outside(tumors, renal, options.tumor_outside)
     unclear = _of_unclear_kind((no_tumor | no_cyst) & ~nothing, probability, voxel_ml, options)
     probability[1, unclear] += probability[2, unclear]
     probability[2, unclear] = 0
     tumor |= unclear
-    ragged = tumor & _ragged(lesion, options.tumor_ball, _LARGE_ML / voxel_ml)
+    ragged = tumor & _ragged(_Pieces.of(lesion), options.tumor_ball, _LARGE_ML / voxel_ml)
     no_tumor = (no_tumor & ~unclear) | ragged
     no_cyst &= ~unclear
     probability[0][no_tumor] += probability[1][no_tumor] + probability[2][no_tumor]
@@ -165,16 +168,15 @@ def _of_unclear_kind(
     return pieces.where(unclear & (pieces.counts * voxel_ml >= options.unclear_ml))
 
 
-def _ragged(lesion: NDArray[np.bool_], share: float, most: float) -> NDArray[np.bool_]:
-    """Lesions of which the largest ball inside fills less than a share.
+def _ragged(pieces: _Pieces, share: float, most: float) -> NDArray[np.bool_]:
+    """Pieces of which the largest ball inside fills less than a share.
 
-    A tumor is round to lobed; what winds between the vessels of the sinus is none. Lesions of
+    A tumor is round to lobed; what winds between the vessels of the sinus is none. Pieces of
     ``most`` voxels or more are not judged: the sinus has no room for them.
     """
-    pieces = _Pieces.of(lesion)
-    depth = edt.edt(np.ascontiguousarray(lesion), black_border=False)
+    depth = edt.edt(np.ascontiguousarray(pieces.mask), black_border=False)
     radius = np.zeros(len(pieces.counts), np.float32)
-    np.maximum.at(radius, pieces.inside, depth[lesion])
+    np.maximum.at(radius, pieces.inside, depth[pieces.mask])
     ball = 4 / 3 * np.pi * radius**3
     return pieces.where((ball < share * pieces.counts) & (pieces.counts < most))
 
@@ -189,7 +191,7 @@ def _unsure(
     pieces: _Pieces,
     own: NDArray[np.float32],
     renal: NDArray[np.float32],
-    needs: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    needs: Callable[[NDArray[np.int64]], NDArray[np.float64] | float],
 ) -> NDArray[np.bool_]:
     """Pieces in which ``own`` is on average too small a share of what is renal.
 

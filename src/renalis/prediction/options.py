@@ -21,6 +21,8 @@ _SHARES = (
     "cyst_sure",
     "large_cyst_sure",
     "tumor_ball",
+    "cyst_ball",
+    "lobed_cyst_sure",
     "tumor_outside",
     "lesion_sure",
     "maybe_tumor",
@@ -106,6 +108,9 @@ class PredictionOptions:
     tumor_ball : float
         Least share of a lesion of less than 60 ml that the largest ball inside fills; below, its
         tumor is kidney.
+    cyst_ball, lobed_cyst_sure : float
+        A cyst of less than 60 ml of which the largest ball inside fills less than ``cyst_ball`` has
+        to be as sure as ``lobed_cyst_sure``: a widened renal pelvis reaches into the calyces.
     tumor_outside : float
         Most mean probability of nothing renal over a whole tumor; above, it gets no label: bowel or
         a vessel beside the kidney looks like that.
@@ -144,6 +149,8 @@ class PredictionOptions:
     large_cyst_sure: float = 0.7
     tumor_ml: float = 2.0
     tumor_ball: float = 0.18
+    cyst_ball: float = 0.35
+    lobed_cyst_sure: float = 0.88
     tumor_outside: float = 0.25
     lesion_sure: float = 0.7
     maybe_tumor: float = 0.25

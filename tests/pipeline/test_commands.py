@@ -178,7 +178,22 @@ def test_export(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert described["largest_difference"]["coarse"] < 1e-4
     compiled = core.compile_model(str(tmp_path / "x" / "coarse.xml"), "CPU")
     assert compiled(np.zeros((1, 1, 16, 16, 16), np.float32))[0].shape == (1, 4, 16, 16, 16)
+    noted = core.read_model(str(tmp_path / "x" / "coarse.xml")).get_rt_info()["renalis"]
+    assert float(noted["labels_differ"].value) == described["labels_differ"]["coarse"] == 0
     capsys.readouterr()
+
+
+def test_export_to_onnx(model_file: Path, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    folder = tmp_path / "x"
+    assert main(["model", "export", str(model_file), "-o", str(folder), "--to", "onnx"]) == 0
+    described = json.loads((folder / "export.json").read_text())
+    assert described["largest_difference"]["fine"] < 1e-4
+    session = runtime.InferenceSession(folder / "fine.onnx", providers=["CPUExecutionProvider"])
+    (answer,) = session.run(None, {"image": np.zeros((2, 1, 16, 16, 16), np.float32)})
+    assert answer.shape == (2, 4, 16, 16, 16)
+    noted = session.get_modelmeta().custom_metadata_map
+    assert float(noted["labels_differ"]) == described["labels_differ"]["fine"] == 0
 
 
 def test_doctor(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

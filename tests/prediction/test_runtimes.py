@@ -18,6 +18,7 @@ from renalis.prediction.choice import cache_folder, candidates, choose, open_net
 from renalis.prediction.heap import keep_freed_memory
 from renalis.prediction.options import RuntimeName
 from renalis.prediction.torch_runtime import TorchNetwork
+from renalis.prediction.tracing import UnsupportedNetwork
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_model import NETWORK, header
@@ -56,12 +57,40 @@ def test_openvino_equals_torch(model_file: Path, stage: str) -> None:
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-4)
 
 
+@pytest.mark.parametrize("stage", ["coarse", "fine"])
+def test_onnx_equals_torch(model_file: Path, stage: str) -> None:
+    pytest.importorskip("renalis.prediction.onnx_runtime")
+    onnx = pytest.importorskip("onnx")
+    from renalis.prediction.onnx_graph import onnx_model
+
+    model = load_model(model_file)
+    chosen = model.header.stage(stage)
+    onnx.checker.check_model(onnx_model(model.network(stage), (1, *chosen.patch)), full_check=True)
+    image = np.concatenate([phantom(chosen.patch) * a for a in (1, 0.5, -0.3)])
+    answers = [
+        open_network(model, chosen, name)(image) for name in (RuntimeName.TORCH, RuntimeName.ONNX)
+    ]
+    assert answers[1].shape == (3, 3, *chosen.patch)
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-4)
+
+
+STRANGE = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.GELU())
+
+
 def test_openvino_refuses_what_it_cannot_translate() -> None:
     pytest.importorskip("renalis.prediction.openvino_runtime")
-    from renalis.prediction.openvino_graph import UnsupportedNetwork, openvino_graph
+    from renalis.prediction.openvino_graph import openvino_graph
 
     with pytest.raises(UnsupportedNetwork, match="GELU"):
-        openvino_graph(nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.GELU()), (1, 8, 8, 8))
+        openvino_graph(STRANGE, (1, 8, 8, 8))
+
+
+def test_onnx_refuses_what_it_cannot_translate() -> None:
+    pytest.importorskip("onnx")
+    from renalis.prediction.onnx_graph import onnx_model
+
+    with pytest.raises(UnsupportedNetwork, match="GELU"):
+        onnx_model(STRANGE, (1, 8, 8, 8))
 
 
 def test_openvino_runs_without_talking_to_anyone(model_file: Path) -> None:
@@ -83,6 +112,25 @@ print(open_network(model, stage, RuntimeName.OPENVINO)(phantom(stage.patch)).sha
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "(1, 3, 16, 16, 16)" in done.stdout, done.stderr
     assert "TALKED" not in done.stdout
+
+
+@pytest.mark.parametrize("damage", ["graph.onnx", "checksums.json", ""])
+def test_an_onnx_model_is_kept_and_damage_is_noticed(
+    model_file: Path, own_cache: Path, damage: str
+) -> None:
+    pytest.importorskip("renalis.prediction.onnx_runtime")
+    model = load_model(model_file)
+    stage = model.header.stage("fine")
+    image = phantom(stage.patch)
+    first = open_network(model, stage, RuntimeName.ONNX)(image)
+    (folder,) = (own_cache / "networks").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"graph.onnx", "checksums.json"}
+    if damage:
+        content = bytearray((folder / damage).read_bytes())
+        content[len(content) // 2] ^= 8
+        (folder / damage).write_bytes(content)
+    again = open_network(load_model(model_file), stage, RuntimeName.ONNX)(image)
+    np.testing.assert_array_equal(first, again)
 
 
 @pytest.mark.parametrize("damage", ["graph.xml", "graph.bin", "checksums.json", ""])

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument("--version", default="1", help="the model's version (default 1)")
     export = actions.add_parser("export", help="write the networks for another program")
     export.add_argument("model", nargs="?", default="renalis-kidney", metavar="NAME|FILE")
-    export.add_argument("--to", choices=("openvino", "torch"), required=True)
+    export.add_argument("--to", choices=("openvino", "onnx", "torch"), required=True)
     export.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
 
 
@@ -119,10 +119,14 @@ def _short(value: object) -> str:
 
 def _export(name: str, kind: str, output: Path) -> int:
     from renalis.model import load_model
-    from renalis.prediction.export import export_openvino, export_torch
+    from renalis.prediction import export
 
-    model = load_model(name)
-    files = export_openvino(model, output) if kind == "openvino" else export_torch(model, output)
+    write = {
+        "openvino": export.export_openvino,
+        "onnx": export.export_onnx,
+        "torch": export.export_torch,
+    }
+    files = write[kind](load_model(name), output)
     if not files:
         raise UsageError(f"there is nothing to export in {name}")
     for path in files:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_RUNTIMES = ("auto", "torch", "torch-bf16", "openvino", "openvino-bf16")
+_RUNTIMES = ("auto", "torch", "torch-bf16", "openvino", "openvino-bf16", "onnx")
 _MIRRORS = ("none", "left-right", "four", "all")
 _WINDOWS = ("fitted", "lattice")
 _INTERPOLATIONS = ("average", "linear", "cubic")

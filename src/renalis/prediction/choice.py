@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -84,16 +85,28 @@ def candidates() -> list[RuntimeName]:
         names.append(RuntimeName.OPENVINO)
         if bf16:
             names.append(RuntimeName.OPENVINO_BF16)
+    if has_onnx():
+        names.append(RuntimeName.ONNX)
     return names
 
 
 def has_openvino() -> bool:
     """Whether OpenVINO is installed; it is not imported."""
-    try:
-        metadata.version("openvino")
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    return bool(_versions("openvino"))
+
+
+def has_onnx() -> bool:
+    """Whether ONNX and ONNX Runtime are installed; they are not imported."""
+    return len(_versions("onnx", "onnxruntime")) == 2
+
+
+def _versions(*packages: str) -> list[str]:
+    """Of those that are installed."""
+    found = []
+    for package in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.append(metadata.version(package))
+    return found
 
 
 def open_network(
@@ -105,7 +118,12 @@ def open_network(
 
         network = model.network(stage.name)
         return TorchNetwork(network, runtime == RuntimeName.TORCH_BF16, threads)
-    from renalis.prediction.exported import exported_graph
+    from renalis.prediction.exported import exported_graph, exported_onnx
+
+    if runtime == RuntimeName.ONNX:
+        from renalis.prediction.onnx_runtime import OnnxNetwork
+
+        return OnnxNetwork(exported_onnx(model, stage), threads)
     from renalis.prediction.openvino_runtime import OpenVinoNetwork
 
     graph = exported_graph(model, stage)
@@ -240,9 +258,7 @@ def _key(model: Model, threads: int | None) -> str:
     """What the measurement depends on."""
     from renalis.prediction.machine import processor
 
-    versions = [metadata.version("torch")]
-    if has_openvino():
-        versions.append(metadata.version("openvino"))
+    versions = _versions("torch", "openvino", "onnxruntime")
     parts = [model.header.sha256, processor(), platform.machine(), str(os.cpu_count()),
              str(threads), *versions]  # fmt: skip
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]

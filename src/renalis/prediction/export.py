@@ -8,10 +8,11 @@ from pathlib import Path
 from renalis.errors import OutputError, UsageError
 from renalis.io import whole_file
 from renalis.model import Model
-from renalis.prediction.choice import has_openvino, open_network, phantom
+from renalis.model_header import Stage
+from renalis.prediction.choice import has_onnx, has_openvino, open_network, phantom
 from renalis.prediction.options import RuntimeName
 
-__all__ = ["export_openvino", "export_torch"]
+__all__ = ["export_onnx", "export_openvino", "export_torch"]
 
 
 def export_openvino(model: Model, folder: Path) -> list[Path]:
@@ -20,8 +21,9 @@ def export_openvino(model: Model, folder: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        ``<stage>.xml``, ``<stage>.bin`` and ``export.json``, which holds the largest difference of
-        probabilities against torch in float32 on a phantom.
+        ``<stage>.xml``, ``<stage>.bin`` and ``export.json``. That and the model's ``rt_info`` hold
+        the largest difference of probabilities against torch in float32 on a phantom, and the share
+        of its voxels that get another label.
 
     Raises
     ------
@@ -32,24 +34,77 @@ def export_openvino(model: Model, folder: Path) -> list[Path]:
     """
     if not has_openvino():
         raise UsageError("OpenVINO is not installed; install renalis[fast]")
-    import numpy as np
-
     from renalis.prediction.openvino_graph import export
 
     _make(folder)
     files: list[Path] = []
-    differences = {}
+    found: dict[str, dict[str, float]] = {}
     for stage in model.header.stages:
+        found[stage.name] = measured = _difference(model, stage, RuntimeName.OPENVINO)
         path = folder / f"{stage.name}.xml"
-        export(model.network(stage.name), (1, *stage.patch), path)
+        export(model.network(stage.name), (1, *stage.patch), path, _notes(measured))
         files += [path, path.with_suffix(".bin")]
-        image = phantom(stage.patch)
-        answers = [
-            open_network(model, stage, runtime)(image)
-            for runtime in (RuntimeName.TORCH, RuntimeName.OPENVINO)
-        ]
-        differences[stage.name] = float(np.abs(answers[0] - answers[1]).max())
-    return [*files, _describe(model, folder, {"largest_difference": differences})]
+    return [*files, _describe(model, folder, _by_measure(found))]
+
+
+def export_onnx(model: Model, folder: Path) -> list[Path]:
+    """Each stage as an ONNX model, and how far ONNX Runtime's answers are from torch's.
+
+    Returns
+    -------
+    list of Path
+        ``<stage>.onnx`` and ``export.json``; differences as in `export_openvino`, here also in the
+        models' ``metadata_props``.
+
+    Raises
+    ------
+    UsageError
+        If ONNX and ONNX Runtime are not installed.
+    OutputError
+        If the folder cannot be written.
+    """
+    if not has_onnx():
+        raise UsageError("ONNX and ONNX Runtime are not installed; install renalis[onnx]")
+    from renalis.prediction.onnx_graph import onnx_model
+
+    _make(folder)
+    files: list[Path] = []
+    found: dict[str, dict[str, float]] = {}
+    for stage in model.header.stages:
+        found[stage.name] = measured = _difference(model, stage, RuntimeName.ONNX)
+        graph = onnx_model(model.network(stage.name), (1, *stage.patch), _notes(measured))
+        files.append(folder / f"{stage.name}.onnx")
+        with whole_file(files[-1]) as file:
+            file.write(graph.SerializeToString())
+    return [*files, _describe(model, folder, _by_measure(found))]
+
+
+def _difference(model: Model, stage: Stage, runtime: RuntimeName) -> dict[str, float]:
+    """Of a runtime's answer from torch's in float32, on a phantom."""
+    import numpy as np
+
+    image = phantom(stage.patch)
+    ours, torchs = (
+        open_network(model, stage, name)(image)[0] for name in (runtime, RuntimeName.TORCH)
+    )
+    labels = [
+        np.concatenate([1 - answer.sum(0, keepdims=True), answer]).argmax(0)
+        for answer in (ours, torchs)
+    ]
+    return {
+        "largest_difference": float(np.abs(ours - torchs).max()),
+        "labels_differ": float(np.mean(labels[0] != labels[1])),
+    }
+
+
+def _notes(measured: dict[str, float]) -> dict[str, str]:
+    return {name: f"{value:.3g}" for name, value in measured.items()}
+
+
+def _by_measure(found: dict[str, dict[str, float]]) -> dict[str, object]:
+    """What was measured of each stage, turned round."""
+    names = ("largest_difference", "labels_differ")
+    return {name: {stage: found[stage][name] for stage in found} for name in names}
 
 
 def export_torch(model: Model, folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""A model's networks as OpenVINO graphs, made once per model and kept in the user's cache folder.
+"""A model's networks as graphs of other runtimes, made once per model and kept in the user's cache.
 
 Making a graph needs torch, whose import alone takes longer than the networks do for one scan;
 reading one back does not.
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from typing import Any
 from renalis.model import Model
 from renalis.model_header import Stage
 from renalis.prediction.choice import cache_folder
-from renalis.prediction.quiet_openvino import core, ov
 
-__all__ = ["exported_graph"]
+__all__ = ["exported_graph", "exported_onnx"]
 
-_FILES = ("graph.xml", "graph.bin")
+_OPENVINO = ("graph.xml", "graph.bin")
+_ONNX = ("graph.onnx",)
 _INDEX = "checksums.json"
 
 
@@ -45,48 +46,70 @@ def exported_graph(model: Model, stage: Stage) -> Any:
     UnsupportedNetwork
         If the network contains an operation that cannot be translated.
     """
-    folder = cache_folder() / "networks" / _key(model, stage)
-    kept = _read(folder) if model.header.sha256 else None
+    from renalis.prediction.quiet_openvino import core, ov
+
+    folder = _folder(model, stage, "openvino")
+    kept = _read(folder, _OPENVINO) if model.header.sha256 else None
     if kept is not None:
-        return kept
+        try:
+            return core().read_model(*kept)
+        except RuntimeError:  # what OpenVINO raises
+            pass
     from renalis.prediction.openvino_graph import openvino_graph
 
     graph = openvino_graph(model.network(stage.name), (1, *stage.patch))
     if model.header.sha256:
-        _write(folder, graph)
+        _write(folder, _OPENVINO, lambda part: ov.save_model(graph, part / _OPENVINO[0], False))
     return graph
 
 
-def _key(model: Model, stage: Stage) -> str:
-    """What the graph depends on."""
-    versions = [metadata.version("renalis"), metadata.version("openvino")]
+def exported_onnx(model: Model, stage: Stage) -> bytes:
+    """A stage's network, with a softmax at its end, as a serialized ONNX model in float32.
+
+    Parameters, source and errors are those of `exported_graph`.
+    """
+    folder = _folder(model, stage, "onnx")
+    kept = _read(folder, _ONNX) if model.header.sha256 else None
+    if kept is not None:
+        return kept[0]
+    from renalis.prediction.onnx_graph import onnx_model
+
+    graph: bytes = onnx_model(model.network(stage.name), (1, *stage.patch)).SerializeToString()
+    if model.header.sha256:
+        _write(folder, _ONNX, lambda part: (part / _ONNX[0]).write_bytes(graph))
+    return graph
+
+
+def _folder(model: Model, stage: Stage, package: str) -> Path:
+    """Named after what the graph depends on."""
+    versions = [metadata.version("renalis"), package, metadata.version(package)]
     parts = [model.header.sha256, stage.model_dump_json(), *versions]
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]
+    key = hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]
+    return cache_folder() / "networks" / key
 
 
-def _read(folder: Path) -> Any:
-    """A kept graph; None if there is none or anything about it is wrong."""
+def _read(folder: Path, files: Sequence[str]) -> list[bytes] | None:
+    """What was kept; None if there is nothing or anything about it is wrong."""
     try:
         expected = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-        contents = [(folder / name).read_bytes() for name in _FILES]
-        if [hashlib.sha256(content).hexdigest() for content in contents] != expected:
-            return None
-        return core().read_model(*contents)
-    except (OSError, ValueError, RuntimeError):  # RuntimeError: what OpenVINO raises
+        contents = [(folder / name).read_bytes() for name in files]
+    except (OSError, ValueError):
         return None
+    sums = [hashlib.sha256(content).hexdigest() for content in contents]
+    return contents if sums == expected else None
 
 
-def _write(folder: Path, graph: Any) -> None:
+def _write(folder: Path, files: Sequence[str], save: Callable[[Path], object]) -> None:
     """Keep a graph; without a writable cache folder it is made again next time."""
     part = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.part"
     try:
         part.mkdir(parents=True)
-        ov.save_model(graph, part / _FILES[0], compress_to_fp16=False)
-        sums = [hashlib.sha256((part / name).read_bytes()).hexdigest() for name in _FILES]
+        save(part)
+        sums = [hashlib.sha256((part / name).read_bytes()).hexdigest() for name in files]
         (part / _INDEX).write_text(json.dumps(sums), encoding="utf-8")
         # The checksums come last: a graph that another process is replacing is made anew.
         folder.mkdir(exist_ok=True)
-        for name in (*_FILES, _INDEX):
+        for name in (*files, _INDEX):
             os.replace(part / name, folder / name)
         part.rmdir()
     except (OSError, RuntimeError):

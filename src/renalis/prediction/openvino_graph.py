@@ -12,25 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import fx, nn
-from torch.nn import functional
+from torch import nn
 
 from renalis.networks.unet import PooledNorm3d
 from renalis.prediction.quiet_openvino import op, ov
+from renalis.prediction.tracing import UnsupportedNetwork, float_array, nearest_scale, walked
 
-__all__ = ["UnsupportedNetwork", "export", "openvino_graph"]
-
-
-class UnsupportedNetwork(Exception):
-    """The network contains an operation that this module cannot translate."""
-
-
-class _Tracer(fx.Tracer):
-    """Looks into the network's modules, but not into those that have a translation."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return type(m) in _MODULES or super().is_leaf_module(m, module_qualified_name)
+__all__ = ["export", "openvino_graph"]
 
 
 def openvino_graph(network: nn.Module, shape: Sequence[int]) -> Any:
@@ -48,57 +36,30 @@ def openvino_graph(network: nn.Module, shape: Sequence[int]) -> Any:
     UnsupportedNetwork
         If it contains an operation that cannot be translated.
     """
-    try:
-        graph = _Tracer().trace(network.eval())
-    except Exception as error:  # tracing runs the network's own code, which may fail in any way
-        raise UnsupportedNetwork(f"cannot be traced: {error}") from error
-    modules = dict(network.named_modules())
-    values: dict[str, Any] = {}
-    parameter: Any = None
-    for node in graph.nodes:
-        args = fx.node.map_arg(node.args, lambda n: values[n.name])
-        options = fx.node.map_arg(node.kwargs, lambda n: values[n.name])
-        if node.op == "placeholder":
-            parameter = op.parameter([-1, *shape], np.float32, "image")
-            values[node.name] = parameter
-        elif node.op == "call_module":
-            values[node.name] = _module(modules[str(node.target)], args[0])
-        elif node.op == "call_function":
-            values[node.name] = _function(node.target, args, options)
-        elif node.op == "output":
-            probability = op.softmax(args[0], 1)
-            return ov.Model([probability], [parameter], "renalis")
-        else:
-            raise UnsupportedNetwork(f"{node.op} {node.target}")
-    raise UnsupportedNetwork("no output")
+    image = op.parameter([-1, *shape], np.float32, "image")
+    logits = walked(network, image, _MODULES, _function)
+    return ov.Model([op.softmax(logits, 1)], [image], "renalis")
 
 
-def export(network: nn.Module, shape: Sequence[int], path: Path) -> None:
-    """Write the network as an OpenVINO model (``.xml`` and ``.bin``), in float32."""
-    ov.save_model(openvino_graph(network, shape), path, compress_to_fp16=False)
-
-
-def _module(module: nn.Module, x: Any) -> Any:
-    """Translate one layer."""
-    for kind, translate in _MODULES.items():
-        if type(module) is kind:
-            return translate(module, x)
-    raise UnsupportedNetwork(type(module).__name__)
-
-
-def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
-    return np.ascontiguousarray(tensor.detach().float().numpy())
+def export(
+    network: nn.Module, shape: Sequence[int], path: Path, notes: dict[str, str] | None = None
+) -> None:
+    """Write the network as an OpenVINO model (``.xml`` and ``.bin``), in float32, with notes."""
+    graph = openvino_graph(network, shape)
+    for name, text in (notes or {}).items():
+        graph.set_rt_info(text, ["renalis", name])
+    ov.save_model(graph, path, compress_to_fp16=False)
 
 
 def _per_channel(tensor: torch.Tensor) -> Any:
-    return op.constant(_array(tensor).reshape(1, -1, 1, 1, 1))
+    return op.constant(float_array(tensor).reshape(1, -1, 1, 1, 1))
 
 
 def _convolution(layer: nn.Conv3d, x: Any) -> Any:
     if layer.groups != 1 or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
         raise UnsupportedNetwork("a grouped or specially padded convolution")
     pads = list(layer.padding)
-    weight = op.constant(_array(layer.weight))
+    weight = op.constant(float_array(layer.weight))
     y = op.convolution(x, weight, list(layer.stride), pads, pads, list(layer.dilation))
     return y if layer.bias is None else op.add(y, _per_channel(layer.bias))
 
@@ -108,7 +69,7 @@ def _transposed_convolution(layer: nn.ConvTranspose3d, x: Any) -> Any:
         raise UnsupportedNetwork("a grouped or specially padded transposed convolution")
     assert isinstance(layer.padding, tuple)
     pads = list(layer.padding)
-    weight = op.constant(_array(layer.weight))
+    weight = op.constant(float_array(layer.weight))
     y = op.convolution_backprop_data(
         x,
         weight,
@@ -150,10 +111,8 @@ def _function(function: Any, args: Any, options: Any) -> Any:
     """Translate one call in the network's ``forward``."""
     if function is torch.cat:
         return op.concat(list(args[0]), options.get("dim", args[1] if len(args) > 1 else 0))
-    if function is functional.interpolate:
-        factor = options.get("scale_factor")
-        if options.get("mode", "nearest") != "nearest" or not isinstance(factor, int | float):
-            raise UnsupportedNetwork(f"interpolation with {options}")
+    factor = nearest_scale(function, options)
+    if factor is not None:
         scales = op.constant(np.full(3, factor, np.float32))
         axes = op.constant(np.array([2, 3, 4], np.int64))
         return op.interpolate(

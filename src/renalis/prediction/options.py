@@ -38,6 +38,8 @@ class RuntimeName(StrEnum):
     TORCH_BF16 = "torch-bf16"
     OPENVINO = "openvino"
     OPENVINO_BF16 = "openvino-bf16"
+    ONNX = "onnx"
+    """ONNX Runtime, in float32."""
 
 
 class Mirror(StrEnum):

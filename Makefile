@@ -56,6 +56,7 @@ measure: setup
 	$(BIN)/python benchmarks/tidying.py --reference $(DATA)/kits23-labels --limit 40
 	$(BIN)/python benchmarks/synthesis.py
 	$(BIN)/python benchmarks/real_scan.py --data $(DATA)
+	$(BIN)/python benchmarks/altered.py --data $(DATA)
 	$(BIN)/python benchmarks/orientations.py --data $(DATA)
 
 # All recipes on one synthetic cohort at equal training time, beside MONAI's networks; writes

@@ -14,7 +14,16 @@ from renalis.errors import InputError
 
 __all__ = ["add_arguments", "run"]
 
-_PACKAGES = ("torch", "openvino", "onnxruntime", "numpy", "scipy", "nibabel", "pydicom", "safetensors")
+_PACKAGES = (
+    "torch",
+    "openvino",
+    "onnxruntime",
+    "numpy",
+    "scipy",
+    "nibabel",
+    "pydicom",
+    "safetensors",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

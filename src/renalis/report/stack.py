@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 
 from renalis.report.boxes import Box, widened
 from renalis.report.choice import Tile, evenly, spread
@@ -71,12 +72,14 @@ def stack(scene: Scene, findings: Findings, budget: int = BUDGET) -> Stack | Non
     box = TILE.filled(scene.box, scene, Plane.AXIAL)
     labeled = _labeled(scene)
     spacing = scene.image.spacing[0]
-    probes = [_slice(scene, findings, index, box) for index in evenly(labeled[0], 5)]
+    draw = cache(partial(_slice, scene, findings, box))
+    densest = spread(labeled[0], step_mm=FEWEST_MM, most=MOST_SLICES, spacing=spacing)
+    probes = [draw(densest[place]) for place in evenly(slice(0, len(densest)), 5)]
     typical = sum(len(probe.image) for probe in probes) / len(probes)
     most = min(MOST_SLICES, max(FEWEST, int(budget / typical)))
     while True:
         indices = spread(labeled[0], step_mm=FEWEST_MM, most=most, spacing=spacing)[::-1]
-        pictures = tuple(_slice(scene, findings, index, box) for index in indices)
+        pictures = tuple(draw(index) for index in indices)
         size = sum(len(picture.image) for picture in pictures)
         if size <= budget or most <= FEWEST:
             break
@@ -94,7 +97,7 @@ def _labeled(scene: Scene) -> Box:
     return widened(scene.tight, scene.image, AROUND_MM)
 
 
-def _slice(scene: Scene, findings: Findings, index: int, box: Box) -> Shown:
+def _slice(scene: Scene, findings: Findings, box: Box, index: int) -> Shown:
     """One picture of the stack."""
     lesions = findings.lesions.values()
     drawn = view(scene, Plane.AXIAL, index, box=box, size=TILE.size, title="Axial", found=lesions)

@@ -1,10 +1,11 @@
-"""Training patches per second of one core: renalis beside nnU-Net and batchgeneratorsv2.
+"""Training patches per second of one core: beside nnU-Net with batchgeneratorsv2, and MONAI.
 
     python benchmarks/sampling.py [--rounds 3] [--count 20]
 
 3D: a window with a margin is read from the stored case, then rotated, scaled, mirrored, given
-noise, brightness and contrast, each time. 2D: slices from memory maps beside cutting them out of
-whole volumes, as the systems that were rebuilt here did.
+noise, brightness and contrast, each time; MONAI has the whole case in memory already. 2D: slices
+from memory maps beside cutting them out of whole volumes, as the systems that were rebuilt here
+did.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from preparation import GRIDS, NNUNET, OURS, OURSELVES, PYTHON, case_arms
 from results import Claim, Room, ratio
 
 PATCHES, THEIRS = "renalis sampler", "nnU-Net dataset, batchgeneratorsv2"
+MONAI = "MONAI transforms, case in memory"
 SLICES, NPY, NII = "renalis slices", "whole .npy, then a slice", "whole .nii.gz, then a slice"
 
 
@@ -51,6 +53,16 @@ def compare(work: Path, rounds: int, count: int) -> Room:
     patches = [
         Arm(PATCHES, (PYTHON, OURSELVES, "patches", ours, *mm, str(count)), ours=True),
         Arm(THEIRS, (PEERS, script, "patches", theirs, str(count))),
+        Arm(
+            MONAI,
+            (
+                PEERS,
+                script.with_name("monai_sampling.py"),
+                array,
+                array.with_name("case-label.npy"),
+                str(count),
+            ),
+        ),
     ]
     slices = [
         Arm(SLICES, (PYTHON, OURSELVES, "slices", ours, *mm, many), ours=True),
@@ -58,7 +70,7 @@ def compare(work: Path, rounds: int, count: int) -> Room:
         Arm(NII, (*reading, "nibabel", scan, few)),
     ]
     measured, flat = alternate(patches, rounds), alternate(slices, rounds)
-    speed = ratio(measured, THEIRS, PATCHES, "per_cpu_s")
+    speeds = [ratio(measured, name, PATCHES, "per_cpu_s") for name in (THEIRS, MONAI)]
     fast = ratio(flat, NPY, SLICES, "per_cpu_s")
     return Room(
         "sampling",
@@ -67,7 +79,8 @@ def compare(work: Path, rounds: int, count: int) -> Room:
         "own way; patches of 96³ voxels cut from 128³; slices of 444 × 444",
         {"Augmented 3D patches": measured, "2D slices": flat},
         [
-            Claim("3D patches per second, ours / theirs", inverse(speed), 1.0),
+            Claim("3D patches per second, ours / nnU-Net's", inverse(speeds[0]), 1.0),
+            Claim("3D patches per second, ours / MONAI's", inverse(speeds[1]), 1.0),
             Claim("2D slices per second, ours / from whole .npy volumes", inverse(fast), 5.0),
         ],
         ["Files in the system's cache. per_cpu_s: so many per CPU second; more is better."],

@@ -33,6 +33,7 @@ from renalis.volume import Kind, Volume
 NAMED = {"renal": (1, 2, 3), "kidney": (1,), "tumor": (2,), "cyst": (3,)}
 LIKE_RIVALS = {
     "mirror": Mirror.NONE,
+    "together": 64,
     "coarse_weight": 0.0,
     "large_weight": 0.0,
     "cyst_at": 0.0,
@@ -46,7 +47,8 @@ LIKE_RIVALS = {
     "cyst_sure": 0.0,
     "large_cyst_sure": 0.0,
 }
-"""The fine network alone decides, looking once, by the largest of four probabilities."""
+"""The fine network alone decides, looking once, by the largest of four probabilities; windows are
+all normalized together, because the rivals can be given one set of statistics only."""
 
 INTERPOLATION = {"nnunet": "cubic", "monai": "linear"}
 """How each rival makes the network's image of the scan."""
@@ -89,7 +91,7 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
         counts[rival] = found.windows["fine"]
         network = model.network("fine")
         if fine.pooled:
-            (windows,) = seen_by_fine  # all windows of a scan of usual size are one batch
+            (windows,) = seen_by_fine  # all of them are one batch
             network = with_fixed_statistics(network, torch.from_numpy(windows))
         weights = {name: value.numpy() for name, value in network.state_dict().items()}
         np.savez(folder / f"{rival}-weights.npz", **weights)

@@ -114,41 +114,31 @@ print(open_network(model, stage, RuntimeName.OPENVINO)(phantom(stage.patch)).sha
     assert "TALKED" not in done.stdout
 
 
-@pytest.mark.parametrize("damage", ["graph.onnx", "checksums.json", ""])
-def test_an_onnx_model_is_kept_and_damage_is_noticed(
-    model_file: Path, own_cache: Path, damage: str
-) -> None:
-    pytest.importorskip("renalis.prediction.onnx_runtime")
-    model = load_model(model_file)
-    stage = model.header.stage("fine")
-    image = phantom(stage.patch)
-    first = open_network(model, stage, RuntimeName.ONNX)(image)
-    (folder,) = (own_cache / "networks").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"graph.onnx", "checksums.json"}
-    if damage:
-        content = bytearray((folder / damage).read_bytes())
-        content[len(content) // 2] ^= 8
-        (folder / damage).write_bytes(content)
-    again = open_network(load_model(model_file), stage, RuntimeName.ONNX)(image)
-    np.testing.assert_array_equal(first, again)
+KEPT = {
+    RuntimeName.OPENVINO: ("graph.xml", "graph.bin", "checksums.json"),
+    RuntimeName.ONNX: ("graph.onnx", "checksums.json"),
+}
 
 
-@pytest.mark.parametrize("damage", ["graph.xml", "graph.bin", "checksums.json", ""])
+@pytest.mark.parametrize(
+    ("runtime", "damage"),
+    [(runtime, name) for runtime, files in KEPT.items() for name in (*files, "")],
+)
 def test_a_graph_is_kept_and_damage_is_noticed(
-    model_file: Path, own_cache: Path, damage: str
+    model_file: Path, own_cache: Path, runtime: RuntimeName, damage: str
 ) -> None:
-    pytest.importorskip("renalis.prediction.openvino_runtime")
+    pytest.importorskip(f"renalis.prediction.{runtime}_runtime")
     model = load_model(model_file)
     stage = model.header.stage("fine")
     image = phantom(stage.patch)
-    first = open_network(model, stage, RuntimeName.OPENVINO)(image)
+    first = open_network(model, stage, runtime)(image)
     (folder,) = (own_cache / "networks").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"graph.xml", "graph.bin", "checksums.json"}
+    assert {path.name for path in folder.iterdir()} == set(KEPT[runtime])
     if damage:
         content = bytearray((folder / damage).read_bytes())
         content[len(content) // 2] ^= 8
         (folder / damage).write_bytes(content)
-    again = open_network(load_model(model_file), stage, RuntimeName.OPENVINO)(image)
+    again = open_network(load_model(model_file), stage, runtime)(image)
     np.testing.assert_array_equal(first, again)
 
 

@@ -181,10 +181,11 @@ class _Work:
         low, stage = model.header.stage("coarse"), model.header.stage("fine")
         grid = self.view.grid(stage.spacing_mm)
         ratio = tuple(a / b for a, b in zip(low.spacing_mm, stage.spacing_mm, strict=True))
+        renal = coarse.probability.sum(0) * finding.allowed
         if self.options.windows == Windows.LATTICE:
-            renal = coarse.probability.sum(0) * finding.allowed > self.options.find_at
+            where = renal > self.options.find_at
             windows = lattice(grid.shape, stage.patch)
-            windows = about(windows, renal, grid.shape, stage.patch, ratio)
+            windows = about(windows, where, grid.shape, stage.patch, ratio)
         else:
             boxes = [scaled_box(box, ratio, grid.shape) for box in finding.boxes]
             pace = Pace.of(grid.affine, stage.stride)
@@ -194,7 +195,6 @@ class _Work:
         allowed = nearest(finding.allowed, box, tuple(1 / r for r in ratio))
         windows = worth_looking(image, _moved(windows, box), stage.patch, allowed)
         with self.timed("prepare"):
-            renal = coarse.probability.sum(0) * finding.allowed
             large = large_mass(renal, low.spacing_mm, self.options.large_mm)
             together = 1 if large.any() else self.options.together
         mirror = self.options.mirror

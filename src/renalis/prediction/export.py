@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from renalis.errors import OutputError, UsageError
@@ -36,15 +37,12 @@ def export_openvino(model: Model, folder: Path) -> list[Path]:
         raise UsageError("OpenVINO is not installed; install renalis[fast]")
     from renalis.prediction.openvino_graph import export
 
-    _make(folder)
-    files: list[Path] = []
-    found: dict[str, dict[str, float]] = {}
-    for stage in model.header.stages:
-        found[stage.name] = measured = _difference(model, stage, RuntimeName.OPENVINO)
+    def write(stage: Stage, notes: dict[str, str]) -> list[Path]:
         path = folder / f"{stage.name}.xml"
-        export(model.network(stage.name), (1, *stage.patch), path, _notes(measured))
-        files += [path, path.with_suffix(".bin")]
-    return [*files, _describe(model, folder, _by_measure(found))]
+        export(model.network(stage.name), (1, *stage.patch), path, notes)
+        return [path, path.with_suffix(".bin")]
+
+    return _exported(model, folder, RuntimeName.OPENVINO, write)
 
 
 def export_onnx(model: Model, folder: Path) -> list[Path]:
@@ -67,16 +65,32 @@ def export_onnx(model: Model, folder: Path) -> list[Path]:
         raise UsageError("ONNX and ONNX Runtime are not installed; install renalis[onnx]")
     from renalis.prediction.onnx_graph import onnx_model
 
+    def write(stage: Stage, notes: dict[str, str]) -> list[Path]:
+        path = folder / f"{stage.name}.onnx"
+        graph = onnx_model(model.network(stage.name), (1, *stage.patch), notes)
+        with whole_file(path) as file:
+            file.write(graph.SerializeToString())
+        return [path]
+
+    return _exported(model, folder, RuntimeName.ONNX, write)
+
+
+def _exported(
+    model: Model,
+    folder: Path,
+    runtime: RuntimeName,
+    write: Callable[[Stage, dict[str, str]], list[Path]],
+) -> list[Path]:
+    """Write every stage with what was measured of it, and describe them together."""
     _make(folder)
     files: list[Path] = []
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, float]] = {"largest_difference": {}, "labels_differ": {}}
     for stage in model.header.stages:
-        found[stage.name] = measured = _difference(model, stage, RuntimeName.ONNX)
-        graph = onnx_model(model.network(stage.name), (1, *stage.patch), _notes(measured))
-        files.append(folder / f"{stage.name}.onnx")
-        with whole_file(files[-1]) as file:
-            file.write(graph.SerializeToString())
-    return [*files, _describe(model, folder, _by_measure(found))]
+        measured = _difference(model, stage, runtime)
+        files += write(stage, {name: f"{value:.3g}" for name, value in measured.items()})
+        for name, value in measured.items():
+            found[name][stage.name] = value
+    return [*files, _describe(model, folder, found)]
 
 
 def _difference(model: Model, stage: Stage, runtime: RuntimeName) -> dict[str, float]:
@@ -95,16 +109,6 @@ def _difference(model: Model, stage: Stage, runtime: RuntimeName) -> dict[str, f
         "largest_difference": float(np.abs(ours - torchs).max()),
         "labels_differ": float(np.mean(labels[0] != labels[1])),
     }
-
-
-def _notes(measured: dict[str, float]) -> dict[str, str]:
-    return {name: f"{value:.3g}" for name, value in measured.items()}
-
-
-def _by_measure(found: dict[str, dict[str, float]]) -> dict[str, object]:
-    """What was measured of each stage, turned round."""
-    names = ("largest_difference", "labels_differ")
-    return {name: {stage: found[stage][name] for stage in found} for name in names}
 
 
 def export_torch(model: Model, folder: Path) -> list[Path]:
@@ -137,7 +141,7 @@ def _make(folder: Path) -> None:
         raise OutputError(f"{folder} cannot be made ({error.strerror}); choose another") from error
 
 
-def _describe(model: Model, folder: Path, more: dict[str, object]) -> Path:
+def _describe(model: Model, folder: Path, more: Mapping[str, object]) -> Path:
     """What a program needs to know to use the networks."""
     path = folder / "export.json"
     content = {"header": model.header.model_dump(mode="json"), **more}

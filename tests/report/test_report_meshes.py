@@ -15,7 +15,7 @@ from renalis.measurement import Measurements
 from renalis.report.findings import find
 from renalis.report.meshes import Mesh, normals, surface
 from renalis.report.scene import Scene
-from renalis.report.scene3d import meshes_of, packed, still
+from renalis.report.scene3d import meshes_of, packed, seen_from_front, still
 from renalis.volume import Kind, Volume
 
 
@@ -99,7 +99,7 @@ def test_still_shows_the_patients_right_on_the_left() -> None:
 
     measured = measure(image, labels)
     meshes = meshes_of(scene, find(scene, measured), measured)
-    picture = np.asarray(still(meshes, (400, 300))).astype(int)
+    picture = np.asarray(still(seen_from_front(meshes, (400, 300)), (400, 300))).astype(int)
     orange = (
         (picture[..., 0] > 120)
         & (picture[..., 2] < 0.6 * picture[..., 0])

@@ -25,7 +25,7 @@ from renalis.volume import Volume
 def test_preview_is_a_whole_picture_in_color(
     patient: tuple[Volume, Volume, Measurements], tmp_path: Path
 ) -> None:
-    written = write_preview(tmp_path / "preview.png", *patient, case_id="case_1")
+    written = write_preview(tmp_path / "preview.png", ReportContent("case_1", *patient))
     picture = np.asarray(Image.open(written).convert("RGB")).astype(int)
     assert picture.shape[1] == 4 * 408 + 8
     assert [path.name for path in tmp_path.iterdir()] == ["preview.png"]
@@ -37,7 +37,7 @@ def test_preview_is_a_whole_picture_in_color(
 def test_preview_of_nothing_still_shows_the_scan(
     healthy: tuple[Volume, Volume, Measurements], tmp_path: Path
 ) -> None:
-    written = write_preview(tmp_path / "preview.png", *healthy)
+    written = write_preview(tmp_path / "preview.png", ReportContent("case_1", *healthy))
     picture = np.asarray(Image.open(written).convert("RGB")).astype(int)
     colored = np.ptp(picture[92:], axis=2) > 60  # below the legend
     assert not colored.any()
@@ -70,8 +70,9 @@ def test_label_map_on_another_grid_is_refused(
     image, labels, measured = patient
     moved = labels.affine.copy()
     moved[0, 3] += 5
+    beside = Volume(labels.array, moved, labels.kind)
     with pytest.raises(ValueError, match="another grid"):
-        write_preview(tmp_path / "p.png", image, Volume(labels.array, moved, labels.kind), measured)
+        write_preview(tmp_path / "p.png", ReportContent("case", image, beside, measured))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -80,7 +81,7 @@ def test_unwritable_place_is_one_sentence(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError):
-        write_preview(tmp_path / "file" / "preview.png", *patient)
+        write_preview(tmp_path / "file" / "preview.png", ReportContent("case", *patient))
 
 
 def test_slices_are_spread_over_the_whole_range() -> None:
@@ -116,11 +117,12 @@ def test_oblique_scan_is_shown_with_double_letters(tmp_path: Path) -> None:
     turn[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     image, labels = (Volume(v.array, turn @ v.affine, v.kind) for v in (image, labels))
     measured = measure(image, labels)
-    write_preview(tmp_path / "preview.png", image, labels, measured)
+    content = ReportContent("case", image, labels, measured)
+    write_preview(tmp_path / "preview.png", content)
     scene = Scene.of(image, labels)
     axial, _ = pair_pictures(scene, find(scene, measured), LARGE)
     assert (axial.edges.left, axial.edges.top) == ("R", "AH")
-    text = render(ReportContent("case", image, labels, measured))
+    text = render(content)
     assert "by up to 20°" in text
 
 

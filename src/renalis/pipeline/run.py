@@ -145,13 +145,6 @@ class _Shipped:
         """Preview and report."""
         from renalis.report import gather, write_preview, write_report
 
-        write_preview(
-            folder / "preview.png",
-            scan.volume,
-            tidied.labels,
-            measurements,
-            case_id=scan.case_id,
-        )
         content = gather(
             scan,
             tidied.labels,
@@ -161,6 +154,7 @@ class _Shipped:
             header=self.model.header,
             version=metadata.version("renalis"),
         )
+        write_preview(folder / "preview.png", content)
         write_report(folder / "report.html", content)
         return ["preview.png", "report.html"]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from renalis.measurement import Measurements
 from renalis.measurement.samples import Probabilities
+from renalis.report.subject import Subject
 from renalis.volume import Volume
 
 __all__ = ["ModelFacts", "ReportContent"]
@@ -32,7 +34,7 @@ class ModelFacts:
 
 @dataclass(frozen=True, eq=False)
 class ReportContent:
-    """Everything that ``write_report`` shows; nothing in it may identify the patient.
+    """Everything that preview and page show; nothing in it may identify the patient.
 
     Parameters
     ----------
@@ -69,3 +71,14 @@ class ReportContent:
     scan_facts: tuple[tuple[str, str], ...] = ()
     version: str = ""
     probabilities: Probabilities | None = None
+
+    @cached_property
+    def subject(self) -> Subject:
+        """Scene, findings and surfaces, made when they are first asked for.
+
+        Raises
+        ------
+        ValueError
+            If the label map lies on another grid than the scan.
+        """
+        return Subject.of(self.image, self.labels, self.measurements)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,13 +11,14 @@ from renalis.measurement import Lesion
 from renalis.report.choice import Tile, kidney_pictures, lesion_pictures, overviews, pair_pictures
 from renalis.report.content import ReportContent
 from renalis.report.embed import Shown, data_url, shown
-from renalis.report.findings import Findings, find, short_name
+from renalis.report.findings import Findings, short_name
 from renalis.report.picture import ABDOMEN, Picture
 from renalis.report.planes import Plane
 from renalis.report.scene import Scene
-from renalis.report.scene3d import meshes_of, packed, still
+from renalis.report.scene3d import packed, still
 from renalis.report.stack import Stack, stack
 from renalis.report.style import STYLES
+from renalis.report.subject import SOLID, Subject
 from renalis.report.tables import (
     cards,
     doubts,
@@ -36,7 +37,6 @@ __all__ = ["page"]
 
 KEY = Tile(width=460, height=345)
 CLOSE = Tile(width=400, height=300)
-SOLID = (760, 570)
 MOST_LESIONS = 10
 PLANES = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)
 CONVENTION = (
@@ -56,8 +56,9 @@ class PictureGroup:
 def page(content: ReportContent) -> dict[str, object]:
     """Everything that the template shows."""
     measured = content.measurements
-    scene = Scene.of(content.image, content.labels, _probabilities(content))
-    findings = find(scene, measured)
+    subject = content.subject
+    scene = replace(subject.scene, probabilities=_probabilities(content))
+    findings = subject.findings
     slices = stack(scene, findings)
     lesions = _lesion_groups(scene, findings, measured.lesions[:MOST_LESIONS])
     return {
@@ -84,7 +85,7 @@ def page(content: ReportContent) -> dict[str, object]:
         "scan_table": _scan_table(content),
         "version": content.version,
         **_stack_entries(scene, slices),
-        **_solid_entries(scene, findings, content),
+        **_solid_entries(subject),
     }
 
 
@@ -102,17 +103,16 @@ def _stack_entries(scene: Scene, slices: Stack | None) -> dict[str, object]:
     }
 
 
-def _solid_entries(scene: Scene, findings: Findings, content: ReportContent) -> dict[str, object]:
+def _solid_entries(subject: Subject) -> dict[str, object]:
     """The 3D view and its still."""
-    meshes = meshes_of(scene, findings, content.measurements)
-    if not meshes:
+    if not subject.meshes:
         return {"meshes": None}
-    names = [mesh.name for mesh in meshes]
+    names = [mesh.name for mesh in subject.meshes]
     return {
-        "meshes": packed(meshes),
+        "meshes": packed(subject.meshes),
         "mesh_names": names,
         "mesh_words": f"Surfaces of {', '.join(names)}.",
-        "still": data_url(still(meshes, SOLID), 88),
+        "still": data_url(still(subject.solid, SOLID), 88),
     }
 
 

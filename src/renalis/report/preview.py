@@ -12,42 +12,30 @@ from PIL import Image
 from renalis.io import whole_file
 from renalis.measurement import Measurements
 from renalis.report.choice import evenly, kidney_pictures, lesion_pictures, overviews, pair_pictures
-from renalis.report.findings import Findings, find, short_name
+from renalis.report.content import ReportContent
+from renalis.report.findings import Findings, short_name
 from renalis.report.picture import Picture
 from renalis.report.planes import Plane
 from renalis.report.raster import paint
 from renalis.report.scene import Scene, view
-from renalis.report.scene3d import meshes_of, still
+from renalis.report.scene3d import still
 from renalis.report.sheet import COLUMNS, LARGE, SMALL, SMALL_COLUMNS, Block, captioned, sheet
 from renalis.report.tables import kidney_name, right_first
-from renalis.volume import Volume
 
 __all__ = ["montage", "write_preview"]
 
 MOST_LESIONS = 6
 
 
-def write_preview(
-    path: str | os.PathLike[str],
-    image: Volume,
-    labels: Volume,
-    measurements: Measurements,
-    case_id: str = "",
-) -> Path:
+def write_preview(path: str | os.PathLike[str], content: ReportContent) -> Path:
     """Write the montage as a PNG.
 
     Parameters
     ----------
     path : path-like
         The file; it appears whole or not at all.
-    image : Volume
-        The scan, HU, any orientation.
-    labels : Volume
-        The label map on the scan's grid.
-    measurements : Measurements
-        Made from both; gives names and numbers.
-    case_id : str
-        Written at the top.
+    content : ReportContent
+        The same as for the page; scan, label map, measurements and the case's name are shown.
 
     Returns
     -------
@@ -61,36 +49,33 @@ def write_preview(
     ValueError
         If the label map lies on another grid than the scan.
     """
-    picture = montage(image, labels, measurements, case_id)
+    picture = montage(content)
     with whole_file(path) as file:
         picture.save(file, "PNG", compress_level=3)
     return Path(path)
 
 
-def montage(
-    image: Volume, labels: Volume, measurements: Measurements, case_id: str = ""
-) -> Image.Image:
+def montage(content: ReportContent) -> Image.Image:
     """The montage as an RGB image: overview, kidneys, lesions, 3D, and slices from head to feet."""
-    scene = Scene.of(image, labels)
-    findings = find(scene, measurements)
+    measurements, subject = content.measurements, content.subject
+    scene, findings = subject.scene, subject.findings
     pictures = [
         *overviews(scene, LARGE),
         *pair_pictures(scene, findings, LARGE),
         *_kidneys(scene, findings, measurements, Plane.SAGITTAL),
         *_lesions(scene, findings, measurements, MOST_LESIONS, Plane.AXIAL),
     ]
-    meshes = meshes_of(scene, findings, measurements)
-    empty = -(len(pictures) + bool(meshes)) % COLUMNS
+    empty = -(len(pictures) + bool(subject.meshes)) % COLUMNS
     pictures += islice(_extra(scene, findings, measurements), empty)
     large = [_tile(shown) for shown in pictures]
-    if meshes:
-        solid = still(meshes, (LARGE.width, LARGE.height))
+    if subject.meshes:
+        solid = still(subject.solid, (LARGE.width, LARGE.height))
         large.append(captioned(solid, "3D, from the front", "smoothed for display", LARGE))
     small = [
         captioned(paint(shown, 1.0), shown.title, shown.place, SMALL) for shown in _slices(scene)
     ]
     blocks = (Block(large, COLUMNS, LARGE), Block(small, SMALL_COLUMNS, SMALL))
-    return sheet(blocks, measurements, case_id)
+    return sheet(blocks, measurements, content.case_id)
 
 
 def _tile(shown: Picture) -> Image.Image:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from renalis.labels import Label
 from renalis.measurement import Measurements
@@ -19,12 +19,13 @@ from renalis.report.style import STYLES
 from renalis.report.tables import kidney_name, right_first
 from renalis.volume import Kind, Volume
 
-__all__ = ["meshes_of", "packed", "still"]
+__all__ = ["meshes_of", "packed", "seen_from_front", "still"]
 
 KIDNEY_OPACITY = 0.5
 KIDNEY_CELLS, LESION_CELLS = 56, 36
 MOST_LESIONS = 60
 """Beyond this many (polycystic kidneys) the smallest are left out of the 3D view."""
+BACKGROUND = "#0b0f14"
 LIGHT = np.array([-0.35, 0.55, 0.76])
 """Direction to the lamp in viewer coordinates: right, up, towards the viewer."""
 
@@ -86,9 +87,7 @@ def packed(meshes: Sequence[Mesh]) -> dict[str, object]:
     return {"low": low.tolist(), "high": high.tolist(), "step": step, "meshes": entries}
 
 
-def still(
-    meshes: Sequence[Mesh], size: tuple[int, int], background: str = "#0b0f14"
-) -> Image.Image:
+def seen_from_front(meshes: Sequence[Mesh], size: tuple[int, int]) -> Image.Image:
     """The meshes seen from the front, kidneys translucent, as an RGB image.
 
     Parameters
@@ -96,15 +95,13 @@ def still(
     meshes : sequence of Mesh
     size : (int, int)
         Width and height in pixels.
-    background : str
-        Color as ``#RRGGBB``.
 
     Notes
     -----
     Painter's algorithm: triangles from back to front. The viewer stands in front of the patient,
     so the patient's right is on the viewer's left.
     """
-    picture = Image.new("RGB", size, background)
+    picture = Image.new("RGB", size, BACKGROUND)
     if meshes:
         frame = _frame(meshes, size)
         lesions = [mesh for mesh in meshes if mesh.label is not Label.KIDNEY]
@@ -113,6 +110,12 @@ def still(
             layer = _painted(group, size, frame)
             mask = layer.getchannel("A").point(lambda value, o=opacity: round(value * o))
             picture.paste(layer.convert("RGB"), (0, 0), mask)
+    return picture
+
+
+def still(solid: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """What is `seen_from_front`, fitted into a size, with the letters of the patient's sides."""
+    picture = ImageOps.pad(solid, size, Image.Resampling.LANCZOS, BACKGROUND)
     pen = ImageDraw.Draw(picture)
     width, height = size
     for text, place, anchor in (

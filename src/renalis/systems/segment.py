@@ -168,9 +168,6 @@ class _Work:
         from renalis.report import ModelFacts, gather, write_preview, write_report
 
         labels, publication = said.tidied.labels, self.run.system.publication
-        write_preview(
-            folder / "preview.png", scan.volume, labels, measurements, case_id=scan.case_id
-        )
         facts = [("Publication", f"{publication.authors}: {publication.about}")]
         facts += [("Folds averaged", ", ".join(map(str, self.run.numbers)))]
         facts += [("Together with", str(one.facts()["system"])) for one in self.partners]
@@ -187,7 +184,9 @@ class _Work:
             changes=said.tidied.changes,
             version=metadata.version("renalis"),
         )
-        write_report(folder / "report.html", replace(content, model=model, notes=notes))
+        content = replace(content, model=model, notes=notes)
+        write_preview(folder / "preview.png", content)
+        write_report(folder / "report.html", content)
         return ["preview.png", "report.html"]
 
     def _story(self, scan: Scan, said: SystemPrediction) -> dict[str, Any]:

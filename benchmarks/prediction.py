@@ -26,7 +26,7 @@ ALIKE = "renalis segment --windows lattice --interpolation cubic --mirror none"
 NNUNET, MONAI = "nnU-Net predictor", "MONAI sliding window"
 INPUTS = {
     "synthetic": "Synthetic CT of `renalis synthesize` (benchmarks/scans.py), 512 × 512 × 300 "
-    "voxels of 0.875 × 0.875 × 1.28 mm, .nii.gz",
+    "voxels of 0.84 × 0.84 × 1.2 mm, .nii.gz",
     "real": "Real contrast-enhanced CT (TCGA-09-2043, The Cancer Imaging Archive, CC BY 3.0), "
     "interpolated between its 3 mm slices to 512 × 512 × 300 voxels of 1.03125 × 1.03125 × 1.6 mm, "
     ".nii.gz",

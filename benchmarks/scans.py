@@ -3,8 +3,8 @@
     python benchmarks/scans.py synthetic|real FOLDER [--data DATA]
 
 ``synthetic`` is what ``renalis synthesize`` makes, so anybody can repeat it, and its truth is
-known. It measures 384 x 448 x 448 mm, 192 x 224 x 224 voxels of the networks' 2 mm: on sides of 64
-and a multiple of 32 voxels nnU-Net and MONAI lay the same windows. On others nnU-Net spreads its
+known. It measures 360 x 432 x 432 mm, 240 x 288 x 288 voxels of the networks' 1.5 mm: on sides of
+96 and a multiple of 48 voxels nnU-Net and MONAI lay the same windows. On others nnU-Net spreads its
 windows evenly and MONAI moves the last one, so that the strides of one network begin elsewhere;
 their labels then differ by 2 percent (Dice), whatever the program does.
 
@@ -28,12 +28,12 @@ from renalis.volume import Kind, Volume
 SLICES, LONG, PART = 300, 800, 300
 SEED = 159
 """Of ``renalis synthesize``; two kidneys of 323 ml, 27 ml of tumor, 19 ml of cyst."""
-IN_PLANE_MM = (0.875, 0.875)
-SLICE_MM, THIN_MM = 1.28, 0.45
+IN_PLANE_MM = (0.84375, 0.84375)
+SLICE_MM, THIN_MM = 1.2, 0.45
 REAL_MM = 1.03125
-CORNER_MM = np.array([224.0, 224.0, -192.0])
+CORNER_MM = np.array([216.0, 216.0, -180.0])
 """Where every scan's first corner lies in the patient (RAS+): renalis' grids begin there as well,
-while elsewhere they begin up to 4 mm before the scan, and its windows' strides with them."""
+while elsewhere they begin up to 12 mm before the scan, and its windows' strides with them."""
 KIDNEYS_MM = (204.0, 384.0)
 """Where the 300-slice part of the real scan lies, from its lowest slice."""
 
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def synthetic(folder: Path) -> None:
-    """``synthetic.nii.gz``, 300 slices of 1.28 mm; ``-long``, 800 of 0.45 mm; with their truths."""
+    """``synthetic.nii.gz``, 300 slices of 1.2 mm; ``-long``, 800 of 0.45 mm; with their truths."""
     for name, slice_mm, count in (
         ("synthetic", SLICE_MM, SLICES),
         ("synthetic-long", THIN_MM, LONG),

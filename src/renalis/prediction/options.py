@@ -136,8 +136,8 @@ class PredictionOptions:
     windows: Windows = Windows.FITTED
     interpolation: Interpolation | None = None
     overlap: float = 0.33
-    together: int = 16
-    coarse_weight: float = 0.1
+    together: int = 6
+    coarse_weight: float = 0.05
     large_mm: float = 70.0
     large_weight: float = 0.5
     find_at: float = 0.4
@@ -145,9 +145,9 @@ class PredictionOptions:
     reach_mm: float = 16.0
     cyst_at: float = 0.6
     lesion_at: float = 0.5
-    tumor_sure: float = 0.5
-    large_tumor_sure: float = 0.6
-    cyst_sure: float = 0.82
+    tumor_sure: float = 0.4
+    large_tumor_sure: float = 0.55
+    cyst_sure: float = 0.78
     large_cyst_sure: float = 0.7
     tumor_ml: float = 2.0
     tumor_ball: float = 0.18

@@ -6,7 +6,8 @@ one that begins at a whole multiple of a length from the origin of the patient's
 not. It costs less than that length along each axis, in which the scan's border is repeated.
 
 One thing comes first: slices as far apart as a grid's voxels are taken as they are. Half a voxel
-beside them, each voxel of the grid would be the mean of two slices.
+beside them, each voxel of the grid would be the mean of two slices. (Where slices are a whole number
+of voxels apart, all of these then are made of two slices in the same shares.)
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from renalis.volume import Volume
 
 __all__ = ["LATTICE_MM", "lattice_lead"]
 
-LATTICE_MM = 4.0
+LATTICE_MM = 12.0
 """Grids of all stages begin at multiples of this, so that their voxels' corners coincide; stages
-whose spacing divides it have the same voxels in every scan of a patient."""
+whose spacing divides it (as 1.5, 2, 3 and 4 mm do) have the same voxels in every scan of a
+patient."""
+
+_FINE_MM = 1.0
+"""Voxels up to this length are finer than any stage's."""
 
 _ROUNDING_MM = 1e-3
 """A corner this near to a multiple lies on it: DICOM and NIfTI round coordinates differently."""
@@ -40,15 +45,16 @@ def lattice_lead(scan: Volume, lattice_mm: float = LATTICE_MM) -> tuple[float, f
     -------
     tuple of float
         In mm, from 0 to less than ``lattice_mm``; the ``lead_mm`` of
-        `renalis.preparation.stage_grid`. Along axes whose voxels are as long as ``lattice_mm`` or
-        half of it, a whole number of voxels: the grid begins as near to the lattice as that allows.
+        `renalis.preparation.stage_grid`. Along axes whose voxels are longer than a millimeter and
+        divide ``lattice_mm``, a whole number of voxels: the grid begins as near to the lattice as
+        that allows.
 
     Examples
     --------
     >>> affine = np.diag([1.0, 1.0, 5.0, 1.0])
     >>> affine[:3, 3] = -9.5, 4.5, 2.5
     >>> lattice_lead(Volume(np.zeros((8, 8, 8)), affine))
-    (2.0, 0.0, 0.0)
+    (2.0, 4.0, 0.0)
     """
     axes = scan.affine[:3, :3] / np.linalg.norm(scan.affine[:3, :3], axis=0)
     corner = scan.world(np.full(3, -0.5)) @ axes
@@ -61,8 +67,9 @@ def lattice_lead(scan: Volume, lattice_mm: float = LATTICE_MM) -> tuple[float, f
 
 
 def _fits(step_mm: float, lattice_mm: float) -> bool:
-    """Whether a scan's voxels are as long as the lattice's distance or half of it."""
-    return any(abs(step_mm - lattice_mm / n) < _ROUNDING_MM for n in (1, 2))
+    """Whether a scan's voxels may be those of a stage's grid, or whole numbers of them."""
+    parts = round(lattice_mm / step_mm)
+    return parts > 0 and step_mm > _FINE_MM and abs(step_mm - lattice_mm / parts) < _ROUNDING_MM
 
 
 def _whole(lead_mm: float, step_mm: float) -> float:

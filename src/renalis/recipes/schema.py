@@ -35,7 +35,6 @@ class Bodies(_Frozen):
     """The pool of synthetic bodies that patches are cut from."""
 
     count: PositiveInt
-    spacing_mm: float = Field(gt=0)
     invented_share: float = Field(ge=0, le=1)
     crossed_share: float = Field(default=0.06, ge=0, le=1)
     masses_share: float = Field(default=0.16, ge=0, le=1)
@@ -83,17 +82,21 @@ class Optimisation(_Frozen):
 class Stage(_Frozen):
     """One network of the cascade and how it is trained.
 
-    ``start_from`` names a stage of the same network whose trained weights are the first ones here.
-    Every second patch has one of the sizes in ``other_patches``.
+    ``bodies_mm`` is the spacing of the tissue maps that its patches are cut from, of which
+    ``spacing_mm`` is a whole multiple. ``start_from`` names a stage of the same network whose
+    trained weights are the first ones here. Every second patch has one of the sizes in
+    ``other_patches``. Predictions look through windows of the size ``window``, by default a patch.
     """
 
     name: str
     spacing_mm: float = Field(gt=0)
+    bodies_mm: float = Field(gt=0)
     patch: tuple[PositiveInt, PositiveInt, PositiveInt]
     window_hu: tuple[float, float]
     network: dict[str, Any]
     start_from: str | None = None
     other_patches: tuple[tuple[PositiveInt, PositiveInt, PositiveInt], ...] = ()
+    window: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     balance: Balance
     optimisation: Optimisation
 

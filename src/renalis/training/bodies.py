@@ -7,12 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from renalis.errors import InputError
-from renalis.recipes import Recipe
+from renalis.recipes import Recipe, Stage
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.labelmaps import invented_labels, label_maps, read_label_map
 from renalis.synthesis.patches import save_body
 
-__all__ = ["build_bodies", "training_maps"]
+__all__ = ["bodies_folder", "build_bodies", "training_maps"]
+
+
+def bodies_folder(run: Path, stage: Stage) -> Path:
+    """Where a run keeps the bodies that a stage's patches are cut from."""
+    return run / "bodies" / f"{stage.bodies_mm:g}mm"
 
 
 def training_maps(recipe: Recipe, folder: Path) -> list[Path]:
@@ -29,9 +34,9 @@ def training_maps(recipe: Recipe, folder: Path) -> list[Path]:
 
 
 def build_bodies(
-    recipe: Recipe, folder: Path | None, target: Path, part: tuple[int, int] = (0, 1)
+    recipe: Recipe, folder: Path | None, run: Path, part: tuple[int, int] = (0, 1)
 ) -> None:
-    """Compose the recipe's bodies that are not there yet.
+    """Compose the recipe's bodies that are not there yet, at every spacing that a stage needs.
 
     Parameters
     ----------
@@ -39,8 +44,8 @@ def build_bodies(
         Says how many and from what.
     folder : Path or None
         Label maps; without them all kidneys are invented.
-    target : Path
-        Folder for the bodies; each appears whole or not at all.
+    run : Path
+        The run's folder (`bodies_folder`); each body appears whole or not at all.
     part : tuple of int
         ``(k, n)``: make only every n-th body starting with the k-th, to share the work.
 
@@ -49,20 +54,25 @@ def build_bodies(
     InputError
         If the folder holds no label maps.
     """
-    target.mkdir(parents=True, exist_ok=True)
+    targets = {stage.bodies_mm: bodies_folder(run, stage) for stage in recipe.stages}
+    for target in targets.values():
+        target.mkdir(parents=True, exist_ok=True)
     maps = training_maps(recipe, folder) if folder else []
     if folder and not maps:
         raise InputError(f"{folder} holds no label maps to train with")
     for number in range(part[0], recipe.bodies.count, part[1]):
-        path = target / f"{number:05d}.body"
-        if path.exists():
-            continue
-        rng = np.random.default_rng((recipe.seed, 1, number))
-        invent = not maps or rng.random() < recipe.bodies.invented_share
-        # Walk through all maps before one comes again.
-        labels = invented_labels(rng) if invent else read_label_map(maps[(number * 7) % len(maps)])
-        plan = recipe.bodies
-        tissue = compose(
-            labels, rng, plan.spacing_mm, crossed=plan.crossed_share, masses=plan.masses_share
-        )
-        save_body(path, np.asarray(tissue.array), plan.spacing_mm, number)
+        for spacing_mm, target in targets.items():
+            path = target / f"{number:05d}.body"
+            if not path.exists():
+                _build(recipe, maps, number, spacing_mm, path)
+
+
+def _build(recipe: Recipe, maps: list[Path], number: int, spacing_mm: float, path: Path) -> None:
+    """Compose one body."""
+    plan = recipe.bodies
+    rng = np.random.default_rng((recipe.seed, 1, number))
+    invent = not maps or rng.random() < plan.invented_share
+    # Walk through all maps before one comes again.
+    labels = invented_labels(rng) if invent else read_label_map(maps[(number * 7) % len(maps)])
+    tissue = compose(labels, rng, spacing_mm, crossed=plan.crossed_share, masses=plan.masses_share)
+    save_body(path, np.asarray(tissue.array), spacing_mm, number)

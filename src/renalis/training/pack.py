@@ -74,7 +74,7 @@ def pack(
             ModelStage(
                 name=stage.name,  # type: ignore[arg-type]
                 spacing_mm=(stage.spacing_mm,) * 3,
-                patch=stage.patch,
+                patch=stage.window or stage.patch,
                 window_hu=stage.window_hu,
                 network=stage.network,
             )
@@ -86,7 +86,7 @@ def pack(
         stages=tuple(stages),
         training={
             "images": "synthetic CT only",
-            "bodies": len(list((run / "bodies").glob("*.body"))),
+            "bodies": recipe.bodies.count,
             "steps": steps,
             "recipe": json.loads(recipe.model_dump_json()),
             **({"history": history} if history else {}),

@@ -12,7 +12,7 @@ import torch
 from renalis.errors import InputError
 from renalis.prediction.heap import keep_freed_memory
 from renalis.recipes import Recipe
-from renalis.training.bodies import build_bodies, training_maps
+from renalis.training.bodies import bodies_folder, build_bodies, training_maps
 from renalis.training.loop import train_stage
 from renalis.training.pack import pack
 from renalis.training.workers import join
@@ -93,7 +93,7 @@ def _together(work: Callable[..., None], processes: int, *arguments: object) -> 
 
 def _build(rank: int, count: int, _: Path, recipe: Recipe, data: Path, run: Path) -> None:
     torch.set_num_threads(1)
-    build_bodies(recipe, data, run / "bodies", (rank, count))
+    build_bodies(recipe, data, run, (rank, count))
 
 
 def _train(rank: int, count: int, meeting: Path, recipe: Recipe, stage: str, run: Path) -> None:
@@ -103,6 +103,6 @@ def _train(rank: int, count: int, meeting: Path, recipe: Recipe, stage: str, run
     def report(line: str) -> None:
         print(line, flush=True)  # noqa: T201 - the progress of a training goes to standard output
 
-    train_stage(
-        recipe, recipe.stage(stage), run / "bodies", run, report, join(rank, count, meeting)
-    )
+    chosen = recipe.stage(stage)
+    pool = bodies_folder(run, chosen)
+    train_stage(recipe, chosen, pool, run, report, join(rank, count, meeting))

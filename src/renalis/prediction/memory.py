@@ -26,9 +26,9 @@ _BYTES_PER_STAGE_VOXEL = 4 + 12 + 12 + 4 + 4 + 2
 
 _ACTIVATIONS = 4.5
 """Arrays of the finest level's size and channels that exist at the same time, with the runtime's
-work space, chosen so that the estimate lies above the peak that ``provenance.json`` reports: for 16
-windows of the shipped model 1.86 GB, where OpenVINO with bfloat16 took 0.89 GB, torch 1.28 GB and
-ONNX Runtime 1.3 to 1.5 GB."""
+work space, chosen so that the estimate lies above the peak that ``provenance.json`` reports: for 6
+windows of the shipped model 2.4 to 2.8 GB in all, where OpenVINO and torch, both with bfloat16,
+took 1.4 to 1.6 GB."""
 
 _BESIDE = 14
 """Arrays of the window's size: image, class scores, probabilities and their copies."""

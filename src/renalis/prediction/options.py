@@ -147,12 +147,12 @@ class PredictionOptions:
     lesion_at: float = 0.5
     tumor_sure: float = 0.4
     large_tumor_sure: float = 0.55
-    cyst_sure: float = 0.78
+    cyst_sure: float = 0.8
     large_cyst_sure: float = 0.7
     tumor_ml: float = 2.0
     tumor_ball: float = 0.18
-    cyst_ball: float = 0.35
-    lobed_cyst_sure: float = 0.88
+    cyst_ball: float = 0.42
+    lobed_cyst_sure: float = 0.92
     tumor_outside: float = 0.25
     lesion_sure: float = 0.7
     maybe_tumor: float = 0.25

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +85,7 @@ def alterations(kidneys: tuple[int, int]) -> dict[str, Callable[[Volume], Volume
         "slices of 5 mm": lambda v: resample(v, (5.0, 1.0, 1.0)),
         "voxels of 1.5 mm": lambda v: resample(v, (1.5, 1.5, 1.5)),
         "slices of 1.25 mm": lambda v: resample(v, (1.25, 0.9, 0.9)),
-        "mirrored": lambda v: flipped(v, FLIPPED["mirrored"]),
-        "on the belly": lambda v: flipped(v, FLIPPED["on the belly"]),
+        **{title: partial(flipped, axes=axes) for title, axes in FLIPPED.items()},
         "clipped at 1023": lambda v: changed(v, lambda hu: np.minimum(hu, 1023)),
         "padded with -2048": lambda v: changed(v, lambda hu: np.where(hu == hu.min(), -2048, hu)),
         "cut below the kidneys' middle": lambda v: v.cropped((slice(middle, v.shape[0]), *ALL)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -61,18 +62,22 @@ def build_bodies(
     if folder and not maps:
         raise InputError(f"{folder} holds no label maps to train with")
     for number in range(part[0], recipe.bodies.count, part[1]):
-        for spacing_mm, target in targets.items():
-            path = target / f"{number:05d}.body"
-            if not path.exists():
-                _build(recipe, maps, number, spacing_mm, path)
+        paths = {mm: target / f"{number:05d}.body" for mm, target in targets.items()}
+        _build(recipe, maps, number, {mm: p for mm, p in paths.items() if not p.exists()})
 
 
-def _build(recipe: Recipe, maps: list[Path], number: int, spacing_mm: float, path: Path) -> None:
-    """Compose one body."""
+def _build(recipe: Recipe, maps: list[Path], number: int, missing: dict[float, Path]) -> None:
+    """Compose one body at every spacing (mm) that it is missing at."""
+    if not missing:
+        return
     plan = recipe.bodies
     rng = np.random.default_rng((recipe.seed, 1, number))
     invent = not maps or rng.random() < plan.invented_share
     # Walk through all maps before one comes again.
     labels = invented_labels(rng) if invent else read_label_map(maps[(number * 7) % len(maps)])
-    tissue = compose(labels, rng, spacing_mm, crossed=plan.crossed_share, masses=plan.masses_share)
-    save_body(path, np.asarray(tissue.array), spacing_mm, number)
+    for spacing_mm, path in missing.items():
+        own = deepcopy(rng)  # what one spacing draws changes no other's body
+        tissue = compose(
+            labels, own, spacing_mm, crossed=plan.crossed_share, masses=plan.masses_share
+        )
+        save_body(path, np.asarray(tissue.array), spacing_mm, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -180,12 +181,16 @@ def test_probabilities_lie_on_upright_axes_and_are_measured_at_the_right_places(
 
 
 def test_memory_grows_with_the_frame_and_stays_far_from_the_scans_size() -> None:
-    def peak(degrees: float) -> float:
+    def peak(degrees: float, options: PredictionOptions = OPTIONS) -> float:
         axes = Rotation.from_euler("x", degrees, degrees=True).as_matrix()
         affine = np.eye(4)
         affine[:3, :3] = axes @ np.array([[0, 0, -1.0], [0, -1, 0], [1, 0, 0]]) * (1.0, 0.8, 0.8)
         scan = Volume(np.broadcast_to(np.int16(0), (300, 512, 512)), affine)
-        return expected_peak_mb(scan, stub_model(), OPTIONS)
+        return expected_peak_mb(scan, stub_model(), options)
 
     floats_mb = 300 * 512 * 512 * 4 / 1e6
     assert peak(0) < peak(10) < peak(25) < peak(0) + 2.5 * floats_mb
+    # Averaged before it is turned, a scan takes less.
+    averaged = replace(OPTIONS, interpolation="average")
+    assert peak(10, averaged) < peak(10)
+    assert peak(0, averaged) == peak(0)

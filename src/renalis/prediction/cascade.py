@@ -155,8 +155,7 @@ class _Work:
     def image(self, stage: Stage, box: Box | None = None) -> NDArray[np.float32]:
         """The scan as a stage sees it."""
         with self.timed("prepare"):
-            chosen = self.options.interpolation if stage.name == "fine" else None
-            image = self.view.image(stage.spacing_mm, box, chosen or stage.interpolation)
+            image = self.view.image(stage.spacing_mm, box, self.options.interpolated(stage))
             return window(image, *stage.window_hu)
 
     def coarse_pass(self, stage: Stage, network: Network) -> tuple[Slid, Finding]:

@@ -56,7 +56,7 @@ def expected_peak_mb(scan: Volume, model: Model, options: PredictionOptions) -> 
     stages = 0.0
     for stage in model.header.stages:
         inside = float(np.prod(np.maximum(extent / stage.spacing_mm, stage.patch)))
-        turning = view.turning_bytes(stage.spacing_mm, stage.interpolation)
+        turning = view.turning_bytes(stage.spacing_mm, options.interpolated(stage))
         stages = max(stages, inside * _BYTES_PER_STAGE_VOXEL + turning)
     activations = max(_activation_bytes(stage, options) for stage in model.header.stages)
     activations *= _KEPT if options.keep_heap else 1.0

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from renalis.model_header import Stage
     from renalis.preparation import Interpolation
 
 __all__ = ["Mirror", "PredictionOptions", "RuntimeName", "Windows"]
@@ -169,3 +170,8 @@ class PredictionOptions:
         for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
+
+    def interpolated(self, stage: Stage) -> Interpolation:
+        """How a stage's image is made of the scan; ``interpolation`` concerns the fine one only."""
+        chosen = self.interpolation if stage.name == "fine" else None
+        return chosen or stage.interpolation

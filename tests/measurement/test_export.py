@@ -101,6 +101,12 @@ def test_csv_row() -> None:
 
 def test_csv_columns_are_the_same_for_every_case() -> None:
     rows = {name: measured(name).csv_row() for name in BODIES}
+    assert {name: bool(row["kidney_other_ml"]) for name, row in rows.items()} == {
+        "usual": False,
+        "none": False,
+        "single": False,
+        "horseshoe": True,
+    }
     assert {tuple(row) for row in rows.values()} == {CSV_HEADER}
     assert rows["single"]["kidney_left_ml"] == ""
     assert rows["none"]["largest_lesion_mm"] == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kidney_phantoms import KIDNEY, TUMOR, Ellipsoid, Phantom, grid_around, sphere
+from kidney_phantoms import CYST, KIDNEY, TUMOR, Ellipsoid, Phantom, grid_around, sphere
 from scipy.spatial import Delaunay
 
 from renalis.measurement import Lesion, measure
@@ -13,7 +13,8 @@ from renalis.measurement.frame import frame_for, hull_mask
 from renalis.measurement.nephrometry import Seat, nephrometry
 from renalis.measurement.structures import find_groups
 from renalis.postprocessing.components import labeled_box
-from renalis.preparation.body import Midline
+from renalis.preparation.body import Body, Midline
+from renalis.volume import Kind, Volume
 
 OUTER = Ellipsoid((65, -20, 0), (27, 24, 55), KIDNEY)
 HILUM = Ellipsoid((40, -20, 0), (17, 10, 17), 0)
@@ -138,3 +139,37 @@ def test_hull_equals_a_triangulation() -> None:
     found = hull_mask(mask)[tuple(places.T)]
     assert found[inside].all()
     assert (found != inside).mean() < 0.002
+
+
+@pytest.mark.parametrize("speck", [False, True])
+def test_the_share_outside_does_not_depend_on_how_far_the_kidneys_box_reaches(speck: bool) -> None:
+    """Thick slices: half of the tumor stands on the kidney's upper end."""
+    affine = np.diag([2.0, 2.0, 6.0, 1.0])
+    affine[:3, 3] = -59, -29, -39
+    labels = np.zeros((60, 30, 14), np.uint8)
+    labels[40:56, 5:25, 2:10] = KIDNEY
+    labels[44:52, 10:20, 9:11] = TUMOR
+    if speck:
+        labels[44, 10, 11] = CYST
+    image = Volume(np.full(labels.shape, 40, np.int16), affine)
+    body = Body(None, (1, 1, 1), Midline(0.0))
+    found = measure(image, image.like(labels, Kind.LABELS), body=body).lesions[0]
+    assert found.shape.exophytic_fraction == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_kidney_of_one_thick_slice_has_a_confidence() -> None:
+    affine = np.diag([2.0, 2.0, 6.0, 1.0])
+    labels = np.zeros((60, 30, 14), np.uint8)
+    labels[40:56, 5:25, 0] = KIDNEY
+    image = Volume(np.full(labels.shape, 40, np.int16), affine)
+
+    class Sure:
+        kidney = image.like(np.full(labels.shape, 255, np.uint8), Kind.PROBABILITY)
+        lesion = None
+
+    body = Body(None, (1, 1, 1), Midline(0.0))
+    found = measure(image, image.like(labels, Kind.LABELS), Sure(), body=body).kidneys[0]
+    assert found.confidence is not None
+    assert found.confidence.mean_probability == pytest.approx(1)
+    # All of the outermost slice counts, also beyond its voxels' centers.
+    assert found.confidence.low_ml == pytest.approx(found.volume_ml, rel=0.02)

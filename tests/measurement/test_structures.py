@@ -19,6 +19,7 @@ from kidney_phantoms import (
 )
 
 from renalis.measurement import Measurements, measure
+from renalis.preparation.body import Body, Midline
 from renalis.volume import Kind, Volume
 
 SPACING = (2.0, 2.0, 2.5)
@@ -151,3 +152,72 @@ def test_image_values_that_are_not_finite_are_left_out() -> None:
     found = measure(Volume(holes, image.affine), labels)
     assert found.kidneys[0].intensity is not None
     assert found.kidneys[0].intensity.mean_hu == pytest.approx(160)
+
+
+def blocks(
+    shape: tuple[int, int, int], *places: tuple[tuple[slice, slice, slice], int]
+) -> Measurements:
+    """Boxes on a grid of 2 mm, x = 0 in its middle, measured with the midline there."""
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -(np.array(shape) - 1.0)
+    labels = np.zeros(shape, np.uint8)
+    for place, label in places:
+        labels[place] = label
+    image = Volume(np.full(shape, 40, np.int16), affine)
+    body = Body(None, (1, 1, 1), Midline(0.0))
+    return measure(image, image.like(labels, Kind.LABELS), body=body)
+
+
+def test_a_separate_piece_belongs_to_the_nearest_kidney_not_the_largest() -> None:
+    left = (slice(20, 47), slice(5, 25), slice(5, 55)), KIDNEY
+    right = (slice(54, 75), slice(5, 25), slice(5, 55)), KIDNEY
+    between = (slice(51, 53), slice(10, 20), slice(20, 30)), TUMOR
+    found = blocks((100, 30, 60), left, right, between)
+    assert ids(found) == ["left", "right"]
+    assert found.kidneys[0].parenchyma_ml > found.kidneys[1].parenchyma_ml
+    assert (found.lesions[0].kidney, str(found.lesions[0].side)) == ("right", "right")
+
+
+def test_a_kidney_in_two_pieces_counts_as_a_whole() -> None:
+    one = (slice(10, 25), slice(5, 25), slice(5, 30)), KIDNEY
+    halves = [((slice(10, 25), slice(5, 25), z), KIDNEY) for z in (slice(50, 66), slice(69, 86))]
+    found = blocks((100, 30, 90), one, *halves)
+    assert [(kidney.id, round(kidney.parenchyma_ml, 1)) for kidney in found.kidneys] == [
+        ("left", 79.2),
+        ("other-1", 60.0),
+    ]
+
+
+def test_the_distance_from_the_midline_is_that_of_all_parenchyma() -> None:
+    places = [
+        ((slice(5, 25), slice(5, 25), slice(5, 40)), KIDNEY),
+        ((slice(29, 45), slice(5, 25), slice(5, 40)), KIDNEY),
+    ]
+    found = blocks((100, 30, 90), *places)
+    x = np.concatenate([np.arange(5, 25), np.arange(29, 45)]) * 2 - 99
+    assert found.kidneys[0].offset_mm == pytest.approx(x.mean(), abs=0.05)
+
+
+def test_voxels_are_measured_where_they_lie_on_a_grid_turned_by_45_degrees() -> None:
+    """Rounding turns image and labels to different axes if each is asked by itself."""
+
+    def turned(error: float) -> np.ndarray:
+        angle = np.pi / 4 + error
+        affine = np.eye(4)
+        affine[:3, :3] = 2 * np.array(
+            [
+                [np.cos(angle), -np.sin(angle), 0],
+                [np.sin(angle), np.cos(angle), 0],
+                [0, 0, 1],
+            ]
+        )
+        affine[:3, 3] = -affine[:3, :3] @ np.full(3, 19.5)
+        return affine
+
+    labels = np.zeros((40, 40, 40), np.uint8)
+    labels[5:15, 10:20, 5:35] = KIDNEY
+    image = Volume(np.where(labels > 0, 200, 0).astype(np.int16), turned(1e-7))
+    body = Body(None, (1, 1, 1), Midline(0.0))
+    found = measure(image, Volume(labels, turned(-1e-7), Kind.LABELS), body=body)
+    assert found.kidneys[0].intensity is not None
+    assert found.kidneys[0].intensity.mean_hu == 200

@@ -12,7 +12,16 @@ from renalis.labels import Label
 from renalis.measurement import Confidence, Measurements, measure
 from renalis.report.findings import find, short_name
 from renalis.report.scene import Scene
-from renalis.report.tables import cards, doubts, kidney_table, lesion_table, rules, summary
+from renalis.report.tables import (
+    cards,
+    doubts,
+    kidney_table,
+    largest,
+    lesion_table,
+    nephrometry_table,
+    rules,
+    summary,
+)
 from renalis.volume import Kind, Volume
 
 
@@ -105,3 +114,55 @@ def test_doubts_are_sentences(patient: tuple[Volume, Volume, Measurements]) -> N
         "T1 is uncertain: the network's mean probability in it is 0.50 (not calibrated).",
         "The size of T1 is uncertain: between 1.0 and 9.0 ml, depending on the threshold.",
     ]
+
+
+def test_specks_are_no_part_of_a_kidneys_pictures() -> None:
+    """A tumor that replaced its kidney keeps a rim; the other kidney's pictures stay its own."""
+    image, labels = made_up("RAS", lesions=False)
+    array = labels.array.copy()
+    right = np.argwhere((array == Label.KIDNEY) & (np.arange(array.shape[0]) > 60)[:, None, None])
+    array[tuple(right.T)] = Label.TUMOR
+    array[tuple(right[:40].T)] = Label.KIDNEY
+    marked = labels.like(array, Kind.LABELS)
+    measured = measure(image, marked)
+    assert [kidney.id for kidney in measured.kidneys] == ["left"]
+    assert measured.totals.unassigned_ml > 0
+    found = find(Scene.of(image, marked), measured)
+    voxels = found.kidneys["left"].mask.sum()
+    assert voxels * labels.voxel_ml == pytest.approx(measured.kidneys[0].parenchyma_ml)
+
+
+def test_lesions_without_pictures_are_the_smallest(
+    patient: tuple[Volume, Volume, Measurements],
+) -> None:
+    lesions = patient[2].lesions
+    tumor, cyst = lesions
+    large_cyst = dataclasses.replace(cyst, volume_ml=tumor.volume_ml + 1)
+    assert largest([tumor, large_cyst], 1) == [large_cyst]
+    assert largest([tumor, large_cyst], 2) == [tumor, large_cyst]
+
+
+def test_values_of_the_score_can_be_held_against_their_rules(
+    patient: tuple[Volume, Volume, Measurements],
+) -> None:
+    measured = patient[2]
+    tumor = measured.lesions[0]
+    assert tumor.nephrometry is not None
+    for mm, shown in ((40.4, "2 (40.4)"), (150.0, "3 (150.0)")):
+        radius = dataclasses.replace(
+            tumor.nephrometry.radius, value=mm, points=3 if mm >= 70 else 2
+        )
+        scored = dataclasses.replace(tumor.nephrometry, radius=radius)
+        with_it = dataclasses.replace(
+            measured, lesions=(dataclasses.replace(tumor, nephrometry=scored),)
+        )
+        table = nephrometry_table(with_it)
+        assert table is not None
+        assert table.rows[0][1] == shown
+
+
+def test_words_from_outside_stay_as_they_are(
+    patient: tuple[Volume, Volume, Measurements],
+) -> None:
+    told = doubts(patient[2], ("series 'cyst-1 follow-up' was chosen",))
+    assert told[0] == "Series 'cyst-1 follow-up' was chosen."

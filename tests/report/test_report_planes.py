@@ -98,6 +98,10 @@ def test_tilted_scan_names_both_directions() -> None:
     assert direction_letters(np.array([0.9, 0.1, 0.0])) == "R"
 
 
+def test_a_direction_between_three_sides_is_named_by_the_two_strongest() -> None:
+    assert direction_letters(np.array([0.8, 0.45, 0.4])) == "RA"
+
+
 def test_other_orientation_is_refused() -> None:
     with pytest.raises(ValueError, match=CANONICAL):
         cut(numbered().reoriented("RAS"), Plane.AXIAL, 0)

@@ -98,7 +98,8 @@ def csv_columns(measurements: Measurements, case: str) -> dict[str, str]:
             row |= {f"kidney_{side}_{key}": text for key, text in _kidney(kidney).items()}
     others = [kidney for kidney in measurements.kidneys if kidney.side == "other"]
     tumors = [lesion for lesion in measurements.lesions if lesion.kind == "tumor"]
-    row["kidney_other_ml"] = _number(sum(kidney.parenchyma_ml for kidney in others), 2)
+    if others:
+        row["kidney_other_ml"] = _number(sum(kidney.parenchyma_ml for kidney in others), 2)
     row["kidneys"] = str(len(measurements.kidneys))
     row["kidney_ml"] = _number(measurements.totals.kidney_ml, 2)
     row["tumor_ml"] = _number(measurements.totals.tumor_ml, 2)

@@ -39,16 +39,28 @@ def frame_for(volume: Volume) -> Volume:
 
 
 def sampled(volume: Volume, frame: Volume) -> NDArray[Any]:
-    """A volume's values on a frame; labels by nearest voxel, others trilinear; 0 outside."""
-    to_source = np.linalg.inv(volume.affine) @ frame.affine
+    """A volume's values on a frame; labels by nearest voxel, others trilinear; 0 outside.
+
+    Outside begins where the outermost voxels end, not at their centers.
+    """
+    if volume.kind is Kind.LABELS:
+        return _on_frame(volume.array, volume, frame, 0, "grid-constant")
+    inside = _on_frame(np.ones(volume.shape, np.uint8), volume, frame, 0, "grid-constant")
+    return _on_frame(volume.array, volume, frame, 1, "nearest") * inside
+
+
+def _on_frame(
+    array: NDArray[Any], grid: Volume, frame: Volume, order: int, mode: str
+) -> NDArray[Any]:
+    to_source = np.linalg.inv(grid.affine) @ frame.affine
     return np.asarray(
         ndimage.affine_transform(
-            volume.array,
+            array,
             to_source[:3, :3],
             to_source[:3, 3],
             output_shape=frame.shape,
-            order=0 if volume.kind is Kind.LABELS else 1,
-            mode="constant",
+            order=order,
+            mode=mode,
             prefilter=False,
         )
     )

@@ -63,6 +63,7 @@ def measure(
     """
     if not labels.same_grid(image):
         raise ValueError("labels and image do not lie on the same grid")
+    image = labels.like(image.array, image.kind)  # one affine, one canonical orientation
     midline = (body or find_body(image)).midline
     scene = Scene(
         image, image.reoriented(CANONICAL), labels.reoriented(CANONICAL), midline, prediction

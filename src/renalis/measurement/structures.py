@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalis.labels import Label
 from renalis.measurement.results import LesionKind, Side
-from renalis.postprocessing.components import Box, Piece, Pieces, find_pieces, near
+from renalis.postprocessing.components import Box, Piece, Pieces, find_pieces, gap_mm, near
 from renalis.preparation.body import Midline
 from renalis.volume import Kind, Volume
 
-__all__ = ["Group", "LesionMask", "find_groups", "find_lesions"]
+__all__ = ["Group", "LesionMask", "find_groups", "find_lesions", "in_kidneys"]
 
 JOIN_MM = 10.0
 """Pieces closer than this to a kidney are that kidney's."""
@@ -71,7 +71,7 @@ class LesionMask:
 
 @dataclass(frozen=True)
 class _Sided:
-    """A piece with what decides about its side."""
+    """A piece, or the first of several, with what decides about its side."""
 
     piece: Piece
     parenchyma_ml: float
@@ -119,9 +119,9 @@ def find_groups(part: Volume, start: Box, midline: Midline) -> tuple[list[Group]
     alone: list[_Sided] = []
     specks = 0.0
     for entry in entries:
-        home = next((own for own in gathered if _belongs(part, pieces, entry, own)), None)
-        if home is not None:
-            home.append(entry)
+        gaps = [_gap_mm(part, pieces, entry, own) for own in gathered]
+        if min(gaps, default=np.inf) < np.inf:
+            gathered[int(np.argmin(gaps))].append(entry)
         elif entry.parenchyma_ml >= KIDNEY_ML:
             gathered.append([entry])
         elif entry.parenchyma_ml < entry.ml:
@@ -131,7 +131,8 @@ def find_groups(part: Volume, start: Box, midline: Midline) -> tuple[list[Group]
             specks += entry.parenchyma_ml
     kidneys = _kidney_groups(part, start, pieces, gathered)
     lone = [
-        _group(part, start, pieces, [entry], _plain_side(entry), is_kidney=False) for entry in alone
+        _group(part, start, pieces, [entry], entry, _plain_side(entry), is_kidney=False)
+        for entry in alone
     ]
     return kidneys + lone, specks
 
@@ -150,6 +151,31 @@ def find_lesions(group: Group) -> list[LesionMask]:
     return lesions
 
 
+def in_kidneys(part: Volume) -> NDArray[np.bool_]:
+    """Voxels of pieces that are a kidney or belong to one, as `find_groups` gathers them.
+
+    Parameters
+    ----------
+    part : Volume
+        KiTS23 labels in canonical orientation, a box of the scan.
+
+    Returns
+    -------
+    ndarray of bool, shape of ``part``
+        Without specks, and without lesions that belong to no kidney.
+    """
+    pieces = find_pieces(part.array > 0)
+    parenchyma = np.bincount(
+        pieces.array[part.array == Label.KIDNEY], minlength=len(pieces.pieces) + 1
+    )
+    kept: list[Piece] = []
+    for piece in sorted(pieces.pieces, key=lambda p: (-parenchyma[p.number], -p.voxels)):
+        whole = parenchyma[piece.number] * part.voxel_ml >= KIDNEY_ML
+        if whole or near(part, pieces, piece, tuple(kept), JOIN_MM):
+            kept.append(piece)
+    return np.asarray(np.isin(pieces.array, [piece.number for piece in kept]))
+
+
 def _sided(part: Volume, pieces: Pieces, piece: Piece, parenchyma: int, midline: Midline) -> _Sided:
     """Measure on which side a piece lies, by its parenchyma where it has some."""
     inside = pieces.mask(piece)
@@ -166,12 +192,24 @@ def _sided(part: Volume, pieces: Pieces, piece: Piece, parenchyma: int, midline:
     )
 
 
-def _belongs(part: Volume, pieces: Pieces, entry: _Sided, own: list[_Sided]) -> bool:
-    """Whether a piece lies so close to a kidney that it is part of it."""
+def _gap_mm(part: Volume, pieces: Pieces, entry: _Sided, own: list[_Sided]) -> float:
+    """How near a piece lies to a kidney, infinite if it is no part of it."""
     across = (entry.offset_mm > 0) != (own[0].offset_mm > 0)
     if across and entry.parenchyma_ml >= WHOLE_KIDNEY_ML:
-        return False
-    return near(part, pieces, entry.piece, tuple(other.piece for other in own), JOIN_MM)
+        return np.inf
+    return gap_mm(part, pieces, entry.piece, tuple(other.piece for other in own), JOIN_MM)
+
+
+def _together(own: list[_Sided]) -> _Sided:
+    """A kidney's pieces as one, its place that of all its parenchyma."""
+    weights = np.array([entry.parenchyma_ml or entry.ml * 1e-9 for entry in own])
+    return replace(
+        own[0],
+        parenchyma_ml=sum(entry.parenchyma_ml for entry in own),
+        ml=sum(entry.ml for entry in own),
+        offset_mm=float(np.average([entry.offset_mm for entry in own], weights=weights)),
+        share_right=float(np.average([entry.share_right for entry in own], weights=weights)),
+    )
 
 
 def _crosses(entry: _Sided) -> bool:
@@ -188,15 +226,18 @@ def _plain_side(entry: _Sided) -> Side:
 def _kidney_groups(
     part: Volume, start: Box, pieces: Pieces, gathered: list[list[_Sided]]
 ) -> list[Group]:
-    """Left, right, then others; ``gathered`` comes with the largest first."""
+    """Left, right, then others, the largest first."""
+    wholes = sorted(
+        ((_together(own), own) for own in gathered), key=lambda pair: -pair[0].parenchyma_ml
+    )
     taken: set[Side] = set()
     groups = []
-    for own in gathered:
-        side = _plain_side(own[0])
+    for whole, own in wholes:
+        side = _plain_side(whole)
         second = side in taken
         taken.add(side) if side is not Side.OTHER else None
         groups.append(
-            _group(part, start, pieces, own, Side.OTHER if second else side, second=second)
+            _group(part, start, pieces, own, whole, Side.OTHER if second else side, second=second)
         )
     order = (Side.LEFT, Side.RIGHT, Side.OTHER)
     return sorted(groups, key=lambda group: order.index(group.side))
@@ -207,6 +248,7 @@ def _group(
     start: Box,
     pieces: Pieces,
     own: list[_Sided],
+    whole: _Sided,
     side: Side,
     *,
     is_kidney: bool = True,
@@ -225,4 +267,4 @@ def _group(
         slice(outer.start + inner.start, outer.start + inner.stop)
         for outer, inner in zip(start, (i, j, k), strict=True)
     )
-    return Group(labels, (z, y, x), side, is_kidney, _crosses(own[0]), second, own[0].offset_mm)
+    return Group(labels, (z, y, x), side, is_kidney, _crosses(whole), second, whole.offset_mm)

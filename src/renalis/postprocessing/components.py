@@ -12,7 +12,17 @@ from scipy.spatial import cKDTree
 
 from renalis.volume import Volume
 
-__all__ = ["Box", "Piece", "Pieces", "find_pieces", "grown", "labeled_box", "near", "surface"]
+__all__ = [
+    "Box",
+    "Piece",
+    "Pieces",
+    "find_pieces",
+    "gap_mm",
+    "grown",
+    "labeled_box",
+    "near",
+    "surface",
+]
 
 Box = tuple[slice, slice, slice]
 
@@ -137,19 +147,26 @@ def surface(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
 def near(
     grid: Volume, pieces: Pieces, one: Piece, others: tuple[Piece, ...], within_mm: float
 ) -> bool:
-    """Whether a piece comes within a distance (mm, between voxel centers) of any other piece.
+    """Whether a piece comes within a distance (mm, between voxel centers) of any other piece."""
+    return gap_mm(grid, pieces, one, others, within_mm) < np.inf
+
+
+def gap_mm(
+    grid: Volume, pieces: Pieces, one: Piece, others: tuple[Piece, ...], within_mm: float
+) -> float:
+    """How near a piece comes to any other piece: mm between voxel centers, infinite if farther.
 
     Distances are taken in patient space, so anisotropic, oblique and sheared grids need no care.
     """
     if not others:
-        return False
+        return np.inf
     margins = tuple(int(np.ceil(2 * within_mm / size)) + 1 for size in grid.spacing)
     reach = grown(one.box, pieces.array.shape, margins)
     region = pieces.array[reach]
     wanted = np.isin(region, [other.number for other in others])
     if not wanted.any():
-        return False
+        return np.inf
     own = grid.world(surface(region == one.number))
     theirs = grid.world(surface(wanted))
     distance, _ = cKDTree(theirs).query(own, distance_upper_bound=within_mm * (1 + 1e-9))
-    return bool(np.isfinite(distance).any())
+    return float(distance.min())

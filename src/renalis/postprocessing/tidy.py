@@ -74,8 +74,8 @@ def tidy(
     labels : Volume
         KiTS23 labels (0 background, 1 kidney, 2 tumor, 3 cyst), uint8, any orientation.
     image : Volume or None
-        The scan on the same grid, HU. Without it there is no body to look at: the body rule
-        rests, and the midline is the middle of the field of view.
+        The scan on the same grid, HU. Without it the rules ``body`` and ``density`` rest, and the
+        midline is the middle of the field of view.
     rules : Rules
         What to do; see `renalis.postprocessing.rules`.
     body : Body, optional
@@ -93,6 +93,8 @@ def tidy(
     """
     if image is not None and not labels.same_grid(image):
         raise ValueError("labels and image do not lie on the same grid")
+    if image is not None:
+        image = labels.like(image.array, image.kind)  # one affine, one canonical orientation
     whole = labels.unlabeled()
     canonical = labels.reoriented(CANONICAL)
     box = labeled_box(canonical.array)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from renalis.labels import Label
 from renalis.measurement import Kidney, Lesion, Measurements
+from renalis.measurement.structures import in_kidneys
 from renalis.report.boxes import Box, bounds
 from renalis.report.scene import Found, Scene
 from renalis.report.style import STYLES
@@ -40,7 +41,7 @@ def find(scene: Scene, measurements: Measurements) -> Findings:
 
     Lesions are the connected parts of their class; each part belongs to the measured lesion whose
     volume and center it has. A part of the parenchyma belongs to the kidney whose center is
-    nearest.
+    nearest; specks that were measured as no kidney's belong to none here either.
     """
     box = scene.tight
     if box is None:
@@ -83,7 +84,7 @@ def _kidneys(
     """Parenchyma of each kidney."""
     if not kidneys:
         return {}
-    parts, statistics = _parts(labels == Label.KIDNEY)
+    parts, statistics = _parts(in_kidneys(scene.labels.cropped(box)) & (labels == Label.KIDNEY))
     centers = np.array([kidney.location.centroid_mm for kidney in kidneys])
     owner = np.zeros(len(statistics["voxel_counts"]), np.uint8)
     for part in range(1, len(owner)):

@@ -24,6 +24,7 @@ from renalis.report.tables import (
     doubts,
     kidney_name,
     kidney_table,
+    largest,
     lesion_table,
     nephrometry_table,
     right_first,
@@ -60,7 +61,7 @@ def page(content: ReportContent) -> dict[str, object]:
     scene = replace(subject.scene, probabilities=_probabilities(content))
     findings = subject.findings
     slices = stack(scene, findings)
-    lesions = _lesion_groups(scene, findings, measured.lesions[:MOST_LESIONS])
+    lesions = _lesion_groups(scene, findings, largest(measured.lesions, MOST_LESIONS))
     return {
         "case_id": content.case_id,
         "summary": summary(measured),

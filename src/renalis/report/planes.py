@@ -107,7 +107,7 @@ def cut(volume: Volume, plane: Plane, index: int) -> Cut:
 
 
 def direction_letters(direction: NDArray[np.float64], least: float = 0.26) -> str:
-    """Letters of the patient's sides that a direction points to, the strongest first.
+    """Letters of the patient's sides that a direction points to, the two strongest at most.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def direction_letters(direction: NDArray[np.float64], least: float = 0.26) -> st
     unit = direction / np.linalg.norm(direction)
     names = (("L", "R"), ("P", "A"), ("F", "H"))
     order = np.argsort(-np.abs(unit), kind="stable")
-    return "".join(names[i][int(unit[i] > 0)] for i in order if abs(unit[i]) >= least)
+    return "".join(names[i][int(unit[i] > 0)] for i in order[:2] if abs(unit[i]) >= least)
 
 
 def position_text(plane: Plane, world: NDArray[np.float64]) -> str:

@@ -69,7 +69,8 @@ class Scene:
         """The scene of a scan and a label map on the same grid."""
         if not image.same_grid(labels):
             raise ValueError("the label map lies on another grid than the scan")
-        upright = labels.reoriented()
+        # One affine, so that both are turned to the same canonical orientation.
+        upright = image.like(labels.array, labels.kind).reoriented()
         tight = bounds(upright.array)
         box = None if tight is None else widened(tight, upright, MARGIN_MM)
         return cls(image, image.reoriented(), upright, tight, box, probabilities)

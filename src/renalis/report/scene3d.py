@@ -16,7 +16,7 @@ from renalis.report.meshes import Mesh, normals, surface
 from renalis.report.raster import SHARPNESS, font
 from renalis.report.scene import Found, Scene
 from renalis.report.style import STYLES
-from renalis.report.tables import kidney_name, right_first
+from renalis.report.tables import kidney_name, largest, right_first
 from renalis.volume import Kind, Volume
 
 __all__ = ["meshes_of", "packed", "seen_from_front", "still"]
@@ -37,7 +37,7 @@ def meshes_of(scene: Scene, findings: Findings, measurements: Measurements) -> l
         if kidney.id in findings.kidneys:
             mask = _placed(scene, findings.kidneys[kidney.id])
             meshes.append(surface(mask, kidney_name(kidney), Label.KIDNEY, KIDNEY_CELLS))
-    for lesion in measurements.lesions[:MOST_LESIONS]:
+    for lesion in largest(measurements.lesions, MOST_LESIONS):
         if lesion.id in findings.lesions:
             label = Label[str(lesion.kind).upper()]
             name = f"{short_name(lesion)} ({lesion.kind})"

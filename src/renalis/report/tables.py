@@ -16,6 +16,7 @@ __all__ = [
     "doubts",
     "kidney_name",
     "kidney_table",
+    "largest",
     "lesion_table",
     "nephrometry_table",
     "right_first",
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 NONE = "–"
+_DECIMALS_OF_LETTERS = (1, 2, 1, 0, 2)
+"""R and N in mm, E and L as shares; A is a letter."""
 UNSURE, WIDE = 0.65, 2.0
 """Lesions with a mean probability below the first, or a range wider than the second, are noted."""
 RANGE = "Range: the volume if the network's probability had to be above 0.75, or only above 0.25."
@@ -159,7 +162,10 @@ def nephrometry_table(measurements: Measurements) -> Table | None:
             continue
         score = lesion.nephrometry
         letters = (score.radius, score.exophytic, score.nearness, score.face, score.location)
-        cells = [_letter(letter.value, letter.points) for letter in letters]
+        cells = [
+            _letter(letter.value, letter.points, decimals)
+            for letter, decimals in zip(letters, _DECIMALS_OF_LETTERS, strict=True)
+        ]
         total = NONE if score.total is None else f"{score.total} ({score.complexity})"
         rows.append((short_name(lesion), *cells, total))
     if not rows:
@@ -194,9 +200,9 @@ def doubts(measurements: Measurements, others: Sequence[str] = ()) -> list[str]:
     measurements : Measurements
         Says what it knows about its own limits.
     others : sequence of str
-        What the other rooms had to say; comes first.
+        What the other rooms had to say, as it is; comes first.
     """
-    notes = [*others, *measurements.notes]
+    notes = [*measurements.notes]
     for lesion in measurements.lesions:
         if lesion.location.borders:
             sides = _joined(lesion.location.borders)
@@ -213,14 +219,16 @@ def doubts(measurements: Measurements, others: Sequence[str] = ()) -> list[str]:
                 f"{sure.high_ml:.1f} ml, depending on the threshold"
             )
     names = {lesion.id: short_name(lesion) for lesion in measurements.lesions}
-    return list(dict.fromkeys(_sentence(note, names) for note in notes if note.strip()))
+    called = [
+        re.sub(r"\b(tumor|cyst)-\d+\b", lambda match: names.get(match[0], match[0]), note)
+        for note in notes
+    ]
+    return list(dict.fromkeys(_sentence(note) for note in (*others, *called) if note.strip()))
 
 
-def _sentence(note: str, names: dict[str, str]) -> str:
-    """A note with a capital, a full stop, and lesions called as in the tables."""
-    words = re.sub(
-        r"\b(tumor|cyst)-\d+\b", lambda match: names.get(match[0], match[0]), note.strip()
-    )
+def _sentence(note: str) -> str:
+    """A note with a capital and a full stop."""
+    words = note.strip()
     return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
 
 
@@ -228,6 +236,12 @@ def right_first(kidneys: Sequence[Kidney]) -> list[Kidney]:
     """In the order of the pictures: the patient's right is on the viewer's left."""
     order = {"right": 0, "left": 1}
     return sorted(kidneys, key=lambda kidney: order.get(kidney.id, 2))
+
+
+def largest(lesions: Sequence[Lesion], most: int) -> list[Lesion]:
+    """The largest by volume, in the order of the table."""
+    by_size = sorted(lesions, key=lambda lesion: -lesion.volume_ml)[:most]
+    return [lesion for lesion in lesions if lesion in by_size]
 
 
 def _counted(lesions: Sequence[Lesion], kind: str) -> str:
@@ -270,7 +284,7 @@ def _percent(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.0f} %"
 
 
-def _letter(value: float | str | None, points: int | None) -> str:
+def _letter(value: float | str | None, points: int | None, decimals: int) -> str:
     """Points and value of one letter."""
-    shown = NONE if value is None else value if isinstance(value, str) else f"{value:.2g}"
+    shown = value if isinstance(value, str) else _number(value, decimals)
     return shown if points is None else f"{points} ({shown})"

@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -17,6 +18,7 @@ import pytest
 
 from renalis.errors import InputError, OutputError
 from renalis.pipeline import Listener, SegmentOptions, Status, segment
+from renalis.pipeline.folder import make_output, provenance, result_folder
 from renalis.postprocessing import NONE
 from renalis.prediction import PredictionOptions, RuntimeName
 from renalis.volume import Volume
@@ -167,11 +169,56 @@ def test_interrupting_leaves_nothing_half_written(
 
 
 def test_leftovers_of_a_killed_run_are_removed(scan_file: Path, tmp_path: Path) -> None:
-    left = tmp_path / "out" / ".patient.partial-99999999"
-    left.mkdir(parents=True)
-    (left / "segmentation.nii.gz").write_bytes(b"half")
-    segment(scan_file, tmp_path / "out", PLAIN, model=stub_model())
+    (first,) = segment(scan_file, tmp_path / "out", PLAIN, model=stub_model())
+    with result_folder(tmp_path / "out", "other", overwrite=False) as part:
+        here = part.name.removeprefix(".other.partial-").rpartition("-")[0]
+    out = tmp_path / "out"
+    dead = 99999999
+    left = out / f".patient.partial-{here}-{dead}"
+    mine = out / f".patient.partial-{here}-{os.getpid()}"
+    elsewhere = out / f".patient.partial-0123abcd-{dead}"
+    for folder in (left, mine, elsewhere):
+        folder.mkdir()
+        (folder / "segmentation.nii.gz").write_bytes(b"half")
+    # Killed while an older result was set aside: it comes back.
+    aside = out / f".patient.old-{here}-{dead}"
+    first.folder.rename(aside)
+    segment(scan_file, out, PLAIN, model=stub_model())
     assert not left.exists()
+    assert not aside.exists()
+    assert mine.exists()
+    assert elsewhere.exists(), "another machine may be at work there"
+    make_output(out)
+    assert provenance(first.folder) is not None
+
+
+def test_a_result_set_aside_by_a_killed_run_comes_back(tmp_path: Path) -> None:
+    with result_folder(tmp_path, "case", overwrite=False) as part:
+        (part / "provenance.json").write_text("{}")
+        here = part.name.removeprefix(".case.partial-").rpartition("-")[0]
+    aside = tmp_path / f".case.old-{here}-99999999"
+    (tmp_path / "case").rename(aside)
+    make_output(tmp_path)
+    assert (tmp_path / "case" / "provenance.json").read_text() == "{}"
+    assert not aside.exists()
+
+
+def test_somebodys_reference_labels_are_never_replaced(scan_file: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "out" / "patient" / "segmentation.nii.gz"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"drawn by hand")
+    options = replace(PLAIN, overwrite=True)
+    (result,) = segment(scan_file, tmp_path / "out", options, model=stub_model())
+    assert result.status == Status.FAILED
+    assert "did not write" in result.problem
+    assert theirs.read_bytes() == b"drawn by hand"
+
+
+def test_a_case_called_like_the_table_gets_another_name(scan: Volume, tmp_path: Path) -> None:
+    file = save(tmp_path / "measurements.csv.nii.gz", scan)
+    (result,) = segment(file, tmp_path / "out", PLAIN, model=stub_model())
+    assert result.case_id == "measurements.csv_"
+    assert (tmp_path / "out" / "measurements.csv").is_file()
 
 
 def test_the_table_holds_earlier_cases_too(scan: Volume, scan_file: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from renalis.errors import InputError, RenalisError
 from renalis.io import ScanSource, find_scans
 from renalis.pipeline.folder import make_output, provenance, result_folder
 from renalis.pipeline.options import CaseResult, Listener, Status
-from renalis.pipeline.table import write_table
+from renalis.pipeline.table import TABLE, write_table
 from renalis.prediction.machine import peak_mb
 
 __all__ = ["CaseWork", "Clock", "Filled", "input_paths", "run_cases"]
@@ -102,7 +102,7 @@ def run_cases(
     OutputError
         If the output folder cannot be written.
     """
-    sources = find_scans(paths)
+    sources = [_beside_the_table(source) for source in find_scans(paths)]
     make_output(output)
     listener.cases(len(sources))
     results = []
@@ -115,6 +115,11 @@ def run_cases(
     return results
 
 
+def _beside_the_table(source: ScanSource) -> ScanSource:
+    """A case whose folder would take the name of the table of all cases gets another name."""
+    return replace(source, case_id=f"{source.case_id}_") if source.case_id == TABLE else source
+
+
 def _case(
     source: ScanSource, output: Path, work: CaseWork, overwrite: bool, clock: Clock
 ) -> CaseResult:
@@ -124,9 +129,9 @@ def _case(
         key = work.key(source)
         known = provenance(folder)
         if known is not None and known.get("key") == key and not overwrite:
-            notes = tuple(str(note) for note in known.get("notes", ()))
+            notes = tuple(str(note) for note in known.get("notes") or ())
             return CaseResult(
-                case_id, Status.SKIPPED, folder, notes=notes, row=known.get("row", {})
+                case_id, Status.SKIPPED, folder, notes=notes, row=known.get("row") or {}
             )
         with result_folder(output, case_id, overwrite) as part:
             filled = work.fill(part, source, key, clock)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -33,6 +36,9 @@ FILES = (
     PROVENANCE,
 )
 """Every file that renalis writes for a case."""
+
+_LEFT_OVER = re.compile(r"\.(?P<case>.+)\.(?P<kind>partial|old)-[0-9a-f]{8}-(?P<process>\d+)")
+"""Names of folders that are being written, or set aside while they are replaced."""
 
 
 def make_output(output: Path) -> None:
@@ -78,7 +84,7 @@ def result_folder(output: Path, case_id: str, overwrite: bool) -> Iterator[Path]
         If there are results already and they may not be replaced, or nothing can be written.
     """
     target = output / case_id
-    part = output / f".{case_id}.partial-{os.getpid()}"
+    part = output / f".{case_id}.partial-{_host()}-{os.getpid()}"
     _refuse(target, overwrite)
     try:
         part.mkdir()
@@ -118,7 +124,8 @@ def _refuse(target: Path, overwrite: bool) -> None:
             f"{target} holds results of another scan, model or choice of options; "
             "give --overwrite or another output folder with -o"
         )
-    foreign = sorted(names - set(FILES))
+    # A reference may be called segmentation.nii.gz, too; folders of ours appear whole.
+    foreign = sorted(names - set(FILES) if PROVENANCE in names else names)
     if foreign:
         raise OutputError(
             f"{target} holds files that renalis did not write ({foreign[0]!r}); "
@@ -145,13 +152,24 @@ def _put_in_place(part: Path, target: Path) -> None:
 
 
 def _sweep(output: Path) -> None:
-    """Remove what a killed run has left."""
+    """Clear up after runs that were killed on this machine; others may be at work elsewhere."""
     if sys.platform == "win32":  # where asking whether a process lives would interrupt it
         return
-    for path in output.glob(".*.partial-*"):
-        number = path.name.rpartition("-")[2]
-        if number.isdigit() and not _lives(int(number)):
+    for path in output.glob(f".*-{_host()}-*"):
+        match = _LEFT_OVER.fullmatch(path.name)
+        if match is None or _lives(int(match["process"])):
+            continue
+        target = output / match["case"]
+        if match["kind"] == "old" and not target.exists():
+            # Killed between setting an older result aside and putting the new one in its place.
+            os.replace(path, target)
+        else:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _host() -> str:
+    """This machine, in folders' names: processes of others cannot be seen from here."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def _lives(process: int) -> bool:

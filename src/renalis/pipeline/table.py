@@ -10,7 +10,10 @@ from renalis.io import whole_file
 from renalis.measurement.export import CSV_HEADER
 from renalis.pipeline.folder import provenance
 
-__all__ = ["write_table"]
+__all__ = ["TABLE", "write_table"]
+
+TABLE = "measurements.csv"
+"""In the output folder, beside the cases' folders."""
 
 
 def write_table(output: Path) -> Path | None:
@@ -37,7 +40,7 @@ def write_table(output: Path) -> Path | None:
     writer = csv.DictWriter(text, CSV_HEADER, restval="", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
-    path = output / "measurements.csv"
+    path = output / TABLE
     with whole_file(path) as file:
         file.write(text.getvalue().encode())
     return path

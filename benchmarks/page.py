@@ -17,6 +17,9 @@ from results import FOLDER
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 ORDER = ("prediction", "prediction-real", "scaling", "preparation", "sampling", "reading",
          "startup", "evaluation")  # fmt: skip
+MODELS = {"prediction": "10", "scaling": "9"}
+"""Version of the model in rooms that were measured before they kept it."""
+
 COLUMNS = {
     "cpu_s": "CPU s",
     "wall_s": "wall s",
@@ -35,9 +38,10 @@ HEAD = """# Benchmarks
 Made by `make bench` (`benchmarks/run.py`); do not edit. The rivals are installed as their users
 install them (`benchmarks/peers-requirements.txt`) and run in their own environment, in alternating
 order with renalis, every program on one core with one thread unless it is said otherwise. Figures
-are medians; CPU seconds count user and system time of all threads. *times* says how many times as
-much the rival takes (or, per second, how many times as much renalis delivers). Every run is kept in
-`benchmarks/results/`, and `python benchmarks/compare.py OLD NEW` compares two.
+are medians over the rounds that stand beside each table's title; CPU seconds count user and system
+time of all threads. *times* says how many times as much the rival takes (or, per second, how many
+times as much renalis delivers). Every run is kept in `benchmarks/results/`, and `python
+benchmarks/compare.py OLD NEW` compares two.
 
 """
 
@@ -59,9 +63,12 @@ def write_page() -> Path:
 def section(room: dict[str, Any]) -> str:
     """One room."""
     made = f"{room['made'][:10]}, commit {room['commit']}, load {room['machine']['load_at_end']}"
+    model = room["extra"].get("model_version", MODELS.get(room["room"]))
+    if model:
+        made += f", version {model} of the model"
     lines = [f"## {room['title']}", "", f"{room['inputs']}. ({made})", ""]
     for title, arms in room["tables"].items():
-        lines += [f"**{title}**", "", *table(arms), ""]
+        lines += [f"**{title}** ({rounds(arms)})", "", *table(arms), ""]
     lines += [f"* {note}" for note in room["notes"]]
     if room["notes"]:
         lines.append("")
@@ -78,6 +85,12 @@ def section(room: dict[str, Any]) -> str:
     versions = {**room["rivals"], **room["renalis"]}
     lines += [", ".join(f"{name} {version}" for name, version in sorted(versions.items())), "", ""]
     return "\n".join(lines)
+
+
+def rounds(arms: Sequence[dict[str, Any]]) -> str:
+    """How many runs of each arm the medians are of."""
+    counts = sorted({len(arm["runs"]) for arm in arms})
+    return f"{' to '.join(map(str, counts))} {'round' if counts == [1] else 'rounds'}"
 
 
 def table(arms: Sequence[dict[str, Any]]) -> list[str]:

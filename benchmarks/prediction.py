@@ -79,6 +79,8 @@ def compare(arguments: argparse.Namespace) -> Room:
         words = (*words, "--truth", truth)
     compared = run(Arm("agree", words))
     agreement, among = compared["agreement"], compared["rivals"]
+    from renalis.model import read_header  # not before: children inherit what it takes
+
     room = Room(
         "prediction" if arguments.scan == "synthetic" else f"prediction-{arguments.scan}",
         f"One scan, end to end ({arguments.scan} CT)",
@@ -90,6 +92,7 @@ def compare(arguments: argparse.Namespace) -> Room:
             "agreement": agreement,
             "rivals": among,
             "model": arguments.model,
+            "model_version": read_header(arguments.model).version,
             "runtime": made["runtime"],
         },
     )

@@ -51,8 +51,15 @@ def main() -> int:
         for name in ("", ", --no-report")
     ]  # fmt: skip
     claims.append(Claim("peak memory in MB", peak, 4000, least=False))
+    from renalis.model import read_header  # not before: children inherit what it takes
+
     room = Room(
-        "scaling", "Long scans", INPUTS[arguments.scan], {"renalis segment": measured}, claims
+        "scaling",
+        "Long scans",
+        INPUTS[arguments.scan],
+        {"renalis segment": measured},
+        claims,
+        extra={"model_version": read_header(arguments.model).version},
     )
     print(room.save())
     return 0 if all(claim.holds for claim in claims) else 1

@@ -14,10 +14,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from renalis.recipes import load_recipe
 from renalis.synthesis.anatomy import compose
-from renalis.synthesis.patches import PatchPlan, draw_patch, load_body, save_body
+from renalis.synthesis.patches import load_body, save_body
 from renalis.synthesis.scan import scan_body
 from renalis.synthesis.shapes import invented_labels
+from renalis.training.examples import examples
+
+BATCH = 8
+"""Patches that are timed together, because what is drawn into each differs."""
 
 
 def cpu_seconds(work: Callable[[], object], runs: int) -> float:
@@ -38,25 +43,31 @@ def main() -> None:
     runs = parser.parse_args().runs
     torch.set_num_threads(1)
     labels = invented_labels(np.random.default_rng(0), "normal")
-    body = compose(labels, np.random.default_rng(1), 2.0)
-    million = body.array.size / 1e6
-    seconds = cpu_seconds(lambda: compose(labels, np.random.default_rng(1), 2.0), runs)
-    print(
-        f"anatomy, {million:.1f} million voxels: {seconds:.2f} CPU s, "
-        f"{seconds / million:.2f} per million"
-    )
+    stages = load_recipe("renalis-kidney").stages
+    bodies = {}
+    for mm in sorted({stage.bodies_mm for stage in stages}):
+        bodies[mm] = body = compose(labels, np.random.default_rng(1), mm)
+        million = body.array.size / 1e6
+        seconds = cpu_seconds(lambda mm=mm: compose(labels, np.random.default_rng(1), mm), runs)
+        print(
+            f"anatomy at {mm:g} mm, {million:.1f} million voxels: {seconds:.2f} CPU s, "
+            f"{seconds / million:.2f} per million"
+        )
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "0.body"
-        save_body(path, np.asarray(body.array), 2.0, 0)
-        pool = [load_body(path)]
-        for name, plan in (
-            ("80 x 80 x 80 at 2 mm", PatchPlan((80, 80, 80), 1, (-200, 400))),
-            ("48 x 64 x 80 at 4 mm", PatchPlan((48, 64, 80), 2, (-200, 400))),
-        ):
+        for stage in stages:
+            path = Path(folder) / f"{stage.name}.body"
+            save_body(path, np.asarray(bodies[stage.bodies_mm].array), stage.bodies_mm, 0)
+            alike = stage.model_copy(update={"other_patches": ()})
+            draw, rng = examples(alike, [load_body(path)]), np.random.default_rng(1)
             seconds = cpu_seconds(
-                lambda plan=plan: draw_patch(pool, plan, np.random.default_rng(1)), 3 * runs
+                lambda draw=draw, rng=rng: [draw(rng) for _ in range(BATCH)], runs
             )
-            print(f"training patch, {name}: {seconds:.3f} CPU s")
+            size = " x ".join(map(str, stage.patch))
+            print(
+                f"training patch, {stage.name}, {size} at {stage.spacing_mm:g} mm: "
+                f"{seconds / BATCH:.3f} CPU s"
+            )
+    body = bodies[stages[0].bodies_mm]
     seconds = cpu_seconds(
         lambda: scan_body(body, np.random.default_rng(1), (3.0, 0.8, 0.8), 512), runs
     )

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from renalis.networks import Cascade3d, ValidUNet3d
-from renalis.networks.cascade3d import paired_offset
 from renalis.networks.valid_unet3d import crop_center, valid_margin, valid_output_side
 
 
@@ -105,13 +104,6 @@ def test_spatial_dropout_drops_whole_channels_in_training_only() -> None:
     assert torch.equal(network(image)["seg"], network(image)["seg"])
 
 
-def test_both_patches_share_their_center() -> None:
-    assert paired_offset(108, 108) == 162
-    assert paired_offset(52, 44, levels=3) == (4 * 44 - 52) // 2
-    with pytest.raises(ValueError, match="does not fit"):
-        paired_offset(106, 108)
-
-
 @pytest.mark.parametrize(("side", "low_side"), [(108, 108), (92, 108), (108, 92)])
 def test_the_mask_lies_where_the_coarse_answer_was(side: int, low_side: int) -> None:
     """Every coarse voxel says where it is in the world; so must the mask."""
@@ -126,7 +118,7 @@ def test_the_mask_lies_where_the_coarse_answer_was(side: int, low_side: int) -> 
         probability = indices[axis][None, None].double() / 256
         logits = torch.cat([torch.zeros_like(probability), torch.logit(probability)], dim=1)
         mask = network.mask(logits, (side,) * 3)[0, 0] * 256
-        start = 4 * low_start[axis] + paired_offset(side, low_side)
+        start = 4 * low_start[axis] + (4 * low_side - side) // 2  # both share their center
         world = torch.div(torch.arange(side) + start, 4, rounding_mode="floor").double()
         shape = [1, 1, 1]
         shape[axis] = side

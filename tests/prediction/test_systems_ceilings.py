@@ -14,8 +14,9 @@ import pytest
 
 from renalis.evaluation.files import read_label_map
 from renalis.postprocessing.components import grown, labeled_box
+from renalis.prediction.systems.ensemble import average
 from renalis.prediction.systems.patches import Prepare
-from renalis.prediction.systems.restore import restore_labels, restore_linear
+from renalis.prediction.systems.restore import OnScan, restore_labels
 from renalis.prediction.systems.slices import predict_slices
 from renalis.prediction.systems.tiles import Pairing, low_mask, predict_pairs, predict_valid
 from renalis.prediction.systems.windows import predict_windows
@@ -107,7 +108,8 @@ def test_windows_reach_the_ceilings(
         labels = found.argmax(0).astype(np.uint8)
         np.testing.assert_array_equal(labels, grid.label)
         nearest.append(scores(restore_labels(labels, grid.affine, truth), truth))
-        linear.append(scores(restore_linear(found, grid.affine, truth), truth))
+        on_scan = average([OnScan(found, grid.affine, truth)], truth)
+        linear.append(scores(on_scan.labels, truth))
     mean = np.mean(nearest, axis=0)
     assert mean[0] == pytest.approx(kidney, abs=0.008)
     assert mean[1] == pytest.approx(tumor, abs=0.015)

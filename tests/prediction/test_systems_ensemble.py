@@ -15,7 +15,7 @@ from renalis.errors import InputError
 from renalis.prediction.systems import restore
 from renalis.prediction.systems.ensemble import LabelVotes, Regrouped, average, open_member
 from renalis.prediction.systems.nnunet import open_nnunet
-from renalis.prediction.systems.restore import OnScan, exceeding, restore_linear
+from renalis.prediction.systems.restore import OnScan
 from renalis.preparation import stage_grid
 from renalis.volume import Kind, Volume
 
@@ -81,13 +81,14 @@ def test_one_member_alone_is_its_own_prediction() -> None:
     grid = stage_grid(SCAN.reoriented(), (4, 2, 2))
     own = softmax(grid.shape)
     member = OnScan(own, grid.affine, SCAN)
-    alone = restore_linear(own, grid.affine, SCAN)
-    np.testing.assert_array_equal(average([member], SCAN).labels.array, alone.array)
-    decide = exceeding(0.5, (0, 1, 2))
-    strict = average([member, member], SCAN, decide=decide)
-    np.testing.assert_array_equal(
-        strict.labels.array, restore_linear(own, grid.affine, SCAN, decide).array
-    )
+    probability = member.slab(0, SHAPE[2])
+    np.testing.assert_array_equal(average([member], SCAN).labels.array, probability.argmax(0))
+
+    def surely_two(mean: np.ndarray) -> np.ndarray:
+        return np.asarray(2 * (mean[2] > 0.5), np.uint8)
+
+    strict = average([member, member], SCAN, decide=surely_two)
+    np.testing.assert_array_equal(strict.labels.array, surely_two(probability))
 
 
 def test_classes_are_regrouped() -> None:

@@ -10,14 +10,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
-from renalis.prediction.systems.restore import (
-    OnScan,
-    argmax,
-    exceeding,
-    restore_labels,
-    restore_linear,
-    slabs,
-)
+from renalis.prediction.systems.ensemble import average
+from renalis.prediction.systems.restore import OnScan, restore_labels, slabs
 from renalis.preparation import stage_grid
 from renalis.volume import Volume
 
@@ -78,7 +72,7 @@ def test_linear_restoring_is_interpolation_in_patient_space(
     found = np.concatenate([source.slab(k, k + 1) for k in range(scan.shape[2])], axis=-1)
     np.testing.assert_allclose(found, at_world(probability, affine, scan), atol=2e-5)
     np.testing.assert_allclose(source.slab(0, scan.shape[2]), found, atol=1e-6)
-    labels = restore_linear(probability, affine, scan)
+    labels = average([source], scan).labels
     assert labels.same_grid(scan)
     first, second = np.sort(found, axis=0)[:-3:-1]
     sure = first - second > 1e-5
@@ -115,13 +109,13 @@ def test_what_the_grid_does_not_cover_is_background() -> None:
     affine[:3, 3] = 4
     ones = np.zeros((2, 2, 2, 2), np.float32)
     ones[1] = 1
-    labels = restore_linear(ones, affine, scan)
+    labels = average([OnScan(ones, affine, scan)], scan).labels
     assert labels.array.sum() == 8
     assert labels.array[4:6, 4:6, 4:6].all()
     assert restore_labels(ones[1], affine, scan).array.sum() == 8
     # A grid that meets the scan nowhere.
     affine[:3, 3] = 40
-    assert not restore_linear(ones, affine, scan).array.any()
+    assert not average([OnScan(ones, affine, scan)], scan).labels.array.any()
     assert not restore_labels(ones[1], affine, scan).array.any()
 
 
@@ -136,16 +130,6 @@ def test_a_turned_grid_is_refused() -> None:
     scan = Volume(np.zeros((20, 20, 20), np.int16), np.eye(4))
     with pytest.raises(ValueError, match="same axes"):
         restore_labels(np.ones((20, 20, 20), np.uint8), oblique(0.1), scan)
-
-
-def test_deciding() -> None:
-    p = np.array([[0.2, 0.4, 0.1], [0.45, 0.3, 0.6], [0.35, 0.3, 0.3]], np.float32)
-    p = p[:, :, None, None]
-    assert argmax(p).ravel().tolist() == [1, 0, 1]
-    assert exceeding(0.5, (0, 1, 2))(p).ravel().tolist() == [0, 0, 1]
-    # A threshold means "greater than", and later classes win.
-    both = np.array([[0.7, 0.7, 0.5], [0.6, 0.5, 0.5]], np.float32)[:, :, None, None]
-    assert exceeding(0.5, (1, 2))(both).ravel().tolist() == [2, 1, 0]
 
 
 def test_slabs_cover_the_last_axis_once() -> None:

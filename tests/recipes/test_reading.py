@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,6 @@ CODE_OPTIONS = [
     ("resnet34-2d", "grids.slices.clip_hu=[20, 45]"),
     ("quicknat-2d", "network.activation=relu"),
     ("quicknat-2d", "grids.slices.weight_map.division=floor"),
-    ("quicknat-2d", "evaluation.grid=working"),
     ("unet3d-residual", "loss.1.mode=hard"),
     ("unet3d-residual", "optimisation.schedule.cooldown=5"),
     ("unet3d-residual", "network.share_repeats=false"),
@@ -151,6 +151,15 @@ def test_what_a_run_stores_is_the_recipe(name: str, tmp_path: Path) -> None:
             stored_recipe(tmp_path)
     else:
         assert stored_recipe(tmp_path) == recipe
+
+
+def test_fields_that_recipes_once_had_do_no_harm_in_a_run(tmp_path: Path) -> None:
+    recipe = load_system("resnet34-2d")
+    content = recipe.model_dump(mode="json")
+    content["dataset"]["annotation"] = "aggregated_MAJ_seg"
+    content["evaluation"]["also_without_far_slices"] = False
+    (tmp_path / "recipe.json").write_text(json.dumps(content), encoding="utf-8")
+    assert stored_system(tmp_path) == recipe
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

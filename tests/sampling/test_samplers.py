@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from renalis.preparation import GridSpec, PreparedGrid, cached_case, prepare_case, volume_hash
+from renalis.preparation import GridSpec, PreparedGrid, cached_case, prepare_case
 from renalis.sampling import (
     PairedSampler,
     PairGeometry,
@@ -338,7 +338,7 @@ def test_samplers_read_memory_maps(tmp_path: Path) -> None:
     label = image.like((image.array > 6).astype(np.uint8), Kind.LABELS)
     assert image.orientation == CANONICAL
     grids = [GridSpec("native2d", kind="native2d"), FINE]
-    case = cached_case(tmp_path, volume_hash(image, label), lambda: (image, label), grids)
+    case = cached_case(tmp_path, "case", lambda: (image, label), grids)
     assert isinstance(case.grid("mm1").image, np.memmap)
     samplers: list[Callable[[int], Sample]] = [
         SliceSampler([case.grid("native2d")]).__getitem__,

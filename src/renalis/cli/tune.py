@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         import optuna  # noqa: F401
     except ImportError as error:
         raise InputError(
-            "Optuna is not installed, which the search needs; install renalis[tune]"
+            "Optuna is not installed, which the search needs: make setup, or pip install "
+            "'renalis[tune]'"
         ) from error
     from renalis.recipes import load_system
     from renalis.systems.train import Job

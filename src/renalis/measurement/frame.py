@@ -46,7 +46,7 @@ def sampled(volume: Volume, frame: Volume) -> NDArray[Any]:
     if volume.kind is Kind.LABELS:
         return _on_frame(volume.array, volume, frame, 0, "grid-constant")
     inside = _on_frame(np.ones(volume.shape, np.uint8), volume, frame, 0, "grid-constant")
-    return _on_frame(volume.array, volume, frame, 1, "nearest") * inside
+    return np.asarray(_on_frame(volume.array, volume, frame, 1, "nearest") * inside)
 
 
 def _on_frame(

@@ -25,39 +25,9 @@ from renalis.networks.valid_unet3d import (
     valid_output_side,
 )
 
-__all__ = ["Cascade3d", "paired_offset"]
+__all__ = ["Cascade3d"]
 
 MaskInput = Literal["skip_branch", "concat"]
-
-
-def paired_offset(side: int, low_side: int, levels: int = 4, ratio: int = 4) -> int:
-    """Where the fine patch begins inside the coarse one when both share their center.
-
-    Parameters
-    ----------
-    side, low_side : int
-        Sides of the fine and of the coarse patch, each in its own voxels.
-    levels : int
-        Resolutions of both U-Nets; only checks that the sides fit.
-    ratio : int
-        Fine voxels per coarse voxel along each axis.
-
-    Returns
-    -------
-    int
-        ``s_fine - ratio * s_coarse`` in fine voxels, on corner-aligned grids: 162 for two patches
-        of 108 voxels.
-
-    Raises
-    ------
-    ValueError
-        If a side does not fit, or the centers cannot meet.
-    """
-    for each in (side, low_side):
-        valid_output_side(each, levels)
-    if (ratio * low_side - side) % 2:
-        raise ValueError(f"patches of {side} and {low_side} voxels cannot share their center")
-    return (ratio * low_side - side) // 2
 
 
 class PatchClassifier(nn.Module):

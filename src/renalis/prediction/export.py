@@ -34,7 +34,7 @@ def export_openvino(model: Model, folder: Path) -> list[Path]:
         If the folder cannot be written.
     """
     if not has_openvino():
-        raise UsageError("OpenVINO is not installed; install renalis[fast]")
+        raise UsageError("OpenVINO is not installed: make setup, or pip install 'renalis[fast]'")
     from renalis.prediction.openvino_graph import export
 
     def write(stage: Stage, notes: dict[str, str]) -> list[Path]:
@@ -62,7 +62,9 @@ def export_onnx(model: Model, folder: Path) -> list[Path]:
         If the folder cannot be written.
     """
     if not has_onnx():
-        raise UsageError("ONNX and ONNX Runtime are not installed; install renalis[onnx]")
+        raise UsageError(
+            "ONNX and ONNX Runtime are not installed: make setup, or pip install 'renalis[onnx]'"
+        )
     from renalis.prediction.onnx_graph import onnx_model
 
     def write(stage: Stage, notes: dict[str, str]) -> list[Path]:

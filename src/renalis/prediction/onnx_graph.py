@@ -21,8 +21,6 @@ _OPSET = 17
 _IR = 8
 """The version of the file format that came with that opset, for old readers."""
 
-_SPACE = np.array([2, 3, 4], np.int64)
-
 
 class _Writer:
     """Nodes and constants of a graph in the making; values are known by their names."""

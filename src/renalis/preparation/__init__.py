@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from renalis.preparation.cache import cached_case, file_hash, open_prepared, volume_hash
+from renalis.preparation.cache import cached_case, file_hash, open_prepared
 from renalis.preparation.grids import GridSpec, normalized, place_grid
-from renalis.preparation.intensity import hu_histogram, mean_and_std, percentiles
+from renalis.preparation.intensity import hu_histogram, mean_and_std
 from renalis.preparation.lattice import lattice_lead
 from renalis.preparation.prepared import PreparedCase, PreparedGrid, near_slices, prepare_case
 from renalis.preparation.regrid import regrid_image, regrid_labels
@@ -45,7 +45,6 @@ __all__ = [
     "normalized",
     "obliqueness_deg",
     "open_prepared",
-    "percentiles",
     "place_grid",
     "prepare_case",
     "reduced_bytes",
@@ -56,7 +55,6 @@ __all__ = [
     "stage_grid",
     "triangle_weights",
     "upright_frame",
-    "volume_hash",
     "weight_map",
     "window",
 ]

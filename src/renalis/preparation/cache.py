@@ -28,7 +28,7 @@ from renalis.preparation.grids import GridSpec
 from renalis.preparation.prepared import PreparedCase, PreparedGrid, prepare_case
 from renalis.volume import Volume
 
-__all__ = ["FORMAT", "cached_case", "file_hash", "open_prepared", "volume_hash"]
+__all__ = ["FORMAT", "cached_case", "file_hash", "open_prepared"]
 
 FORMAT = 1
 """Raised whenever the same scan and grids would be prepared otherwise."""
@@ -59,19 +59,6 @@ def file_hash(paths: Sequence[str | os.PathLike[str]]) -> str:
     return digest.hexdigest()
 
 
-def volume_hash(*volumes: Volume | None) -> str:
-    """Hash of voxels, number types and affines."""
-    digest = hashlib.sha256()
-    for volume in volumes:
-        if volume is None:
-            digest.update(b"none")
-            continue
-        digest.update(f"{volume.array.dtype.str} {volume.shape}".encode())
-        digest.update(volume.affine.tobytes())
-        digest.update(np.ascontiguousarray(volume.array).reshape(-1).data)
-    return digest.hexdigest()
-
-
 def cached_case(
     cache: str | os.PathLike[str],
     content: str,
@@ -86,7 +73,7 @@ def cached_case(
     cache : path-like
         Folder of prepared cases; made if missing.
     content : str
-        `file_hash` of the scan's and the labels' files, or `volume_hash` of both volumes.
+        What tells the case from others: `file_hash` of the scan's and the labels' files.
     load : callable
         Reads scan and labels; called only when the case has to be prepared.
     grids : sequence of GridSpec

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["hu_histogram", "mean_and_std", "percentiles"]
+__all__ = ["hu_histogram", "mean_and_std"]
 
 _OFFSET = 32768
 
@@ -49,19 +49,3 @@ def mean_and_std(
         values = np.clip(values, *clip_hu)
     mean = float((values * histogram).sum() / total)
     return mean, float(np.sqrt((((values - mean) ** 2) * histogram).sum() / total))
-
-
-def percentiles(histogram: NDArray[np.int64], shares: tuple[float, ...]) -> tuple[float, ...]:
-    """The HU below or at which the given percentages of all voxels lie.
-
-    Raises
-    ------
-    ValueError
-        If the histogram is empty.
-    """
-    running = np.cumsum(histogram)
-    if running[-1] == 0:
-        raise ValueError("no voxels to compute percentiles of")
-    wanted = np.asarray(shares) / 100 * running[-1]
-    found = np.searchsorted(running, np.maximum(wanted, 1))
-    return tuple(float(k - _OFFSET) for k in found)

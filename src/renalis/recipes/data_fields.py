@@ -46,15 +46,12 @@ class Synthetic(Frozen):
 class DataPlan(Frozen):
     """Which dataset a recipe was written for and which of its cases it uses.
 
-    ``annotation`` names the file of a KiTS21 case. ``tumor_ml_max`` drops cases with more tumor;
-    ``tumor_free`` says whether scans without a tumor are used.
+    ``tumor_ml_max`` drops cases with more tumor; ``tumor_free`` says whether scans without a tumor
+    are used.
     """
 
     kind: Literal["kits19", "kits21", "kits23", "radboud", "nnunet", "folder", "csv"]
     labels: Literal["kits19", "kits23", "radboud"]
-    annotation: Literal["aggregated_MAJ_seg", "aggregated_AND_seg", "aggregated_OR_seg"] | None = (
-        None
-    )
     exclude: tuple[str, ...] = ()
     tumor_ml_max: Positive | None = None
     tumor_free: Literal["keep", "drop"] = "keep"

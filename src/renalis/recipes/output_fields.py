@@ -184,7 +184,10 @@ class Published(Frozen):
 
 
 class Evaluation(Frozen):
-    """What is scored.
+    """How the publication scored, for the reader: nothing reads it.
+
+    ``renalis evaluate`` has options of its own, ``--labels`` and ``--empty``, and always scores on
+    the grid of the reference.
 
     Parameters
     ----------
@@ -200,8 +203,6 @@ class Evaluation(Frozen):
         Dice when reference and prediction are empty: ``one``, ``zero``, or left out.
     grid : str
         ``native``: the scan's own; ``working``: the one the network saw.
-    also_without_far_slices : bool
-        Score a second time on the slices that training would have kept.
     false_positive_ml : bool
         Give the volume predicted where the reference has none.
     """
@@ -212,5 +213,4 @@ class Evaluation(Frozen):
     smooth: NonNegative = 0.0
     empty: Literal["one", "zero", "left_out"] = "one"
     grid: Literal["native", "working"] = "native"
-    also_without_far_slices: bool = False
     false_positive_ml: bool = False

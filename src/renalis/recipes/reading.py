@@ -35,6 +35,9 @@ __all__ = [
 LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Knows plain data only; the one in C where PyYAML has it, for speed."""
 
+_RETIRED = (("dataset", "annotation"), ("evaluation", "also_without_far_slices"))
+"""Fields without effect that recipes stored by earlier versions have."""
+
 _FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
@@ -153,9 +156,17 @@ def stored_any(run: Path) -> Recipe | System:
     try:
         content = json.loads(path.read_bytes())
         kind: type[Recipe] | type[System] = Recipe if "bodies" in content else System
-        return kind.model_validate(content)
+        return kind.model_validate(_without_retired(content))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{run} is not the folder of a training ({path.name}: {error})") from error
+
+
+def _without_retired(content: Any) -> Any:
+    for section, field in _RETIRED:
+        part = content.get(section) if isinstance(content, dict) else None
+        if isinstance(part, dict):
+            part.pop(field, None)
+    return content
 
 
 def stored_recipe(run: Path) -> Recipe:

@@ -65,7 +65,7 @@ _HOLDS = (
 
 
 def paint_large_mass(tissue: NDArray[np.uint8], rng: np.random.Generator, spacing: float) -> None:
-    """Let one cyst or tumor of 4 to 13 cm grow out of a kidney, in place.
+    """Let one cyst or tumor of 3 to 16 cm grow out of a kidney, in place.
 
     The annotated patients have few of that size. What lies in its way gives room, except for the
     walls of the body.

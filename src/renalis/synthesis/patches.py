@@ -273,12 +273,6 @@ def _bent(
     return np.asarray(cut)
 
 
-def _pooled(image: Array, factor: int) -> Array:
-    """Mean of blocks, as anti-aliased resampling to a coarser grid gives."""
-    blocks = functional.avg_pool3d(torch.from_numpy(image)[None, None], factor)
-    return np.asarray(blocks[0, 0].numpy())
-
-
 def _reduced_label(labels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """The commonest renal label of blocks of which at least half is renal."""
     label = torch.from_numpy(labels)

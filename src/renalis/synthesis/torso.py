@@ -52,14 +52,13 @@ class Shell:
         About the distance to the skin in mm, negative outside.
     cavity : ndarray, bool
         Inside of the abdominal and thoracic wall.
-    relative_x, relative_y : ndarray, float32
-        Position relative to the body's half width and half depth.
+    relative_x : ndarray, float32
+        Position relative to the body's half width.
     """
 
     depth: Array
     cavity: Mask
     relative_x: Array
-    relative_y: Array
 
 
 def paint_wall(
@@ -111,7 +110,7 @@ def paint_wall(
 
     _paint_ribs(tissue, frame, marks, rng, wall, v)
     _paint_lungs(tissue, frame, marks, rng, wall > 0.75 * muscle, u, v)
-    return Shell(depth, cavity, np.asarray(u, np.float32), np.asarray(v, np.float32))
+    return Shell(depth, cavity, np.asarray(u, np.float32))
 
 
 def _paint_ribs(

@@ -228,8 +228,10 @@ def _store_recipe(job: Job) -> None:
     if path.exists():
         if not job.resume:
             raise InputError(f"{job.run} holds a training; add --resume or choose another folder")
-        # Not their texts: a field that came later has its default.
-        if stored_system(job.run) != job.system:
+        # Not their texts: a field that came later has its default. What it says about scores is for
+        # the reader.
+        stored = stored_system(job.run)
+        if stored.model_copy(update={"evaluation": job.system.evaluation}) != job.system:
             raise InputError(
                 f"{job.run} was started with another recipe; see `renalis recipe diff`, or choose "
                 "another folder"

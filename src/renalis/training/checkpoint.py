@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from renalis.errors import InputError
 
-__all__ = ["load_average", "resume", "save", "start_from"]
+__all__ = ["load_average", "resume", "save", "start_from", "under"]
 
 
 def load_average(path: Path) -> tuple[int, dict[str, Tensor]]:
@@ -75,22 +76,23 @@ def resume(
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         step = int(file.metadata()["step"])
     try:
-        network.load_state_dict(_part(tensors, "weights."))
+        network.load_state_dict(under(tensors, "weights."))
     except RuntimeError as error:
         raise InputError(
             f"{path} was made with another network; choose another run folder"
         ) from error
-    for name, value in _part(tensors, "average.").items():
+    for name, value in under(tensors, "average.").items():
         average[name].copy_(value)
     state: dict[int, dict[str, Tensor]] = {}
-    for name, value in _part(tensors, "optimizer.").items():
+    for name, value in under(tensors, "optimizer.").items():
         number, key = name.split(".", 1)
         state.setdefault(int(number), {})[key] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     return step
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, by the rest of their names."""
     return {
         name.removeprefix(prefix): value
         for name, value in tensors.items()

@@ -160,6 +160,7 @@ def _event_writer(folder: Path, first_epoch: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise InputError(
-            "TensorBoard is not installed; install renalis[tensorboard] or train without it"
+            "TensorBoard is not installed: make setup, or pip install 'renalis[tensorboard]', or "
+            "train without it"
         ) from error
     return SummaryWriter(str(folder), purge_step=first_epoch or None)

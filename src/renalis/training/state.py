@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from renalis.errors import InputError
 from renalis.io import whole_file
+from renalis.training.checkpoint import under
 from renalis.training.history import History, history_from_json, history_to_json
 from renalis.training.mining import SampleLosses
 
@@ -132,9 +133,9 @@ def load_checkpoint(
                 f"{path} was made with {name} {before}, now it is {now}; "
                 "choose another run folder or the old settings"
             )
-    _fill(path, network, _part(tensors, "weights."))
+    _fill(path, network, under(tensors, "weights."))
     moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in _part(tensors, "optimizer.").items():
+    for name, value in under(tensors, "optimizer.").items():
         number, key = name.split(".", 1)
         moments.setdefault(int(number), {})[key] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
@@ -202,18 +203,10 @@ def _fill(path: Path, network: nn.Module, weights: Mapping[str, Tensor]) -> None
 
 
 def _losses(tensors: Mapping[str, Tensor], prefix: str) -> SampleLosses:
-    part = _part(tensors, prefix)
+    part = under(tensors, prefix)
     if not part:
         return SampleLosses.of([])
     return SampleLosses(
         np.asarray(part["numbers"].numpy(), np.int64),
         np.asarray(part["losses"].numpy(), np.float64),
     )
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }

@@ -175,8 +175,8 @@ def _sentence(error: ValidationError) -> str:
 
 # Fields that say what is scored, and on what: values of two trials could not be compared. Clean-up
 # comes after what validation looks at.
-_NOT_COMPARABLE = ("dataset", "split", "target", "evaluation")
-_NO_EFFECT = ("name", "publication", "postprocessing", "tiny", "switches.postprocess")
+_NOT_COMPARABLE = ("dataset", "split", "target")
+_NO_EFFECT = ("name", "publication", "postprocessing", "evaluation", "tiny", "switches.postprocess")
 _CHANGE_LOSS = ("loss", "sampler", "grids", "optimisation.deep_weights", "switches")
 
 

@@ -18,7 +18,7 @@ from renalis.preparation.alignment import axis_maps, nearest_values
 from renalis.preparation.resample import apply_matrices
 from renalis.volume import Kind, Volume
 
-__all__ = ["Decide", "OnScan", "argmax", "exceeding", "restore_labels", "restore_linear", "slabs"]
+__all__ = ["Decide", "OnScan", "argmax", "restore_labels", "slabs"]
 
 Decide = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 """Probabilities (K, I, J, S) to labels (I, J, S)."""
@@ -90,61 +90,6 @@ def slabs(scan: Volume) -> list[tuple[int, int]]:
 def argmax(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The most probable class; class numbers are label values."""
     return np.asarray(probability.argmax(0), dtype=np.uint8)
-
-
-def exceeding(at: float = 0.5, values: tuple[int, ...] = (1,)) -> Decide:
-    """A rule that gives a voxel the label of the last class whose probability exceeds ``at``.
-
-    A voxel can be nothing at all. ``values`` are the labels of the classes; 0 leaves a class out,
-    such as the background of a softmax (Humpire-Mamani et al.: every channel at 0.5, no argmax).
-
-    Examples
-    --------
-    >>> exceeding(0.5, (0, 1, 2))(np.array([[[[0.4]]], [[[0.3]]], [[[0.3]]]])).item()
-    0
-    """
-
-    def decide(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
-        labels = np.zeros(probability.shape[1:], np.uint8)
-        for channel, value in zip(probability, values, strict=True):
-            if value:
-                labels[channel > at] = value
-        return labels
-
-    return decide
-
-
-def restore_linear(
-    probability: NDArray[Any],
-    affine: NDArray[np.float64],
-    scan: Volume,
-    decide: Decide = argmax,
-    background: int | None = 0,
-) -> Volume:
-    """Interpolate probabilities to the scan's grid, then decide.
-
-    Parameters
-    ----------
-    probability, affine, scan, background
-        As in `OnScan`.
-    decide : callable
-        Probabilities of a slab to labels: `argmax`, or what `exceeding` makes.
-
-    Returns
-    -------
-    Volume
-        uint8 labels exactly on the scan's grid.
-
-    Raises
-    ------
-    ValueError
-        If the grid does not run along the scan's axes.
-    """
-    source = OnScan(probability, affine, scan, background)
-    labels = scan.unlabeled()
-    for start, stop in slabs(scan):
-        labels.array[:, :, start:stop] = decide(source.slab(start, stop))
-    return labels
 
 
 def restore_labels(labels: NDArray[Any], affine: NDArray[np.float64], scan: Volume) -> Volume:

@@ -32,6 +32,9 @@ class FileSet(Protocol):
     def open(self, name: str) -> BinaryIO:
         """Open one of them; only the part that is read is unpacked."""
 
+    def size(self, name: str) -> int:
+        """Bytes of one of them, unpacked."""
+
     def shown(self, name: str) -> str:
         """The name as it may appear in a message."""
 
@@ -58,6 +61,10 @@ class FolderFiles:
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading."""
         return (self.path / name if name else self.path).open("rb")
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        return (self.path / name if name else self.path).stat().st_size
 
     def shown(self, name: str) -> str:
         """Path of the file."""
@@ -106,6 +113,10 @@ class ZipFiles:
         """Open a member as a stream that unpacks while it is read."""
         with self._lock:
             return self._archive.open(self._members[name])  # type: ignore[return-value]
+
+    def size(self, name: str) -> int:
+        """Declared size of a member, at which zipfile stops."""
+        return self._members[name].file_size
 
     def shown(self, name: str) -> str:
         """Zip and member."""

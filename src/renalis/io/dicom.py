@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -11,15 +10,16 @@ from pathlib import Path
 
 from renalis.errors import InputError
 from renalis.io.archive import FileSet, opened_files
-from renalis.io.dicom_files import Frame, frames_of, hashed
+from renalis.io.dicom_files import Frame, frames_of
 from renalis.io.dicom_geometry import Grid, grid_of, normal_of
 from renalis.io.dicom_pixels import voxels_of
-from renalis.io.dicom_series import Stack, choose, stacks_of, summary
+from renalis.io.dicom_series import Stack, choose, rank_of, stacks_of, summary
 from renalis.io.hu import check_hu
+from renalis.io.patient import hashed, tells_patient
 from renalis.io.scan import Scan, ScanSource, SourceSlice, case_id_from, distinct, shown
 from renalis.volume import Volume
 
-__all__ = ["find_studies", "read_dicom"]
+__all__ = ["find_studies", "has_series", "read_dicom"]
 
 
 @dataclass(frozen=True)
@@ -68,20 +68,43 @@ def find_studies(path: Path) -> list[ScanSource]:
     """
     with opened_files(path) as files:
         listing = _listed(files)
-    studies: dict[str, list[Frame]] = {}
+    studies: dict[tuple[str, str], list[Frame]] = {}
     for frame in listing.frames:
-        studies.setdefault(frame.series.study, []).append(frame)
+        studies.setdefault(_study_of(frame), []).append(frame)
     if not studies and listing.damaged:
         raise InputError(
             f"{shown(path)} holds no DICOM file that can be read ({len(listing.damaged)} are "
             "damaged or cut short); copy the scan again"
         )
-    groups = [group for _, group in sorted(studies.items())]
+    # By UID, and where UIDs are equal or missing in the order of the files.
+    groups = [group for _, group in sorted(studies.items(), key=lambda item: item[0][0])]
     ids = _case_ids(path, groups)
     return [
-        replace(_source(path, i, group), headers=_Listing(tuple(group), listing.damaged))
+        replace(
+            _source(path, i, group),
+            headers=_Listing(tuple(group), listing.damaged),
+            state=_state(path, group),
+        )
         for i, group in zip(ids, groups, strict=True)
     ]
+
+
+def _state(path: Path, frames: Sequence[Frame]) -> str:
+    """A hash that changes when a file of a study in a folder is written anew."""
+    if not path.is_dir():
+        return ""
+    found = []
+    for name in sorted({frame.file for frame in frames}):
+        status = (path / name).stat()
+        found.append(f"{name}/{status.st_size}/{status.st_mtime_ns}")
+    return hashed("\n".join(found))
+
+
+def _study_of(frame: Frame) -> tuple[str, str]:
+    """StudyInstanceUID, and what tells apart patients to whom a bad export gave the same one."""
+    tags = frame.series
+    top = frame.file.split("/")[0] if not tags.study and "/" in frame.file else ""
+    return tags.study, hashed(f"{tags.owner}/{top}")[:16]
 
 
 def _case_ids(path: Path, studies: Sequence[Sequence[Frame]]) -> list[str]:
@@ -101,8 +124,7 @@ def _case_ids(path: Path, studies: Sequence[Sequence[Frame]]) -> list[str]:
 
 def _without_names(case_id: str, frames: Sequence[Frame]) -> str:
     """Another id where the folder is named after the patient, as exports to a disc often are."""
-    words = {hashed(w) for w in re.findall(r"[^\W\d_]{3,}", case_id.casefold())}
-    if words & frames[0].series.patient:
+    if tells_patient(case_id, frames[0].series.patient):
         return f"case_{hashed(frames[0].series.study)[:8]}"
     return case_id
 
@@ -110,11 +132,13 @@ def _without_names(case_id: str, frames: Sequence[Frame]) -> str:
 def _source(path: Path, case_id: str, frames: Sequence[Frame]) -> ScanSource:
     """Choose a series by the headers; problems are kept for `read_dicom` to raise."""
     stacks = stacks_of(frames)
-    study = frames[0].series.study
+    study, group = _study_of(frames[0])
     try:
         stack, remarks = choose(stacks, None, shown(path))
     except InputError as error:
-        return ScanSource(case_id, path, "unreadable", study_uid=study, problem=str(error))
+        return ScanSource(
+            case_id, path, "unreadable", study_uid=study, group=group, problem=str(error)
+        )
     return _described(path, case_id, stacks, stack, remarks)
 
 
@@ -130,7 +154,30 @@ def _described(
         series=summary(stack),
         others=tuple(summary(s, remark) for s, remark in pairs if s is not stack),
         study_uid=stack.tags.study,
+        group=_study_of(stack.frames[0])[1],
+        rank=rank_of(stack),
     )
+
+
+def _frames_of_study(source: ScanSource, files: FileSet) -> tuple[list[Frame], int]:
+    """Headers of a source's study, and how many DICOM files in its place are damaged."""
+    kept = source.headers
+    listing = kept if isinstance(kept, _Listing) else _listed(files)
+    frames = [f for f in listing.frames if f.series.study == source.study_uid]
+    if source.group:
+        frames = [f for f in frames if _study_of(f)[1] == source.group]
+    return frames, len(listing.damaged)
+
+
+def has_series(source: ScanSource, series: str) -> bool:
+    """Whether exactly one series of a source's study is meant by ``series`` and can be read."""
+    with opened_files(source.path) as files:
+        frames, _ = _frames_of_study(source, files)
+    try:
+        choose(stacks_of(frames), series, shown(source.path))
+    except InputError:
+        return False
+    return True
 
 
 def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
@@ -139,7 +186,7 @@ def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
     Parameters
     ----------
     source : ScanSource
-        From `find_studies`; only its path, case id, study and, if kept, headers are used.
+        From `find_studies`; only its path, case id, study, group and, if kept, headers are used.
     series : str or None
         UID, number or description of the series wanted; None chooses.
 
@@ -155,9 +202,7 @@ def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
     """
     place = shown(source.path)
     with opened_files(source.path) as files:
-        kept = source.headers
-        listing = kept if isinstance(kept, _Listing) else _listed(files)
-        frames = [f for f in listing.frames if f.series.study == source.study_uid]
+        frames, damaged = _frames_of_study(source, files)
         if not frames:
             raise InputError(f"{place} holds no DICOM images; give a CT as DICOM or NIfTI")
         stacks = stacks_of(frames)
@@ -173,12 +218,16 @@ def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
             ) from error
     found = _described(source.path, source.case_id, stacks, stack, remarks)
     found = replace(found, slices=_slices(grid))
-    notes = [f"{series_name}: {text}" for text in grid.warnings]
-    notes += check_hu(hu.ravel(order="F"), series_name)
-    notes += _doubts(stack, stacks, series, series_name)
-    if listing.damaged:
-        names = ", ".join(files.shown(n) for n in listing.damaged[:5])
-        notes.append(f"{len(listing.damaged)} damaged DICOM files were left out: {names}")
+    # No path: these sentences are kept with the result, and folders are named after patients.
+    name = f"{source.case_id}, {summary(stack)}"
+    notes = [*grid.warnings, *check_hu(hu.ravel(order="F"), series_name)]
+    notes += _doubts(stack, stacks, series)
+    notes = [f"{name}: {text}" for text in notes]
+    if damaged:
+        notes.append(
+            f"{source.case_id}: {damaged} damaged DICOM file{'s' if damaged > 1 else ''} in the "
+            "same place left out"
+        )
     return Scan(source.case_id, volume, found, tuple(notes))
 
 
@@ -196,19 +245,22 @@ def _slices(grid: Grid) -> tuple[SourceSlice, ...]:
     )
 
 
-def _doubts(stack: Stack, stacks: Sequence[Stack], series: str | None, name: str) -> list[str]:
+def _doubts(stack: Stack, stacks: Sequence[Stack], series: str | None) -> list[str]:
     """What the reader of the result should know about the choice of this series."""
     notes = []
-    same = [s for s in stacks if s.tags.uid == stack.tags.uid and s is not stack and not s.barred]
+    rest = [s for s in stacks if s.tags.uid == stack.tags.uid and s is not stack]
+    same = [s for s in rest if not s.barred]
+    for bad in (s for s in rest if s.barred.startswith("damaged")):
+        notes.append(f"{len(bad.frames)} of its slices left out ({bad.barred})")
     if same and series != stack.name:
         notes.append(
-            f"{name}: the series holds {len(same) + 1} stacks of slices (sizes, directions or "
+            f"the series holds {len(same) + 1} stacks of slices (sizes, directions or "
             f"phases); choose another one with series {', '.join(s.name for s in same)}"
         )
     if any(not f.has_intercept for f in stack.frames):
-        notes.append(f"{name}: no RescaleIntercept, so values may not be HU")
+        notes.append("no RescaleIntercept, so values may not be HU")
     if abs(normal_of(stack.frames[0])[2]) <= 0.8:
-        notes.append(f"{name}: the slices are not axial")
+        notes.append("the slices are not axial")
     if stack.frames[0].doubt:
-        notes.append(f"{name}: {stack.frames[0].doubt}")
+        notes.append(stack.frames[0].doubt)
     return notes

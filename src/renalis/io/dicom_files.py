@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
@@ -15,17 +13,27 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-__all__ = ["Frame", "SeriesTags", "frames_of"]
+from renalis.io.dicom_meta import check_unpacked_size
+from renalis.io.patient import identifiers, owner_of
+
+__all__ = ["COMPUTED", "PROJECTION", "Frame", "SeriesTags", "frames_of"]
+
+PROJECTION = "a projection, not slices"
+COMPUTED = "a map computed from two energies, so its values may not be HU"
 
 _CT = "1.2.840.10008.5.1.4.1.1.2"
 _ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _LARGEST_SIDE = 4096
-_LARGEST_UNPACKED = 2 << 30
 _PROJECTIONS = {
     "MIP", "MINIP", "MAX_IP", "MIN_IP", "MAXIMUM", "MINIMUM", "MPVR", "VRT", "VOLREN",
     "PROJECTION IMAGE", "SCREEN SAVE",
 }  # fmt: skip
+_COMPUTED_WORDS = re.compile(
+    r"iodine|(?<![a-z])vnc|(?<![a-z])z.?eff|overlay|mono.?e", re.IGNORECASE
+)
+_FARTHEST = 1e5  # mm; beyond any scanner's table, and small enough to calculate with
+_PIXEL_SPACING = (1e-3, 50.0)  # mm
 
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
@@ -34,14 +42,17 @@ _TAGS = [
     "InstanceNumber", "TemporalPositionIdentifier", "ConvolutionKernel", "Rows", "Columns",
     "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", "ImagePositionPatient",
     "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "RescaleType",
-    "PatientName", "PatientIdentityRemoved",
+    "PatientName", "PatientID", "PatientBirthDate", "PatientIdentityRemoved",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class SeriesTags:
-    """What all files of a series share. ``patient`` holds hashes of the patient's names only."""
+    """What all files of a series share.
+
+    ``patient`` holds only hashes of the patient's identifiers, ``owner`` a short one of the ID.
+    """
 
     uid: str
     study: str
@@ -51,6 +62,7 @@ class SeriesTags:
     about: str = ""
     agent: str = ""
     patient: frozenset[str] = field(default=frozenset(), repr=False)
+    owner: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,7 @@ class Frame:
     ``position`` and ``orientation`` are ImagePositionPatient and ImageOrientationPatient (mm,
     LPS+), ``spacing`` is PixelSpacing (between rows, between columns; mm). ``barred`` says why
     the frame cannot be part of a volume, ``doubt`` why it should not be when there is a choice.
+    ``frames_in_file`` counts what the file has headers for, whatever NumberOfFrames claims.
     """
 
     series: SeriesTags
@@ -83,6 +96,7 @@ class Frame:
     image_type: tuple[str, ...] = ()
     barred: str = ""
     doubt: str = ""
+    frames_in_file: int = 1
 
 
 def frames_of(stream: BinaryIO, name: str) -> list[Frame] | None:
@@ -110,8 +124,8 @@ def frames_of(stream: BinaryIO, name: str) -> list[Frame] | None:
     bare = start[:4] in (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00")
     if start[128:132] != b"DICM" and not bare:
         return None
-    if DeflatedExplicitVRLittleEndian.encode() in start:
-        _check_unpacked_size(start + stream.read())
+    if start[128:132] == b"DICM":
+        check_unpacked_size(stream)
     stream.seek(0)
     tags: Any = _TAGS
     header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=tags, force=bare)
@@ -133,28 +147,14 @@ def frames_of(stream: BinaryIO, name: str) -> list[Frame] | None:
     return [_frame(header, [header], series, name, 0)]
 
 
-def _check_unpacked_size(content: bytes) -> None:
-    """Refuse a deflated data set that unpacks to more than any scan, as pydicom would in one go."""
-    meta_length = int.from_bytes(content[140:144], "little")
-    unpack = zlib.decompressobj(-zlib.MAX_WBITS)
-    rest, size = content[144 + meta_length :], 0
-    while rest and not unpack.eof:
-        size += len(unpack.decompress(rest, 1 << 24))
-        rest = unpack.unconsumed_tail
-        if size > _LARGEST_UNPACKED:
-            raise ValueError("it unpacks to more than a scan can have")
-
-
 def _series_tags(header: Dataset) -> SeriesTags:
     about = ("BodyPartExamined", "SeriesDescription", "ProtocolName", "StudyDescription")
     sop_class = _text(header, "SOPClassUID")
     modality = _text(header, "Modality").upper()
     if not modality and sop_class in (_CT, *_ENHANCED_CT):
         modality = "CT"
-    names: frozenset[str] = frozenset()
-    if _text(header, "PatientIdentityRemoved").upper() != "YES":
-        words = re.findall(r"[^\W\d_]{3,}", _text(header, "PatientName").casefold())
-        names = frozenset(hashed(word) for word in words)
+    person = [_text(header, tag) for tag in ("PatientName", "PatientID", "PatientBirthDate")]
+    removed = _text(header, "PatientIdentityRemoved").upper() == "YES"
     return SeriesTags(
         uid=_text(header, "SeriesInstanceUID"),
         study=_text(header, "StudyInstanceUID"),
@@ -163,13 +163,9 @@ def _series_tags(header: Dataset) -> SeriesTags:
         modality=modality,
         about=" | ".join(_text(header, tag) for tag in about),
         agent=_text(header, "ContrastBolusAgent"),
-        patient=names,
+        patient=frozenset() if removed else identifiers(*person),
+        owner=owner_of(person[1]),
     )
-
-
-def hashed(word: str) -> str:
-    """A name as it may be kept in memory: comparable, not readable."""
-    return hashlib.sha256(word.encode()).hexdigest()
 
 
 def _enhanced_frames(header: Dataset, series: SeriesTags, name: str) -> list[Frame]:
@@ -185,7 +181,7 @@ def _enhanced_frames(header: Dataset, series: SeriesTags, name: str) -> list[Fra
             for item in list(element.value)[:1]
         ]
         frames.append(_frame(header, [*groups, header], series, name, index))
-    return frames
+    return [replace(frame, frames_in_file=len(frames)) for frame in frames]
 
 
 def _frame(
@@ -234,8 +230,14 @@ def _frame(
     )
     samples = _numbers(header, "SamplesPerPixel") or (1.0,)
     barred = _barred(frame, int(samples[0]), text("RescaleType").upper())
-    doubt = "a projection, not slices" if kinds & _PROJECTIONS else ""
-    return replace(frame, barred=barred, doubt=doubt)
+    return replace(frame, barred=barred, doubt=_doubt(kinds, series.description))
+
+
+def _doubt(kinds: set[str], description: str) -> str:
+    """Why a frame should not be part of a CT volume if there are others; empty if it may."""
+    if kinds & _PROJECTIONS:
+        return PROJECTION
+    return COMPUTED if any(_COMPUTED_WORDS.search(t) for t in (*kinds, description)) else ""
 
 
 def _barred(frame: Frame, samples: int, unit: str) -> str:
@@ -250,18 +252,30 @@ def _barred(frame: Frame, samples: int, unit: str) -> str:
         return "color pictures"
     if unit not in ("", "HU", "US"):
         return f"values are {unit}, not HU"
-    return _misplaced(frame)
+    return _damage(frame) or _misplaced(frame)
+
+
+def _damage(frame: Frame) -> str:
+    """Values that no scanner writes; empty if there are none."""
+    low, high = _PIXEL_SPACING
+    if frame.rows < 1 or frame.columns < 1:
+        return "damaged: no image size"
+    if frame.slope == 0:
+        return "damaged: a rescale slope of 0"
+    if any(abs(v) > _FARTHEST for v in frame.position):
+        return "damaged: a position far outside any scanner"
+    if any(not low <= v <= high for v in frame.spacing if v):
+        return "damaged: a pixel spacing that no CT has"
+    return ""
 
 
 def _misplaced(frame: Frame) -> str:
     """Why a frame has no place in a volume; empty if it has."""
-    if frame.rows < 1 or frame.columns < 1:
-        return "damaged: no image size"
     if max(frame.rows, frame.columns) > _LARGEST_SIDE:
         return f"larger than {_LARGEST_SIDE} pixels"
     if not frame.position or not frame.orientation:
         return "no position in the patient"
-    if not frame.spacing or min(frame.spacing) < 1e-4:
+    if not all(frame.spacing) or not frame.spacing:
         return "no pixel spacing"
     one, two = np.array(frame.orientation[:3]), np.array(frame.orientation[3:])
     if abs(one @ one - 1) > 0.05 or abs(two @ two - 1) > 0.05 or abs(one @ two) > 0.02:

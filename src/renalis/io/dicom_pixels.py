@@ -23,6 +23,8 @@ from renalis.io.jpeg12 import decoded, is_jpeg12
 
 __all__ = ["voxels_of"]
 
+_PIXEL_BYTES = 8  # four times what a CT needs, so that no unusual one is refused
+_OTHER_BYTES = 64 << 20  # headers, icons, private elements
 _TISSUE = (-900, 4000)  # HU between which a padding value may also be tissue
 
 _DECODERS = {
@@ -85,6 +87,7 @@ def voxels_of(grid: Grid, files: FileSet) -> NDArray[np.int16]:
 def _decode_file(files: FileSet, batch: list[tuple[Frame, int]], stack: NDArray[np.int16]) -> None:
     """Decode the wanted frames of one file into their places."""
     name = batch[0][0].file
+    _check_size(files, batch[0][0])
     try:
         with files.open(name) as stream:
             data = pydicom.dcmread(stream, force=True)
@@ -119,6 +122,17 @@ def _decode_file(files: FileSet, batch: list[tuple[Frame, int]], stack: NDArray[
             f"({type(error).__name__}: {reason}); copy it again, or remove it to have its slice "
             "interpolated"
         ) from error
+
+
+def _check_size(files: FileSet, frame: Frame) -> None:
+    """Refuse a file much larger than its pixels, which would be read into memory as a whole."""
+    pixels = frame.frames_in_file * frame.rows * frame.columns
+    if files.size(frame.file) > pixels * _PIXEL_BYTES + _OTHER_BYTES:
+        raise InputError(
+            f"{files.shown(frame.file)} is much larger than its {frame.columns} × {frame.rows} "
+            "pixels can be; export the series again, or remove the file to have its slice "
+            "interpolated"
+        )
 
 
 def _stored(data: pydicom.Dataset, index: int | None, plugin: str) -> NDArray[Any]:

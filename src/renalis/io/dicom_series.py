@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from renalis.errors import InputError
-from renalis.io.dicom_files import Frame, SeriesTags
+from renalis.io.dicom_files import COMPUTED, PROJECTION, Frame, SeriesTags
 from renalis.io.dicom_geometry import is_even, normal_of, slice_places
 from renalis.io.scan import SeriesSummary, shown
 
-__all__ = ["Stack", "choose", "stacks_of", "summary"]
+__all__ = ["Stack", "choose", "rank_of", "stacks_of", "summary"]
 
 
 @dataclass(frozen=True)
@@ -148,27 +148,30 @@ def _by_time(frames: list[Frame]) -> list[list[Frame]]:
 
 
 _ABDOMEN = re.compile(
-    r"abd|bauch|becken|pelvi|kidney|renal|nier|rein|liver|leber|hepat|foie|uro(?!p)|urin|bladder"
+    r"(?<!ne)(?<!ple)uro(?!p)|(?<![^\W\d_])urin"  # not neuro, pleuro, Europe or during
+    r"|abd|bauch|becken|pelvi|kidney|renal|nier|rein|liver|leber|hepat|foie|bladder"
     r"|pancr|\b[ctn]?[ct]ap\b|\bkub\b|ovary|prostat|adrenal|trunk|torso|whole ?body|ganzk",
     re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(
     r"head|brain|skull|neck|cerv|kopf|hals|sch(ä|ae)del|sinus|orbit|face|dental|temporal|carotid"
-    r"|knee|ankle|foot|\bhand\b|wrist|elbow|shoulder|femur|tibia|extremit",
+    r"|neuro|crani(?!o.?caud)|knee|ankle|foot|\bhand\b|wrist|elbow|shoulder|femur|tibia|extremit",
     re.IGNORECASE,
 )
 _CHEST = re.compile(r"chest|thorax|thorac|torax|brust|heart|herz|cardiac", re.IGNORECASE)
+_SHARP_KERNEL = re.compile(r"bone|lung|edge|^b[lr]?[6-9]\d", re.IGNORECASE)
 _SHARP = re.compile(r"lung|pulm|bone|knochen|\boss|spine|\bedge\b", re.IGNORECASE)
 _PROJECTED = re.compile(r"\b(mip|minip|vrt|3d|scout|topogram|surview|loc|smart ?prep)\b", re.I)
 
 _REASONS = (
     "", "a projection or scout by its name", "not axial", "another region of the body by its name",
-    "covers less than 100 mm", "does not say that it shows the abdomen",
-    "made for lung or bone by its name", "fewer slices", "as long, but with a higher number",
+    "covers less than 100 mm", COMPUTED, "does not say that it shows the abdomen",
+    "made for lung or bone by its name or kernel", "fewer slices",
+    "as long, but with a higher number",
 )  # fmt: skip
 
 
-def _rank(stack: Stack) -> tuple[float, ...]:
+def rank_of(stack: Stack) -> tuple[float, ...]:
     """What is compared between stacks, most important first; larger is better."""
     frame = stack.frames[0]
     if stack.barred:
@@ -182,12 +185,13 @@ def _rank(stack: Stack) -> tuple[float, ...]:
         abdomen = 2 if _ABDOMEN.search(stack.tags.about) else 1
     return (
         1,
-        not (frame.doubt or _PROJECTED.search(description)),
+        not (frame.doubt == PROJECTION or _PROJECTED.search(description)),
         abs(normal_of(frame)[2]) > 0.8,
         not _ELSEWHERE.search(where) or bool(_ABDOMEN.search(where)),
         float(np.ptp(distances)) >= 100,
+        frame.doubt != COMPUTED,
         abdomen,
-        not _SHARP.search(description),
+        not (_SHARP.search(description) or _SHARP_KERNEL.search(frame.kernel)),
         len({round(float(d), 2) for d in distances}),
     )
 
@@ -220,7 +224,7 @@ def choose(stacks: Sequence[Stack], series: str | None, place: str) -> tuple[Sta
     if series is not None:
         stack = _wanted(stacks, series.strip(), place)
         return stack, ["" if s is stack else s.barred or "not asked for" for s in stacks]
-    ranks = [_rank(stack) for stack in stacks]
+    ranks = [rank_of(stack) for stack in stacks]
     best = max(range(len(stacks)), key=lambda i: (ranks[i], -i))
     if stacks[best].barred:
         raise InputError(_no_ct(stacks, place))
@@ -254,7 +258,7 @@ def _wanted(stacks: Sequence[Stack], series: str, place: str) -> Stack:
                 f"name one by its number or UID: {listed}"
             )
         if readable:
-            return max(readable, key=lambda s: (_rank(s), -stacks.index(s)))
+            return max(readable, key=lambda s: (rank_of(s), -stacks.index(s)))
         if matches:
             raise InputError(
                 f"{place}: {summary(matches[0])} cannot be read ({matches[0].barred}); "

@@ -26,14 +26,14 @@ def check_hu(flat: NDArray[np.int16], name: str, fractions: bool = False) -> lis
     flat : ndarray, shape (N,), int16
         All voxels, rounded.
     name : str
-        The file, for messages.
+        The file, for what is refused.
     fractions : bool
         Whether there were fractions before rounding.
 
     Returns
     -------
     list of str
-        Warnings.
+        Warnings. They name no file: they are kept with the result, and paths hold patients' names.
 
     Raises
     ------
@@ -55,8 +55,8 @@ def check_hu(flat: NDArray[np.int16], name: str, fractions: bool = False) -> lis
         )
     if low >= 0:
         return [
-            f"{name} has no value below 0, so it is probably not in HU (intercept -1024 lost, or "
-            "windowed already) and the result is not to be trusted"
+            "no value is below 0, so this is probably not in HU (intercept -1024 lost, or windowed "
+            "already) and the result is not to be trusted"
         ]
     return []
 

@@ -54,13 +54,14 @@ def read_nifti(source: ScanSource) -> Scan:
         )
     warnings = [*stored.warnings, *check_hu(flat, name, seen.fractions)]
     if seen.too_high:
-        warnings.append(f"{name}: {seen.too_high} voxels above {HIGHEST} HU were set to {HIGHEST}")
+        warnings.append(f"{seen.too_high} voxels above {HIGHEST} HU were set to {HIGHEST}")
     volume = Volume(flat.reshape(stored.shape, order="F"), stored.affine)
     return Scan(
         case_id=source.case_id,
         volume=volume,
         source=replace(source, nifti_header=stored.header),
-        warnings=tuple(warnings),
+        # The case and no path: kept with the result, and folders are named after patients.
+        warnings=tuple(f"{source.case_id}: {text}" for text in warnings),
     )
 
 

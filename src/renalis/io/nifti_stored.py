@@ -19,8 +19,8 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
+from renalis.io.nifti_place import affine_of
 from renalis.io.scan import shown
-from renalis.volume import Volume
 
 __all__ = ["CHUNK", "StoredVoxels", "fill", "stored_voxels"]
 
@@ -58,7 +58,7 @@ class StoredVoxels:
     header : bytes
         The header as stored.
     warnings : tuple of str
-        What is doubtful about the place in space.
+        What is doubtful about the place in space; they name no file.
     stream : BinaryIO
         Uncompressed bytes.
     """
@@ -109,8 +109,8 @@ def stored_voxels(path: Path, wanted: str = "a CT") -> Iterator[StoredVoxels]:
         header = _header(stream, name, wanted)
         shape = _shape(header, name)
         dtype = _dtype(header, name, wanted)
-        affine, warnings = _affine(header, shape, name)
-        offset = header.get_data_offset()
+        affine, warnings = affine_of(header, shape, name)
+        offset = _offset(header, name)
         packed = isinstance(stream, igzip.IGzipFile)
         _check_size(path, packed, offset + math.prod(shape) * dtype.itemsize, name)
         _skip(stream, offset - len(header.binaryblock), name)
@@ -220,52 +220,12 @@ def _scaling(header: Any, name: str) -> _Scaling:
     return slope, intercept
 
 
-def _affine(
-    header: Any, shape: tuple[int, int, int], name: str
-) -> tuple[NDArray[np.float64], list[str]]:
-    """The affine as nibabel chooses it, and what is doubtful about it."""
-    advice = "export the scan again, best from DICOM with dcm2niix"
-    sform, qform = int(header["sform_code"]), int(header["qform_code"])
-    warnings = []
+def _offset(header: Any, name: str) -> int:
+    """Where the voxels begin."""
     try:
-        header.set_data_shape(shape)
-        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-        if sform > 0 and qform > 0:
-            apart = _largest_distance(affine, header.get_qform(), shape)
-            if apart > 1:
-                warnings.append(
-                    f"{name} gives two places that differ by {apart:.0f} mm (sform and qform); "
-                    "sform was used"
-                )
-    except (HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
-        raise InputError(f"{name} has an invalid place in space ({error}); {advice}") from error
-    if not np.isfinite(affine).all():
-        raise InputError(f"{name} has an affine with values that are not finite; {advice}")
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if (spacing < 1e-4).any():
-        raise InputError(f"{name} has a voxel spacing of zero; {advice}")
-    try:
-        Volume(np.empty((1, 1, 1), np.int16), affine)
-    except ValueError as error:
-        raise InputError(f"{name}: {error}; {advice}") from error
-    if sform <= 0 and qform <= 0:
-        warnings.append(
-            f"{name} does not say how the patient lies (no sform, no qform): left and right, "
-            "front and back are the NIfTI default and may be wrong"
-        )
-    if (spacing < 0.1).any() or (spacing > 20).any():
-        words = " × ".join(f"{s:.3g}" for s in spacing)
-        warnings.append(f"{name} has an unusual voxel spacing: {words} mm")
-    return affine, warnings
-
-
-def _largest_distance(
-    one: NDArray[np.float64], two: NDArray[np.float64], shape: tuple[int, int, int]
-) -> float:
-    """Largest distance in mm between the places that two affines give to a corner voxel."""
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1)
-    points = np.vstack([corners, np.ones(8)])
-    return float(np.linalg.norm(((one - two) @ points)[:3], axis=0).max())
+        return int(header.get_data_offset())
+    except (ValueError, OverflowError, HeaderDataError) as error:
+        raise InputError(f"{name} has a damaged header; copy or export it again") from error
 
 
 def _check_size(path: Path, packed: bool, needed: int, name: str) -> None:

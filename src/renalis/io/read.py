@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from renalis.errors import InputError
 from renalis.io.archive import FolderFiles
-from renalis.io.dicom import find_studies, read_dicom
+from renalis.io.dicom import find_studies, has_series, read_dicom
 from renalis.io.nifti import read_nifti
 from renalis.io.scan import Scan, ScanSource, case_id_from, distinct, shown
 
@@ -17,6 +17,8 @@ __all__ = ["find_scans", "read_scan"]
 
 _MOST_HEADERS = 20_000
 """DICOM slices whose headers are kept between listing and reading, at about 2 kB each."""
+_LABEL_FOLDERS = {"instances", "labelstr", "labelsts"}
+"""Where KiTS and nnU-Net keep label maps."""
 
 
 def read_scan(path: str | os.PathLike[str] | ScanSource, series: str | None = None) -> Scan:
@@ -27,7 +29,7 @@ def read_scan(path: str | os.PathLike[str] | ScanSource, series: str | None = No
     path : path-like or ScanSource
         A NIfTI file, a DICOM folder (searched to any depth), a zip of one, or a source from
         `find_scans`. Where a place holds several studies, give the source; a path means the
-        study with the best series.
+        study with the best series, or the one that has the series asked for.
     series : str or None
         For DICOM: UID, number or description of the series wanted. None chooses the axial
         abdominal CT with the most slices. ``scan.source.others`` lists the rest.
@@ -51,7 +53,7 @@ def read_scan(path: str | os.PathLike[str] | ScanSource, series: str | None = No
                 f"{shown(path)} holds {len(found)} scans; give one of them, "
                 f"for example {shown(found[0].path)}"
             )
-        source = max(found, key=lambda s: (s.kind != "unreadable", s.slice_count))
+        source = _best(found) if series is None else _with_series(found, series, Path(path))
         more = len(found) - 1
     if source.kind == "unreadable":
         raise InputError(source.problem)
@@ -64,16 +66,41 @@ def read_scan(path: str | os.PathLike[str] | ScanSource, series: str | None = No
         return read_nifti(source)
     scan = read_dicom(source, series)
     if more:
-        note = f"{shown(source.path)} holds {more + 1} studies; the one with most slices was read"
-        scan = replace(scan, warnings=(*scan.warnings, note))
+        which = "best series" if series is None else "series asked for"
+        note = f"{source.case_id}: its place holds {more + 1} studies; the one with the {which} "
+        scan = replace(scan, warnings=(*scan.warnings, f"{note}was read"))
     return scan
+
+
+def _best(found: Sequence[ScanSource]) -> ScanSource:
+    """The study whose chosen series ranks highest."""
+    return max(found, key=lambda s: (s.kind != "unreadable", s.rank))
+
+
+def _with_series(found: Sequence[ScanSource], series: str, path: Path) -> ScanSource:
+    """The one study that has a series; `read_scan` says what is wrong with a single study."""
+    if len(found) == 1:
+        return found[0]
+    having = [s for s in found if s.kind == "dicom" and has_series(s, series)]
+    if len(having) == 1:
+        return having[0]
+    if having:
+        raise InputError(
+            f"{shown(path)} holds {len(having)} studies with a series {shown(series)!r}; "
+            "give the series by its UID, or the folder of one study"
+        )
+    raise InputError(
+        f"{shown(path)} holds {len(found)} studies and none of them has exactly one readable "
+        f"series {shown(series)!r}; give the folder of one study to see its series"
+    )
 
 
 def find_scans(inputs: Iterable[str | os.PathLike[str]]) -> list[ScanSource]:
     """List the scans in files and folders; headers are read, voxels are not.
 
     A folder is searched to any depth: each NIfTI file and each zip is a scan, and each study of
-    the DICOM files. Files whose names begin with ``segmentation`` are label maps and left out.
+    the DICOM files. NIfTI files are label maps and left out if their names begin with
+    ``segmentation`` or they lie in a folder ``instances``, ``labelsTr`` or ``labelsTs``.
 
     Parameters
     ----------
@@ -94,6 +121,11 @@ def find_scans(inputs: Iterable[str | os.PathLike[str]]) -> list[ScanSource]:
             sources = _in_folder(path) if path.is_dir() else _in_file(path)
         except InputError as error:
             sources = [_unreadable(path, str(error))]
+        except (OSError, ValueError) as error:  # a name too long, or with a null character
+            reason = getattr(error, "strerror", None) or str(error)
+            sources = [
+                _unreadable(path, f"{shown(path)} cannot be read ({reason}); check the path")
+            ]
         found += sources
     listed = [source.slice_count + sum(o.slice_count for o in source.others) for source in found]
     if sum(listed) > _MOST_HEADERS:
@@ -134,7 +166,7 @@ def _in_folder(path: Path) -> list[ScanSource]:
     for name in names:
         low = name.lower()
         if low.endswith((".nii", ".nii.gz")):
-            if not low.rsplit("/", 1)[-1].startswith("segmentation"):
+            if not _is_label_map(low):
                 found.append(_nifti(path / name))
         elif low.endswith(".zip"):
             try:
@@ -149,6 +181,12 @@ def _in_folder(path: Path) -> list[ScanSource]:
         what = "is empty" if not names else "holds no CT scan"
         raise InputError(f"{shown(path)} {what}; give a folder with DICOM or NIfTI files")
     return found
+
+
+def _is_label_map(name: str) -> bool:
+    """Whether a NIfTI file below a folder is a label map by its name, given in small letters."""
+    *folders, file = name.split("/")
+    return file.startswith("segmentation") or not _LABEL_FOLDERS.isdisjoint(folders)
 
 
 def _nifti(path: Path) -> ScanSource:

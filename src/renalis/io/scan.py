@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +109,13 @@ class ScanSource:
     headers : object
         DICOM headers as listed, so that ``read_scan`` need not read them again; None when there
         are too many scans to keep them all.
+    group : str
+        For DICOM: a hash that tells apart studies with the same UID or without one, of the
+        PatientID and, without a study UID, of the folder. Empty takes all with the UID.
+    state : str
+        For a DICOM folder: a hash of the names, sizes and times of the study's files.
+    rank : tuple of float
+        For DICOM: how well the series suits, larger is better; compares studies of one place.
     """
 
     case_id: str
@@ -121,6 +129,9 @@ class ScanSource:
     nifti_header: bytes | None = field(default=None, repr=False)
     problem: str = ""
     headers: object = field(default=None, repr=False, compare=False)
+    group: str = field(default="", repr=False)
+    state: str = field(default="", repr=False, compare=False)
+    rank: tuple[float, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def slice_count(self) -> int:
@@ -158,7 +169,8 @@ class Scan:
     source : ScanSource
         Where it came from.
     warnings : tuple of str
-        Sentences that whoever uses the result should know.
+        Sentences that whoever uses the result should know. They name the case and never a path,
+        since they are kept with the result and folders are named after patients.
     """
 
     case_id: str
@@ -175,6 +187,8 @@ def case_id_from(name: str) -> str:
     >>> case_id_from("../my scan.zip")
     'my_scan'
     """
+    # Composed, since a letter's mark alone would be replaced.
+    name = unicodedata.normalize("NFC", name)
     stem = re.split(r"[\\/]", name.rstrip("\\/"))[-1]
     stem = re.sub(r"(\.nii\.gz|\.nii|\.zip|\.dcm)$", "", stem, flags=re.IGNORECASE)
     stem = re.sub(r"[^\w.-]+", "_", stem).strip("._")

@@ -2,8 +2,9 @@
 
 Run: ``python benchmarks/orientations.py --data DATA`` with the folder that holds ``real-ct``.
 The unenhanced scan is stored in all 48 axis orders and flips and on oblique grids, the DICOM series
-also as the NIfTI that dcm2niix makes of it; each is segmented with the shipped model. Prints the
-Dice in world coordinates and the sides and volumes of the kidneys.
+also as the NIfTI that dcm2niix makes of it, and both with oblique affines and the same voxels; each
+is segmented with the shipped model. Prints the Dice in world coordinates and the sides and volumes
+of the kidneys.
 
 Oblique versions hold what the scan holds: its cubic spline, sampled every 0.8 mm over a grid in
 which the whole scan fits. On 3 mm voxels a turned copy would lose the finest detail along the
@@ -77,8 +78,14 @@ def main() -> None:
             turned[path.stem] = version
         archive = next((folder / "tcga-ov").glob("*.zip"))
         series = _segmented(archive, arguments.model)
-        converted = _segmented(_converted(archive, Path(scratch)), arguments.model)
+        nifti = _converted(archive, Path(scratch))
+        converted = _segmented(nifti, arguments.model)
         least.append(_report("NIfTI of the DICOM series", series, converted))
+        for name, path, straight in (("scan", own, first), ("series", nifti, converted)):
+            for angles in ANGLES[1 : arguments.angles]:
+                version = _segmented(_in_place(path, angles, Path(scratch)), arguments.model)
+                same = _dice(straight.labels.array > 0, version.labels.array > 0)
+                print(f"{name} lying {angles}: Dice {same:.4f} voxel by voxel", flush=True)
     print(
         f"least Dice of labels {min(one.labels for one in least):.4f}, "
         f"of probabilities {min(one.probabilities for one in least):.4f}"
@@ -144,14 +151,13 @@ def _dice_of_probabilities(one: Segmented, other: Segmented) -> float:
     i, j, k = (int(n) for n in np.ceil(points.max(axis=0) - points.min(axis=0) + 10))
     grid = Volume(np.broadcast_to(np.uint8(0), (i, j, k)), affine)
     mine, theirs = (_renal_on(grid, version).array for version in (one, other))
-    return float(2 * np.count_nonzero(mine & theirs) / (mine.sum() + theirs.sum()))
+    return _dice(mine, theirs)
 
 
 def _dice_in_world(labels: Volume, other: Volume) -> float:
     """Dice of everything renal at the voxels of ``labels``, the other sampled nearest there."""
     mine = np.asarray(labels.array) > 0
-    theirs = _sampled(np.asarray(other.array) > 0, other.affine, labels, 0, False)
-    return float(2 * np.count_nonzero(mine & theirs) / (mine.sum() + theirs.sum()))
+    return _dice(mine, _sampled(np.asarray(other.array) > 0, other.affine, labels, 0, False))
 
 
 def _sampled(
@@ -210,6 +216,20 @@ def _oblique(path: Path, scratch: Path, turns: tuple[tuple[int, int, int], ...])
         nibabel.save(nibabel.Nifti1Image(stored, affine), target)
         yield target
         target.unlink()
+
+
+def _in_place(path: Path, angles: tuple[int, int, int], scratch: Path) -> Path:
+    """The same voxels with an oblique affine: the patient lay tilted."""
+    image = nibabel.load(path)
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    target = scratch / "lying.nii"
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), turn @ image.affine), target)
+    return target
+
+
+def _dice(mine: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
+    return float(2 * np.count_nonzero(mine & theirs) / (mine.sum() + theirs.sum()))
 
 
 def _converted(archive: Path, scratch: Path) -> Path:

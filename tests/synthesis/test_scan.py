@@ -12,7 +12,7 @@ from renalis.recipes import HeldBack
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.appearance import draw_appearance, render
 from renalis.synthesis.scan import scan_body
-from renalis.synthesis.scanner import Scanner, acquire, draw_scanner, softened
+from renalis.synthesis.scanner import Scanner, acquire, draw_scanner
 from renalis.synthesis.shapes import invented_labels
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, Phase, Tissue
 from renalis.volume import Volume
@@ -53,33 +53,6 @@ def test_noise_has_the_strength_that_the_scanner_says() -> None:
         scanner = Scanner(0.6, 1.0, 20.0, grain, 0.0)
         noisy = acquire(flat.copy(), scanner, np.random.default_rng(1), 1.0)
         assert noisy.std() == pytest.approx(20.0, rel=0.1)
-
-
-@pytest.mark.parametrize(("slice_mm", "alike"), [(1.5, 0.0), (3.0, 0.68), (5.0, 0.89)])
-def test_noise_belongs_to_slices_and_is_interpolated_between_them(
-    slice_mm: float, alike: float
-) -> None:
-    flat = np.zeros((60, 40, 40), np.float32)
-    scanner = Scanner(0.6, slice_mm, 20.0, 0.0, 0.0)
-    noisy = acquire(flat, scanner, np.random.default_rng(1), 1.5)
-    beside = np.corrcoef(noisy[:-1].ravel(), noisy[1:].ravel())[0, 1]
-    assert beside == pytest.approx(alike, abs=0.1)
-    # Voxels between the same two slices lie on a line; of three neighbors in 5 mm, some do.
-    bends = np.abs(np.diff(noisy, 2, axis=0)).mean((1, 2))
-    assert (bends < 1e-3).sum() == pytest.approx(24 if slice_mm == 5.0 else 0, abs=3)
-
-
-def test_slices_leave_a_ramp_where_it_is() -> None:
-    ramp = np.broadcast_to(np.arange(50, dtype=np.float32)[:, None, None] * 10, (50, 9, 9)).copy()
-    seen = acquire(ramp, Scanner(0.8, 5.0, 1e-4, 0.0, 0.0), np.random.default_rng(3), 1.5)
-    np.testing.assert_allclose(seen[8:-8], ramp[8:-8], atol=0.01)
-
-
-def test_softened_images_keep_their_mean_and_lose_noise() -> None:
-    noise = np.random.default_rng(0).normal(40, 10, (30, 30, 30)).astype(np.float32)
-    soft = softened(noise, 0.6)
-    assert soft.mean() == pytest.approx(noise.mean(), abs=0.1)
-    assert 0.25 < soft.std() / noise.std() < 0.5
 
 
 def test_scan_and_labels_share_a_grid_and_lie_on_the_body(body: Volume) -> None:

@@ -22,7 +22,7 @@ from renalis.synthesis.additions import (
 )
 from renalis.synthesis.appearance import PHASE_SHARE, draw_appearance, mottled, render
 from renalis.synthesis.fields import Array
-from renalis.synthesis.scanner import acquire, draw_scanner, softened
+from renalis.synthesis.scanner import acquire, draw_scanner
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, Tissue
 
 __all__ = [
@@ -34,15 +34,9 @@ __all__ = [
     "windowed",
 ]
 
-_NOISE_LEFT = (0.4, 1.3)
-"""Share of a slice's noise that is left in a network's larger pixels, more than all of it for a
-sharp kernel."""
-
-_RESAMPLED_SHARE = 0.3
-"""How many scans had been resampled before, turned upright for instance, and are softer for it."""
-
-_RESAMPLED_SIGMA = (0.35, 0.65)
-"""How soft, in voxels; the larger is linear interpolation half a voxel beside."""
+_NOISE_LEFT = (0.4, 1.1)
+"""Share of a scan's noise that is left on a network's grid; small voxels are interpolated between
+or averaged there, large ones hardly."""
 
 
 @dataclass(frozen=True)
@@ -190,8 +184,6 @@ def draw_patch(
     if plan.reduction > 1:
         label = _reduced_label(label, plan.reduction)
     image = acquire(image, scanner, rng, spacing)
-    if rng.random() < _RESAMPLED_SHARE:
-        image = softened(image, float(rng.uniform(*_RESAMPLED_SIGMA)))
     if rng.random() < 0.08:
         _cut_field_of_view(image, label, rng)
     return windowed(image, plan.window_hu), label

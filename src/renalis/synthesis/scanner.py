@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter1d
+from torch.nn import functional
 
 from renalis.synthesis.fields import Array, smooth_field
 
-__all__ = ["Scanner", "acquire", "add_noise", "blur", "draw_scanner", "softened"]
-
-_THIN = 0.6
-"""Slices thinner than this share of a network's voxels: several of them go into each voxel."""
+__all__ = ["Scanner", "acquire", "add_noise", "blur", "draw_scanner"]
 
 
 @dataclass(frozen=True)
@@ -56,21 +55,18 @@ def draw_scanner(rng: np.random.Generator) -> Scanner:
 
 
 def acquire(image: Array, scanner: Scanner, rng: np.random.Generator, spacing: float) -> Array:
-    """What a network's grid shows of a body after scanning: blur, slices, noise, interpolation.
-
-    Noise belongs to the slices. Between them it is interpolated like everything else, so a grid
-    finer than the slices shows it drawn out along z, and weaker halfway.
+    """Blur and add noise to rendered CT numbers on an isotropic grid, in place where possible.
 
     Parameters
     ----------
     image : ndarray, shape (Z, Y, X), float32
-        HU without noise, on the network's isotropic grid.
+        HU without noise.
     scanner : Scanner
         The acquisition.
     rng : Generator
-        Source of the noise and of where the slices lie.
+        Source of the noise.
     spacing : float
-        Voxel size in mm.
+        Isotropic voxel size in mm.
 
     Returns
     -------
@@ -78,21 +74,9 @@ def acquire(image: Array, scanner: Scanner, rng: np.random.Generator, spacing: f
         HU.
     """
     image = blur(image, scanner, spacing)
-    step = scanner.slice_mm / spacing
-    if step < _THIN or step == 1:
-        add_noise(image, scanner, rng, (spacing,) * 3)
-        return image
-    first = rng.uniform(-step, 0)
-    slices = int(np.ceil((len(image) - first) / step)) + 1
-    stack = _between(image, first + step * np.arange(slices))
-    add_noise(stack, scanner, rng, (scanner.slice_mm, spacing, spacing))
-    return _between(stack, (np.arange(len(image)) - first) / step)
-
-
-def softened(image: Array, sigma: float) -> Array:
-    """Gaussian smoothing along all axes, in voxels, as resampling a scan leaves it."""
-    for axis in range(3):
-        image = _blurred(image, sigma, axis)
+    if scanner.slice_mm > 1.6 * spacing:
+        image = _through_thick_slices(image, scanner.slice_mm / spacing)
+    add_noise(image, scanner, rng, (spacing,) * 3)
     return image
 
 
@@ -146,12 +130,12 @@ def _blurred(image: Array, sigma: float, axis: int) -> Array:
     return result
 
 
-def _between(image: Array, places: Array) -> Array:
-    """Linear interpolation between slices at ``places`` along z; the outermost go on."""
-    places = np.clip(places, 0, len(image) - 1)
-    low = np.minimum(places.astype(np.int64), max(0, len(image) - 2))
-    high = np.minimum(low + 1, len(image) - 1)
-    share = (places - low).astype(np.float32)[:, None, None]
-    result = image[low]
-    result += share * (image[high] - result)
-    return result
+def _through_thick_slices(image: Array, ratio: float) -> Array:
+    """Sample every ``ratio`` voxels along z and interpolate back, as a reader of slices would."""
+    depth = image.shape[0]
+    count = max(2, round(depth / ratio))
+    stack = torch.from_numpy(np.ascontiguousarray(image))[None, None]
+    shape = image.shape[1:]
+    coarse = functional.interpolate(stack, (count, *shape), mode="trilinear", align_corners=True)
+    fine = functional.interpolate(coarse, (depth, *shape), mode="trilinear", align_corners=True)
+    return np.asarray(fine[0, 0].numpy())

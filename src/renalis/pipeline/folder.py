@@ -162,7 +162,8 @@ def _sweep(output: Path) -> None:
         target = output / match["case"]
         if match["kind"] == "old" and not target.exists():
             # Killed between setting an older result aside and putting the new one in its place.
-            os.replace(path, target)
+            with contextlib.suppress(OSError):
+                os.replace(path, target)
         else:
             shutil.rmtree(path, ignore_errors=True)
 

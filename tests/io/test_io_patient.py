@@ -148,12 +148,19 @@ def test_other_folders_keep_their_names(tmp_path: Path, folder: str) -> None:
     assert source.case_id == folder
 
 
+@pytest.mark.parametrize("pseudonym", ["KiTS-00210", "sub-012", "PAT00001", "12-A"])
+def test_pseudonyms_of_studies_stay_the_names_of_cases(tmp_path: Path, pseudonym: str) -> None:
+    write_series(tmp_path / pseudonym, body(2), PatientID=pseudonym)
+    (source,) = find_scans([tmp_path / pseudonym])
+    assert source.case_id == pseudonym
+
+
 def test_folders_of_deidentified_studies_keep_their_names(tmp_path: Path) -> None:
     write_series(
-        tmp_path / "KiTS-00210", body(2), PatientID="KiTS-00210", PatientIdentityRemoved="YES"
+        tmp_path / "0047110815", body(2), PatientID="0047110815", PatientIdentityRemoved="YES"
     )
-    (source,) = find_scans([tmp_path / "KiTS-00210"])
-    assert source.case_id == "KiTS-00210"
+    (source,) = find_scans([tmp_path / "0047110815"])
+    assert source.case_id == "0047110815"
 
 
 def test_only_hashes_of_identifiers_are_kept(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ _TOKENS = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-z\u00df-\u00f6\u00f8-\u00ff])(?=[A-Z\u00c0-\u00d6\u00d8-\u00de])")
 _WITHOUT_MARKS = str.maketrans({"\u00f8": "o", "\u00e6": "ae", "\u0153": "oe", "\u0142": "l"})
 _SHORTEST_ID = 4
+_HOSPITAL_NUMBER = re.compile(r"[^\W\d_]{0,2}\d{6,}[^\W\d_]?")
+"""What hospitals give; pseudonyms of studies (KiTS-00210, sub-012) are what users go by."""
 _MOST_JOINED = 4
 
 
@@ -36,7 +38,8 @@ def identifiers(name: str, patient_id: str, birth_date: str) -> frozenset[str]:
     name : str
         PatientName (0010,0010) with its carets.
     patient_id : str
-        PatientID (0010,0020); ignored if it has fewer than four letters and digits.
+        PatientID (0010,0020); ignored if it looks like a study's pseudonym: fewer than six digits
+        in a row, or more than two letters before them.
     birth_date : str
         PatientBirthDate (0010,0030), YYYYMMDD.
 
@@ -48,7 +51,8 @@ def identifiers(name: str, patient_id: str, birth_date: str) -> frozenset[str]:
     # O'Neil is found in folders named ONeil and O_Neil.
     known = {_name_hash(w) for text in _apostrophes(name) for w in _LETTERS.findall(_plain(text))}
     number = "".join(_TOKENS.findall(_plain(patient_id)))
-    known |= {_id_hash(n) for n in (number, number.lstrip("0")) if len(n) >= _SHORTEST_ID}
+    if _HOSPITAL_NUMBER.fullmatch(number):
+        known |= {_id_hash(n) for n in (number, number.lstrip("0")) if len(n) >= _SHORTEST_ID}
     if re.fullmatch(r"\d{8}", birth_date):
         known |= {_id_hash(birth_date), _id_hash(birth_date[6:] + birth_date[4:6] + birth_date[:4])}
     return frozenset(known)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from renalis.labels import Label
 from renalis.measurement.results import LesionKind, Side
-from renalis.postprocessing.components import Box, Piece, Pieces, find_pieces, gap_mm, near
+from renalis.postprocessing.components import Box, Piece, Pieces, find_pieces, gap_mm
 from renalis.preparation.body import Midline
 from renalis.volume import Kind, Volume
 
@@ -164,16 +164,14 @@ def in_kidneys(part: Volume) -> NDArray[np.bool_]:
     ndarray of bool, shape of ``part``
         Without specks, and without lesions that belong to no kidney.
     """
-    pieces = find_pieces(part.array > 0)
-    parenchyma = np.bincount(
-        pieces.array[part.array == Label.KIDNEY], minlength=len(pieces.pieces) + 1
-    )
-    kept: list[Piece] = []
-    for piece in sorted(pieces.pieces, key=lambda p: (-parenchyma[p.number], -p.voxels)):
-        whole = parenchyma[piece.number] * part.voxel_ml >= KIDNEY_ML
-        if whole or near(part, pieces, piece, tuple(kept), JOIN_MM):
-            kept.append(piece)
-    return np.asarray(np.isin(pieces.array, [piece.number for piece in kept]))
+    i, j, k = (slice(0, size) for size in part.shape)
+    # Where the midline lies decides about sides, not about what is a kidney's.
+    groups, _ = find_groups(part, (i, j, k), Midline(0.0))
+    found = np.zeros(part.shape, bool)
+    for group in groups:
+        if group.is_kidney:
+            found[group.box] |= group.labels.array > 0
+    return found
 
 
 def _sided(part: Volume, pieces: Pieces, piece: Piece, parenchyma: int, midline: Midline) -> _Sided:

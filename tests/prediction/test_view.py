@@ -147,6 +147,22 @@ def test_straight_scans_take_the_path_along_their_own_axes(degrees: float) -> No
     np.testing.assert_array_equal(labels.array, expected)
 
 
+def test_a_patient_whom_only_the_affine_turns_gets_the_same_labels() -> None:
+    scan = turned((0, 0, 0))
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", (4, -9, 12), degrees=True).as_matrix()
+    lying = Volume(scan.array, affine @ scan.affine)
+    straight, result = (predict(one, stub_model(PATCH), OPTIONS) for one in (scan, lying))
+    assert View.of(lying).frame is lying
+    assert View.by_affine(lying).oblique
+    assert dice(straight.labels.array > 0, truth(scan)) > 0.96
+    np.testing.assert_array_equal(result.labels.array, straight.labels.array)
+    np.testing.assert_array_equal(result.labels.affine, lying.affine)
+    assert straight.notes == ()
+    assert "15°" in result.notes[0]
+    assert "lies straight" in result.notes[0]
+
+
 def test_the_reader_is_told() -> None:
     note = predict(turned((0, 0, 12)), stub_model(PATCH), OPTIONS).notes[0]
     assert "12°" in note

@@ -43,14 +43,14 @@ def expected_peak_mb(scan: Volume, model: Model, options: PredictionOptions) -> 
     Parameters
     ----------
     scan : Volume
-        In canonical orientation; only its shape and affine are used. An oblique scan is seen
-        upright, on a grid that holds it whole and is larger than it.
+        In canonical orientation; only its shape and affine are used. An oblique scan may be
+        seen upright, on a grid that holds it whole and is larger than it.
     model : Model
         Gives grids, windows and networks.
     options : PredictionOptions
         Whether freed memory is kept.
     """
-    view = View.of(scan)
+    view = View.by_affine(scan)
     extent = np.asarray(view.frame.shape) * np.asarray(view.frame.spacing)
     voxels = float(np.prod(scan.shape)) * _BYTES_PER_VOXEL
     stages = 0.0

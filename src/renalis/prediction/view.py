@@ -1,4 +1,4 @@
-"""How the networks see a scan: on its own axes where these are the patient's, else upright.
+"""How the networks see a scan: on its own axes where the patient lies along them, else upright.
 
 Either way their voxels lie on a lattice that is fixed in the patient's coordinates, not in the
 scan's corner, so that crops, tilts and other fields of view of a scan show the same voxels.
@@ -19,6 +19,7 @@ from renalis.preparation import (
     Grid,
     Interpolation,
     lattice_lead,
+    lies_along_own_axes,
     obliqueness_deg,
     reduced_bytes,
     resample,
@@ -40,8 +41,9 @@ class View:
     scan : Volume
         HU, canonical orientation.
     frame : Volume
-        The scan itself, or, when its axes are more than 2 degrees off the patient's, an empty
-        volume along the patient's axes that holds it whole.
+        The scan itself, or, when its axes are more than 2 degrees off the patient's and the body
+        does not lie straight along them, an empty volume along the patient's axes that holds it
+        whole.
     oblique_deg : float
         How far the scan's axes are off.
     """
@@ -52,7 +54,15 @@ class View:
 
     @classmethod
     def of(cls, scan: Volume) -> View:
-        """Decide from the affine of a scan in canonical orientation."""
+        """Decide from the affine of a scan in canonical orientation, and from the body in it."""
+        view = cls.by_affine(scan)
+        if view.oblique and lies_along_own_axes(scan):
+            return cls(scan, scan, view.oblique_deg)
+        return view
+
+    @classmethod
+    def by_affine(cls, scan: Volume) -> View:
+        """Believe the affine, without a look at the voxels: never a smaller frame than `of`."""
         angle = obliqueness_deg(scan)
         return cls(scan, upright_frame(scan) if angle > OBLIQUE_DEG else scan, angle)
 
@@ -64,11 +74,16 @@ class View:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know about it."""
-        if not self.oblique:
+        if self.oblique_deg <= OBLIQUE_DEG:
             return ()
+        axes = f"The scan's axes are up to {self.oblique_deg:.0f}° off the patient's"
+        if not self.oblique:
+            return (
+                f"{axes} by its affine, but the body lies straight along them; it was not turned.",
+            )
         return (
-            f"The scan's axes are up to {self.oblique_deg:.0f}° off the patient's; the networks "
-            "saw it turned upright, and the labels were brought back to its own grid.",
+            f"{axes}; the networks saw it turned upright, and the labels were brought back to its "
+            "own grid.",
         )
 
     def grid(self, spacing_mm: tuple[float, float, float]) -> Grid:

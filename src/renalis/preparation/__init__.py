@@ -6,6 +6,7 @@ from renalis.preparation.cache import cached_case, file_hash, open_prepared
 from renalis.preparation.grids import GridSpec, normalized, place_grid
 from renalis.preparation.intensity import hu_histogram, mean_and_std
 from renalis.preparation.lattice import lattice_lead
+from renalis.preparation.posture import lies_along_own_axes
 from renalis.preparation.prepared import PreparedCase, PreparedGrid, near_slices, prepare_case
 from renalis.preparation.regrid import regrid_image, regrid_labels
 from renalis.preparation.resample import Grid, resample, stage_grid
@@ -38,6 +39,7 @@ __all__ = [
     "file_hash",
     "hu_histogram",
     "lattice_lead",
+    "lies_along_own_axes",
     "linear_weights",
     "mean_and_std",
     "near_slices",

@@ -1,9 +1,10 @@
 """See an oblique scan's patient upright, as the networks learned patients.
 
-Gantry tilt, an angulated reconstruction or a registered copy give a scan axes that are not the
-patient's. On a grid along such axes the body leans, and the same patient gets other kidneys. Here
-the scan is brought onto a grid along the patient's axes instead. Each axis is first reduced on its
-own (`renalis.preparation.resample`), then one linear interpolation turns the reduced copy, which is
+Gantry tilt or an angulated reconstruction give a scan axes that are not the patient's. On a grid
+along such axes the body leans, and the same patient gets other kidneys. Here the scan is brought
+onto a grid along the patient's axes instead, unless the body lies straight along the scan's own
+(`renalis.preparation.posture`). Each axis is first reduced on its own
+(`renalis.preparation.resample`), then one linear interpolation turns the reduced copy, which is
 small, so that neither takes memory of the scan's size.
 """
 
@@ -20,6 +21,7 @@ from renalis.volume import Kind, Volume
 __all__ = [
     "AIR_HU",
     "OBLIQUE_DEG",
+    "PATIENT_AXES",
     "obliqueness_deg",
     "reduced_bytes",
     "resample_upright",
@@ -40,7 +42,7 @@ voxels of less than half the stage's spacing are reduced; turning is linear in a
 
 _ROUNDING = 1e-3
 
-_AXES = np.array([[0, 0, -1], [0, -1, 0], [1, 0, 0]], dtype=np.float64)
+PATIENT_AXES = np.array([[0, 0, -1], [0, -1, 0], [1, 0, 0]], dtype=np.float64)
 """Columns: the patient's superior, posterior and left in RAS+ coordinates."""
 
 
@@ -55,7 +57,7 @@ def obliqueness_deg(scan: Volume) -> float:
         In canonical orientation; only its affine is used.
     """
     direction = scan.affine[:3, :3] / np.linalg.norm(scan.affine[:3, :3], axis=0)
-    along = np.sum(direction * _AXES, axis=0)
+    along = np.sum(direction * PATIENT_AXES, axis=0)
     return float(np.degrees(np.arccos(np.clip(along, -1, 1))).max())
 
 
@@ -73,13 +75,13 @@ def upright_frame(scan: Volume) -> Volume:
         Canonical orientation, 1 mm, -1024 HU everywhere; takes no memory for its voxels.
     """
     ends = [(-0.5, size - 0.5) for size in scan.shape]
-    corners = scan.world(np.array(np.meshgrid(*ends)).reshape(3, -1).T) @ _AXES
+    corners = scan.world(np.array(np.meshgrid(*ends)).reshape(3, -1).T) @ PATIENT_AXES
     low, high = corners.min(axis=0), corners.max(axis=0)
     # As in `stage_grid`: 400.0000001 mm are not 401.
     z, y, x = (max(1, int(n)) for n in np.ceil(high - low - 1e-3))
     affine = np.eye(4)
-    affine[:3, :3] = _AXES
-    affine[:3, 3] = _AXES @ (low + 0.5)
+    affine[:3, :3] = PATIENT_AXES
+    affine[:3, 3] = PATIENT_AXES @ (low + 0.5)
     return Volume(np.broadcast_to(np.int16(AIR_HU), (z, y, x)), affine, scan.kind)
 
 

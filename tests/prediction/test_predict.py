@@ -14,6 +14,7 @@ from renalis.errors import UsageError
 from renalis.prediction import Mirror, PredictionOptions, RuntimeName, Windows, predict
 from renalis.prediction.cascade import open_networks
 from renalis.prediction.finding import large_mass
+from renalis.prediction.memory import expected_peak_mb
 from renalis.preparation import Interpolation
 from renalis.volume import Volume
 
@@ -211,3 +212,21 @@ def test_too_little_memory_is_refused_before_the_start(scan: Volume) -> None:
     options = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False, max_ram_mb=100)
     with pytest.raises(UsageError, match="--max-ram"):
         predict(scan, stub_model(), options)
+
+
+def test_a_limit_below_the_most_holds_where_less_is_needed(scan: Volume) -> None:
+    most = expected_peak_mb(scan, stub_model(), OPTIONS)
+    free = predict(scan, stub_model(), OPTIONS)
+    limited = predict(scan, stub_model(), replace(OPTIONS, max_ram_mb=most - 1))
+    np.testing.assert_array_equal(limited.labels.array, free.labels.array)
+    assert free.expected_peak_mb == most
+    assert limited.expected_peak_mb == most - 1
+    assert "--max-ram" in limited.notes[0]
+
+
+def test_what_was_found_may_need_more_than_the_limit(scan: Volume) -> None:
+    # The coarse grid has an eighth of the fine one's voxels.
+    most = expected_peak_mb(scan, stub_model(), OPTIONS)
+    coarse_only = 520 + (most - 520) * 0.25
+    with pytest.raises(UsageError, match=r"closely.*--max-ram"):
+        predict(scan, stub_model(), replace(OPTIONS, max_ram_mb=coarse_only))

@@ -121,7 +121,7 @@ class _Shipped:
         options = self.options.prediction
         canonical = scan.volume.reoriented()
         options, peak, notes = fitted(canonical, self.model, options)
-        self.listener.said(f"expected peak memory: {peak:.0f} MB")
+        self.listener.said(f"expected peak memory: at most {peak:.0f} MB")
         for note in notes:
             self.listener.said(note)
         if self.networks is None:

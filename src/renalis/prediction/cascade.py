@@ -24,7 +24,7 @@ from renalis.prediction.finding import (
 )
 from renalis.prediction.heap import keep_freed_memory
 from renalis.prediction.lesions import keep_sure_lesions
-from renalis.prediction.memory import fitted
+from renalis.prediction.memory import fitted, refuse_above_limit
 from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName, Windows
 from renalis.prediction.result import Prediction
 from renalis.prediction.sliding import Network, Slid, slide, worth_looking
@@ -190,6 +190,8 @@ class _Work:
             pace = Pace.of(grid.affine, stage.stride)
             windows = cover_all(boxes, grid.shape, stage.patch, self.options.overlap, pace)
         box = _around(windows, grid.shape, stage.patch)
+        voxels = int(np.prod([side.stop - side.start for side in box]))
+        refuse_above_limit(self.view, stage, self.options, voxels, len(windows))
         image = self.image(stage, box)
         allowed = nearest(finding.allowed, box, tuple(1 / r for r in ratio))
         windows = worth_looking(image, _moved(windows, box), stage.patch, allowed)

@@ -1,4 +1,9 @@
-"""How much memory a prediction will need, said before it starts and obeyed."""
+"""How much memory a prediction will need: said before it starts, and obeyed.
+
+Beforehand only the most is known, what it takes to search the whole scan closely. Most scans need a
+third of it. So a limit below the most is no reason to refuse a scan: what is found decides, and is
+asked again before the fine pass.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,7 @@ from renalis.prediction.options import PredictionOptions
 from renalis.prediction.view import View
 from renalis.volume import Volume
 
-__all__ = ["expected_peak_mb", "fitted"]
+__all__ = ["expected_peak_mb", "fitted", "refuse_above_limit"]
 
 _BASE_MB = 520.0
 """Python, NumPy, torch, OpenVINO and the readers, before the first voxel."""
@@ -38,7 +43,7 @@ _KEPT = 1.35
 
 
 def expected_peak_mb(scan: Volume, model: Model, options: PredictionOptions) -> float:
-    """Expected peak memory of the process in MB.
+    """Peak memory of the process in MB if the whole scan is searched closely.
 
     Parameters
     ----------
@@ -51,55 +56,96 @@ def expected_peak_mb(scan: Volume, model: Model, options: PredictionOptions) -> 
         Whether freed memory is kept.
     """
     view = View.by_affine(scan)
-    extent = np.asarray(view.frame.shape) * np.asarray(view.frame.spacing)
-    voxels = float(np.prod(scan.shape)) * _BYTES_PER_VOXEL
-    stages = 0.0
-    for stage in model.header.stages:
-        inside = float(np.prod(np.maximum(extent / stage.spacing_mm, stage.patch)))
-        turning = view.turning_bytes(stage.spacing_mm, options.interpolated(stage))
-        stages = max(stages, inside * _BYTES_PER_STAGE_VOXEL + turning)
-    activations = max(_activation_bytes(stage, options) for stage in model.header.stages)
-    activations *= _KEPT if options.keep_heap else 1.0
-    return _BASE_MB + (voxels + stages + activations) / 1e6
+    return max(_whole_mb(view, stage, options) for stage in model.header.stages)
 
 
 def fitted(
     scan: Volume, model: Model, options: PredictionOptions
 ) -> tuple[PredictionOptions, float, tuple[str, ...]]:
-    """Options that keep the expected peak below ``options.max_ram_mb``.
+    """Options that keep the peak below ``options.max_ram_mb``.
 
     Returns
     -------
     options : PredictionOptions
         As given, or without the kept heap.
     peak_mb : float
-        Expected with them.
+        The most that will be used with them.
     notes : tuple of str
         What was changed.
 
     Raises
     ------
     UsageError
-        If the scan needs more in any case.
+        If the coarse pass alone needs more.
     """
-    peak = expected_peak_mb(scan, model, options)
-    if options.max_ram_mb is None or peak <= options.max_ram_mb:
+    peak, limit = expected_peak_mb(scan, model, options), options.max_ram_mb
+    if limit is None or peak <= limit:
         return options, peak, ()
     lean = replace(options, keep_heap=False)
     peak = expected_peak_mb(scan, model, lean)
-    if peak <= options.max_ram_mb:
-        return lean, peak, ("To stay within --max-ram, freed memory is not kept (slower).",)
-    raise UsageError(
-        f"this scan needs about {peak:.0f} MB, more than the {options.max_ram_mb:.0f} MB that "
-        "--max-ram allows; allow more, or cut the scan to the abdomen"
+    least = _whole_mb(View.by_affine(scan), model.header.stage("coarse"), lean)
+    if least > limit:
+        raise UsageError(_refusal("this scan needs", least, limit))
+    return (
+        lean,
+        min(peak, limit),
+        ("To stay within --max-ram, freed memory is not kept (slower).",),
     )
 
 
-def _activation_bytes(stage: Stage, options: PredictionOptions) -> float:
-    """Memory of a network while it computes one batch of windows."""
+def refuse_above_limit(
+    view: View, stage: Stage, options: PredictionOptions, voxels: int, windows: int
+) -> None:
+    """Raise UsageError if a pass over a part of a scan needs more than ``options.max_ram_mb``.
+
+    Parameters
+    ----------
+    view : View
+        The scan.
+    stage : Stage
+        The pass.
+    options : PredictionOptions
+        With the limit.
+    voxels : int
+        Of the stage's grid in that part.
+    windows : int
+        That the pass will look at.
+    """
+    peak, limit = _peak_mb(view, stage, options, voxels, windows), options.max_ram_mb
+    if limit is not None and peak > limit:
+        where = "where kidneys may be, this scan has to be looked at closely; that needs"
+        raise UsageError(_refusal(where, peak, limit))
+
+
+def _refusal(what: str, peak_mb: float, limit_mb: float) -> str:
+    return (
+        f"{what} about {peak_mb:.0f} MB, more than the {limit_mb:.0f} MB that --max-ram allows; "
+        "allow more, or cut the scan to the abdomen"
+    )
+
+
+def _whole_mb(view: View, stage: Stage, options: PredictionOptions) -> float:
+    """Peak if a stage sees the whole scan."""
+    extent = np.asarray(view.frame.shape) * np.asarray(view.frame.spacing)
+    voxels = float(np.prod(np.maximum(extent / stage.spacing_mm, stage.patch)))
+    return _peak_mb(view, stage, options, voxels, options.together)
+
+
+def _peak_mb(
+    view: View, stage: Stage, options: PredictionOptions, voxels: float, windows: int
+) -> float:
+    """Peak while a stage looks at some windows that lie in so many voxels of its grid."""
+    seen = voxels * _BYTES_PER_STAGE_VOXEL
+    seen += view.turning_bytes(stage.spacing_mm, options.interpolated(stage))
+    at_once = min(windows, options.together) if stage.pooled else 1
+    activations = _activation_bytes(stage, at_once) * (_KEPT if options.keep_heap else 1.0)
+    return _BASE_MB + (np.prod(view.scan.shape) * _BYTES_PER_VOXEL + seen + activations) / 1e6
+
+
+def _activation_bytes(stage: Stage, windows: int) -> float:
+    """Memory of a network while it computes some windows together."""
     channels = stage.network.get("channels", [16])
     first = channels[0] if isinstance(channels, list) and channels else 16
     width = float(first) if isinstance(first, int | float) else 16.0
     finest = width / stage.stem**3
-    windows = options.together if stage.pooled else 1
     return windows * float(np.prod(stage.patch)) * 4 * (finest * _ACTIVATIONS + _BESIDE)

@@ -125,8 +125,8 @@ class PredictionOptions:
     tumor_ml : float
         Least volume (ml) of a tumor; smaller ones are kidney.
     max_ram_mb : float or None
-        If the expected peak memory (MB) is higher, ``keep_heap`` is given up; if it still is, the
-        prediction is refused.
+        If more memory (MB) may be needed, ``keep_heap`` is given up; if the coarse pass needs more,
+        or what it finds does, the prediction is refused.
     keep_heap : bool
         Keep freed activations in the process's heap (glibc): faster, at the cost of memory.
     threads : int or None

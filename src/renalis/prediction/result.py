@@ -31,7 +31,8 @@ class Prediction:
     runtime : str
         What computed the networks.
     expected_peak_mb : float
-        Estimate of the process's peak memory (MB) that was made before the start.
+        The most memory (MB) that the process was expected to need, before the start: that for
+        searching the whole scan closely, or the limit that was set.
     """
 
     labels: Volume

@@ -83,7 +83,7 @@ def test_patients_are_never_torn(folder: Path, tmp_path: Path) -> None:
         assert not pairs[0] & pairs[1]
 
 
-@pytest.mark.parametrize(("name", "value"), [("site", "A"), ("cyst", True)])
+@pytest.mark.parametrize(("name", "value"), [("site", "A"), ("Site", "A"), ("cyst", True)])
 def test_stratified(folder: Path, tmp_path: Path, name: str, value: object) -> None:
     words = ["--labels", "kits23", "--jobs", 1, "--holdout", "60/20/20", "--stratify", name]
     for seed in range(3):
@@ -94,6 +94,20 @@ def test_stratified(folder: Path, tmp_path: Path, name: str, value: object) -> N
         numbers = [int(i[5:]) for i in split.train]
         found = [(n % 4 < 2) if value == "A" else n > 9 for n in numbers]
         assert 4 <= sum(found) <= 8
+
+
+def test_strata_need_volumes_that_the_fingerprint_knows(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "fingerprint.json"
+    labels = ["--labels", "kits23", "--jobs", 1]
+    assert _run("fingerprint", folder, *labels, "-o", file) == 0
+    content = json.loads(file.read_text())
+    del content["case"]["case_3"]["volume_ml"]["cyst"]
+    file.write_text(json.dumps(content))
+    words = ["--holdout", "80/20", "--stratify", "cyst", "--fingerprint", file]
+    assert _run("split", folder, *words, *labels, "-o", tmp_path / "s.json") == 2
+    assert "the volume of cyst is not known in case_3" in capsys.readouterr().err
 
 
 def test_export(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -111,6 +111,32 @@ def test_cases_outside_the_split_stay_out(tmp_path: Path) -> None:
     assert _names(target / "imagesTs") == ["d_0000.nii.gz"]
 
 
+def test_another_split_leaves_no_test_case_among_the_training_cases(tmp_path: Path) -> None:
+    dataset = open_dataset(_dataset(tmp_path / "in"), convention="kits23")
+    export_nnunet(dataset, tmp_path / "raw", 1, splits=[Split(("a",), ("b",), ("c",))])
+    target = export_nnunet(
+        dataset, tmp_path / "raw", 1, splits=[Split(("c",), ("b",), ("a",))], overwrite=True
+    )
+    assert _names(target / "imagesTr") == ["b_0000.nii.gz", "c_0000.nii.gz"]
+    assert _names(target / "labelsTr") == ["b.nii.gz", "c.nii.gz"]
+    assert _names(target / "imagesTs") == ["a_0000.nii.gz", "d_0000.nii.gz"]
+    assert _names(target / "labelsTs") == ["a.nii.gz"]
+    assert [case.id for case in open_dataset(target).cases] == ["b", "c"]
+
+
+def test_training_cases_of_another_dataset_are_neither_kept_nor_removed(tmp_path: Path) -> None:
+    dataset = open_dataset(_dataset(tmp_path / "in"), convention="kits23")
+    target = export_nnunet(dataset, tmp_path / "raw", 1)
+    other = target / "labelsTr" / "other.nii.gz"
+    other.touch()
+    with pytest.raises(OutputError, match=r"of other cases .labelsTr/other\.nii\.gz"):
+        export_nnunet(
+            dataset, tmp_path / "raw", 1, splits=[Split(("a",), ("b",), ("c",))], overwrite=True
+        )
+    assert (target / "dataset.json").exists()
+    assert _names(target / "labelsTr") == ["a.nii.gz", "b.nii.gz", "c.nii.gz", "other.nii.gz"]
+
+
 def test_refusals_leave_no_dataset_json(tmp_path: Path) -> None:
     root = _dataset(tmp_path / "in")
     dataset = open_dataset(root, convention="kits23")

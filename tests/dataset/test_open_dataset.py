@@ -103,6 +103,12 @@ def test_nnunet_raw(tmp_path: Path, labels: dict[str, object], convention: str) 
     assert "imagesTs" in dataset.notes[0]
 
 
+@pytest.mark.parametrize("channels", [["CT"], "CT", None, {"0": "CT"}])
+def test_channels_of_nnunet_however_they_are_written(tmp_path: Path, channels: object) -> None:
+    root = _nnunet(tmp_path, {"kidney": 1, "tumor": 2}, channel_names=channels)
+    assert open_dataset(root).notes == ()
+
+
 def test_nnunet_that_cannot_be_used(tmp_path: Path) -> None:
     strange = _nnunet(tmp_path / "a", {"background": 0, "liver": 1})
     with pytest.raises(InputError, match=r"no convention that renalis knows.*--labels"):
@@ -114,6 +120,9 @@ def test_nnunet_that_cannot_be_used(tmp_path: Path) -> None:
     two = _nnunet(tmp_path / "b", {"kidney": 1, "tumor": 2}, channel_names={"0": "CT", "1": "MR"})
     with pytest.raises(InputError, match="2 channels"):
         open_dataset(two)
+    number = _nnunet(tmp_path / "n", {"kidney": 1, "tumor": 2}, channel_names=1)
+    with pytest.raises(InputError, match=r"channel_names in .* are 1"):
+        open_dataset(number)
     lonely = _nnunet(tmp_path / "c", {"kidney": 1, "tumor": 2})
     (lonely / "imagesTr" / "kits_2_0000.nii.gz").unlink()
     with pytest.raises(InputError, match=r"labels without image .kits_2"):
@@ -210,6 +219,38 @@ def test_csv(tmp_path: Path, delimiter: str) -> None:
     assert dict(dataset.cases[1].meta) == {"site": "A"}
     with pytest.raises(InputError, match="--labels"):
         open_dataset(table)
+
+
+@pytest.mark.parametrize("header", [("Case_ID", ";"), ("id", "\t"), ("CASE", ",")])
+@pytest.mark.parametrize("ending", ["", ".nii.gz"])
+def test_patients_of_a_folder_are_read_from_tables_of_every_kind(
+    header: tuple[str, str], ending: str, tmp_path: Path
+) -> None:
+    for name in ("a", "b", "c"):
+        plain_case(tmp_path, name)
+    column, between = header
+    rows = [(column, "Patient"), (f"a{ending}", "p1"), (f"b{ending}", "p1")]
+    lines = [between.join(row) for row in rows]
+    (tmp_path / "cases.csv").write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
+    dataset = open_dataset(tmp_path, convention="kits19")
+    assert [case.patient for case in dataset.cases] == ["p1", "p1", "c"]
+    assert "patient cases.csv does not tell (1): c" in dataset.notes[0]
+
+
+@pytest.mark.parametrize(("text", "sentence"), [
+    ("name,patient\na,p1\n", "no column that names the case .it has: name, patient."),
+    ("", "no column that names the case .it has: nothing."),
+    ("case,patient\nscan_a,p1\n", "tells the patients of scan_a, but the scans are named a, b"),
+    ("case,patient\na,p1\na.nii,p2\n", r"line 3: a\.nii was listed before"),
+])  # fmt: skip
+def test_a_table_that_would_be_silent_about_patients_is_refused(
+    text: str, sentence: str, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        plain_case(tmp_path, name)
+    (tmp_path / "cases.csv").write_text(text)
+    with pytest.raises(InputError, match=rf"cases\.csv.*{sentence}"):
+        open_dataset(tmp_path, convention="kits19")
 
 
 def test_csv_names_the_line(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import scipy.stats
 from folders import anatomy, cohort, write
 
 from renalis.cli import main
+from renalis.evaluation.systems import read_system
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +98,38 @@ def test_what_does_not_compare_is_refused(systems: Path, tmp_path: Path, capsys)
     data["labels"]["scored"] = "kits19"
     (tmp_path / "kits19.json").write_text(json.dumps(data))
     assert "different conventions" in refused(near, tmp_path / "kits19.json", "--common")
+
+
+def test_a_group_named_like_a_built_in_one_hides_no_other(systems: Path, tmp_path: Path) -> None:
+    table = tmp_path / "stages.csv"
+    stages = ["T1", "no tumor", "T1", "T2", "T2", "T2"]
+    table.write_text("case,stage\n" + "".join(f"{k},{s}\n" for k, s in enumerate(stages)))
+    given = [str(systems / "m_near"), str(systems / "m_far"), "--cases", str(table)]
+    assert main(["compare", *given, "-o", str(tmp_path / "c")]) == 0
+    found = json.loads((tmp_path / "c" / "comparison.json").read_text())["strata"]
+    sizes = [(s["group"], s["n"]) for s in found if s["by"] == "stage"]
+    assert sizes == [("no tumor", 1), ("T1", 2), ("T2", 3)]
+
+
+def test_cases_that_are_listed_twice_are_refused(systems: Path, tmp_path: Path, capsys) -> None:
+    scores = (systems / "m_far" / "metrics.csv").read_text()
+    (tmp_path / "twice.csv").write_text(scores + scores.splitlines()[1] + "\n")
+    assert main(["compare", str(systems / "m_near"), str(tmp_path / "twice.csv")]) == 2
+    assert "twice.csv lists case 0 twice" in capsys.readouterr().err
+    both = [str(systems / "m_near"), str(systems / "m_far")]
+    table = tmp_path / "phases.csv"
+    table.write_text("case,phase\ncase_00000,arterial\n0,venous\n")
+    assert main(["compare", *both, "--cases", str(table)]) == 2
+    assert "phases.csv lists case 0 twice (case_00000 and 0)" in capsys.readouterr().err
+    table.write_text("case,phase\n0,arterial, early\n")
+    assert main(["compare", *both, "--cases", str(table)]) == 2
+    assert "more values than columns in the row of 0" in capsys.readouterr().err
+
+
+def test_a_folder_with_an_equals_sign_is_not_taken_for_a_name(
+    systems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(systems / "m_far", tmp_path / "lr=0.1")
+    assert read_system("lr=0.1").name == "lr=0.1"
+    assert read_system("B=lr=0.1").name == "B"

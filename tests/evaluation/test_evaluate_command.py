@@ -171,6 +171,33 @@ def test_several_observers(tmp_path: Path) -> None:
     assert "Observers" in (tmp_path / "o" / "metrics.html").read_text()
 
 
+def test_observers_are_compared_in_the_convention_and_grid_of_references(tmp_path: Path) -> None:
+    references, second, predictions = (tmp_path / n for n in ("one", "two", "predictions"))
+    labels = anatomy()
+    known_wrong = AFFINE.copy()
+    known_wrong[:3, 3] += 50
+    for folder in (references, second):
+        write(folder / "case_00001.nii.gz", labels)
+    write(predictions / "case_00001.nii.gz", np.where(labels == 3, 1, labels), known_wrong)
+    given = ["--reference", str(references), str(second), "--prediction", str(predictions)]
+    how = ["--labels", "kits19", "--reference-labels", "kits23", "--prediction-labels", "kits19"]
+    more = ["--grid", "voxel", "--jobs", "1", "-o", str(tmp_path / "o")]
+    assert main(["evaluate", *given, *how, *more]) == 0
+    table = json.loads((tmp_path / "o" / "metrics.json").read_text())["observers"]
+    assert [a["summaries"]["kidney"]["dice"]["mean"] for a in table] == [1, 1, 1]
+
+
+def test_references_on_two_grids_are_not_compared_index_by_index(tmp_path: Path, capsys) -> None:
+    references, predictions = cohort(tmp_path, 1)
+    elsewhere = AFFINE.copy()
+    elsewhere[:3, 3] += 50
+    write(tmp_path / "second" / "case_00000.nii.gz", anatomy(), elsewhere)
+    given = ["--reference", str(references), str(tmp_path / "second")]
+    more = ["--prediction", str(predictions), "--grid", "voxel", "--jobs", "1"]
+    assert main(["evaluate", *given, *more, "-o", str(tmp_path / "o")]) == 2
+    assert "do not lie on the same grid" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "key"),
     [
@@ -179,6 +206,10 @@ def test_several_observers(tmp_path: Path) -> None:
         ("case_00210/segmentation.nii.gz", "210"),
         ("case_00210/aggregated_MAJ_seg.nii.gz", "210"),
         ("KiTS-00210.nii", "210"),
+        ("KiTS-19.nii", "19"),
+        ("kits_023_seg.nii.gz", "23"),
+        ("kits_23_seg.nii.gz", "23"),
+        ("kits19_smith.nii", "smith"),
         ("kits21_case_00210.nii.gz", "210"),
         ("Dataset220_KiTS2023_00210.nii.gz", "210"),
         ("case_00210_0000.nii.gz", "210"),

@@ -125,6 +125,11 @@ def test_affine_with_nan(tmp_path: Path, field: str) -> None:
     refused(path, "a.nii", "not finite")
 
 
+def test_an_origin_beyond_any_scanner(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "far.nii", image(), srow_x=[1, 0, 0, 1e8])
+    refused(path, "far.nii", "more than 100 m")
+
+
 def test_singular_affine(tmp_path: Path) -> None:
     path = nifti(tmp_path / "s.nii", image(), srow_x=[1, 1, 0, 0], srow_y=[1, 1, 0, 0])
     refused(path, "s.nii", "singular")

@@ -83,8 +83,11 @@ def test_exit_codes(
     ("words", "sentence"),
     [
         (["--max-ram", "plenty"], "no size"),
-        (["--threads", "0"], "at least 1"),
+        (["--threads", "0"], "between 1 and"),
+        (["--threads", "100000"], "between 1 and"),
         (["--without-rule", "gravity"], "gravity"),
+        (["--without-rule", "all", "--without-rule", "gravity"], "gravity"),
+        (["--series", ""], "argument is empty"),
         (["--model", "nothing"], "no model"),
     ],
 )
@@ -95,6 +98,41 @@ def test_bad_usage_is_a_sentence(
     assert main(["segment", str(scan_file), "-o", str(tmp_path / "o"), *words]) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("streams", "code"), [("2>&1 | true; exit ${PIPESTATUS[0]}", 0), ("2>&-", 0), (">&-", 0)]
+)
+def test_work_goes_on_when_nobody_reads_what_is_printed(
+    scan_file: Path, model_file: Path, tmp_path: Path, streams: str, code: int
+) -> None:
+    words = ["segment", scan_file, "-o", tmp_path / "o", "--model", model_file]
+    command = " ".join(str(word) for word in (sys.executable, "-m", "renalis", *words))
+    shell = f"{command} --no-report --runtime torch --threads 1 --mirror none {streams}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert (tmp_path / "o" / "patient" / "segmentation.nii.gz").is_file()
+    assert "Error" not in done.stdout + done.stderr
+
+
+def test_a_full_device_to_print_to_is_a_sentence(scan_file: Path) -> None:
+    shell = f"{sys.executable} -m renalis recipe show unet3d-plain > /dev/full"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+
+
+def test_a_link_that_leads_nowhere_is_a_failed_case(
+    scan_file: Path, model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "patient.nii.gz").symlink_to(scan_file)
+    (folder / "lost.nii.gz").symlink_to(tmp_path / "nowhere.nii.gz")
+    words = ["segment", str(folder), "-o", str(tmp_path / "o"), "--model", str(model_file)]
+    assert main([*words, "--no-report", "--runtime", "torch"]) == 1
+    assert "lost.nii.gz is a link that leads nowhere" in capsys.readouterr().err
+    assert (tmp_path / "o" / "patient").is_dir()
 
 
 def test_require_commercial(

@@ -168,6 +168,25 @@ def test_interrupting_leaves_nothing_half_written(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_the_table_holds_what_was_finished_before_an_interruption(
+    scan_file: Path, tmp_path: Path
+) -> None:
+    class Interrupter(Listener):
+        def case(self, case_id: str, number: int) -> None:
+            if number == 1:
+                raise KeyboardInterrupt
+
+    second = tmp_path / "second.nii.gz"
+    second.write_bytes(scan_file.read_bytes())
+    with pytest.raises(KeyboardInterrupt):
+        segment(
+            [scan_file, second], tmp_path / "o", PLAIN, listener=Interrupter(), model=stub_model()
+        )
+    rows = (tmp_path / "o" / "measurements.csv").read_text().splitlines()
+    assert len(rows) == 2
+    assert rows[1].startswith("patient,")
+
+
 def test_leftovers_of_a_killed_run_are_removed(scan_file: Path, tmp_path: Path) -> None:
     (first,) = segment(scan_file, tmp_path / "out", PLAIN, model=stub_model())
     with result_folder(tmp_path / "out", "other", overwrite=False) as part:

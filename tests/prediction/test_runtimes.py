@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,17 @@ print(open_network(model, stage, RuntimeName.OPENVINO)(phantom(stage.patch)).sha
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "(1, 3, 16, 16, 16)" in done.stdout, done.stderr
     assert "TALKED" not in done.stdout
+
+
+def test_onnx_runtime_gives_the_machine_no_identity(tmp_path: Path) -> None:
+    """What it would keep of it, and send, it writes as soon as it is imported."""
+    code = "from renalis.prediction.onnx_runtime import onnxruntime; print(onnxruntime.__version__)"
+    places = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=kept | places)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 KEPT = {

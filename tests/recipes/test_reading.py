@@ -39,6 +39,10 @@ REFUSED = [
     ("optimisation.micro_batch=4", "multiple of micro_batch"),
     ("augmentation.transforms.noise.nois=1", "no field"),
     ("seed", "key=value"),
+    ("seed=-1", "field seed: input should be greater than or equal to 0"),
+    ("seed=4294967296", "field seed: input should be less than 4294967296"),
+    ("split.seed=-1", "split.kfold.seed: input should be greater than or equal to 0"),
+    ("optimisation.stop={epochs: 3, epochs: 4}", "the key 'epochs' is there twice"),
 ]
 
 CODE_OPTIONS = [
@@ -121,6 +125,37 @@ def test_unknown_fields_in_a_file_are_refused(tmp_path: Path) -> None:
         load_any(str(path))
 
 
+def test_a_key_that_is_there_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    text = find_recipe("quicknat-2d").read_text(encoding="utf-8")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text + "\nseed: 7\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"mine.yaml.*the key 'seed' is there twice, in lines \d+"):
+        load_any(str(path))
+    path.write_text(text.replace("  threshold: 0.5 ", "  grid: x\n  threshold: 0.5 "), "utf-8")
+    with pytest.raises(InputError, match="the key 'grid' is there twice"):
+        load_any(str(path))
+
+
+@pytest.mark.parametrize("name", ["cascade3d", "multires3d"])
+def test_tiles_that_would_overlap_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="stride 10 differs from output 20"):
+        load_system(name, ("prediction.stride=10",))
+
+
+def test_a_flat_affine_is_refused_where_it_would_turn_about_every_axis() -> None:
+    flat = "augmentation.transforms.affine.dimensions=2"
+    with pytest.raises(InputError, match="together with elastic in phase 'main'"):
+        load_system("cascade3d", (flat,))
+    alone = "augmentation.transforms=[{name: affine, dimensions: 2, rotation_deg: 5}]"
+    with pytest.raises(InputError, match="of paired patches in phase 'main'"):
+        load_system("cascade3d", (alone,))
+    elastic = "{name: elastic, control_points: 5, sigma_mm: [1, 2]}"
+    both = f"augmentation.transforms=[{{name: affine, dimensions: 2, rotation_deg: 5}}, {elastic}]"
+    load_system("unet3d-plain", (both,))  # each copy has one of them alone
+    with pytest.raises(InputError, match="together with elastic"):
+        load_system("unet3d-plain", (both, "augmentation.copies=0"))
+
+
 def test_a_missing_recipe_is_told_with_the_nearest_name() -> None:
     with pytest.raises(InputError, match="did you mean 'unet3d-residual'"):
         load_any("unet3d-residul")
@@ -168,6 +203,18 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text("[]", encoding="utf-8")
     with pytest.raises(InputError, match="not the folder of a training"):
         stored_any(tmp_path)
+
+
+def test_a_damaged_recipe_of_a_run_is_told_in_one_sentence(tmp_path: Path) -> None:
+    content = load_system("resnet34-2d").model_dump(mode="json")
+    content["optimisation"]["batch"] = -1
+    path = tmp_path / "recipe.json"
+    for damage in (json.dumps(content), json.dumps(content)[:-40], "", "[]"):
+        path.write_text(damage, encoding="utf-8")
+        with pytest.raises(InputError, match=r"recipe.json") as caught:
+            stored_any(tmp_path)
+        assert "\n" not in str(caught.value)
+        assert "http" not in str(caught.value)
 
 
 def test_changes_come_after_the_tiny_variant() -> None:

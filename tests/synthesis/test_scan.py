@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
+import re
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
 from renalis.cli import main
-from renalis.recipes import HeldBack
+from renalis.errors import InputError, OutputError
+from renalis.recipes import HeldBack, load_recipe
+from renalis.recipes.reading import find_recipe
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.appearance import draw_appearance, render
+from renalis.synthesis.cohort import Cohort, make_cohort
+from renalis.synthesis.labelmaps import read_label_map
 from renalis.synthesis.scan import scan_body
 from renalis.synthesis.scanner import Scanner, acquire, draw_scanner
 from renalis.synthesis.shapes import invented_labels
@@ -75,12 +84,12 @@ def test_commands_with_the_same_seed_write_the_same_scans(tmp_path: Path) -> Non
     files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.*"))
     assert [str(f) for f in files] == [
         "cases.csv",
+        "cohort.json",
         "images/case_00000.nii.gz",
         "labels/case_00000.nii.gz",
     ]
-    import nibabel
-
-    for name in files[1:]:
+    assert (tmp_path / "a/cohort.json").read_text() == (tmp_path / "b/cohort.json").read_text()
+    for name in files[2:]:
         one, two = nibabel.load(tmp_path / "a" / name), nibabel.load(tmp_path / "b" / name)
         assert np.array_equal(np.asarray(one.dataobj), np.asarray(two.dataobj))
         assert np.array_equal(one.affine, two.affine)
@@ -91,6 +100,8 @@ def test_commands_with_the_same_seed_write_the_same_scans(tmp_path: Path) -> Non
     [
         ["-n", "0"],
         ["--spacing", "0", "1", "1"],
+        ["--spacing", "nan", "1", "1"],
+        ["--spacing", "1", "inf", "1"],
         ["--matrix", "3"],
         ["--held-back", "renalis-kidney"],
         ["--labels", "nowhere"],
@@ -103,11 +114,108 @@ def test_impossible_requests_are_refused_with_a_sentence(
     assert "renalis: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verb", ["synthesize", "evaluate", "compare", "dataset split"])
+@pytest.mark.parametrize("number", ["-1", "4294967296", "1.5"])
+def test_seeds_out_of_range_are_refused_by_every_command(
+    verb: str, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*verb.split(), "--seed", number]) == 2
+    error = capsys.readouterr().err
+    assert f"{number!r} is not a whole number from 0 to 4294967295" in error
+
+
 def test_held_back_maps_are_every_tenth() -> None:
     names = [f"case_{i:05d}.nii.gz" for i in range(399)]
     kept = HeldBack(every=10, start=5).chosen(names)
     assert len(kept) == 40
     assert kept[:2] == ["case_00005.nii.gz", "case_00015.nii.gz"]
+
+
+def _label_maps(folder: Path, count: int) -> Path:
+    """Label maps of two kidneys each, in voxels of 6 mm."""
+    labels = np.zeros((40, 40, 40), np.uint8)
+    labels[8:16, 16:24, 12:28] = labels[26:34, 16:24, 12:28] = 1
+    folder.mkdir()
+    for number in range(count):
+        image = nibabel.Nifti1Image(labels, np.diag([-6.0, -6.0, 6.0, 1.0]))
+        nibabel.save(image, folder / f"case_{number:05d}.nii.gz")
+    return folder
+
+
+def _recipe(path: Path, held_back: str) -> Path:
+    """The shipped recipe with another rule for what is held back."""
+    text = find_recipe("renalis-kidney").read_text(encoding="utf-8")
+    path.write_text(re.sub("^held_back: .*$", f"held_back: {held_back}", text, flags=re.MULTILINE))
+    return path
+
+
+SMALL = ("--matrix", "48", "--spacing", "12", "9", "9")
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        (None, "holds 3 label maps, but which ones the recipe keeps back is counted over 399"),
+        ("{every: 10, start: 5}", "the recipe keeps none back"),
+        ("{every: 10, start: 5, among: 3}", "the recipe keeps none back"),
+        ("{every: 2, start: 0, among: 4}", "is counted over 4"),
+    ],
+)
+def test_held_back_label_maps_are_never_replaced_by_others(
+    rule: str | None, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maps = _label_maps(tmp_path / "maps", 3)
+    recipe = _recipe(tmp_path / "mine.yaml", rule) if rule else "renalis-kidney"
+    out = tmp_path / "out"
+    arguments = ["--labels", str(maps), "--held-back", str(recipe)]
+    assert main(["synthesize", "-o", str(out), *arguments, *SMALL]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_scans_around_held_back_label_maps_are_of_those_alone(tmp_path: Path) -> None:
+    maps = _label_maps(tmp_path / "maps", 3)
+    recipe = _recipe(tmp_path / "mine.yaml", "{every: 2, start: 1, among: 3}")
+    cohort = Cohort(2, spacing=(12, 9, 9), matrix=48, body_mm=6.0)
+    cohort = replace(cohort, held_back=load_recipe(str(recipe)).held_back)
+    lines = list(make_cohort(cohort, maps, tmp_path / "out"))
+    assert [line.rsplit(" ", 1)[1] for line in lines] == ["case_00001", "case_00001"]
+
+
+def test_a_cohort_grows_but_is_not_mixed_with_another(tmp_path: Path) -> None:
+    cohort = Cohort(1, spacing=(12, 9, 9), matrix=48, body_mm=6.0)
+    out = tmp_path / "out"
+    assert len(list(make_cohort(cohort, None, out))) == 1
+    assert "there already" in next(make_cohort(replace(cohort, number=2), None, out))
+    for change in ({"seed": 1}, {"matrix": 50}, {"phase": "excretory"}, {"kidneys": "single"}):
+        with pytest.raises(OutputError, match=f"made with another {next(iter(change))};"):
+            list(make_cohort(replace(cohort, **change), None, out))
+    with pytest.raises(OutputError, match="made with another label_maps"):
+        list(make_cohort(cohort, _label_maps(tmp_path / "maps", 1), out))
+    (out / "cohort.json").write_text("{")
+    with pytest.raises(OutputError, match="does not say how its scans were made"):
+        list(make_cohort(cohort, None, out))
+    (out / "cohort.json").unlink()
+    with pytest.raises(OutputError, match=r"no cohort\.json"):
+        list(make_cohort(cohort, None, out))
+
+
+def test_a_table_of_other_columns_is_not_taken_for_a_cohort(tmp_path: Path) -> None:
+    cohort = Cohort(1, spacing=(12, 9, 9), matrix=48, body_mm=6.0)
+    assert list(make_cohort(cohort, None, tmp_path))
+    (tmp_path / "cases.csv").write_text("name,source\nx,y\n")
+    with pytest.raises(OutputError, match=r"cases\.csv is not the table"):
+        list(make_cohort(cohort, None, tmp_path))
+
+
+def test_damaged_label_maps_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    path = _label_maps(tmp_path / "maps", 1) / "case_00000.nii.gz"
+    packer = zlib.compressobj(wbits=31)
+    begun = packer.compress(gzip.decompress(path.read_bytes())[:9000])
+    # There is no block of type 3, with which the second one says to begin.
+    path.write_bytes(begun + packer.flush(zlib.Z_FULL_FLUSH) + b"\xff" * 200)
+    with pytest.raises(InputError, match="cannot be read as a label map"):
+        read_label_map(path)
 
 
 def test_scanners_are_drawn_within_clinical_limits() -> None:

@@ -175,6 +175,19 @@ def test_the_lowest_loss_wins_though_the_recipe_asks_for_no_loss(
         assert line["validation"]["val_loss"] == float(row["value"])
 
 
+def test_a_trial_that_fails_in_any_way_is_noted_and_the_search_goes_on(
+    kits: Path, search: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("deep")
+
+    monkeypatch.setattr("renalis.tuning.trials.train_system", fails)
+    assert main(arguments(kits, tmp_path / "tune", search)) == 1
+    found = rows(tmp_path / "tune")
+    assert [row["state"] for row in found] == ["failed"] * 6
+    assert "KeyError: 'deep'" in found[1]["note"]
+
+
 def test_searches_are_not_mixed(
     kits: Path, search: Path, undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

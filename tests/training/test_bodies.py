@@ -10,7 +10,7 @@ from renalis.errors import InputError
 from renalis.model import load_model
 from renalis.recipes import Recipe, load_recipe
 from renalis.synthesis.patches import load_body
-from renalis.training.bodies import bodies_folder, build_bodies
+from renalis.training.bodies import bodies_folder, build_bodies, training_maps
 from renalis.training.loop import train_stage
 from renalis.training.pack import pack
 
@@ -91,3 +91,16 @@ def test_a_model_predicts_with_the_windows_that_its_recipe_names(recipe: Recipe,
     coarse, fine = load_model(pack(recipe, run)).header.stages
     assert (coarse.patch, coarse.spacing_mm) == ((16, 16, 16), (8.0, 8.0, 8.0))
     assert (fine.patch, fine.spacing_mm) == ((32, 32, 32), (6.0, 6.0, 6.0))
+
+
+def test_label_maps_are_kept_back_from_the_number_that_the_recipe_counts_over(
+    tmp_path: Path,
+) -> None:
+    for number in range(7):
+        (tmp_path / f"case_{number:05d}.nii.gz").touch()
+    with pytest.raises(InputError, match=r"7 label maps.* counted over 399.*held_back\.among"):
+        training_maps(load_recipe("renalis-kidney"), tmp_path)
+    for among in ("7", "null"):
+        mine = load_recipe("renalis-kidney", (f"held_back.among={among}",))
+        names = [path.name for path in training_maps(mine, tmp_path)]
+        assert names == [f"case_{number:05d}.nii.gz" for number in (0, 1, 2, 3, 4, 6)]

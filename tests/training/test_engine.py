@@ -233,6 +233,25 @@ def test_stages_go_on_from_the_kept_weights_and_are_not_repeated(tmp_path: Path)
     assert len([line for line in lines if "finished already" in line]) == 2
 
 
+def test_a_stage_without_epochs_is_refused_and_goes_on_when_there_are_more(tmp_path: Path) -> None:
+    fabric = open_fabric(Devices("cpu", threads=1))
+    stages = [
+        Stage(name, replace(PLAN, stop=(Epochs(2),)), small_batch, small_validation)
+        for name in ("first", "second")
+    ]
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    with pytest.raises(
+        InputError, match=r"stage second, .*\(first 2\) used up .*=2; set more and resume"
+    ):
+        fit_stages(fabric, small_network(), stages, run, 2, report=quiet)
+    assert (run / "first" / CHECKPOINT).exists()
+    assert not (run / "second").exists()
+    fit_stages(fabric, small_network(), stages, run, 3, resume=True, report=quiet)
+    fit_stages(fabric, small_network(), stages, whole, 3, report=quiet)
+    one, other = (load_file(folder / "second" / WEIGHTS) for folder in (run, whole))
+    assert all(one[name].equal(other[name]) for name in one)
+
+
 def test_what_cannot_work_is_refused_in_one_sentence(tmp_path: Path) -> None:
     short = replace(PLAN, stop=(Epochs(1),))
     train(tmp_path / "run", short)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -10,14 +11,16 @@ import numpy as np
 import pytest
 import torch
 
+from renalis.cli import main
 from renalis.errors import InputError
 from renalis.networks import build
-from renalis.recipes import Recipe, load_recipe
+from renalis.recipes import Recipe, load_recipe, stored_recipe
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.appearance import draw_appearance, mottled
 from renalis.synthesis.patches import PatchPlan, draw_patch, load_body, save_body
 from renalis.synthesis.shapes import invented_labels
 from renalis.synthesis.tissues import Tissue
+from renalis.training import run
 from renalis.training.checkpoint import load_average
 from renalis.training.loop import learning_rate, train_stage
 from renalis.training.losses import region_dice, segmentation_loss
@@ -131,6 +134,57 @@ def test_killed_and_resumed_training_gives_the_same_bits(
     again, parts = load_average(tmp_path / "parts" / f"{name}.safetensors")
     assert step == again == 4
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 2000])
+def test_a_damaged_checkpoint_is_told_in_one_sentence(
+    bodies: Path, tmp_path: Path, recipe: Recipe, keep: int
+) -> None:
+    stage = recipe.stage("coarse")
+    train_stage(recipe, stage, bodies, tmp_path, quiet)
+    path = tmp_path / "coarse.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"coarse.safetensors is no checkpoint, or a damaged one"):
+        load_average(path)
+    with pytest.raises(InputError, match=r"coarse.safetensors is no checkpoint, or a damaged one"):
+        train_stage(recipe, stage, bodies, tmp_path, quiet)
+
+
+def test_the_recipe_of_a_run_is_written_once_and_whole(
+    tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "training_maps", lambda *_: [])
+    monkeypatch.setattr(run, "_together", lambda *_: None)
+    monkeypatch.setattr(run, "pack", lambda _, folder: folder / "model")
+    run.train(recipe, tmp_path, tmp_path / "run", 1, quiet)
+    stored = tmp_path / "run" / "recipe.json"
+    assert stored_recipe(stored.parent) == recipe
+    stored.chmod(0o444)
+    os.utime(stored, (0, 0))
+    run.train(recipe, tmp_path, tmp_path / "run", 1, quiet)
+    assert stored.stat().st_mtime == 0  # not touched: a kill cannot leave it empty
+    with pytest.raises(InputError, match="started with another recipe"):
+        run.train(load_recipe("renalis-kidney"), tmp_path, tmp_path / "run", 1, quiet)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--processes", "5"], "--processes 5 is more than a batch"),
+        (["--fold", "3"], "--fold does not apply to renalis-kidney"),
+        (["--workers", "4"], "--workers does not apply to renalis-kidney"),
+        (["--workers", "-4"], "--workers must be at least 0"),
+        (["--device", "cuda"], "--device does not apply to renalis-kidney"),
+    ],
+)
+def test_options_that_would_have_no_effect_are_refused(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    call = ["train", "renalis-kidney", "--data", str(tmp_path), "-o", str(folder)]
+    assert main([*call, *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not folder.exists()
 
 
 def test_a_stage_starts_from_the_weights_of_another(bodies: Path, tmp_path: Path) -> None:

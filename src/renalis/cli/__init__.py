@@ -8,11 +8,12 @@ nothing heavy at its top, so that ``renalis --help`` answers at once.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
+from renalis.cli.pipes import ensure_streams, unread
 from renalis.errors import RenalisError, UsageError
 
 __all__ = ["main"]
@@ -39,7 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 done, 1 some cases failed (each is named), 2 bad usage or input, 3 internal error.
     """
+    ensure_streams()
     words = list(sys.argv[1:] if argv is None else argv)
+    if "" in words[1:]:
+        # As a path it would mean the current folder.
+        print("renalis: an argument is empty; is a variable of your script unset?", file=sys.stderr)
+        return BAD_INPUT
     verb = words[0] if words else ""
     if verb not in VERBS:
         return _overview(words)
@@ -64,9 +70,13 @@ def _guarded(run: object, arguments: argparse.Namespace) -> int:
         print("renalis: interrupted; finished cases are kept", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        unread(sys.stdout)
         return DONE
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            unread(sys.stdout)
+            print("renalis: no space is left to write to; free some, run again", file=sys.stderr)
+            return BAD_INPUT
         if "--debug" in sys.argv:
             raise
         print(

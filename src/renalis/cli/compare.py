@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from renalis.cli.seeds import seed
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--cases", type=Path, metavar="CSV", help="table of cases, first column the case: phase, …")
     add("--by", nargs="+", default=[], metavar="COLUMN", help="columns of it to group by (all)")
     add("--common", action="store_true", help="compare the cases that all systems have")
-    add("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    add("--seed", type=seed, default=0, help="of the bootstrap (default 0)")
     add("--json", action="store_true", help="print the comparison as JSON")
     add("--debug", action="store_true", help=argparse.SUPPRESS)
 

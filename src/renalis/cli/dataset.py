@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from renalis.cli.seeds import seed
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "validation"
     )  # fmt: skip
     how.add_argument("--kfold", type=int, metavar="K", help="cross-validation, as scikit-learn's")
-    split.add_argument("--seed", type=int, default=42, help="default 42, the published folds'")
+    split.add_argument("--seed", type=seed, default=42, help="default 42, the published folds'")
     split.add_argument(
         "--stratify",
         metavar="PROPERTY",

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from renalis.cli.seeds import seed
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes (default: one per core)",
     )
-    add("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    add("--seed", type=seed, default=0, help="of the bootstrap (default 0)")
     add("--overwrite", action="store_true", help="score again what an earlier run has kept")
     add("--json", action="store_true", help="print the summary as JSON")
     add("--debug", action="store_true", help=argparse.SUPPRESS)

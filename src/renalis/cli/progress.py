@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from renalis.cli.pipes import or_unread
 from renalis.pipeline import CaseResult, Listener, Status
 
 __all__ = ["progress"]
@@ -79,7 +80,8 @@ class PlainLines(Listener):
         self._print(f"  {_ending(result, time.monotonic() - self._began)}")
 
     def _print(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        with or_unread(self._stream):
+            print(text, file=self._stream)
 
 
 class LiveLine(PlainLines):
@@ -108,13 +110,13 @@ class LiveLine(PlainLines):
         passed = time.monotonic() - self._start
         left = f", about {_clock(passed * (1 - whole) / whole)} left" if whole > 0.05 else ""
         bar = ("━" * round(20 * whole)).ljust(20, "╌")
-        self._stream.write(f"\r\033[K{bar} {whole:4.0%} {_WORDS.get(name, name)}{left}")
-        self._stream.flush()
+        with or_unread(self._stream):
+            self._stream.write(f"\r\033[K{bar} {whole:4.0%} {_WORDS.get(name, name)}{left}")
 
     def clear(self) -> None:
         """Remove the living line."""
-        self._stream.write("\r\033[K")
-        self._stream.flush()
+        with or_unread(self._stream):
+            self._stream.write("\r\033[K")
 
     def _print(self, text: str) -> None:
         self.clear()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-__all__ = ["add_recipe", "add_system"]
+from renalis.errors import UsageError
+
+__all__ = ["add_recipe", "add_system", "check_workers"]
 
 
 def add_recipe(parser: argparse.ArgumentParser, data: str, output: str) -> None:
@@ -41,3 +43,15 @@ def add_system(group: argparse._ActionsContainer) -> None:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train")
     add("--cache", type=Path, help="folder of prepared cases (default: in the output folder)")
     add("--workers", type=int, default=0, metavar="N", help="processes that prepare batches")
+
+
+def check_workers(arguments: argparse.Namespace) -> None:
+    """Refuse fewer than no processes.
+
+    Raises
+    ------
+    UsageError
+        If ``--workers`` is negative.
+    """
+    if arguments.workers < 0:
+        raise UsageError("--workers must be at least 0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import signal
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from renalis.cli.pipes import or_unread
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+_MOST_THREADS = 64
+"""Unless the machine has more cores: libraries fail in their own ways with thousands."""
 _RUNTIMES = ("auto", "torch", "torch-bf16", "openvino", "openvino-bf16", "onnx")
 _MIRRORS = ("none", "left-right", "four", "all")
 _WINDOWS = ("fitted", "lattice")
@@ -119,13 +123,15 @@ def run(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     with progress(sys.stderr, quiet=arguments.json) as listener:
         results = segmented(listener)
-    if arguments.json:
-        print(json.dumps([_as_json(result) for result in results], indent=1))
     failed = [result for result in results if result.status == Status.FAILED]
-    for result in failed:
-        print(f"renalis: {result.problem}", file=sys.stderr)
-    if not arguments.json:
-        _summarize(results, arguments.output)
+    with or_unread(sys.stderr):
+        for result in failed:
+            print(f"renalis: {result.problem}", file=sys.stderr)
+    with or_unread(sys.stdout):
+        if arguments.json:
+            print(json.dumps([_as_json(result) for result in results], indent=1))
+        else:
+            _summarize(results, arguments.output)
     if not failed:
         return 0
     if len(failed) < len(results):
@@ -207,8 +213,11 @@ def _listed(option: str, text: str, pattern: str) -> list[str]:
 
 
 def _check_threads(threads: int | None) -> None:
-    if threads is not None and threads < 1:
-        raise UsageError(f"--threads is at least 1, not {threads}")
+    if threads is None:
+        return
+    most = max(_MOST_THREADS, os.cpu_count() or 1)
+    if not 1 <= threads <= most:
+        raise UsageError(f"--threads is between 1 and {most} on this machine, not {threads}")
 
 
 def _interrupt(*_: object) -> None:
@@ -225,7 +234,8 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
     _check_threads(arguments.threads)
     off = [name.replace("-", "_") for name in arguments.without_rule]
     try:
-        rules = NONE if "all" in off else DEFAULT.without(*off)
+        rules = DEFAULT.without(*(name for name in off if name != "all"))
+        rules = NONE if "all" in off else rules
     except ValueError as error:
         raise UsageError(f"--without-rule: {error}") from error
     prediction = PredictionOptions(

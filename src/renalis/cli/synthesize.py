@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
+from renalis.cli.seeds import seed
 from renalis.errors import UsageError
 
 __all__ = ["add_arguments", "run"]
@@ -18,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", type=Path, help="folder of KiTS23 label maps; without it kidneys are invented"
     )
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same scans (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="same seed, same scans (default 0)")
     parser.add_argument(
         "--spacing",
         type=float,
@@ -51,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.number < 1:
         raise UsageError("-n must be at least 1")
-    if arguments.spacing and min(arguments.spacing) <= 0:
+    if arguments.spacing and not all(0 < mm < math.inf for mm in arguments.spacing):
         raise UsageError("--spacing takes three positive numbers in mm")
     if arguments.matrix < 16:
         raise UsageError("--matrix must be at least 16")

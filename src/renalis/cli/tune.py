@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from renalis.cli.recipe_arguments import add_recipe, add_system
+from renalis.cli.recipe_arguments import add_recipe, add_system, check_workers
 from renalis.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Search; 1 if all trials failed."""
     if arguments.trials < 1:
         raise UsageError("--trials must be at least 1")
+    check_workers(arguments)
     if arguments.minutes is not None and arguments.minutes <= 0:
         raise UsageError("--minutes must be more than 0")
     try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from renalis.dataset.cases import Dataset
+from renalis.dataset.cases import Dataset, listed
 from renalis.dataset.splits import Split, holdout, kfold, nested_holdout
-from renalis.errors import UsageError
+from renalis.errors import InputError, UsageError
 
 __all__ = ["drawn_splits", "strata_of"]
 
@@ -91,9 +91,20 @@ def strata_of(
     ------
     UsageError
         If no case has the property.
+    InputError
+        If the volume of a label is not known.
     """
     if name in dataset.convention.values:
+        unknown = [i for i in ids if name not in volumes.get(i, {})]
+        if unknown:
+            raise InputError(
+                f"the volume of {name} is not known in {listed(unknown)}; make the fingerprint "
+                f"again with {dataset.convention.value} labels, or leave it out to read the label "
+                "maps"
+            )
         return {i: str(volumes[i][name] > 0) for i in ids}
+    if not any(name in case.meta for case in dataset.cases):
+        name = name.lower()  # as the columns of tables are read
     strata = {case.id: case.meta[name] for case in dataset.chosen(ids) if name in case.meta}
     if not strata:
         raise UsageError(f"no case of {dataset.name} has a property {name!r}")

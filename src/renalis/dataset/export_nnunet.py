@@ -70,7 +70,8 @@ def export_nnunet(
     jobs : int
         Processes.
     overwrite : bool
-        Go on where the folder is there already; files are replaced.
+        Go on where the folder is there already; files are replaced, and those of cases that now
+        go elsewhere or take no part are removed.
     progress : callable
         Called after each case with how many are done and how many there are.
 
@@ -86,7 +87,7 @@ def export_nnunet(
     InputError
         If a case cannot be read, or its labels do not lie on its grid.
     OutputError
-        If the folder exists or cannot be written.
+        If the folder exists, has training cases that are not the dataset's, or cannot be written.
     """
     target = folder / f"Dataset{number:03d}_{case_id_from(name or dataset.name)}"
     if not 1 <= number <= 999:
@@ -106,9 +107,13 @@ def export_nnunet(
         raise InputError(f"no case in {shown(dataset.root)} has labels to train with")
     if target.exists() and any(target.iterdir()) and not overwrite:
         raise OutputError(f"{shown(target)} is there already; choose another --id or --overwrite")
+    jobs_of = [_Job(c, c in training) for c in cases]
+    stale = _stale_files(target, dataset, jobs_of)
     (target / "dataset.json").unlink(missing_ok=True)
+    for file in stale:
+        file.unlink()
     write = partial(_write_case, target=target, convention=dataset.convention)
-    on_each(write, [_Job(c, c in training) for c in cases], jobs, progress)
+    on_each(write, jobs_of, jobs, progress)
     if splits:
         folds = [Split(s.train, s.val) for s in splits]
         save_splits(target / "splits_final.json", folds, folds_only=True)
@@ -139,11 +144,47 @@ class _Job:
     case: Case
     training: bool
 
+    @property
+    def subset(self) -> str:
+        """nnU-Net's ending of the folders that the case goes to."""
+        return "Tr" if self.training else "Ts"
+
+
+def _files(case: Case, subset: str) -> tuple[str, str]:
+    """Where a case's scan and label map go."""
+    return f"images{subset}/{case.id}_0000.nii.gz", f"labels{subset}/{case.id}.nii.gz"
+
+
+def _stale_files(target: Path, dataset: Dataset, jobs: Sequence[_Job]) -> list[Path]:
+    """What an earlier export left that this one will not replace.
+
+    nnU-Net trains with all that lies in imagesTr: a case that is for testing now must not stay.
+    """
+    own = {
+        name for case in dataset.cases for subset in ("Tr", "Ts") for name in _files(case, subset)
+    }
+    wanted: set[str] = set()
+    for job in jobs:
+        files = _files(job.case, job.subset)
+        wanted.update(files if job.case.label is not None else files[:1])
+    found = {
+        f"{folder}/{path.name}": path
+        for folder in ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+        for path in sorted((target / folder).glob("[!.]*"))
+    }
+    strange = [name for name in found if name not in own and name.split("/")[0].endswith("Tr")]
+    if strange:
+        raise OutputError(
+            f"{shown(target)} holds training files of other cases ({listed(strange)}), which "
+            "nnU-Net would train with as well; move them away or choose another --id"
+        )
+    return [path for name, path in found.items() if name in own - wanted]
+
 
 def _write_case(job: _Job, target: Path, convention: Convention) -> None:
     """Scan and label map of one case."""
-    case, subset = job.case, "Tr" if job.training else "Ts"
-    image = target / f"images{subset}" / f"{case.id}_0000.nii.gz"
+    case = job.case
+    image, label = (target / name for name in _files(case, job.subset))
     scan = read_scan(case.image)
     if scan.source.kind == "nifti" and _packed(case.image):
         with whole_file(image) as file, case.image.open("rb") as source:
@@ -165,7 +206,7 @@ def _write_case(job: _Job, target: Path, convention: Convention) -> None:
             f"{shown(case.label)} does not lie on the grid of its scan; run `renalis dataset check`"
         )
     on_grid = Volume(turned.array, scan.volume.affine, turned.kind)
-    write_labels(target / f"labels{subset}" / f"{case.id}.nii.gz", on_grid, scan)
+    write_labels(label, on_grid, scan)
 
 
 def _packed(file: Path) -> bool:

@@ -112,7 +112,7 @@ def compare(
     for by, members in groups.items():
         present = sorted({members[c] for c in cases if c in members})
         order = [name for _, name in (*_SIZES, *_SLICES) if name in present]
-        for group in order or present:
+        for group in (*order, *(name for name in present if name not in order)):
             inside = [c for c in cases if members.get(c) == group]
             parts.append(
                 _stratum(by=by, group=group, systems=systems, cases=inside, names=names, seed=seed)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 from renalis.errors import InputError
 from renalis.evaluation.cases import Missing, Outcome, score_cases
 from renalis.evaluation.conventions import regions
+from renalis.evaluation.grids import Grid
 from renalis.evaluation.lesions import detection_table
 from renalis.evaluation.pairing import CasePair, pair_cases
 from renalis.evaluation.records import METRICS, CaseRecord
@@ -112,7 +113,9 @@ def evaluate(
         If anything cannot be scored; all such cases are named.
     """
 
-    def run(reference: Path, other: Path, rule: Missing) -> tuple[list[Outcome], tuple[str, ...]]:
+    def run(
+        reference: Path, other: Path, rule: Missing, options: Options = options
+    ) -> tuple[list[Outcome], tuple[str, ...]]:
         pairing = pair_cases(reference, other)
         if rule is Missing.ERROR:
             _refuse_missing(pairing.cases, other)
@@ -140,7 +143,8 @@ def evaluate(
             last = two == len(references)
             found = outcomes if one == 0 and last else None
             if found is None:
-                found, _ = run(everyone[one], everyone[two], missing if last else Missing.SKIP)
+                how = (missing, options) if last else (Missing.SKIP, _among_references(options))
+                found, _ = run(everyone[one], everyone[two], *how)
             pairs = tuple(o.record for o in found if o.record is not None)
             observers.append(Agreement(names[one], names[two], summarized(pairs, seed)))
     return Evaluation(
@@ -152,6 +156,15 @@ def evaluate(
         zeroed={o.case_id: o.problem for o in outcomes if o.record is not None and o.problem},
         unused=unused,
         observers=tuple(observers),
+    )
+
+
+def _among_references(options: Options) -> Options:
+    """How to score one reference against another: what is said of predictions holds for neither."""
+    return replace(
+        options,
+        prediction_labels=options.reference_labels,
+        grid=Grid.SAME if options.grid is Grid.VOXEL else options.grid,
     )
 
 

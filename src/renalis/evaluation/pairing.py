@@ -111,19 +111,28 @@ def case_key(path: Path) -> str:
     '210'
     >>> case_key(Path("img0210_0000.nii.gz"))
     '210'
+    >>> case_key(Path("KiTS-19.nii"))
+    '19'
     >>> case_key(Path("Smith.nii.gz"))
     'smith'
     """
     # nnU-Net ends the names of images in the number of their channel.
     name = re.sub(r"(?<=\d)_0\d{3}$", "", _name(path))
+    # "kits19_smith" names the data set and then the case; in "KiTS-19" nothing else does.
     rest = _YEAR_OF_KITS.sub("", name)
+    rest = rest if re.search(r"\d", rest) or _telling_words(rest) else name
     # "KiTS_210" is a case, "kits19_case_00210" names the data set and then the case.
     rest = _DATASET.sub("", rest) if re.search(r"\d", _DATASET.sub("", rest)) else rest
     numbers = re.findall(r"\d+", rest)
     if numbers:
         return str(int(max(reversed(numbers), key=len)))
-    words = [w for w in re.split(r"[-_. ]+", rest.lower()) if w]
-    return "_".join(w for w in words if w not in _LABEL_NAMES | {"case"}) or name.lower()
+    return "_".join(_telling_words(rest)) or name.lower()
+
+
+def _telling_words(name: str) -> list[str]:
+    """The words of a name without those that every case's has."""
+    words = [w for w in re.split(r"[-_. ]+", name.lower()) if w]
+    return [w for w in words if w not in _LABEL_NAMES | {"case"}]
 
 
 def _case_id(path: Path) -> str:

@@ -61,13 +61,14 @@ def read_system(given: str) -> System:
     Raises
     ------
     InputError
-        If the file is something else.
+        If the file is something else, or lists a case twice.
     """
     name, separator, rest = given.partition("=")
-    path = Path(rest) if separator and not Path(given).exists() else Path(given)
+    named = bool(separator) and not Path(given).exists()
+    path = Path(rest) if named else Path(given)
     if path.is_dir():
         path = path / "metrics.json"
-    label = name if separator and path != Path(given) else _name_of(path)
+    label = name if named else _name_of(path)
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -75,7 +76,8 @@ def read_system(given: str) -> System:
             f"{shown(path)} cannot be read; give metrics.json or metrics.csv from renalis evaluate"
         ) from error
     try:
-        return _from_csv(label, text) if path.suffix == ".csv" else _from_json(label, text)
+        read = _from_csv if path.suffix == ".csv" else _from_json
+        return read(label, text, path)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{shown(path)} is not a table of scores ({error}); give metrics.json or metrics.csv "
@@ -129,6 +131,11 @@ def read_strata(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]
     -------
     dict
         Value by column and case.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, lacks a column, or lists a case twice.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -137,18 +144,22 @@ def read_strata(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]
         raise InputError(f"{shown(path)} cannot be read as CSV ({error})") from error
     if not rows or len(rows[0]) < 2:
         raise InputError(f"{shown(path)} has no rows; its first column must name the case")
+    longer = next((row for row in rows if None in row), None)
+    if longer is not None:
+        raise InputError(
+            f"{shown(path)} has more values than columns in the row of "
+            f"{shown(next(iter(longer.values())))}; put quotes around values that hold commas"
+        )
     first, *others = rows[0]
     absent = [c for c in columns if c not in others]
     if absent:
         raise InputError(
             f"{shown(path)} has no column {absent[0]!r}; it has {', '.join(map(str, others))}"
         )
+    names: dict[str, str] = {}
+    by_key = {_new_key(row[first], names, path): row for row in rows if row[first]}
     return {
-        column: {
-            case_key(Path(f"{row[first]}.nii")): (row[column] or "").strip() or "unknown"
-            for row in rows
-            if row[first]
-        }
+        column: {key: (row[column] or "").strip() or "unknown" for key, row in by_key.items()}
         for column in columns or others
     }
 
@@ -159,15 +170,15 @@ def _name_of(path: Path) -> str:
     return path.absolute().parent.name if generic else path.stem
 
 
-def _from_json(name: str, text: str) -> System:
+def _from_json(name: str, text: str, path: Path) -> System:
     data = json.loads(text)
     if data.get("format") != "renalis-metrics-1":
         raise ValueError("its format is not renalis-metrics-1")
     scores: dict[str, dict[str, dict[str, float]]] = {}
-    thickness, names = {}, {}
+    thickness: dict[str, float] = {}
+    names: dict[str, str] = {}
     for case in data["cases"]:
-        key = case_key(Path(f"{case['case_id']}.nii"))
-        names[key] = case["case_id"]
+        key = _new_key(case["case_id"], names, path)
         thickness[key] = float(case["score"]["slice_thickness_mm"])
         scores[key] = {
             region: {m: _number(values[m]) for m in METRICS}
@@ -178,12 +189,12 @@ def _from_json(name: str, text: str) -> System:
     return System(name, scores, thickness, str(data["labels"]["scored"]), names)
 
 
-def _from_csv(name: str, text: str) -> System:
+def _from_csv(name: str, text: str, path: Path) -> System:
     rows = list(csv.DictReader(text.splitlines()))
     if not rows or "caseID" not in rows[0]:
         raise ValueError("its header lacks caseID")
     scores: dict[str, dict[str, dict[str, float]]] = {}
-    names = {}
+    names: dict[str, str] = {}
     for row in rows:
         if row["caseID"] == "average":
             continue
@@ -193,11 +204,22 @@ def _from_csv(name: str, text: str) -> System:
             metric = {"Dice": "dice", "SD": "surface_dice"}.get(kind)
             if metric and region:
                 regions.setdefault(region, {})[metric] = float(value)
-        key = case_key(Path(f"{row['caseID']}.nii"))
-        scores[key], names[key] = regions, row["caseID"]
+        scores[_new_key(row["caseID"], names, path)] = regions
     if not scores:
         raise ValueError("it has no cases")
     return System(name, scores, names=names)
+
+
+def _new_key(given: str, names: dict[str, str], path: Path) -> str:
+    """What identifies a case; ``names`` collects what each was called."""
+    key = case_key(Path(f"{given}.nii"))
+    if key in names:
+        raise InputError(
+            f"{shown(path)} lists case {key} twice ({shown(names[key])} and {shown(given)}); keep "
+            "one of the rows"
+        )
+    names[key] = given
+    return key
 
 
 def _number(value: Any) -> float:

@@ -16,6 +16,7 @@ __all__ = ["affine_of"]
 _ADVICE = "export the scan again, best from DICOM with dcm2niix"
 _SPACING = (0.05, 50.0)  # mm; nothing outside is a CT of a trunk
 _USUAL_SPACING = (0.1, 20.0)  # mm
+_FARTHEST = 1e5  # mm; beyond any scanner's table, and small enough to calculate with
 _UNITS = {1: "meter", 3: "micron"}  # NIFTI_UNITS_METER, NIFTI_UNITS_MICRON
 _INVALID = (HeaderDataError, ValueError, np.linalg.LinAlgError)
 
@@ -61,6 +62,8 @@ def affine_of(
         Volume(np.empty((1, 1, 1), np.int16), affine)
     except ValueError as error:
         raise InputError(f"{name}: {error}; {_ADVICE}") from error
+    if np.abs(affine[:3, 3]).max() > _FARTHEST:
+        raise InputError(f"{name} lies more than 100 m from the scanner's origin; {_ADVICE}")
     warnings = _compared(affine, standard, shape) if sform > 0 and qform > 0 else []
     if sform <= 0 and qform <= 0:
         warnings.append(

@@ -177,10 +177,26 @@ def _in_folder(path: Path) -> list[ScanSource]:
         found += find_studies(path)
     except InputError as error:
         found.append(_unreadable(path, str(error)))
+    found += [
+        _unreadable(link, f"{shown(link)} is a link that leads nowhere; mend or remove it")
+        for link in _lost_links(path)
+    ]
     if not found:
         what = "is empty" if not names else "holds no CT scan"
         raise InputError(f"{shown(path)} {what}; give a folder with DICOM or NIfTI files")
     return found
+
+
+def _lost_links(folder: Path) -> list[Path]:
+    """Links below a folder that are named like scans and lead nowhere."""
+    return sorted(
+        Path(place) / name
+        for place, _, names in os.walk(folder)
+        for name in names
+        if name[0] != "."
+        and name.lower().endswith((".nii", ".nii.gz", ".zip"))
+        and not os.path.exists(os.path.join(place, name))
+    )
 
 
 def _is_label_map(name: str) -> bool:

@@ -106,12 +106,15 @@ def run_cases(
     make_output(output)
     listener.cases(len(sources))
     results = []
-    for number, source in enumerate(sources):
-        listener.case(source.case_id, number)
-        result = _case(source, output, work, overwrite, Clock(listener))
-        listener.ended(result)
-        results.append(result)
-    write_table(output)
+    try:
+        for number, source in enumerate(sources):
+            listener.case(source.case_id, number)
+            result = _case(source, output, work, overwrite, Clock(listener))
+            listener.ended(result)
+            results.append(result)
+    finally:
+        # After Ctrl-C as well: finished cases are kept, and belong in the table.
+        write_table(output)
     return results
 
 

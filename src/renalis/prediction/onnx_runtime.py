@@ -1,10 +1,19 @@
-"""Networks computed by ONNX Runtime, without torch once the graph has been made."""
+"""Networks computed by ONNX Runtime, without torch once the graph has been made.
+
+The import of ONNX Runtime alone gives the machine an identity, keeps it in the user's cache folder
+and reports to a web service; the switch in its own interface comes too late for that. So its
+variable is set before. If a program has imported it before renalis, that was its own decision.
+"""
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime
 
 __all__ = ["OnnxNetwork"]
 

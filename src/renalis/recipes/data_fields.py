@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from renalis.recipes.fields import Frozen, NonNegative, Positive, Range, Share, Size3, Triple
+from renalis.recipes.fields import Frozen, NonNegative, Positive, Range, Seed, Share, Size3, Triple
 
 __all__ = [
     "DataPlan",
@@ -68,7 +68,7 @@ class Holdout(Frozen):
     train: Share
     val: Share
     test: Share
-    seed: int
+    seed: Seed
     stratify: bool = False
 
     @model_validator(mode="after")
@@ -84,7 +84,7 @@ class Nested(Frozen):
     kind: Literal["nested"]
     test: Share
     val: Share
-    seed: int
+    seed: Seed
     stratify: bool = False
 
 
@@ -96,7 +96,7 @@ class KFold(Frozen):
 
     kind: Literal["kfold"]
     k: Annotated[int, Field(ge=2)]
-    seed: int
+    seed: Seed
     fold: NonNegativeInt = 0
 
     @model_validator(mode="after")

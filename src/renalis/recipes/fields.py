@@ -6,7 +6,17 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Count", "Frozen", "NonNegative", "Positive", "Range", "Share", "Size3", "Triple"]
+__all__ = [
+    "Count",
+    "Frozen",
+    "NonNegative",
+    "Positive",
+    "Range",
+    "Seed",
+    "Share",
+    "Size3",
+    "Triple",
+]
 
 
 class Frozen(BaseModel):
@@ -18,6 +28,9 @@ class Frozen(BaseModel):
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What every generator of random numbers takes."""
+
 Range = tuple[float, float]
 """Lowest and highest value; where drawn, drawn uniformly between them."""
 

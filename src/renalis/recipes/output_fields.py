@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from renalis.recipes.fields import Frozen, NonNegative, Positive, Share, Size3
 from renalis.recipes.sample_fields import Plane
@@ -74,7 +74,10 @@ class Gate(Frozen):
 
 
 class TilePrediction(_Prediction):
-    """Inputs of ``tile`` voxels, outputs of ``output`` voxels beside each other, no overlap."""
+    """Inputs of ``tile`` voxels, outputs of ``output`` voxels beside each other, no overlap.
+
+    ``stride`` says so too, as publications do: it is as large as ``output``.
+    """
 
     kind: Literal["tiles"]
     coarse: str | None
@@ -82,6 +85,15 @@ class TilePrediction(_Prediction):
     output: PositiveInt
     stride: PositiveInt
     gate: Gate | None = None
+
+    @model_validator(mode="after")
+    def _no_overlap(self) -> TilePrediction:
+        if self.stride != self.output:
+            raise ValueError(
+                f"stride {self.stride} differs from output {self.output}, but tiles lie beside "
+                "each other; set both to the same number"
+            )
+        return self
 
 
 Prediction = Annotated[

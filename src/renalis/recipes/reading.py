@@ -17,6 +17,7 @@ from renalis.errors import InputError
 from renalis.recipes.schema import Recipe
 from renalis.recipes.switches import switched
 from renalis.recipes.system import System
+from renalis.recipes.yaml_loader import LOADER
 
 __all__ = [
     "find_recipe",
@@ -31,9 +32,6 @@ __all__ = [
     "stored_system",
     "tiny_changes",
 ]
-
-LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Knows plain data only; the one in C where PyYAML has it, for speed."""
 
 _RETIRED = (("dataset", "annotation"), ("evaluation", "also_without_far_slices"))
 """Fields without effect that recipes stored by earlier versions have."""
@@ -156,9 +154,15 @@ def stored_any(run: Path) -> Recipe | System:
     try:
         content = json.loads(path.read_bytes())
         kind: type[Recipe] | type[System] = Recipe if "bodies" in content else System
-        return kind.model_validate(_without_retired(content))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{run} is not the folder of a training ({path.name}: {error})") from error
+    try:
+        return kind.model_validate(_without_retired(content))
+    except ValidationError as error:
+        raise InputError(
+            f"{run} is not the folder of a training that this version of renalis can read "
+            f"({path.name}: {_sentence(error.errors()[0], kind)}); choose another"
+        ) from error
 
 
 def _without_retired(content: Any) -> Any:
@@ -191,11 +195,13 @@ def set_field(content: Any, change: str) -> list[str | int]:
     if not equals:
         raise InputError(f"{change!r} is not of the form key=value")
     try:
-        parsed = yaml.safe_load(value)
+        parsed = yaml.load(value, Loader=LOADER)
         if isinstance(parsed, str) and _FLOAT.fullmatch(parsed):
             parsed = float(parsed)  # YAML 1.1 takes 1e-3, without a point, for a word
     except yaml.YAMLError as error:
-        raise InputError(f"the value of {change!r} is not valid YAML") from error
+        raise InputError(
+            f"the value of {change!r} is not valid YAML: {' '.join(str(error).split())}"
+        ) from error
     place = content
     path: list[str | int] = []
     parts = key.split(".")

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
+from renalis.recipes.fields import Seed
+
 __all__ = [
     "Balance",
     "Bodies",
@@ -21,10 +23,15 @@ class _Frozen(BaseModel):
 
 
 class HeldBack(_Frozen):
-    """Which label maps are kept for testing: in order of names, every n-th from ``start``."""
+    """Which label maps are kept for testing: in order of names, every n-th from ``start``.
+
+    ``among`` is how many label maps the order is counted over: with another number, other label
+    maps would be kept back. None takes any number.
+    """
 
     every: PositiveInt
     start: int = Field(ge=0)
+    among: PositiveInt | None = None
 
     def chosen(self, names: list[str]) -> list[str]:
         """The names that are kept back."""
@@ -105,7 +112,7 @@ class Recipe(_Frozen):
     """Everything that defines a training."""
 
     name: str
-    seed: int
+    seed: Seed
     labels: str
     held_back: HeldBack
     bodies: Bodies

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from renalis.recipes.data_fields import DataPlan, GridPlan, Split, Target
-from renalis.recipes.fields import Frozen, Share
+from renalis.recipes.fields import Frozen, Seed, Share
 from renalis.recipes.network_fields import Network
 from renalis.recipes.output_fields import (
     Evaluation,
@@ -21,7 +21,14 @@ from renalis.recipes.output_fields import (
     Rule,
     TilePrediction,
 )
-from renalis.recipes.sample_fields import Augmentation, Paired, Sampler, Windows
+from renalis.recipes.sample_fields import (
+    Affine,
+    Augmentation,
+    Elastic,
+    Paired,
+    Sampler,
+    Windows,
+)
 from renalis.recipes.train_fields import LossTerm, Optimisation
 
 __all__ = ["InputMask", "Phase", "PhaseChange", "Publication", "Switches", "System"]
@@ -126,7 +133,7 @@ class System(Frozen):
 
     name: str
     publication: Publication
-    seed: int
+    seed: Seed
     dataset: DataPlan
     split: Split
     target: Target
@@ -189,6 +196,7 @@ class System(Frozen):
                 raise ValueError(f"phase {phase.name!r} has no grid {missing[0]!r}")
             if phase.input_mask is not None:
                 _require_mask(phase, phase.input_mask, earlier)
+            _require_transforms(phase)
             if isinstance(sampler, Windows):
                 drawn = sampler.cases_per_step * sampler.patches_per_case
                 if drawn != phase.optimisation.batch:
@@ -197,6 +205,20 @@ class System(Frozen):
                 raise ValueError(f"two phases are called {phase.name!r}")
             earlier[phase.name] = phase
         return self
+
+
+def _require_transforms(phase: Phase) -> None:
+    """Places are transformed once, so in three dimensions if anything is."""
+    steps = phase.augmentation.transforms
+    if not any(isinstance(step, Affine) and step.dimensions == 2 for step in steps):
+        return
+    together = not phase.augmentation.copies and any(isinstance(step, Elastic) for step in steps)
+    if together or isinstance(phase.sampler, Paired):
+        why = "together with elastic" if together else "of paired patches"
+        raise ValueError(
+            f"the affine transform {why} in phase {phase.name!r} is one of all three axes; set "
+            "augmentation.transforms.affine.dimensions to 3"
+        )
 
 
 def _require_mask(phase: Phase, mask: InputMask, earlier: Mapping[str, Phase]) -> None:

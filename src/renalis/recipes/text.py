@@ -12,13 +12,13 @@ import yaml
 
 from renalis.errors import InputError
 from renalis.recipes.reading import (
-    LOADER,
     find_recipe,
     load_any,
     load_unswitched,
     set_field,
     tiny_changes,
 )
+from renalis.recipes.yaml_loader import LOADER
 
 __all__ = ["changed_text", "recipe_text", "scalar_text"]
 

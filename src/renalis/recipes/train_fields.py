@@ -178,7 +178,7 @@ class Optimisation(Frozen):
     keep : str
         The weights that are the result.
     validation_cases : int or None
-        Cases scored after each epoch; None: all. The end always scores all.
+        Cases scored after each epoch; None: all.
     gradient_clip : float or None
         Largest norm of the gradient.
     deep_weights : tuple of float

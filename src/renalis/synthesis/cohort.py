@@ -1,21 +1,28 @@
-"""Cohorts of synthetic scans on disk: ``images/``, ``labels/`` and ``cases.csv``."""
+"""Cohorts of synthetic scans on disk: ``images/``, ``labels/``, ``cases.csv``, ``cohort.json``."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from renalis.errors import OutputError
+from renalis.errors import InputError, OutputError
 from renalis.io import whole_file, write_volume
 from renalis.labels import Label
 from renalis.recipes import HeldBack
 from renalis.synthesis.anatomy import compose
-from renalis.synthesis.labelmaps import invented_labels, label_maps, read_label_map
+from renalis.synthesis.labelmaps import (
+    held_back_maps,
+    invented_labels,
+    label_maps,
+    read_label_map,
+)
 from renalis.synthesis.scan import SyntheticScan, scan_body
 from renalis.synthesis.tissues import Phase
 
@@ -95,15 +102,13 @@ def make_cohort(cohort: Cohort, labels: Path | None, folder: Path) -> Iterator[s
     Raises
     ------
     InputError
-        If ``labels`` holds no label maps.
+        If ``labels`` holds no label maps, or not those that ``held_back`` chooses among.
     OutputError
-        If the folder cannot be written.
+        If the folder cannot be written, or holds scans that were made with other options.
     """
-    maps = label_maps(labels) if labels else []
-    if cohort.held_back:
-        chosen = set(cohort.held_back.chosen([path.name for path in maps]))
-        maps = [path for path in maps if path.name in chosen]
+    maps = _maps(cohort, labels)
     try:
+        _claim(folder, _made_with(cohort, maps))
         for name in ("images", "labels"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         rows = _known_rows(folder / "cases.csv")
@@ -122,6 +127,66 @@ def make_cohort(cohort: Cohort, labels: Path | None, folder: Path) -> Iterator[s
             yield f"{case}: {scan.phase}, {scan.image.shape[2]} slices, from {source}"
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+def _maps(cohort: Cohort, folder: Path | None) -> list[Path]:
+    """The label maps to build around; none: kidneys are invented."""
+    maps = label_maps(folder) if folder else []
+    if cohort.held_back is None:
+        return maps
+    if folder is None:
+        raise InputError("label maps are held back, but none are given; give their folder")
+    held = held_back_maps(cohort.held_back, maps, folder)
+    if not held:
+        raise InputError(
+            f"of the {len(maps)} label maps in {folder} the recipe keeps none back; give a folder "
+            "with more of them"
+        )
+    return held
+
+
+def _made_with(cohort: Cohort, maps: list[Path]) -> dict[str, Any]:
+    """All that scan ``i`` depends on; not the number of scans, so that a cohort can grow."""
+    held = cohort.held_back
+    return {
+        "seed": cohort.seed,
+        "spacing": list(cohort.spacing) if cohort.spacing else None,
+        "matrix": cohort.matrix,
+        "phase": cohort.phase,
+        "kidneys": cohort.kidneys,
+        "held_back": held.model_dump() if held else None,
+        "body_mm": cohort.body_mm,
+        "label_maps": [path.name for path in maps],
+    }
+
+
+def _claim(folder: Path, wanted: dict[str, Any]) -> None:
+    """Write ``cohort.json``, or check that the scans which are there were made in the same way."""
+    path = folder / "cohort.json"
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        stored = None
+    except ValueError as error:
+        raise OutputError(
+            f"{path} does not say how its scans were made; choose another folder"
+        ) from error
+    if stored is None:
+        if (folder / "cases.csv").exists() or any((folder / "images").glob("*.nii*")):
+            raise OutputError(
+                f"{folder} holds scans, but no cohort.json that says how they were made; choose "
+                "another folder"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as file:
+            file.write((json.dumps(wanted, indent=1) + "\n").encode())
+    elif stored != wanted:
+        known = stored if isinstance(stored, dict) else {}
+        other = ", ".join(key for key in wanted if known.get(key) != wanted[key])
+        raise OutputError(
+            f"{folder} holds scans that were made with another {other or 'version'}; repeat those "
+            "options, or choose another folder"
+        )
 
 
 def _row(case: str, source: str, scan: SyntheticScan) -> dict[str, str]:
@@ -144,8 +209,17 @@ def _row(case: str, source: str, scan: SyntheticScan) -> dict[str, str]:
 def _known_rows(path: Path) -> dict[str, dict[str, str]]:
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        return {row["case"]: row for row in csv.DictReader(file)}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        if any(set(row) != set(_HEADER) or None in row.values() for row in rows):
+            raise ValueError("its columns are others")
+    except (ValueError, csv.Error) as error:
+        raise OutputError(
+            f"{path} is not the table that renalis synthesize writes ({error}); choose another "
+            "folder"
+        ) from error
+    return {row["case"]: row for row in rows}
 
 
 def _write_rows(path: Path, rows: dict[str, dict[str, str]]) -> None:

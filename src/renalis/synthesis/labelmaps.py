@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import nibabel
 import numpy as np
 
 from renalis.errors import InputError
+from renalis.recipes import HeldBack
 from renalis.synthesis.shapes import invented_labels
 from renalis.volume import Kind, Volume
 
-__all__ = ["invented_labels", "label_maps", "read_label_map"]
+__all__ = ["held_back_maps", "invented_labels", "label_maps", "read_label_map"]
+
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    zlib.error,
+    nibabel.filebasedimages.ImageFileError,
+    nibabel.spatialimages.HeaderDataError,
+)
+"""What reading a damaged file raises."""
 
 
 def label_maps(folder: Path) -> list[Path]:
@@ -28,6 +40,33 @@ def label_maps(folder: Path) -> list[Path]:
     return maps
 
 
+def held_back_maps(rule: HeldBack, maps: list[Path], folder: Path) -> list[Path]:
+    """The label maps of a folder that a recipe keeps back for testing.
+
+    Parameters
+    ----------
+    rule : HeldBack
+        Which.
+    maps : list of Path
+        All label maps of the folder.
+    folder : Path
+        For the message.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer label maps than the rule counts over: it would choose others.
+    """
+    if rule.among is not None and len(maps) != rule.among:
+        raise InputError(
+            f"{folder} holds {len(maps)} label maps, but which ones the recipe keeps back is "
+            f"counted over {rule.among}; give the folder that holds all of them, or set "
+            "held_back.among in the recipe to the number of yours"
+        )
+    chosen = set(rule.chosen([path.name for path in maps]))
+    return [path for path in maps if path.name in chosen]
+
+
 def read_label_map(path: Path) -> Volume:
     """Read KiTS23 labels (0 background, 1 kidney, 2 tumor, 3 cyst).
 
@@ -40,7 +79,7 @@ def read_label_map(path: Path) -> Volume:
         image = nibabel.load(path)
         array = np.asarray(image.dataobj)  # type: ignore[attr-defined]
         volume = Volume(array, image.affine, Kind.LABELS)  # type: ignore[attr-defined]
-    except (OSError, ValueError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path} cannot be read as a label map: {error}") from error
     if not np.isin(np.unique(array), (0, 1, 2, 3)).all():
         raise InputError(f"{path} holds values other than 0, 1, 2, 3; it is not a KiTS23 label map")

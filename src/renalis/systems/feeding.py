@@ -21,7 +21,26 @@ from renalis.systems.translate import abnormal_labels, target_table
 from renalis.training.feed import Arrays, BatchSource
 from renalis.training.mining import SAMPLE, Mined, SampleLosses
 
-__all__ = ["Feeding", "feeding", "masked_hu"]
+__all__ = ["Feeding", "Further", "feeding", "masked_hu"]
+
+
+@dataclass(frozen=True, eq=False)
+class Further:
+    """Synthetic cases that join a phase's own.
+
+    Attributes
+    ----------
+    cases : sequence of PreparedCase
+        With labels.
+    share : float
+        The part of all samples that comes from them.
+    regions : sequence of ndarray (Z, Y, X), optional
+        Their input masks, for a phase that has one.
+    """
+
+    cases: Sequence[PreparedCase]
+    share: float
+    regions: Sequence[NDArray[np.uint8]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +163,7 @@ def feeding(
     seed: int,
     specs: Mapping[str, GridSpec],
     regions: Sequence[NDArray[np.uint8]] | None = None,
-    synthetic: tuple[Sequence[PreparedCase], float] | None = None,
+    synthetic: Further | None = None,
     augment: bool = True,
 ) -> Feeding:
     """The micro-batches of a phase.
@@ -161,15 +180,16 @@ def feeding(
         The phase's grids by name, with their final intensities.
     regions : sequence of ndarray (Z, Y, X), optional
         Input mask of each case on the sampler's grid, for a phase that has one.
-    synthetic : tuple, optional
-        Further cases, and the share of samples that come from them.
+    synthetic : Further, optional
+        Synthetic cases.
     augment : bool
         False for validation: the samples as they are, none of them again.
 
     Raises
     ------
     InputError
-        If the recipe wants hard negatives and there are no negatives.
+        If the recipe wants hard negatives and there are no negatives, or synthetic cases that give
+        no sample.
     """
     sampler = phase.sampler
     plan = phase.augmentation if augment else None
@@ -188,9 +208,18 @@ def feeding(
     micro = phase.optimisation.micro_batch or phase.optimisation.batch
     own = cut_of(phase, cases, regions, plan)
     result = Feeding(own, finish, micro, seed, hard=_hard(phase, own) if augment else None)
-    if synthetic is None or not synthetic[1]:
+    if synthetic is None or not synthetic.share:
         return result
-    return replace(result, extra=cut_of(phase, synthetic[0], None, plan), share=synthetic[1])
+    extra = cut_of(phase, synthetic.cases, synthetic.regions, plan)
+    if not extra.order(np.random.default_rng(seed)):
+        raise InputError(
+            f"phase {phase.name}: the synthetic cases give no sample to learn from; the phase "
+            "before found nothing in them, train it longer or leave dataset.synthetic out"
+            if mask is not None
+            else f"phase {phase.name}: the synthetic cases give no sample to learn from; take "
+            "others, or leave dataset.synthetic out"
+        )
+    return replace(result, extra=extra, share=synthetic.share)
 
 
 def masked_hu(fill: str, spec: GridSpec) -> float:

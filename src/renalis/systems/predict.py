@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,13 +103,21 @@ def open_run(
     """
     system = stored_system(run)
     if folds is None:
-        folds = sorted(int(path.name[5:]) for path in run.glob("fold_[0-9]*"))
+        folds = _numbers(run)
         if not system.prediction.ensemble_folds:
             folds = folds[:1]
     if not folds:
         raise InputError(f"{run} holds no trained fold")
     opened = tuple(_open(system, run, fold) for fold in folds)
     return Run(system, opened, torch.device(device), half, tuple(folds))
+
+
+def _numbers(run: Path) -> list[int]:
+    """Of the folds in a run's folder; copies that somebody keeps beside them are none."""
+    found = (
+        re.fullmatch(r"fold_(0|[1-9][0-9]*)", path.name) for path in run.iterdir() if path.is_dir()
+    )
+    return sorted(int(name[1]) for name in found if name)
 
 
 def _open(system: System, run: Path, fold: int) -> Fold:

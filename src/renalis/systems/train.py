@@ -13,35 +13,35 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from renalis.dataset import Case, Split, load_split, open_dataset
-from renalis.errors import InputError, RenalisError
+from renalis.dataset import Case, Dataset, open_dataset
+from renalis.errors import InputError
 from renalis.io import whole_file
 from renalis.networks import ResNet34UNet, build, load_imagenet_encoder
-from renalis.preparation import PreparedCase
+from renalis.preparation import GridSpec, PreparedCase
 from renalis.recipes import network_fields as fields
-from renalis.recipes import stored_system
 from renalis.recipes.data_fields import KFold
 from renalis.recipes.system import Phase, System
+from renalis.systems.check import check_system
 from renalis.systems.data import (
     chosen_cases,
     grid_specs,
     keep_split,
     load_statistics,
     prepared,
-    split_of,
     training_statistics,
     with_specs,
 )
-from renalis.systems.feeding import Feeding, feeding
+from renalis.systems.feeding import Feeding, Further, feeding
 from renalis.systems.masks import (
     Masks,
-    mask_folds,
     out_of_fold_masks,
     predicted_masks,
     true_masks,
 )
+from renalis.systems.run_folder import make_folder, once, refuse_another, store_recipe
+from renalis.systems.sides import Sides, require_masks, sides_of, split_for, synthetic_cases
 from renalis.systems.validation import PhaseValidation
-from renalis.training.devices import Devices, devices_here, open_fabric
+from renalis.training.devices import Devices, devices_for_folds, devices_here, open_fabric
 from renalis.training.feed import Arrays, BatchSource
 from renalis.training.folds import run_folds
 from renalis.training.from_recipe import planned_stages
@@ -125,10 +125,14 @@ def train_system(
     Raises
     ------
     InputError
-        If the data does not fit the recipe or the folder holds another training.
+        If the data does not fit the recipe, the folder holds another training, or there is no
+        such device.
+    UsageError
+        If several folds are wanted, each on more than one device.
     OutputError
         If the folder cannot be written.
     """
+    check_system(job.system)
     split = job.system.split
     if folds is None:
         folds = [split.fold if isinstance(split, KFold) else 0]
@@ -138,13 +142,17 @@ def train_system(
     if len(folds) == 1:
         chosen = devices or devices_here(precision)[0]
         fabric = open_fabric(replace(chosen, precision=precision))
-        _store_recipe_once(job, fabric)
-        train_fold(job, folds[0], fabric, report if fabric.global_rank == 0 else _silent)
+        once(fabric, partial(refuse_another, job.run, job.system, job.resume))
+        dataset, cases = _cases(job)
+        _check(job, dataset, cases, folds)
+        once(fabric, partial(store_recipe, job.run, job.system))
+        fold_report = report if fabric.global_rank == 0 else _silent
+        train_fold(job, folds[0], fabric, fold_report, (dataset, cases))
     else:
-        _store_recipe(job)
-        places = devices_here(precision)
-        if devices is not None and devices.accelerator == "cpu":
-            places = [Devices("cpu", 1, 1, precision, devices.threads)]
+        places = devices_for_folds(devices or Devices(), precision)
+        refuse_another(job.run, job.system, job.resume)
+        _check(job, *_cases(job), folds)
+        store_recipe(job.run, job.system)
         run_folds(partial(_quiet_fold, job), list(folds), places, report)
     return job.run
 
@@ -154,47 +162,42 @@ def fold_folder(run: Path, fold: int) -> Path:
     return run / f"fold_{fold}"
 
 
-def train_fold(job: Job, fold: int, fabric: Fabric, report: Report) -> None:
+def train_fold(
+    job: Job,
+    fold: int,
+    fabric: Fabric,
+    report: Report,
+    opened: tuple[Dataset, Sequence[Case]] | None = None,
+) -> None:
     """Train all phases of one fold; finished phases are not repeated when resuming."""
     system = job.system
-    dataset = open_dataset(job.data, job.kind)
-    cases = chosen_cases(dataset, system.dataset)
-    if job.split is None:
-        split = split_of(dataset, cases, system.split, fold)
-    else:
-        split = load_split(job.split, fold)
+    dataset, cases = opened or _cases(job)
+    split = split_for(dataset, cases, system, fold, job.split)
     folder = fold_folder(job.run, fold)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     keep_split(folder / "split.json", split, fabric, dataset.name)
     report(
         f"{system.name}, fold {fold}: {len(split.train)} cases to learn from, {len(split.val)} to "
         f"validate with, {len(split.test)} kept for testing"
     )
-    known = {case.id: case for case in cases}
-    sides = _Sides(
-        [known[i] for i in split.train if i in known],
-        [known[i] for i in _watched(split) if i in known],
-    )
-    for phase in system.all_phases():
-        if phase.input_mask is not None and phase.input_mask.training == "out_of_fold":
-            # Too few patients are told before the first phase has been trained for days.
-            mask_folds(phase.input_mask, sides.train, system.seed)
+    sides = sides_of(split, cases)
     networks: dict[str, nn.Module] = {}
     for phase in system.all_phases():
         networks[phase.name] = _train_phase(job, phase, networks, sides, folder, fabric, report)
 
 
-@dataclass(frozen=True)
-class _Sides:
-    """The cases of a split that training uses."""
-
-    train: list[Case]
-    val: list[Case]
+def _cases(job: Job) -> tuple[Dataset, Sequence[Case]]:
+    """The dataset, and those of its cases that the recipe uses."""
+    dataset = open_dataset(job.data, job.kind)
+    return dataset, chosen_cases(dataset, job.system.dataset)
 
 
-def _watched(split: Split) -> tuple[str, ...]:
-    """Cases to validate with: the validation side; of two-sided splits there is no other."""
-    return split.val or split.test
+def _check(job: Job, dataset: Dataset, cases: Sequence[Case], folds: Sequence[int]) -> None:
+    """Refuse data that does not fit the recipe while nothing is stored that would have to go."""
+    synthetic_cases(job.system)
+    for fold in folds:
+        split = split_for(dataset, cases, job.system, fold, job.split)
+        require_masks(job.system, sides_of(split, cases))
 
 
 def _quiet_fold(job: Job, fold: int, devices: Devices) -> None:
@@ -208,45 +211,11 @@ def _silent(_: str) -> None:
     pass
 
 
-def _store_recipe_once(job: Job, fabric: Fabric) -> None:
-    # Further processes are started with the same command: what the first one has stored would be
-    # another training to them.
-    problem: RenalisError | None = None
-    if fabric.global_rank == 0:
-        try:
-            _store_recipe(job)
-        except RenalisError as error:
-            problem = error
-    problem = fabric.broadcast(problem)
-    if problem is not None:
-        raise problem
-
-
-def _store_recipe(job: Job) -> None:
-    path = job.run / "recipe.json"
-    text = job.system.model_dump_json(indent=1)
-    if path.exists():
-        if not job.resume:
-            raise InputError(f"{job.run} holds a training; add --resume or choose another folder")
-        # Not their texts: a field that came later has its default. What it says about scores is for
-        # the reader.
-        stored = stored_system(job.run)
-        if stored.model_copy(update={"evaluation": job.system.evaluation}) != job.system:
-            raise InputError(
-                f"{job.run} was started with another recipe; see `renalis recipe diff`, or choose "
-                "another folder"
-            )
-        return
-    job.run.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as file:
-        file.write(text.encode())
-
-
 def _train_phase(
     job: Job,
     phase: Phase,
     earlier: dict[str, nn.Module],
-    sides: _Sides,
+    sides: Sides,
     folder: Path,
     fabric: Fabric,
     report: Report,
@@ -272,14 +241,8 @@ def _train_phase(
     if isinstance(phase.network, fields.ResNet34UNet) and phase.network.init_weights:
         assert isinstance(network, ResNet34UNet)
         load_imagenet_encoder(network.encoder, phase.network.init_weights)
-    synthetic = None
-    if system.dataset.synthetic is not None:
-        more = open_dataset(system.dataset.synthetic.folder).labelled
-        share = system.dataset.synthetic.share
-        synthetic = (prepared(more, list(specs.values()), cache), share)
-    batch = feeding(
-        phase, train, seed=system.seed, specs=specs, regions=regions, synthetic=synthetic
-    )
+    more = _synthetic(job, phase, earlier, specs, folder, fabric.device)
+    batch = feeding(phase, train, seed=system.seed, specs=specs, regions=regions, synthetic=more)
     still: Feeding | None = None
     stages = []
     for planned in planned_stages(
@@ -307,6 +270,27 @@ def _train_phase(
         save_weights(folder / f"{phase.name}.safetensors", network, {"recipe": system.name})
     fabric.barrier()
     return network
+
+
+def _synthetic(
+    job: Job,
+    phase: Phase,
+    earlier: dict[str, nn.Module],
+    specs: dict[str, GridSpec],
+    folder: Path,
+    device: torch.device,
+) -> Further | None:
+    """Synthetic cases, with input masks that are made as those of the cases to learn from."""
+    plan, mask = job.system.dataset.synthetic, phase.input_mask
+    if plan is None:
+        return None
+    cases = synthetic_cases(job.system)
+    ready = prepared(cases, list(specs.values()), _cache(job))
+    if mask is not None and mask.training == "truth":
+        regions: Masks | None = true_masks(phase, job.system.phase(mask.phase), ready)
+    else:
+        regions = _regions(job, phase, earlier, cases, folder, device)
+    return Further(ready, plan.share, regions)
 
 
 def _coarse_only(batch: Feeding) -> BatchSource | Mined:
@@ -347,7 +331,7 @@ def _learning_regions(
     job: Job,
     phase: Phase,
     earlier: dict[str, nn.Module],
-    sides: _Sides,
+    sides: Sides,
     own: Sequence[PreparedCase],
     folder: Path,
     fabric: Fabric,
@@ -364,7 +348,7 @@ def _learning_regions(
     def train(cases: list[Case], home: Path) -> nn.Module:
         # Validated with the same cases as the network of all: those whose masks it will make must
         # not choose its weights.
-        inner = _Sides(cases, sides.val)
+        inner = Sides(cases, sides.val)
         return _train_phase(replace(job, watch=None), before, {}, inner, home, fabric, report)
 
     home = folder / f"{before.name}.out_of_fold"

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from renalis.preparation import GridSpec, PreparedCase
+from renalis.preparation import GridSpec, PreparedCase, near_slices
 from renalis.recipes import output_fields, sample_fields
 from renalis.recipes.system import Phase
 from renalis.systems.answering import answer, decided, low_probability
@@ -38,9 +38,9 @@ class PhaseValidation:
     regions : sequence of ndarray, optional
         Input masks of the cases, for a phase that has them.
     scores : collection of str
-        Which to give: ``val_dice`` (mean over the target's regions, per case, on the grid),
-        ``low_dice`` (of the coarse half of a cascade), ``val_loss`` (mean over all samples, as
-        they are).
+        Which to give: ``val_dice`` (mean over the target's regions, per case, on the grid; where
+        the grid drops slices far from any label, on the others), ``low_dice`` (of the coarse half
+        of a cascade), ``val_loss`` (mean over all samples, as they are).
     feeding : Feeding, optional
         The samples for ``val_loss``.
     terms : sequence of LossTerm
@@ -56,7 +56,7 @@ class PhaseValidation:
     terms: Sequence[LossTerm] = ()
 
     def __call__(self, network: nn.Module, place: Place) -> dict[str, list[float]]:
-        """Values per case (``val_loss``: per micro-batch) of this process's share."""
+        """Values per case (``val_loss``: per sample) of this process's share."""
         result: dict[str, list[float]] = {name: [] for name in self.scores}
         mine = range(place.rank, len(self.cases), place.count)
         for number in mine:
@@ -72,14 +72,17 @@ class PhaseValidation:
                 if isinstance(outputs, torch.Tensor):
                     outputs = {"seg": outputs}
                 there = {k: v.to(place.device) for k, v in targets.items()}
-                result["val_loss"].append(float(total_loss(self.terms, outputs, there)[0]))
+                loss = float(total_loss(self.terms, outputs, there)[0])
+                # Once per sample: the last micro-batch may be a small one.
+                result["val_loss"] += [loss] * len(next(iter(inputs.values())))
         return result
 
     def _dice(self, network: nn.Module, number: int, place: Place) -> float:
         phase, case = self.phase, self.cases[number]
         region = None if self.regions is None else self.regions[number] > 0
         said = answer(phase, [network], case, self.specs, region=region, device=place.device)
-        label = case.grid(phase.prediction.grid).label
+        grid = case.grid(phase.prediction.grid)
+        label = grid.label
         assert label is not None
         truth = target_table(phase.target)[label]
         # Training labels are compared, not those that are written: 1 where the target is.
@@ -87,6 +90,8 @@ class PhaseValidation:
         written = np.zeros(256, np.uint8)
         written[[0, *phase.written]] = values
         found = written[decided(phase, said.probability)]
+        near = near_slices(np.asarray(label.any(axis=(1, 2))), grid.spec.drop_far_slices)
+        found, truth = found[near], truth[near]
         classes = int(values[-1])
         scores = [_dice(found == c, truth == c) for c in range(1, classes + 1)]
         if phase.target == "kidney_tumor":

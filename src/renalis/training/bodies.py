@@ -10,7 +10,12 @@ import numpy as np
 from renalis.errors import InputError
 from renalis.recipes import Recipe, Stage
 from renalis.synthesis.anatomy import compose
-from renalis.synthesis.labelmaps import invented_labels, label_maps, read_label_map
+from renalis.synthesis.labelmaps import (
+    held_back_maps,
+    invented_labels,
+    label_maps,
+    read_label_map,
+)
 from renalis.synthesis.patches import save_body
 
 __all__ = ["bodies_folder", "build_bodies", "training_maps"]
@@ -27,11 +32,11 @@ def training_maps(recipe: Recipe, folder: Path) -> list[Path]:
     Raises
     ------
     InputError
-        If the folder holds no label maps.
+        If the folder holds no label maps, or another number than the recipe counts over.
     """
     maps = label_maps(folder)
-    kept_back = set(recipe.held_back.chosen([path.name for path in maps]))
-    return [path for path in maps if path.name not in kept_back]
+    kept_back = set(held_back_maps(recipe.held_back, maps, folder))
+    return [path for path in maps if path not in kept_back]
 
 
 def build_bodies(

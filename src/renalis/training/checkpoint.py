@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -17,11 +17,15 @@ __all__ = ["load_average", "resume", "save", "start_from", "under"]
 
 
 def load_average(path: Path) -> tuple[int, dict[str, Tensor]]:
-    """Step number and averaged weights of a checkpoint."""
-    with safe_open(path, "pt") as file:
-        names = [name for name in file.keys() if name.startswith("average.")]  # noqa: SIM118
-        weights = {name.removeprefix("average."): file.get_tensor(name) for name in names}
-        return int(file.metadata()["step"]), weights
+    """Step number and averaged weights of a checkpoint.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    step, tensors = _read(path, "average.")
+    return step, under(tensors, "average.")
 
 
 @torch.no_grad()
@@ -66,15 +70,34 @@ def save(
     partial.replace(path)
 
 
+def _read(path: Path, prefix: str = "") -> tuple[int, dict[str, Tensor]]:
+    """Step and those tensors whose names begin with ``prefix``."""
+    try:
+        with safe_open(path, "pt") as file:
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in names}
+            return int((file.metadata() or {})["step"]), tensors
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path} is no checkpoint, or a damaged one ({error}); delete it to train this stage "
+            "again"
+        ) from error
+
+
 def resume(
     path: Path,
     network: nn.Module,
     average: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
 ) -> int:
-    with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        step = int(file.metadata()["step"])
+    """Give network, average and optimizer their state back; returns the step.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or of another network.
+    """
+    step, tensors = _read(path)
     try:
         network.load_state_dict(under(tensors, "weights."))
     except RuntimeError as error:

@@ -11,9 +11,9 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
-from renalis.errors import InputError
+from renalis.errors import InputError, UsageError
 
-__all__ = ["Devices", "Place", "devices_here", "open_fabric"]
+__all__ = ["Devices", "Place", "devices_for_folds", "devices_here", "open_fabric"]
 
 _PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "float32": "32-true",
@@ -68,9 +68,8 @@ def open_fabric(devices: Devices) -> Fabric:
     InputError
         If there is no such device here, or it cannot compute in that precision.
     """
+    _require_cuda(devices)
     cuda = torch.cuda.is_available()
-    if devices.accelerator == "cuda" and not cuda:
-        raise InputError("there is no CUDA device here; choose the device cpu")
     accelerator = devices.accelerator
     if accelerator == "auto":
         accelerator = "cuda" if cuda else "cpu"
@@ -98,6 +97,41 @@ def devices_here(precision: Literal["float32", "bfloat16", "float16"] = "float32
     if torch.cuda.is_available():
         return [Devices("cuda", (n,), 1, precision) for n in range(torch.cuda.device_count())]
     return [Devices("cpu", 1, 1, precision)]
+
+
+def devices_for_folds(
+    devices: Devices, precision: Literal["float32", "bfloat16", "float16"] = "float32"
+) -> list[Devices]:
+    """What folds are spread over: one entry per fold at a time.
+
+    Parameters
+    ----------
+    devices : Devices
+        What was asked for.
+    precision : {"float32", "bfloat16", "float16"}
+        To compute in.
+
+    Raises
+    ------
+    UsageError
+        If one fold should have several devices or computers.
+    InputError
+        If there is no such device here.
+    """
+    if devices.count != 1 or devices.nodes != 1:
+        raise UsageError(
+            "several folds are trained one per device; leave --devices and --nodes out, or train "
+            "one --fold at a time"
+        )
+    _require_cuda(devices)
+    if devices.accelerator == "cpu":
+        return [Devices("cpu", 1, 1, precision, devices.threads)]
+    return devices_here(precision)
+
+
+def _require_cuda(devices: Devices) -> None:
+    if devices.accelerator == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no CUDA device here; choose the device cpu")
 
 
 def _strategy() -> DDPStrategy:

@@ -53,7 +53,7 @@ def planned_stages(
     steps : int
         Optimizer steps in an epoch.
     seed : int
-        Of the training; for folds another one each.
+        Of the training; the same for all folds, which differ by their cases.
     processes : int
         How many train together.
     **options

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from renalis.errors import InputError
+from renalis.io import whole_file
 from renalis.prediction.heap import keep_freed_memory
 from renalis.recipes import Recipe
 from renalis.training.bodies import bodies_folder, build_bodies, training_maps
@@ -47,16 +48,11 @@ def train(
     ------
     InputError
         If the folder holds no label maps, or the run was started with another recipe.
+    OutputError
+        If the recipe cannot be stored.
     """
     maps = training_maps(recipe, data)
-    run.mkdir(parents=True, exist_ok=True)
-    stored = run / "recipe.json"
-    text = recipe.model_dump_json(indent=1)
-    if stored.exists() and stored.read_text(encoding="utf-8") != text:
-        raise InputError(
-            f"{run} was started with another recipe or other --set; choose another folder with -o"
-        )
-    stored.write_text(text, encoding="utf-8")
+    _store(recipe, run / "recipe.json")
     report(f"{len(maps)} label maps to train with; composing {recipe.bodies.count} bodies")
     _together(_build, processes, recipe, data, run)
     for stage in recipe.stages:
@@ -64,6 +60,19 @@ def train(
     path = pack(recipe, run)
     report(f"packed {path}")
     return path
+
+
+def _store(recipe: Recipe, path: Path) -> None:
+    """Note what is trained, once: what is there already must be the same."""
+    text = recipe.model_dump_json(indent=1).encode()
+    if not path.exists():
+        with whole_file(path) as file:
+            file.write(text)
+    elif path.read_bytes() != text:
+        raise InputError(
+            f"{path.parent} was started with another recipe or other --set; choose another folder "
+            "with -o"
+        )
 
 
 def _together(work: Callable[..., None], processes: int, *arguments: object) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from torch import nn
 
+from renalis.errors import InputError
 from renalis.training.engine import WEIGHTS, Validation, fit
 from renalis.training.feed import BatchSource
 from renalis.training.history import History
@@ -49,10 +50,9 @@ def fit_stages(
         In order. Each begins with the weights that the one before kept, with a new optimizer and
         its schedule from the start.
     run : Path
-        Folder; each stage has one in it. The result is ``weights.safetensors`` of the last stage
-        that is in the histories returned.
+        Folder; each stage has one in it. The result is ``weights.safetensors`` of the last stage.
     epochs : int, optional
-        At most so many in all stages together; a stage that has none left is left out.
+        At most so many in all stages together.
     fabric, network, resume, report
         As for `renalis.training.engine.fit`. The network ends with the kept weights of the last
         stage.
@@ -63,6 +63,12 @@ def fit_stages(
     -------
     dict of str to History
         By stage, in order.
+
+    Raises
+    ------
+    InputError
+        If no epochs are left for a stage: its part of the network would have learned nothing. What
+        is trained stays, and can be gone on with. Also as `renalis.training.engine.fit`.
     """
     histories: dict[str, History] = {}
     left = epochs
@@ -70,7 +76,7 @@ def fit_stages(
         plan = stage.plan
         if left is not None:
             if left <= 0:
-                break
+                raise InputError(_nothing_left(run, stage, histories))
             plan = replace(plan, stop=(*plan.stop, Epochs(left)))
         folder = run / stage.name
         report(f"stage {stage.name}")
@@ -90,3 +96,12 @@ def fit_stages(
         fabric.barrier()
         load_weights(folder / WEIGHTS, network)
     return histories
+
+
+def _nothing_left(run: Path, stage: Stage, histories: dict[str, History]) -> str:
+    used = ", ".join(f"{name} {len(history)}" for name, history in histories.items())
+    total = sum(len(history) for history in histories.values())
+    return (
+        f"{run}: no epochs are left for stage {stage.name}, since those before it ({used}) used up "
+        f"optimisation.stop.epochs={total}; set more and resume"
+    )

@@ -21,7 +21,8 @@ from pydantic import (
 from renalis.errors import InputError
 from renalis.recipes import System
 from renalis.recipes.fields import Frozen, Positive
-from renalis.recipes.reading import LOADER, set_field
+from renalis.recipes.reading import set_field
+from renalis.recipes.yaml_loader import LOADER
 
 __all__ = ["Choice", "Median", "Real", "Sampler", "Search", "Whole", "check_search", "read_search"]
 

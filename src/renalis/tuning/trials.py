@@ -17,10 +17,10 @@ from optuna.trial import TrialState
 from renalis.errors import InputError, OutputError
 from renalis.io import whole_file
 from renalis.recipes import System, load_system
-from renalis.recipes.reading import LOADER
 from renalis.recipes.switches import switched
 from renalis.recipes.system import Phase
 from renalis.recipes.text import recipe_text
+from renalis.recipes.yaml_loader import LOADER
 from renalis.systems import train_system
 from renalis.systems.train import Job
 from renalis.training.devices import Devices
@@ -116,12 +116,13 @@ def try_values(trying: Trying, study: optuna.Study, trial: optuna.Trial, folder:
         trial.set_user_attr(SECONDS, watch.seconds)
         _end(study, trial, TrialState.PRUNED, str(reason))
         return
-    except OutputError:
+    except (OutOfTime, OutputError):
         raise
     except InputError as error:
         failure = str(error)
-    except (ValueError, RuntimeError, MemoryError) as error:
-        # Values that no rule of the schema forbids may still not fit each other or the memory.
+    except Exception as error:
+        # Values that no rule of the schema forbids may still not fit each other or the memory. A
+        # trial without an end would be tried again by every later call, and the search stand still.
         failure = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     trial.set_user_attr(SECONDS, watch.seconds)
     value = watch.value()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from renalis.dataset.adapters.table import CASE_COLUMNS, case_of, columns, table_rows
 from renalis.dataset.cases import Case, Dataset, by_number, listed
 from renalis.errors import InputError
 from renalis.evaluation.conventions import Convention
@@ -22,6 +22,7 @@ _ENDING = re.compile(r"\.(nii\.gz|nii|zip)$", re.IGNORECASE)
 _OTHER = re.compile(r"\.(mha|mhd|nrrd|nhdr)$", re.IGNORECASE)
 
 Found = dict[str, Path]
+Properties = dict[str, dict[str, str]]
 
 
 def open_folder(root: Path, convention: Convention | None = None) -> Dataset:
@@ -30,8 +31,9 @@ def open_folder(root: Path, convention: Convention | None = None) -> Dataset:
     Accepted are ``images/`` and ``labels/`` (as ``renalis synthesize`` writes them), a folder per
     case with ``image.nii.gz`` and ``label.nii.gz`` (or the like), and ``NAME.nii.gz`` beside
     ``NAME_seg.nii.gz``. In ``images/``, DICOM folders and zips are scans as well. A ``cases.csv``
-    adds properties by case; its column ``patient`` says whose scans they are. Synthetic scans made
-    from one label map count as one patient: their kidneys are the same.
+    adds properties by case, which a column ``case``, ``case_id``, ``caseid`` or ``id`` names; its
+    column ``patient`` says whose scans they are. Synthetic scans made from one label map count as
+    one patient: their kidneys are the same.
 
     Parameters
     ----------
@@ -43,7 +45,8 @@ def open_folder(root: Path, convention: Convention | None = None) -> Dataset:
     Raises
     ------
     InputError
-        If nothing can be paired, a label map has no scan, or the convention is unknown.
+        If nothing can be paired, a label map has no scan, the convention is unknown, or
+        ``cases.csv`` names no cases or tells the patients of other scans only.
     """
     meta, synthetic = _properties(root / "cases.csv")
     if convention is None and synthetic:
@@ -160,7 +163,7 @@ def _dataset(
     convention: Convention,
     images: Found,
     labels: Found,
-    meta: Mapping[str, Mapping[str, str]],
+    meta: Properties,
 ) -> Dataset:
     lonely = [name for name in labels if name not in images]
     if lonely:
@@ -171,32 +174,60 @@ def _dataset(
     cases = []
     for name in sorted(images, key=by_number):
         case_id = case_id_from(name)
-        about = dict(meta.get(name, {}))
+        about = dict(meta.get(case_id, {}))
         patient = about.pop("patient", "") or case_id
         cases.append(Case(case_id, images[name], labels.get(name), patient, about))
     unlabelled = [case.id for case in cases if case.label is None]
     notes = []
     if unlabelled:
         notes.append(f"scans without label map ({len(unlabelled)}): {listed(unlabelled)}")
+    alone = _without_patient(root, [case.id for case in cases], meta)
+    if alone and kind != "synthetic":  # where invented kidneys are each a patient's
+        notes.append(
+            f"scans whose patient cases.csv does not tell ({len(alone)}): {listed(alone)}; each "
+            "counts as a patient of its own"
+        )
     return Dataset(kind, convention, tuple(cases), root, tuple(notes))
 
 
-def _properties(file: Path) -> tuple[dict[str, dict[str, str]], bool]:
+def _properties(file: Path) -> tuple[Properties, bool]:
     """Properties by case from ``cases.csv``, and whether ``renalis synthesize`` wrote it."""
     if not file.is_file():
         return {}, False
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            columns = set(reader.fieldnames or ())
-            rows = {row["case"]: row for row in reader if row.get("case")}
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"{shown(file)} cannot be read ({error}); correct or remove it") from error
-    synthetic = {"source", "phase", "noise_hu"} <= columns
-    properties = {}
-    for case, row in rows.items():
-        about = {key: value for key, value in row.items() if key and key != "case" and value}
+    rows, names = table_rows(file), columns(file)
+    if not set(CASE_COLUMNS) & set(names):
+        raise InputError(
+            f"{shown(file)} has no column that names the case (it has: "
+            f"{listed(names) or 'nothing'}); call it case, or rename the file"
+        )
+    synthetic = {"source", "phase", "noise_hu"} <= set(names)
+    properties: Properties = {}
+    for number, row in rows:
+        given = case_of(row)
+        if not given:
+            continue
+        about = {key: value for key, value in row.items() if key and value}
         if synthetic and about.get("source", "invented") != "invented":
             about["patient"] = about["source"]
-        properties[case] = about
+        case = case_id_from(given)
+        if properties.setdefault(case, about) != about:
+            raise InputError(
+                f"{shown(file)}, line {number}: {shown(given)} was listed before with other "
+                "values; keep one of the rows"
+            )
     return properties, synthetic
+
+
+def _without_patient(root: Path, ids: Sequence[str], meta: Properties) -> list[str]:
+    """Scans whose patient a ``cases.csv`` that tells patients does not tell.
+
+    A table with patients but without any of the scans is refused: a split would tear the patients
+    apart.
+    """
+    told = {case for case, about in meta.items() if about.get("patient")}
+    if told and not set(meta) & set(ids):
+        raise InputError(
+            f"{shown(root / 'cases.csv')} tells the patients of {listed(sorted(told))}, but the "
+            f"scans are named {listed(ids)}; name the cases as the scans are"
+        )
+    return [i for i in ids if i not in told] if told else []

@@ -53,7 +53,7 @@ def open_nnunet(root: Path, convention: Convention | None = None) -> Dataset:
     about = _about(root)
     if convention is None:
         convention = convention_of_labels(about.get("labels"), root)
-    channels = about.get("channel_names", about.get("modality", {"0": "CT"}))
+    channels = _channels(about, root)
     if len(channels) != 1:
         raise InputError(
             f"{shown(root)} has {len(channels)} channels per case; renalis reads scans of one (CT)"
@@ -85,9 +85,24 @@ def open_nnunet(root: Path, convention: Convention | None = None) -> Dataset:
     held = list((root / "imagesTs").glob(f"*{ending}"))
     if held:
         notes.append(f"images in imagesTs ({len(held)}) were left out: they are for testing")
-    if "ct" not in str(next(iter(channels.values()))).lower():
+    if "ct" not in channels[0].lower():
         notes.append("dataset.json does not call the channel CT; the scans are read as HU anyway")
     return Dataset(root.name, convention, tuple(cases), root, tuple(notes))
+
+
+def _channels(about: Mapping[str, Any], root: Path) -> list[str]:
+    """Names of the channels; nnU-Net writes them by number, other tools as a list or a word."""
+    named = about.get("channel_names") or about.get("modality") or {"0": "CT"}
+    if isinstance(named, Mapping):
+        return [str(name) for name in named.values()]
+    if isinstance(named, str):
+        return [named]
+    if isinstance(named, list):
+        return [str(name) for name in named]
+    raise InputError(
+        f"channel_names in {shown(root)}'s dataset.json are {shown(named)}; write "
+        '{"0": "CT"} instead'
+    )
 
 
 def convention_of_labels(labels: Any, root: Path) -> Convention:

@@ -10,9 +10,10 @@ from renalis.errors import InputError
 from renalis.evaluation.conventions import Convention
 from renalis.io.scan import case_id_from, shown
 
-__all__ = ["open_csv"]
+__all__ = ["CASE_COLUMNS", "case_of", "columns", "open_csv", "table_rows"]
 
-_CASE_COLUMNS = ("case", "case_id", "caseid", "id")
+CASE_COLUMNS = ("case", "case_id", "caseid", "id")
+"""Columns that may name the case."""
 
 
 def open_csv(root: Path, convention: Convention | None = None) -> Dataset:
@@ -38,12 +39,20 @@ def open_csv(root: Path, convention: Convention | None = None) -> Dataset:
             f"{name} does not say what the values of its label maps mean; "
             "add --labels kits19, kits23 or radboud"
         )
+    names = columns(root)
+    if "image" not in names:
+        raise InputError(
+            f"{name} has no column named image (it has: {listed(names) or 'nothing'}); "
+            "the columns are case, image, label and patient"
+        )
+    rows = table_rows(root)
+    if not rows:
+        raise InputError(f"{name} lists no cases")
     cases = []
-    for number, row in _rows(root):
+    for number, row in rows:
         image = _file(root, row.pop("image"), number)
         label = row.pop("label", "")
-        given = [row.pop(column) for column in _CASE_COLUMNS if row.get(column)]
-        case_id = case_id_from(given[0] if given else _own_name(image))
+        case_id = case_id_from(case_of(row) or _own_name(image))
         patient = row.pop("patient", "") or case_id
         about = {key: value for key, value in row.items() if key and value}
         cases.append(
@@ -73,29 +82,36 @@ def _delimiter(head: str) -> str:
     return max(",;\t", key=head.count)
 
 
-def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """Line number and values of each row."""
-    name = shown(file)
+def table_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
+    """Line number and values of each row of a CSV, by the names that `columns` gives.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
     names = columns(file)
-    if "image" not in names:
-        raise InputError(
-            f"{name} has no column named image (it has: {listed(names) or 'nothing'}); "
-            "the columns are case, image, label and patient"
-        )
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             delimiter = _delimiter(stream.readline())
             reader = csv.DictReader(stream, names, delimiter=delimiter, restval="")
-            rows = [
+            return [
                 (reader.line_num + 1, {k: v.strip() for k, v in row.items() if k is not None})
                 for row in reader
                 if any(v for k, v in row.items() if k is not None)
             ]
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"{name} cannot be read ({error}); correct it") from error
-    if not rows:
-        raise InputError(f"{name} lists no cases")
-    return rows
+        raise InputError(f"{shown(file)} cannot be read ({error}); correct it") from error
+
+
+def case_of(row: dict[str, str]) -> str:
+    """The case that a row names, taken out of it; empty if it names none.
+
+    >>> case_of({"caseid": "case_00210", "age": "61"})
+    'case_00210'
+    """
+    given = [row.pop(column) for column in CASE_COLUMNS if column in row]
+    return next(filter(None, given), "")
 
 
 def _file(table: Path, given: str, number: int) -> Path:

@@ -1,0 +1,225 @@
+"""Whether the parts of a recipe fit each other, told before anything is trained or written.
+
+Each phase's network is built and asked without numbers (torch's device ``meta``), which takes no
+time and no memory, with inputs of the sizes that training and prediction will give it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from renalis.errors import InputError
+from renalis.networks import build
+from renalis.recipes import network_fields, output_fields, sample_fields
+from renalis.recipes.system import WRITTEN, Phase, System
+from renalis.recipes.train_fields import LossTerm
+
+__all__ = ["check_system"]
+
+_UNKNOWN_SIDE = 512
+"""Of slices that keep their size: what nearly every scanner makes."""
+
+_UNFIT = (ValueError, RuntimeError, TypeError, KeyError, IndexError)
+"""What networks raise when options or sizes do not fit."""
+
+
+def check_system(system: System) -> None:
+    """Refuse a recipe whose network, sizes, loss and grids do not fit each other.
+
+    Raises
+    ------
+    InputError
+        Names the phase, the field and what it should be.
+    """
+    for phase in system.all_phases():
+        try:
+            _check_phase(phase)
+        except InputError as error:
+            raise InputError(f"recipe {system.name}, phase {phase.name}: {error}") from None
+
+
+def _check_phase(phase: Phase) -> None:
+    if phase.network.in_channels != 1:
+        raise InputError(f"network.in_channels is {phase.network.in_channels}; CT has 1")
+    try:
+        with torch.device("meta"):
+            network = build(phase.network.config()).eval()
+    except _UNFIT as error:
+        raise InputError(f"network cannot be built: {_words(error)}") from None
+    _check_grids(phase)
+    sampler = phase.sampler
+    sides: tuple[int, ...]
+    wanted: tuple[int, ...]
+    if isinstance(sampler, sample_fields.Paired):
+        sides, wanted = (sampler.patch,) * 3, (sampler.output,) * 3
+        fields = "sampler.patch", "sampler.output"
+    elif isinstance(sampler, sample_fields.Windows):
+        sides = wanted = sampler.patch
+        fields = "sampler.patch", "sampler.patch"
+    else:
+        sides = wanted = (_side(phase, sampler.grid, sampler.planes),) * 2
+        fields = "slice_size of the grid", "slice_size of the grid"
+    paired = isinstance(sampler, sample_fields.Paired)
+    outputs = _asked(network, sides, paired, wanted, fields)
+    _check_loss(phase, outputs)
+    _check_prediction(phase, network)
+
+
+def _side(phase: Phase, grid: str, planes: tuple[str, ...]) -> int:
+    plan = phase.grid(grid)
+    side = plan.slice_size or plan.frame or _UNKNOWN_SIDE
+    # Slices of other planes than the axial ones are padded, see `renalis.systems.cuts`.
+    return side if planes == ("axial",) else -(-side // 32) * 32
+
+
+def _asked(
+    network: nn.Module,
+    sides: tuple[int, ...],
+    paired: bool,
+    wanted: tuple[int, ...],
+    fields: tuple[str, str],
+) -> Mapping[str, Any]:
+    """What the network says about inputs of these sides; its answers must have those ``wanted``."""
+    names = ("image", "low_image") if paired else ("image",)
+    try:
+        with torch.device("meta"), torch.no_grad():
+            outputs = network(**{name: torch.zeros(2, 1, *sides) for name in names})
+    except _UNFIT as error:
+        raise InputError(
+            f"{fields[0]} {_size(sides)} does not fit the network; change one of them "
+            f"({_words(error)})"
+        ) from None
+    said: Mapping[str, Any] = {"seg": outputs} if isinstance(outputs, Tensor) else outputs
+    for name in ("seg", "low"):
+        if name in said and tuple(said[name].shape[2:]) != wanted:
+            raise InputError(
+                f"{fields[1]} is {_size(wanted)}, but of {_size(sides)} voxels the network answers "
+                f"for {_size(tuple(said[name].shape[2:]))}; set it so, or change {fields[0]}"
+            )
+    return said
+
+
+def _check_grids(phase: Phase) -> None:
+    """Where two grids work together, one has whole multiples of the other's voxels."""
+    sampler, plan = phase.sampler, phase.prediction
+    if isinstance(sampler, sample_fields.Paired):
+        ratio = _require_ratio(phase, sampler.fine, sampler.coarse)
+        if (ratio - 1) * sampler.patch % 2 or (sampler.patch - sampler.output) % 2:
+            raise InputError(
+                f"sampler.patch {sampler.patch} and sampler.output {sampler.output} have no common "
+                "center on both grids; take even numbers"
+            )
+        if len(WRITTEN[sampler.low_target]) != 1:
+            raise InputError(f"sampler.low_target {sampler.low_target} has more than one class")
+    if isinstance(plan, output_fields.TilePrediction) and plan.coarse is not None:
+        ratio = _require_ratio(phase, plan.grid, plan.coarse)
+        if plan.output % 2 or plan.output % ratio:
+            raise InputError(
+                f"prediction.output {plan.output} is no even multiple of {ratio}, the voxels of "
+                f"grid {plan.grid} in one of grid {plan.coarse}"
+            )
+
+
+def _require_ratio(phase: Phase, fine: str, coarse: str) -> int:
+    small, large = phase.grid(fine).spacing_mm, phase.grid(coarse).spacing_mm
+    if small is None or large is None:
+        raise InputError(f"grids {fine} and {coarse} work together, so both need kind: resample")
+    network, ratio, more = phase.network, max(1, round(large[0] / small[0])), ""
+    if isinstance(network, network_fields.Cascade3d) and network.multires:
+        ratio, more = network.ratio, " or network.ratio"
+    if any(abs(two - ratio * one) > 1e-3 for one, two in zip(small, large, strict=True)):
+        raise InputError(
+            f"grids.{coarse}.spacing_mm {list(large)} is not {ratio} times grids.{fine}.spacing_mm "
+            f"{list(small)}; change one of them{more}"
+        )
+    return ratio
+
+
+def _check_prediction(phase: Phase, network: nn.Module) -> None:
+    plan = phase.prediction
+    if isinstance(plan, output_fields.TilePrediction):
+        two = isinstance(phase.network, network_fields.Cascade3d) and phase.network.multires
+        if two != (plan.coarse is not None):
+            need = "needs a grid" if two else "has to be null"
+            raise InputError(f"prediction.coarse {need} with this network")
+        tile, output = (plan.tile,) * 3, (plan.output,) * 3
+        _asked(network, tile, two, output, ("prediction.tile", "prediction.output"))
+    elif isinstance(plan, output_fields.WindowPrediction):
+        _asked(network, plan.tile, False, plan.tile, ("prediction.tile", "prediction.tile"))
+    else:
+        # Padded to multiples of 32, see `renalis.systems.answering`.
+        side = -(-_side(phase, plan.grid, plan.planes) // 32) * 32
+        shape = (side, side) if plan.planes == ("axial",) else (32, side)
+        _asked(network, shape, False, shape, ("the padded slice of prediction.grid",) * 2)
+
+
+def _check_loss(phase: Phase, outputs: Mapping[str, Any]) -> None:
+    """Every term has an output, a target and as many numbers as there are classes."""
+    plan, heads = phase.optimisation, len(outputs.get("deep", ()))
+    if len(plan.deep_weights) != heads:
+        raise InputError(
+            f"optimisation.deep_weights needs a number for each of the {heads} lower resolutions "
+            f"of network.deep_supervision, but has {len(plan.deep_weights)}; change one of the two"
+        )
+    for number, term in enumerate(phase.loss):
+        _check_term(phase, term, f"loss.{number}", outputs)
+    stops = [(f"stages.{stage.name}.stop", stage.stop) for stage in plan.stages]
+    for field, stop in stops or [("stop", plan.stop)]:
+        if stop.monitor == "low_dice" and "low" not in outputs:
+            raise InputError(f"optimisation.{field}.monitor low_dice needs a network of two grids")
+    for stage in plan.stages:
+        if "cls" in stage.outputs and "seg" not in stage.outputs:
+            raise InputError(
+                f"optimisation.stages.{stage.name}.outputs: cls comes with seg alone; add seg"
+            )
+        if not any(term.output in stage.outputs for term in phase.loss):
+            raise InputError(
+                f"optimisation.stages.{stage.name}: no term of the loss is about its outputs "
+                f"{', '.join(stage.outputs)}"
+            )
+    if not phase.loss:
+        raise InputError("the loss has no term; give one")
+
+
+def _check_term(phase: Phase, term: LossTerm, field: str, outputs: Mapping[str, Any]) -> None:
+    sampler = phase.sampler
+    paired = isinstance(sampler, sample_fields.Paired)
+    if term.output not in outputs or (term.output != "seg" and not paired):
+        raise InputError(
+            f"{field} ({term.term}) is about the output {term.output}, which the network does not "
+            "have; leave the term out, or turn the output on in the network"
+        )
+    channels = outputs[term.output].shape[1]
+    if term.term in ("bce", "mse") and channels != 1:
+        raise InputError(f"{field}: {term.term} is for one channel, not {channels}; take ce")
+    if term.term == "ce" and channels == 1:
+        raise InputError(f"{field}: ce is for several channels, not 1; take bce")
+    classes = max(2, channels)
+    weights = getattr(term, "class_weights", None)
+    if weights is not None and len(weights) != classes:
+        raise InputError(
+            f"{field}.class_weights has {len(weights)} numbers for {classes} classes; give one for "
+            "each, background first"
+        )
+    regions = getattr(term, "regions", ((1,),))
+    if not regions or any(not region or max(region) >= classes for region in regions):
+        raise InputError(
+            f"{field}.regions {[list(region) for region in regions]} has to name classes from 1 to "
+            f"{classes - 1}"
+        )
+    if getattr(term, "pixel_weights", False) and (
+        isinstance(sampler, sample_fields.Paired) or phase.grid(sampler.grid).weight_map is None
+    ):
+        raise InputError(f"{field}.pixel_weights needs a weight_map of the sampler's grid")
+
+
+def _size(sides: tuple[int, ...]) -> str:
+    return " x ".join(str(side) for side in sides)
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

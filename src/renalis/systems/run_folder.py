@@ -1,0 +1,108 @@
+"""A run's folder: whose training it holds, and the recipe that is stored in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from renalis.errors import InputError, OutputError, RenalisError
+from renalis.io import whole_file
+from renalis.recipes import stored_system
+from renalis.recipes.system import System
+
+__all__ = ["make_folder", "once", "refuse_another", "store_recipe"]
+
+_NAME = "recipe.json"
+
+
+def once(fabric: Fabric, act: Callable[[], None]) -> None:
+    """Let the first process act; what it raises is raised in all of them.
+
+    Further processes are started with the same command: what the first one has stored would be
+    another training to them.
+
+    Raises
+    ------
+    RenalisError
+        Whatever ``act`` raises.
+    """
+    problem: RenalisError | None = None
+    if fabric.global_rank == 0:
+        try:
+            act()
+        except RenalisError as error:
+            problem = error
+    problem = fabric.broadcast(problem)
+    if problem is not None:
+        raise problem
+
+
+def refuse_another(run: Path, system: System, resume: bool) -> None:
+    """Refuse a folder that holds another training; nothing is written.
+
+    Raises
+    ------
+    InputError
+        If there is a training that is not resumed, or one with another recipe.
+    """
+    if not (run / _NAME).exists():
+        return
+    if not resume:
+        raise InputError(f"{run} holds a training; add --resume or choose another folder")
+    # Not their texts: a field that came later has its default. What it says about scores is for
+    # the reader.
+    stored = _lengthened(stored_system(run), system)
+    if stored.model_copy(update={"evaluation": system.evaluation}) != system:
+        raise InputError(
+            f"{run} was started with another recipe; see `renalis recipe diff`, or choose "
+            "another folder"
+        )
+
+
+def store_recipe(run: Path, system: System) -> None:
+    """Note in a run's folder what is trained there, after `refuse_another`.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    if (run / _NAME).exists():
+        stored = stored_system(run)
+        kept = _lengthened(stored, system)
+        if kept == stored:
+            return
+        system = kept
+    with whole_file(run / _NAME) as file:
+        file.write(system.model_dump_json(indent=1).encode())
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises
+    ------
+    OutputError
+        If that is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the folder {folder} cannot be made ({error.strerror}); choose another one"
+        ) from error
+
+
+def _lengthened(stored: System, wanted: System) -> System:
+    """The stored recipe, with as many epochs for all stages as are wanted now, where they are more.
+
+    Stages that used up all epochs go on with more of them, to the same bits as with as many from
+    the start. Not so with several phases: what a later one has learned from would change.
+    """
+    old, new = stored.optimisation, wanted.optimisation
+    if not old.stages or stored.phases or new.stop.epochs <= old.stop.epochs:
+        return stored
+    stop = old.stop.model_copy(update={"epochs": new.stop.epochs})
+    return stored.model_copy(update={"optimisation": old.model_copy(update={"stop": stop})})

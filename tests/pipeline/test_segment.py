@@ -168,6 +168,16 @@ def test_interrupting_leaves_nothing_half_written(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_incomplete_results_are_called_so(scan_file: Path, tmp_path: Path) -> None:
+    (first,) = segment(scan_file, tmp_path / "o", PLAIN, model=stub_model())
+    assert first.folder is not None
+    (first.folder / "segmentation.nii.gz").unlink()
+    (again,) = segment(scan_file, tmp_path / "o", PLAIN, model=stub_model())
+    assert again.status == Status.FAILED
+    assert "incomplete results" in again.problem
+    assert "--overwrite" in again.problem
+
+
 def test_the_table_holds_what_was_finished_before_an_interruption(
     scan_file: Path, tmp_path: Path
 ) -> None:
@@ -277,4 +287,5 @@ def test_too_little_memory_is_a_sentence(scan_file: Path, tmp_path: Path) -> Non
     (result,) = segment(scan_file, tmp_path / "out", options, model=stub_model())
     assert result.status == Status.FAILED
     assert "--max-ram" in result.problem
+    assert result.problem.startswith("patient: ")
     assert list((tmp_path / "out").iterdir()) == []

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from renalis.errors import InputError, RenalisError
+from renalis.errors import InputError, RenalisError, UsageError
 from renalis.io import ScanSource, find_scans
 from renalis.pipeline.folder import make_output, provenance, result_folder
 from renalis.pipeline.options import CaseResult, Listener, Status
@@ -138,6 +138,9 @@ def _case(
             )
         with result_folder(output, case_id, overwrite) as part:
             filled = work.fill(part, source, key, clock)
+    except UsageError as error:
+        # Of a limit that this scan does not keep: in a batch, the reader wants to know which.
+        return CaseResult(case_id, Status.FAILED, problem=f"{case_id}: {error}")
     except RenalisError as error:
         return CaseResult(case_id, Status.FAILED, problem=str(error))
     except MemoryError:

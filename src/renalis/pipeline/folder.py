@@ -120,9 +120,11 @@ def _refuse(target: Path, overwrite: bool) -> None:
     if not names:
         return
     if not overwrite:
+        what = "results of another scan, model or choice of options"
+        if provenance(target) is None:
+            what = "incomplete results, or other files"
         raise OutputError(
-            f"{target} holds results of another scan, model or choice of options; "
-            "give --overwrite or another output folder with -o"
+            f"{target} holds {what}; give --overwrite or another output folder with -o"
         )
     # A reference may be called segmentation.nii.gz, too; folders of ours appear whole.
     foreign = sorted(names - set(FILES) if PROVENANCE in names else names)

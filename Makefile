@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	@test -e demo/scan/cohort.json || rm -rf demo/scan
 	$(BIN)/renalis synthesize -o demo/scan -n 1 --seed 3 --kidneys normal --phase nephrographic --spacing 3 0.8 0.8
-	$(BIN)/renalis segment demo/scan/images/case_00000.nii.gz -o demo/result
+	$(BIN)/renalis segment demo/scan/images/case_00000.nii.gz -o demo/result --overwrite
 	@echo "Synthetic CT, segmented. Open $(CURDIR)/demo/result/case_00000/report.html"
 
 test: setup

@@ -129,9 +129,15 @@ def test_a_link_that_leads_nowhere_is_a_failed_case(
     folder.mkdir()
     (folder / "patient.nii.gz").symlink_to(scan_file)
     (folder / "lost.nii.gz").symlink_to(tmp_path / "nowhere.nii.gz")
+    # Hidden files and label maps are no scans, wherever they lead.
+    for other in (".trash", "labelsTr"):
+        (folder / other).mkdir()
+        (folder / other / "lost.nii.gz").symlink_to(tmp_path / "nowhere.nii.gz")
     words = ["segment", str(folder), "-o", str(tmp_path / "o"), "--model", str(model_file)]
     assert main([*words, "--no-report", "--runtime", "torch"]) == 1
-    assert "lost.nii.gz is a link that leads nowhere" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "lost.nii.gz is a link that leads nowhere" in error
+    assert error.count("leads nowhere") == 1
     assert (tmp_path / "o" / "patient").is_dir()
 
 

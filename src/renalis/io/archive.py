@@ -47,16 +47,26 @@ class FolderFiles:
 
     def names(self) -> list[str]:
         """Names below the folder; links to folders are not followed, so there are no cycles."""
+        return self.found()[0]
+
+    def found(self) -> tuple[list[str], list[str]]:
+        """The names, and those of links that lead nowhere."""
         if self.path.is_file():
-            return [""]
+            return [""], []
         found: list[str] = []
+        lost: list[str] = []
         for folder, folders, files in os.walk(self.path):
             folders[:] = sorted(f for f in folders if not f.startswith("."))
             place = Path(folder)
             for file in files:
-                if not file.startswith(".") and (place / file).is_file():
-                    found.append((place / file).relative_to(self.path).as_posix())
-        return sorted(found)
+                path = place / file
+                if file.startswith("."):
+                    continue
+                if path.is_file():
+                    found.append(path.relative_to(self.path).as_posix())
+                elif path.is_symlink() and not path.exists():
+                    lost.append(path.relative_to(self.path).as_posix())
+        return sorted(found), sorted(lost)
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading."""

@@ -15,6 +15,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from renalis.io.dicom_meta import check_unpacked_size
 from renalis.io.patient import identifiers, owner_of
+from renalis.io.scan import FARTHEST_MM
 
 __all__ = ["COMPUTED", "PROJECTION", "Frame", "SeriesTags", "frames_of"]
 
@@ -32,7 +33,6 @@ _PROJECTIONS = {
 _COMPUTED_WORDS = re.compile(
     r"iodine|(?<![a-z])vnc|(?<![a-z])z.?eff|overlay|mono.?e", re.IGNORECASE
 )
-_FARTHEST = 1e5  # mm; beyond any scanner's table, and small enough to calculate with
 _PIXEL_SPACING = (1e-3, 50.0)  # mm
 
 _TAGS = [
@@ -262,7 +262,7 @@ def _damage(frame: Frame) -> str:
         return "damaged: no image size"
     if frame.slope == 0:
         return "damaged: a rescale slope of 0"
-    if any(abs(v) > _FARTHEST for v in frame.position):
+    if any(abs(v) > FARTHEST_MM for v in frame.position):
         return "damaged: a position far outside any scanner"
     if any(not low <= v <= high for v in frame.spacing if v):
         return "damaged: a pixel spacing that no CT has"

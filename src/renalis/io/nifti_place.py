@@ -9,6 +9,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
+from renalis.io.scan import FARTHEST_MM
 from renalis.volume import Volume
 
 __all__ = ["affine_of"]
@@ -16,7 +17,6 @@ __all__ = ["affine_of"]
 _ADVICE = "export the scan again, best from DICOM with dcm2niix"
 _SPACING = (0.05, 50.0)  # mm; nothing outside is a CT of a trunk
 _USUAL_SPACING = (0.1, 20.0)  # mm
-_FARTHEST = 1e5  # mm; beyond any scanner's table, and small enough to calculate with
 _UNITS = {1: "meter", 3: "micron"}  # NIFTI_UNITS_METER, NIFTI_UNITS_MICRON
 _INVALID = (HeaderDataError, ValueError, np.linalg.LinAlgError)
 
@@ -62,7 +62,7 @@ def affine_of(
         Volume(np.empty((1, 1, 1), np.int16), affine)
     except ValueError as error:
         raise InputError(f"{name}: {error}; {_ADVICE}") from error
-    if np.abs(affine[:3, 3]).max() > _FARTHEST:
+    if np.abs(affine[:3, 3]).max() > FARTHEST_MM:
         raise InputError(f"{name} lies more than 100 m from the scanner's origin; {_ADVICE}")
     warnings = _compared(affine, standard, shape) if sform > 0 and qform > 0 else []
     if sform <= 0 and qform <= 0:

@@ -161,7 +161,7 @@ def _in_file(path: Path) -> list[ScanSource]:
 
 def _in_folder(path: Path) -> list[ScanSource]:
     """The scans below a folder."""
-    names = FolderFiles(path).names()
+    names, lost = FolderFiles(path).found()
     found: list[ScanSource] = []
     for name in names:
         low = name.lower()
@@ -177,26 +177,15 @@ def _in_folder(path: Path) -> list[ScanSource]:
         found += find_studies(path)
     except InputError as error:
         found.append(_unreadable(path, str(error)))
-    found += [
-        _unreadable(link, f"{shown(link)} is a link that leads nowhere; mend or remove it")
-        for link in _lost_links(path)
-    ]
+    for name in lost:
+        low, link = name.lower(), path / name
+        if low.endswith((".nii", ".nii.gz", ".zip")) and not _is_label_map(low):
+            problem = f"{shown(link)} is a link that leads nowhere; mend or remove it"
+            found.append(_unreadable(link, problem))
     if not found:
         what = "is empty" if not names else "holds no CT scan"
         raise InputError(f"{shown(path)} {what}; give a folder with DICOM or NIfTI files")
     return found
-
-
-def _lost_links(folder: Path) -> list[Path]:
-    """Links below a folder that are named like scans and lead nowhere."""
-    return sorted(
-        Path(place) / name
-        for place, _, names in os.walk(folder)
-        for name in names
-        if name[0] != "."
-        and name.lower().endswith((".nii", ".nii.gz", ".zip"))
-        and not os.path.exists(os.path.join(place, name))
-    )
 
 
 def _is_label_map(name: str) -> bool:

@@ -10,7 +10,18 @@ from pathlib import Path
 
 from renalis.volume import Volume
 
-__all__ = ["Scan", "ScanSource", "SeriesSummary", "SourceSlice", "case_id_from", "shown"]
+__all__ = [
+    "FARTHEST_MM",
+    "Scan",
+    "ScanSource",
+    "SeriesSummary",
+    "SourceSlice",
+    "case_id_from",
+    "shown",
+]
+
+FARTHEST_MM = 1e5
+"""Of a scan from its origin: beyond any scanner's table, and small enough to calculate with."""
 
 
 @dataclass(frozen=True)

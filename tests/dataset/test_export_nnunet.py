@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from small_datasets import KITS_AFFINE, labels_with, plain_case, save, scan_of
 
+import renalis.dataset.export_nnunet as export_module
 from renalis.dataset import Split, load_splits, open_dataset
 from renalis.dataset.export_nnunet import export_nnunet
 from renalis.errors import InputError, OutputError, UsageError
@@ -137,7 +138,43 @@ def test_training_cases_of_another_dataset_are_neither_kept_nor_removed(tmp_path
     assert _names(target / "labelsTr") == ["a.nii.gz", "b.nii.gz", "c.nii.gz", "other.nii.gz"]
 
 
-def test_refusals_leave_no_dataset_json(tmp_path: Path) -> None:
+def test_every_bad_case_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    root = _dataset(tmp_path / "in")
+    save(root / "labels/b.nii.gz", labels_with(shape=(9, 16, 15)))
+    (root / "images/c.nii.gz").write_bytes((root / "images/c.nii.gz").read_bytes()[:200])
+    dataset = open_dataset(root, convention="kits23")
+    with pytest.raises(InputError) as refused:
+        export_nnunet(dataset, tmp_path / "raw", 1)
+    message = str(refused.value)
+    assert "2 of 4 cases cannot be exported, so nothing was written" in message
+    assert "b: " in message
+    assert "does not lie on the grid" in message
+    assert "c: " in message
+    assert "damaged" in message
+    assert not (tmp_path / "raw").exists()
+    plain_case(root, "b", labels_with(21, 6, 3))
+    plain_case(root, "c", labels_with(22, 6, 3))
+    target = export_nnunet(dataset, tmp_path / "raw", 1)  # the next try finds nothing in its way
+    assert _names(target / "imagesTr") == [f"{n}_0000.nii.gz" for n in "abc"]
+    assert _names(tmp_path / "raw") == [target.name]
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
+    dataset = open_dataset(_dataset(tmp_path / "in"), convention="kits23")
+    write = export_module.write_labels
+
+    def full(path: Path, *rest: object) -> Path:
+        if path.name.startswith("c"):
+            raise OutputError("the disk is full")
+        return write(path, *rest)
+
+    monkeypatch.setattr(export_module, "write_labels", full)
+    with pytest.raises(OutputError, match="disk is full"):
+        export_nnunet(dataset, tmp_path / "raw", 1)
+    assert _names(tmp_path / "raw") == []
+
+
+def test_refusals_leave_an_earlier_export_as_it_was(tmp_path: Path) -> None:
     root = _dataset(tmp_path / "in")
     dataset = open_dataset(root, convention="kits23")
     with pytest.raises(UsageError, match="1 to 999"):
@@ -146,9 +183,12 @@ def test_refusals_leave_no_dataset_json(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="there already"):
         export_nnunet(dataset, tmp_path / "raw", 1)
     save(root / "labels/b.nii.gz", labels_with(shape=(9, 16, 15)))
+    before = {p: p.read_bytes() for p in target.rglob("*") if p.is_file()}
     with pytest.raises(InputError, match="does not lie on the grid"):
         export_nnunet(dataset, tmp_path / "raw", 1, overwrite=True)
-    assert not (target / "dataset.json").exists()
+    assert {p: p.read_bytes() for p in target.rglob("*") if p.is_file()} == before
+    assert (target / "dataset.json") in before
+    assert _names(tmp_path / "raw") == [target.name]
     save(
         root / "labels/b.nii.gz",
         np.where(labels_with(cyst=1) == 3, 5, labels_with(cyst=1)).astype(np.uint8),

@@ -231,7 +231,7 @@ def _export(dataset: Dataset, arguments: argparse.Namespace) -> int:
         regions=arguments.regions,
         jobs=arguments.jobs,
         overwrite=arguments.overwrite,
-        progress=_progress(),
+        progress=_progress(what="steps (every case is checked, then written)"),
     )
     print(folder)
     return 0
@@ -244,7 +244,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
         file.write((json.dumps(content, indent=1) + "\n").encode())
 
 
-def _progress(quiet: bool = False) -> Callable[[int, int], None]:
+def _progress(quiet: bool = False, what: str = "cases") -> Callable[[int, int], None]:
     """How far the work is: a living line on a terminal, a line for each tenth elsewhere."""
     start = time.monotonic()
     terminal = sys.stderr.isatty()
@@ -256,7 +256,7 @@ def _progress(quiet: bool = False) -> Callable[[int, int], None]:
         end = "\n" if done == total or not terminal else ""
         begin = "\r\033[K" if terminal else ""
         print(
-            f"{begin}{done}/{total} cases, {left:.0f} s left", end=end, file=sys.stderr, flush=True
+            f"{begin}{done}/{total} {what}, {left:.0f} s left", end=end, file=sys.stderr, flush=True
         )
 
     return show

@@ -4,6 +4,9 @@ Format: nnU-Net v2, ``documentation/dataset_format.md``. Files are named ``CASE_
 ``CASE.nii.gz``; label maps are written anew on exactly the grid of their scan, because nnU-Net
 refuses affines that differ in the last digit. The scans of KiTS have permuted axes, with which
 nnU-Net's default reader does not cope: ``dataset.json`` names the one that does.
+
+Every case is read and checked before the first file is written, and all files are made in a hidden
+folder beside the target: a bad case leaves nothing behind, and all of them are named at once.
 """
 
 from __future__ import annotations
@@ -21,17 +24,20 @@ import numpy as np
 from renalis.dataset.cases import Case, Dataset, listed
 from renalis.dataset.split_files import check_patients, save_splits
 from renalis.dataset.splits import Split
+from renalis.dataset.whole_folder import new_folder, put_in_place
 from renalis.dataset.workers import on_each
 from renalis.errors import InputError, OutputError, UsageError
 from renalis.evaluation.conventions import Convention
 from renalis.evaluation.files import read_label_map
-from renalis.io import read_scan, whole_file, write_labels, write_volume
+from renalis.io import Scan, read_scan, whole_file, write_labels, write_volume
 from renalis.io.scan import case_id_from, shown
 from renalis.volume import Volume
 
 __all__ = ["export_nnunet", "labels_for_nnunet"]
 
 _TOLERANCE_MM = 0.01
+_EXPLAINED = 10
+_ABOUT = "dataset.json"
 
 
 def export_nnunet(
@@ -70,10 +76,11 @@ def export_nnunet(
     jobs : int
         Processes.
     overwrite : bool
-        Go on where the folder is there already; files are replaced, and those of cases that now
-        go elsewhere or take no part are removed.
+        Replace what an earlier export wrote, and remove files of cases that now go elsewhere or
+        take no part. Until everything new is complete the earlier export stays as it is.
     progress : callable
-        Called after each case with how many are done and how many there are.
+        Called after each case with how many are done and how many there are; each case counts
+        twice, once when it was checked and once when it was written.
 
     Returns
     -------
@@ -85,7 +92,8 @@ def export_nnunet(
     UsageError
         If the number or ``regions`` does not fit.
     InputError
-        If a case cannot be read, or its labels do not lie on its grid.
+        If cases cannot be read, or their labels do not lie on their grid; all are named, and
+        nothing was written.
     OutputError
         If the folder exists, has training cases that are not the dataset's, or cannot be written.
     """
@@ -109,15 +117,18 @@ def export_nnunet(
         raise OutputError(f"{shown(target)} is there already; choose another --id or --overwrite")
     jobs_of = [_Job(c, c in training) for c in cases]
     stale = _stale_files(target, dataset, jobs_of)
-    (target / "dataset.json").unlink(missing_ok=True)
-    for file in stale:
-        file.unlink()
-    write = partial(_write_case, target=target, convention=dataset.convention)
-    on_each(write, jobs_of, jobs, progress)
-    if splits:
-        folds = [Split(s.train, s.val) for s in splits]
-        save_splits(target / "splits_final.json", folds, folds_only=True)
-    _write_json(target / "dataset.json", _about(dataset, labels, len(training), regions))
+    total = 2 * len(cases)
+    convention = dataset.convention
+    find = partial(_problem, convention=convention)
+    _refuse(jobs_of, on_each(find, jobs_of, jobs, lambda done, _: progress(done, total)))
+    with new_folder(target) as part:
+        write = partial(_write_case, target=part, convention=convention)
+        on_each(write, jobs_of, jobs, lambda done, _: progress(len(cases) + done, total))
+        if splits:
+            folds = [Split(s.train, s.val) for s in splits]
+            save_splits(part / "splits_final.json", folds, folds_only=True)
+        _write_json(part / _ABOUT, _about(dataset, labels, len(training), regions))
+        put_in_place(part, target, stale, last=_ABOUT)
     return target
 
 
@@ -181,18 +192,35 @@ def _stale_files(target: Path, dataset: Dataset, jobs: Sequence[_Job]) -> list[P
     return [path for name, path in found.items() if name in own - wanted]
 
 
-def _write_case(job: _Job, target: Path, convention: Convention) -> None:
-    """Scan and label map of one case."""
-    case = job.case
-    image, label = (target / name for name in _files(case, job.subset))
-    scan = read_scan(case.image)
-    if scan.source.kind == "nifti" and _packed(case.image):
-        with whole_file(image) as file, case.image.open("rb") as source:
-            shutil.copyfileobj(source, file)
-    else:
-        write_volume(image, scan.volume)
-    if case.label is None:
+def _problem(job: _Job, convention: Convention) -> str:
+    """What keeps a case from being exported, as a sentence; empty if nothing does."""
+    try:
+        _read(job.case, convention)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _refuse(jobs: Sequence[_Job], problems: Sequence[str]) -> None:
+    """Name every case that cannot be exported."""
+    bad = [f"{j.case.id}: {p}" for j, p in zip(jobs, problems, strict=True) if p]
+    if not bad:
         return
+    names = [j.case.id for j, p in zip(jobs, problems, strict=True) if p]
+    lines = bad[:_EXPLAINED]
+    if len(bad) > _EXPLAINED:
+        lines.append(f"and {len(bad) - _EXPLAINED} more: {', '.join(names[_EXPLAINED:])}")
+    raise InputError(
+        f"{len(bad)} of {len(jobs)} cases cannot be exported, so nothing was written; mend them, "
+        "or leave them out with a split\n  " + "\n  ".join(lines)
+    )
+
+
+def _read(case: Case, convention: Convention) -> tuple[Scan, Volume | None]:
+    """A case's scan, and its labels exactly on the scan's grid."""
+    scan = read_scan(case.image)
+    if case.label is None:
+        return scan, None
     labels = read_label_map(case.label, placed=False)
     strange = sorted({int(v) for v in _values(labels)} - {0, *convention.values.values()})
     if strange:
@@ -205,8 +233,21 @@ def _write_case(job: _Job, target: Path, convention: Convention) -> None:
         raise InputError(
             f"{shown(case.label)} does not lie on the grid of its scan; run `renalis dataset check`"
         )
-    on_grid = Volume(turned.array, scan.volume.affine, turned.kind)
-    write_labels(label, on_grid, scan)
+    return scan, Volume(turned.array, scan.volume.affine, turned.kind)
+
+
+def _write_case(job: _Job, target: Path, convention: Convention) -> None:
+    """Scan and label map of one case."""
+    case = job.case
+    image, label = (target / name for name in _files(case, job.subset))
+    scan, labels = _read(case, convention)
+    if scan.source.kind == "nifti" and _packed(case.image):
+        with whole_file(image) as file, case.image.open("rb") as source:
+            shutil.copyfileobj(source, file)
+    else:
+        write_volume(image, scan.volume)
+    if labels is not None:
+        write_labels(label, labels, scan)
 
 
 def _packed(file: Path) -> bool:

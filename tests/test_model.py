@@ -96,10 +96,22 @@ def test_noncommercial_is_refused_where_asked(saved: Path) -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(InputError, match="no model 'nothing'"):
+    with pytest.raises(InputError, match="no model 'nothing', and no folder of a training"):
         load_model("nothing")
     with pytest.raises(InputError, match="does not exist"):
         load_model("nothing.safetensors")
+
+
+def test_a_run_that_is_not_there_is_called_so(tmp_path: Path) -> None:
+    missing = tmp_path / "runs" / "rc"
+    with pytest.raises(InputError, match=f"the folder {missing} of a training does not exist"):
+        load_model(missing)
+    missing.mkdir(parents=True)
+    with pytest.raises(InputError, match=f"the folder {missing} holds no run of `renalis train`"):
+        load_model(missing)
+    (missing / "model.bin").write_bytes(b"weights")
+    with pytest.raises(InputError, match=r"model\.bin is no model file of renalis"):
+        load_model(missing / "model.bin")
 
 
 def test_changed_weights_are_noticed(saved: Path, tmp_path: Path) -> None:

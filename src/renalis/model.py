@@ -111,12 +111,29 @@ def find_model(name_or_path: str | Path) -> Path:
         return path
     shipped = {path.stem: path for path in available_models()}
     if text not in shipped:
-        known = ", ".join(shipped) or "none"
-        raise InputError(
-            f"there is no model {text!r}; shipped with renalis: {known}; "
-            "or give the path of a .safetensors file"
-        )
+        raise InputError(_no_model(text, ", ".join(shipped) or "none"))
     return shipped[text]
+
+
+def _no_model(text: str, known: str) -> str:
+    """The sentence for what is neither a shipped model nor the folder of a training."""
+    path = Path(text)
+    if path.is_dir():
+        return (
+            f"the folder {text} holds no run of `renalis train` (no recipe.json); give the folder "
+            "that the training wrote with -o"
+        )
+    if path.exists():
+        return f"{text} is no model file of renalis; give a .safetensors model or a run's folder"
+    what = (
+        f"the folder {text} of a training does not exist"
+        if len(path.parts) > 1
+        else f"there is no model {text!r}, and no folder of a training of that name here"
+    )
+    return (
+        f"{what}; shipped with renalis: {known}; or give the path of a .safetensors file or of a "
+        "run of `renalis train`"
+    )
 
 
 def read_header(name_or_path: str | Path = DEFAULT_MODEL) -> ModelHeader:

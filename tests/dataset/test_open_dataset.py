@@ -154,6 +154,7 @@ def test_synthetic_scans_of_one_label_map_are_one_patient(tmp_path: Path) -> Non
     )
     dataset = open_dataset(tmp_path)
     assert (dataset.name, dataset.convention) == ("synthetic", Convention.KITS23)
+    assert open_dataset(tmp_path, "kits23") == dataset
     one, two, three, four = (c.patient for c in dataset.cases)
     assert one == two
     assert len({one, three, four}) == 3

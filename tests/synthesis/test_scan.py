@@ -77,6 +77,29 @@ def test_scan_and_labels_share_a_grid_and_lie_on_the_body(body: Volume) -> None:
     assert -50 < np.median(inside) < 400
 
 
+@pytest.mark.parametrize(
+    ("mm", "matrix"), [(0.3, 1024), (0.5, 700), (0.8, 512), (1.5, 333), (3.0, 166), (12.0, 41)]
+)
+def test_a_spacing_alone_gives_a_field_of_view_of_a_scanner(
+    body: Volume, mm: float, matrix: int
+) -> None:
+    spacing = (20.0, mm, mm)
+    scan = scan_body(body, np.random.default_rng(2), spacing=spacing)
+    assert scan.image.shape[:2] == (matrix, matrix)
+    assert 300 < matrix * mm <= 500
+
+
+def test_the_field_of_view_that_was_chosen_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["synthesize", "-o", str(tmp_path), "--spacing", "40", "9", "8"]) == 0
+    assert "55 rows and columns: a field of view of 495 × 440 mm" in capsys.readouterr().err
+    (image,) = (tmp_path / "images").glob("*.nii.gz")
+    assert nibabel.load(image).shape[:2] == (55, 55)
+    assert main(["synthesize", "-o", str(tmp_path / "two"), "--spacing", "40", "90", "8"]) == 2
+    assert "--spacing leaves fewer than 16" in capsys.readouterr().err
+
+
 def test_commands_with_the_same_seed_write_the_same_scans(tmp_path: Path) -> None:
     arguments = ["-n", "1", "--seed", "9", "--matrix", "64", "--spacing", "8", "6", "6"]
     for name in ("a", "b"):

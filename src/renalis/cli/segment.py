@@ -145,8 +145,11 @@ def _is_run(model: str) -> bool:
 
 def _with_model(arguments: argparse.Namespace) -> Callable[[Listener], list[CaseResult]]:
     """Segment with the shipped model or a model file."""
+    from renalis.model import find_model
+
     for name in ("partners", "weights", "fold", "device"):
         if getattr(arguments, name):
+            find_model(arguments.model)  # a run that is not there is another mistake
             option = "--with" if name == "partners" else f"--{name}"
             raise UsageError(f"{option} belongs to --model RUN, the folder of a training")
     options = _options(arguments)

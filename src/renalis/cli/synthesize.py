@@ -28,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("Z", "Y", "X"),
         help="slice, row and column spacing in mm; drawn like clinical scans when not given",
     )
-    parser.add_argument("--matrix", type=int, default=512, help="rows and columns (default 512)")
+    parser.add_argument(
+        "--matrix",
+        type=int,
+        help="rows and columns (default 512; with --spacing so many that the field of view is 350 "
+        "to 500 mm wide)",
+    )
     parser.add_argument(
         "--phase",
         choices=("unenhanced", "corticomedullary", "nephrographic", "excretory"),
@@ -50,13 +55,21 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the scans; finished ones are kept when the command is repeated."""
     from renalis.recipes import load_recipe
     from renalis.synthesis.cohort import Cohort, make_cohort
+    from renalis.synthesis.scan import matrix_for
 
     if arguments.number < 1:
         raise UsageError("-n must be at least 1")
     if arguments.spacing and not all(0 < mm < math.inf for mm in arguments.spacing):
         raise UsageError("--spacing takes three positive numbers in mm")
-    if arguments.matrix < 16:
+    if arguments.matrix is not None and arguments.matrix < 16:
         raise UsageError("--matrix must be at least 16")
+    spacing = tuple(arguments.spacing) if arguments.spacing else None
+    matrix = arguments.matrix or matrix_for(spacing)
+    if matrix < 16:
+        raise UsageError(
+            "--spacing leaves fewer than 16 rows and columns in a field of view of 500 mm; take a "
+            "smaller one, or give --matrix"
+        )
     if arguments.held_back and not arguments.labels:
         raise UsageError("--held-back chooses among the label maps of --labels; give that too")
     if arguments.kidneys and arguments.labels:
@@ -64,12 +77,15 @@ def run(arguments: argparse.Namespace) -> int:
     cohort = Cohort(
         number=arguments.number,
         seed=arguments.seed,
-        spacing=tuple(arguments.spacing) if arguments.spacing else None,
-        matrix=arguments.matrix,
+        spacing=spacing,
+        matrix=matrix,
         phase=arguments.phase,
         kidneys=arguments.kidneys,
         held_back=load_recipe(arguments.held_back).held_back if arguments.held_back else None,
     )
+    if spacing and arguments.matrix is None:
+        view = f"{matrix * spacing[1]:.0f} × {matrix * spacing[2]:.0f} mm"
+        print(f"{matrix} rows and columns: a field of view of {view}", file=sys.stderr, flush=True)
     for line in make_cohort(cohort, arguments.labels, arguments.output):
         print(line, file=sys.stderr, flush=True)
     print(f"{arguments.number} synthetic scans in {arguments.output}")

@@ -14,6 +14,7 @@ from renalis.report.picture import ABDOMEN
 from renalis.report.raster import dashed, font
 from renalis.report.style import STYLES
 from renalis.report.tables import kidney_name, right_first
+from renalis.report.typeface import fitted, legible
 
 __all__ = ["COLUMNS", "LARGE", "SMALL", "SMALL_COLUMNS", "Block", "captioned", "sheet"]
 
@@ -72,10 +73,12 @@ def _header(drawn: Image.Image, measurements: Measurements, case_id: str) -> Non
     """What it is, the numbers, the legend, the warning."""
     pen = ImageDraw.Draw(drawn)
     right = drawn.width - GAP - 2
-    pen.text((GAP + 2, 10), case_id or "renalis", INK, font(21))
-    pen.text((GAP + 2, 40), _numbers(measurements), INK, font(15))
     warning = "Research software. Not for diagnosis."
     pen.text((right, 12), warning, AMBER, font(16), anchor="ra")
+    name, typeface = legible(case_id or "renalis", 21)
+    room = right - pen.textlength(warning, font(16)) - 2 * GAP - GAP
+    pen.text((GAP + 2, 10), fitted(name, typeface, room), INK, typeface)
+    pen.text((GAP + 2, 40), _numbers(measurements), INK, font(15))
     words = f"Window {ABDOMEN}. Patient's right on the left; sagittal: front on the left."
     pen.text((right, 42), words, QUIET, font(13), anchor="ra")
     x = GAP + 2.0

@@ -23,7 +23,7 @@ from renalis.synthesis.labelmaps import (
     label_maps,
     read_label_map,
 )
-from renalis.synthesis.scan import SyntheticScan, scan_body
+from renalis.synthesis.scan import SyntheticScan, matrix_for, scan_body
 from renalis.synthesis.tissues import Phase
 
 __all__ = ["Cohort", "make_cohort", "make_scan"]
@@ -53,8 +53,8 @@ class Cohort:
         Scan ``i`` follows from the seed and ``i``.
     spacing : tuple of float or None
         Slice, row and column spacing in mm; None draws clinical ones.
-    matrix : int
-        Rows and columns.
+    matrix : int or None
+        Rows and columns; None: what gives a scanner's field of view (``matrix_for``).
     phase, kidneys : str or None
         Contrast phase and kind of invented kidneys; None draws them.
     held_back : HeldBack or None
@@ -66,7 +66,7 @@ class Cohort:
     number: int
     seed: int = 0
     spacing: tuple[float, float, float] | None = None
-    matrix: int = 512
+    matrix: int | None = None
     phase: str | None = None
     kidneys: str | None = None
     held_back: HeldBack | None = None
@@ -151,7 +151,7 @@ def _made_with(cohort: Cohort, maps: list[Path]) -> dict[str, Any]:
     return {
         "seed": cohort.seed,
         "spacing": list(cohort.spacing) if cohort.spacing else None,
-        "matrix": cohort.matrix,
+        "matrix": cohort.matrix or matrix_for(cohort.spacing),
         "phase": cohort.phase,
         "kidneys": cohort.kidneys,
         "held_back": held.model_dump() if held else None,

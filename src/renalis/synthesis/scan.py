@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +15,12 @@ from renalis.synthesis.scanner import Scanner, add_noise, blur, draw_scanner
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, Phase
 from renalis.volume import CANONICAL, Kind, Volume
 
-__all__ = ["SyntheticScan", "scan_body"]
+__all__ = ["SyntheticScan", "matrix_for", "scan_body"]
 
 _PADDING_HU = (-1024, -2000, -2048, -3024)
+_MATRIX, _LARGEST_MATRIX = 512, 1024
+_FIELD_OF_VIEW_MM = (350.0, 500.0)
+"""What scanners use for a trunk: narrower cuts the patient, wider does not fit into the gantry."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ def scan_body(
     tissue: Volume,
     rng: np.random.Generator,
     spacing: tuple[float, float, float] | None = None,
-    matrix: int = 512,
+    matrix: int | None = None,
     phase: Phase | None = None,
 ) -> SyntheticScan:
     """Scan a body: appearance, blur, sampling on the scan's grid, noise.
@@ -51,8 +55,8 @@ def scan_body(
     spacing : tuple of float, optional
         Slice spacing, row spacing and column spacing in mm; drawn when not given, so that the body
         nearly fills the field of view.
-    matrix : int
-        Rows and columns of a slice.
+    matrix : int, optional
+        Rows and columns of a slice; from ``matrix_for`` when not given.
     phase : Phase, optional
         Contrast phase; drawn when not given.
 
@@ -66,6 +70,7 @@ def scan_body(
     size = body.spacing[0]
     appearance = draw_appearance(rng, phase)
     scanner = draw_scanner(rng)
+    matrix = matrix or matrix_for(spacing)
     if spacing is None:
         width = codes.shape[2] * size * rng.uniform(0.95, 1.2) / matrix
         spacing = (scanner.slice_mm, width, width)
@@ -98,6 +103,31 @@ def scan_body(
         appearance.phase,
         scanner,
     )
+
+
+def matrix_for(spacing: tuple[float, float, float] | None) -> int:
+    """Rows and columns with which a scan of a spacing has a scanner's field of view.
+
+    Parameters
+    ----------
+    spacing : tuple of float or None
+        Slice, row and column spacing in mm; None: drawn to fit the body.
+
+    Returns
+    -------
+    int
+        512, but so many more (up to 1024) or fewer that the field of view is 350 to 500 mm wide.
+
+    Examples
+    --------
+    >>> [matrix_for((3.0, mm, mm)) for mm in (0.5, 0.8, 1.5, 3.0)]
+    [700, 512, 333, 166]
+    """
+    if spacing is None:
+        return _MATRIX
+    narrowest, widest = _FIELD_OF_VIEW_MM
+    enough = min(max(_MATRIX, math.ceil(narrowest / min(spacing[1:]))), _LARGEST_MATRIX)
+    return min(enough, math.floor(widest / max(spacing[1:])))
 
 
 def _places(

@@ -12,7 +12,7 @@ from renalis.errors import InputError
 from renalis.evaluation.conventions import Convention
 from renalis.io.scan import case_id_from, shown
 
-__all__ = ["image_and_label_folders", "open_folder", "open_radboud", "paired_files"]
+__all__ = ["image_and_label_folders", "is_synthetic", "open_folder", "open_radboud", "paired_files"]
 
 _IMAGE_FOLDERS = ("images", "image", "imagestr", "imaging", "ct", "scans", "volumes")
 _LABEL_FOLDERS = ("labels", "label", "labelstr", "segmentations", "masks", "annotations")
@@ -81,6 +81,11 @@ def open_radboud(root: Path, convention: Convention | None = None) -> Dataset:
     images, labels = _found(root)
     meta, _ = _properties(root / "cases.csv")
     return _dataset("radboud", root, convention or Convention.RADBOUD, images, labels, meta)
+
+
+def is_synthetic(root: Path) -> bool:
+    """Whether ``renalis synthesize`` made the scans of a folder."""
+    return _properties(root / "cases.csv")[1] and image_and_label_folders(root) is not None
 
 
 def image_and_label_folders(root: Path) -> tuple[Path, Path] | None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from renalis.dataset.adapters.folder import is_synthetic, open_folder
 from renalis.dataset.cases import Case, Dataset, by_number, listed
 from renalis.errors import InputError
 from renalis.evaluation.conventions import Convention
@@ -67,6 +68,8 @@ def open_kits21(
 def open_kits23(root: Path, convention: Convention | None = None) -> Dataset:
     """KiTS23: ``case_00000/imaging.nii.gz`` and ``segmentation.nii.gz``; all 489 are labelled.
 
+    The scans that ``renalis synthesize`` makes, which have the same labels, are opened as well.
+
     Parameters
     ----------
     root : Path
@@ -79,6 +82,8 @@ def open_kits23(root: Path, convention: Convention | None = None) -> Dataset:
     InputError
         If there are no cases.
     """
+    if not case_folders(root) and is_synthetic(root):
+        return open_folder(root, convention)
     return _opened(root, "kits23", "segmentation", convention or Convention.KITS23)
 
 

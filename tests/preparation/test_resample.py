@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from renalis.preparation import linear_weights, resample, stage_grid, triangle_weights, window
+from renalis.preparation.resample import apply_matrices
 from renalis.volume import Volume
 
 RNG = np.random.default_rng(7)
@@ -133,3 +134,28 @@ def test_window_scales_and_clips() -> None:
 def test_an_empty_window_is_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
         window(np.zeros(3, np.float32), 100, 100)
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), slab_voxels=st.sampled_from([1, 50, 4 << 20]))
+def test_rows_without_weights_give_zeros(seed: int, slab_voxels: int) -> None:
+    """Blocks of voxels that lie outside of the array, and parts of the array nobody needs."""
+    rng = np.random.default_rng(seed)
+    shape = rng.choice([1, 2, 5, 31, 90], 3)
+    array = rng.integers(-50, 50, shape).astype(np.int16)
+    order = rng.permutation(3)
+    stored = np.ascontiguousarray(array.transpose(order)).transpose(np.argsort(order))
+    matrices = []
+    for inputs in shape:
+        outputs = int(rng.choice([1, 3, 40]))
+        # Linear interpolation at places of which some or all lie beyond the array.
+        place = rng.uniform(-2, 1) * inputs + rng.uniform(0, 0.3) * inputs * np.arange(outputs)
+        matrix = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(inputs))).astype(np.float32)
+        matrices.append(matrix)
+    expected = np.einsum("ijk,ai,bj,ck->abc", array.astype(float), *matrices, optimize=True)
+    with pytest.MonkeyPatch.context() as patch:
+        module = sys.modules["renalis.preparation.resample"]
+        patch.setattr(module, "_SLAB_VOXELS", slab_voxels)
+        result = apply_matrices(stored, list(matrices))
+    assert result.shape == expected.shape
+    np.testing.assert_allclose(result, expected, atol=1e-2)

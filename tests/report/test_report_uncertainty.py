@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_case import ALL_ORDERS, made_up
@@ -58,7 +59,7 @@ def test_reach_lies_where_the_probability_says(
 
 
 @settings(max_examples=25, deadline=None)
-@given(start=st.tuples(*[st.integers(-300, 300)] * 3), step=st.tuples(*[st.integers(50, 300)] * 3))
+@given(start=st.tuples(*[st.integers(-300, 300)] * 3), step=st.tuples(*[st.integers(50, 1000)] * 3))
 def test_outside_of_the_probability_nothing_is_possible(
     start: tuple[int, ...], step: tuple[int, ...]
 ) -> None:
@@ -69,6 +70,22 @@ def test_outside_of_the_probability_nothing_is_possible(
     index = certain.index(grid.world(np.stack(np.indices(grid.shape), axis=-1)))
     inside = ((index > -1e-6) & (index < np.array(certain.shape) - 1 + 1e-6)).all(-1)
     np.testing.assert_array_equal(possible(certain, grid), inside)
+
+
+@pytest.mark.parametrize("step", [3.1, 4.0, 5.0, 6.0, 7.5, 10.0])
+def test_thick_slices_have_a_reach(step: float) -> None:
+    """A box of a scan with thick slices, of which many rows lie outside of the probability."""
+    rng = np.random.default_rng(3)
+    certain = Volume(
+        np.full((90, 60, 60), 255, np.uint8), np.diag([1.5, 1.5, 1.5, 1]), Kind.PROBABILITY
+    )
+    for _ in range(20):
+        matrix = np.diag([step, 0.8, 0.8, 1.0])
+        matrix[:3, 3] = rng.uniform(-60, 60, 3)
+        grid = Volume(np.zeros(rng.integers(1, 160, 3), np.uint8), matrix, Kind.LABELS)
+        index = certain.index(grid.world(np.stack(np.indices(grid.shape), axis=-1)))
+        inside = ((index > -1e-6) & (index < np.array(certain.shape) - 1 + 1e-6)).all(-1)
+        np.testing.assert_array_equal(possible(certain, grid), inside)
 
 
 def test_a_slice_beside_the_probability_has_nothing_possible() -> None:

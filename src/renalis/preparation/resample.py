@@ -129,6 +129,7 @@ def apply_matrices(
     ----------
     array : ndarray, shape (I, J, K)
     matrices : list of ndarray, shapes (I', I), (J', J), (K', K)
+        Rows of zeros, such as those of voxels outside of the array, give zeros.
     limits : tuple of float, optional
         Clip the array to these before, a slab at a time.
 
@@ -164,8 +165,10 @@ def apply_matrices(
             continue
         weights = slow[:, start : start + step]
         first, last = _span(weights.T)
-        target = result[first:last].reshape(last - first, -1)
-        target += weights[first:last] @ part.reshape(part.shape[0], -1)
+        # Sizes are spelled out: of an empty array, -1 is no size.
+        plane = part.shape[1] * part.shape[2]
+        target = result[first:last].reshape(last - first, plane)
+        target += weights[first:last] @ part.reshape(len(part), plane)
     return np.ascontiguousarray(result.transpose(np.argsort(order)))
 
 
@@ -210,8 +213,10 @@ def _along_slow(
     result = np.empty((matrix.shape[0], rows, width), np.float32)
     for start in range(0, rows, _ROWS_OF_SLICES):
         few = slice(start, min(start + _ROWS_OF_SLICES, rows))
-        part = _floats(slab[:, few], limits).reshape(slices, -1)
-        result[:, few] = (matrix @ part).reshape(matrix.shape[0], -1, width)
+        count = few.stop - few.start
+        # A block of rows without columns lies outside of the array: sums of nothing are 0.
+        part = _floats(slab[:, few], limits).reshape(slices, count * width)
+        result[:, few] = (matrix @ part).reshape(matrix.shape[0], count, width)
     return result
 
 
@@ -219,11 +224,11 @@ def _along_fast(slab: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArr
     """(S, J, K) to (S, J, K')."""
     if _is_identity(matrix):
         return slab
-    flat = slab.reshape(-1, slab.shape[2])
+    flat = slab.reshape(slab.shape[0] * slab.shape[1], slab.shape[2])
     result = np.empty((flat.shape[0], matrix.shape[0]), np.float32)
     for rows, columns in _blocks(matrix):
         np.matmul(flat[:, columns], matrix[rows, columns].T, out=result[:, rows])
-    return result.reshape(*slab.shape[:2], -1)
+    return result.reshape(*slab.shape[:2], matrix.shape[0])
 
 
 def _along_middle(slab: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:

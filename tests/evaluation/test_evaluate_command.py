@@ -16,7 +16,8 @@ from oracle import official
 from renalis.cli import main
 from renalis.errors import InputError
 from renalis.evaluation.files import read_label_map
-from renalis.evaluation.pairing import case_key, find_label_maps, pair_cases
+from renalis.evaluation.label_files import find_label_maps
+from renalis.evaluation.pairing import pair_cases
 
 
 def evaluate(references: Path, predictions: Path, out: Path, *more: str) -> int:
@@ -219,8 +220,11 @@ def test_references_on_two_grids_are_not_compared_index_by_index(tmp_path: Path,
         ("smith_label.nii.gz", "smith"),
     ],
 )
-def test_names_of_the_same_case(name: str, key: str) -> None:
-    assert case_key(Path(name)) == key
+def test_names_of_the_same_case(name: str, key: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    (found,) = find_label_maps(tmp_path)
+    assert found.name.key == key
 
 
 def test_pairing_refuses_doubt(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="PATH",
-        help="folder (or file) of predicted label maps; paired by the case number in their names",
+        help="folder (or file) of predicted label maps; paired with the references by their names",
     )
     add(
         "-o",

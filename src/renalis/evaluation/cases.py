@@ -134,7 +134,7 @@ def _score_case(case: CasePair, options: Options, missing: Missing, keep: Path |
         reference = read_label_map(case.reference)
     except InputError as error:
         return Outcome(case.case_id, problem=str(error))
-    problem = "there is no prediction"
+    problem = "there is no prediction" + (f" ({case.doubt})" if case.doubt else "")
     prediction = None
     if case.prediction is not None:
         try:

@@ -12,7 +12,7 @@ from renalis.evaluation.cases import Missing, Outcome, score_cases
 from renalis.evaluation.conventions import regions
 from renalis.evaluation.grids import Grid
 from renalis.evaluation.lesions import detection_table
-from renalis.evaluation.pairing import CasePair, pair_cases
+from renalis.evaluation.pairing import CasePair, Pairing, pair_cases
 from renalis.evaluation.records import METRICS, CaseRecord
 from renalis.evaluation.scores import Options
 from renalis.evaluation.statistics import Summary, summary
@@ -63,6 +63,8 @@ class Evaluation:
         Names of predictions without reference.
     observers : tuple of Agreement
         The inter-observer table; empty with one reference.
+    pairs : tuple of CasePair
+        Which prediction was scored against which reference, and what made them a pair.
     """
 
     options: Options
@@ -73,6 +75,7 @@ class Evaluation:
     zeroed: dict[str, str]
     unused: tuple[str, ...]
     observers: tuple[Agreement, ...] = ()
+    pairs: tuple[CasePair, ...] = ()
 
 
 def evaluate(
@@ -115,7 +118,7 @@ def evaluate(
 
     def run(
         reference: Path, other: Path, rule: Missing, options: Options = options
-    ) -> tuple[list[Outcome], tuple[str, ...]]:
+    ) -> tuple[list[Outcome], Pairing]:
         pairing = pair_cases(reference, other)
         if rule is Missing.ERROR:
             _refuse_missing(pairing.cases, other)
@@ -129,9 +132,9 @@ def evaluate(
             progress=lambda outcome: progress(outcome, total),
         )
         _refuse_failed(outcomes)
-        return outcomes, tuple(p.name for p in pairing.unused)
+        return outcomes, pairing
 
-    outcomes, unused = run(references[0], predictions, missing)
+    outcomes, pairing = run(references[0], predictions, missing)
     records = tuple(o.record for o in outcomes if o.record is not None)
     if not records:
         raise InputError(f"none of the {len(outcomes)} cases has a readable prediction")
@@ -154,8 +157,9 @@ def evaluate(
         detection=_detection(records, options),
         skipped={o.case_id: o.problem for o in outcomes if o.skipped},
         zeroed={o.case_id: o.problem for o in outcomes if o.record is not None and o.problem},
-        unused=unused,
+        unused=tuple(p.name for p in pairing.unused),
         observers=tuple(observers),
+        pairs=pairing.cases,
     )
 
 
@@ -194,13 +198,15 @@ def _detection(records: Sequence[CaseRecord], options: Options) -> dict[str, Det
 
 def _refuse_missing(cases: Sequence[CasePair], predictions: Path) -> None:
     """Name the cases without prediction before any work is done."""
-    absent = [c.case_id for c in cases if c.prediction is None]
+    absent = [c for c in cases if c.prediction is None]
     if absent:
-        names = ", ".join(absent[:_NAMED]) + (", …" if len(absent) > _NAMED else "")
+        names = ", ".join(c.case_id for c in absent[:_NAMED])
+        names += ", …" if len(absent) > _NAMED else ""
+        doubt = next((f": {c.doubt}" for c in absent if c.doubt), "")
         raise InputError(
             f"{len(absent)} of {len(cases)} references have no prediction in {shown(predictions)} "
-            f"({names}); use --missing zero to count them as zero or --missing skip to leave "
-            "them out"
+            f"({names}{doubt}); use --missing zero to count them as zero or --missing skip "
+            "to leave them out"
         )
 
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from renalis.evaluation.conventions import regions
 from renalis.evaluation.evaluation import DetectionRows, Evaluation
+from renalis.evaluation.pairing import CasePair, How
 from renalis.evaluation.pictures import COLORS
 from renalis.evaluation.plots import bland_altman, box_plot
 from renalis.evaluation.records import CaseRecord
@@ -75,7 +76,7 @@ def metrics_page(evaluation: Evaluation) -> str:
     tables = [_summary_table(evaluation, names)]
     tables += [_observer_table(evaluation)] if evaluation.observers else []
     tables += [_detection_table(name, rows) for name, rows in evaluation.detection.items()]
-    tables.append(_case_table(records, names))
+    tables += [_case_table(records, names), _pair_table(evaluation.pairs)]
     return rendered(
         title="Segmentation scores",
         how=how,
@@ -192,12 +193,28 @@ def _case_table(records: Sequence[CaseRecord], names: Sequence[str]) -> Table:
     return Table("Cases", ["case", *header], rows, "Everything else is in details.csv.")
 
 
+def _pair_table(pairs: Sequence[CasePair]) -> Table:
+    rows = [
+        [p.case_id, p.names[0], *(p.names[1:] or ("–",)), p.how.value or p.doubt or "–"]
+        for p in pairs
+    ]
+    header = ["case", "reference", "prediction", "what made them a pair"]
+    return Table("Files", header, rows, "Which file was scored against which.")
+
+
 def warnings(evaluation: Evaluation) -> list[str]:
     """What must not go unnoticed: cases left out, counted as zero, resampled."""
     found = [f"{case} was left out: {why}" for case, why in evaluation.skipped.items()]
     found += [f"{case} counts as zero: {why}" for case, why in evaluation.zeroed.items()]
     if evaluation.unused:
         found.append("predictions without reference: " + ", ".join(evaluation.unused))
+    alone = [" with ".join(p.names) for p in evaluation.pairs if p.how is How.NUMBER]
+    if alone:
+        more = f" and {len(alone) - 3} more" if len(alone) > 3 else ""
+        found.append(
+            f"paired by {How.NUMBER.value}, look whether it is right: "
+            f"{', '.join(alone[:3])}{more} (all in the table of files)"
+        )
     notes: dict[str, list[str]] = {}
     for record in evaluation.records:
         for note in record.score.notes:

@@ -1,41 +1,61 @@
-"""Find label maps and tell which belong to the same case, by the number in their names.
+"""Tell which label maps of two folders belong to the same case, and say how.
 
-``prediction_00210.nii.gz``, ``case_00210.nii.gz``, ``case_00210/segmentation.nii.gz`` and
-``KiTS-210.nii`` are the same case. What has no number is paired by its name.
+Equal names first; then names that differ only in known words (``prediction_``, ``case_``,
+``_seg``); the number alone only where one file of each folder has it and nothing else in the names
+contradicts. Scores of one patient against another are worse than no scores.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 from renalis.errors import InputError
-from renalis.io.scan import shown
+from renalis.evaluation.label_files import LabelFile, find_label_maps
+from renalis.io.scan import distinct, shown
 
-__all__ = ["CasePair", "Pairing", "case_key", "find_label_maps", "pair_cases"]
+__all__ = ["CasePair", "How", "Pairing", "pair_cases"]
 
-_ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
-_DATASET = re.compile(r"(kits|task|dataset)[-_]?\d+(?!\d)", re.IGNORECASE)
-_YEAR_OF_KITS = re.compile(r"kits[-_]?(19|2019|21|2021|23|2023)(?!\d)", re.IGNORECASE)
-_LABEL_NAMES = frozenset(
-    re.findall(
-        r"\w+",
-        "segmentation segmentations seg label labels mask masks prediction predictions pred "
-        "reference references gt truth groundtruth output aggregated_maj_seg",
-    )
-)
-_IMAGE_NAMES = frozenset(["imaging", "image", "ct", "scan", "volume"])
+
+class How(StrEnum):
+    """What made two files a pair."""
+
+    GIVEN = "the two files given"
+    NAME = "equal names"
+    WORDS = "names equal but for words such as prediction or seg, and leading zeros"
+    NUMBER = "the number alone"
+    NONE = ""
+    """There is no prediction."""
 
 
 @dataclass(frozen=True)
 class CasePair:
-    """One case: its name, its reference, and its prediction unless that is missing."""
+    """One case.
+
+    Parameters
+    ----------
+    case_id : str
+        Its name in tables.
+    reference : Path
+        Its reference.
+    prediction : Path or None
+        Its prediction, unless that is missing.
+    how : How
+        What made them a pair.
+    names : tuple of str
+        What messages and tables call the files.
+    doubt : str
+        Why a prediction that may seem to belong to the case was not taken.
+    """
 
     case_id: str
     reference: Path
     prediction: Path | None
+    how: How = How.NAME
+    names: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,129 +74,127 @@ def pair_cases(references: Path, predictions: Path) -> Pairing:
     InputError
         If there is nothing to pair, or two files of one folder are the same case.
     """
-    if references.is_file() and predictions.is_file():
-        return Pairing((CasePair(_case_id(references), references, predictions),), ())
-    wanted = _by_key(find_label_maps(references), references)
-    given = _by_key(find_label_maps(predictions), predictions)
-    if not set(wanted) & set(given):
-        first, second = next(iter(wanted.values())), next(iter(given.values()))
-        raise InputError(
-            f"no prediction in {shown(predictions)} belongs to a reference in {shown(references)}: "
-            f"cases are paired by number ({_display(second)} is case {case_key(second)}, "
-            f"{_display(first)} is case {case_key(first)})"
-        )
-    cases = [CasePair(_case_id(wanted[k]), wanted[k], given.get(k)) for k in sorted(wanted)]
-    return Pairing(tuple(cases), tuple(given[k] for k in sorted(set(given) - set(wanted))))
+    wanted, given = find_label_maps(references), find_label_maps(predictions)
+    if (wanted[0].path, given[0].path) == (references, predictions):
+        return Pairing((_case(wanted[0], given[0], How.GIVEN),), ())
+    pairs: dict[LabelFile, tuple[LabelFile, How]] = {}
+    for how, same in ((How.NAME, _given), (How.WORDS, _key)):
+        pairs |= _matched(wanted, given, pairs, same, how)
+    pairs |= _by_number(wanted, given, pairs)
+    if not pairs:
+        raise _nothing_paired(references, predictions, wanted, given)
+    cases = [
+        _case(w, *pairs[w]) if w in pairs else _case(w, doubt=_doubt(w, wanted, given))
+        for w in sorted(wanted, key=lambda w: (w.name.order, w.name.given))
+    ]
+    used = {file for file, _ in pairs.values()}
+    return Pairing(_distinct(cases), tuple(g.path for g in given if g not in used))
 
 
-def find_label_maps(folder: Path) -> list[Path]:
-    """The label maps in a folder: its NIfTI files, or one in each folder below it.
+def _given(file: LabelFile) -> str:
+    return file.name.given
 
-    Raises
-    ------
-    InputError
-        If there are none, or a case's folder holds several and none is named as a label map.
-    """
-    if folder.is_file():
-        return [folder]
-    if not folder.is_dir():
-        raise InputError(f"{shown(folder)} does not exist; check the path")
-    found = [p for p in _niftis(folder) if _stem(p) not in _IMAGE_NAMES]
-    for below in sorted(p for p in folder.iterdir() if p.is_dir() and not _hidden(p)):
-        candidates = [p for p in _niftis(below) if _stem(p) not in _IMAGE_NAMES]
-        named = [p for p in candidates if _stem(p) in _LABEL_NAMES]
-        chosen = named if len(named) == 1 else candidates
-        if len(chosen) > 1:
-            names = ", ".join(shown(p.name) for p in chosen[:4])
-            raise InputError(
-                f"{shown(below)} holds several label maps ({names}); keep one, or name the one "
-                "that counts segmentation.nii.gz"
-            )
-        found += chosen
-    if not found:
-        raise InputError(f"{shown(folder)} holds no label maps (.nii or .nii.gz)")
+
+def _key(file: LabelFile) -> str:
+    return file.name.key
+
+
+def _matched(
+    wanted: Sequence[LabelFile],
+    given: Sequence[LabelFile],
+    before: dict[LabelFile, tuple[LabelFile, How]],
+    same: Callable[[LabelFile], Hashable],
+    how: How,
+) -> dict[LabelFile, tuple[LabelFile, How]]:
+    """Pairs among the files that are in none yet; refuses two files that are the same case."""
+    used = {file for file, _ in before.values()}
+    left = _groups([w for w in wanted if w not in before], same)
+    right = _groups([g for g in given if g not in used], same)
+    found = {}
+    for key in left.keys() & right.keys():
+        for files in (left[key], right[key]):
+            if len(files) > 1:
+                raise InputError(
+                    f"{files[0].display} and {files[1].display} are both case "
+                    f"{files[0].name.key}; keep one of them"
+                )
+        found[left[key][0]] = (right[key][0], how)
     return found
 
 
-def case_key(path: Path) -> str:
-    """What identifies a case: its number, or its name where there is none.
-
-    Examples
-    --------
-    >>> case_key(Path("out/prediction_00210.nii.gz"))
-    '210'
-    >>> case_key(Path("case_00210/segmentation.nii.gz"))
-    '210'
-    >>> case_key(Path("kits19_case_00210_seg.nii"))
-    '210'
-    >>> case_key(Path("img0210_0000.nii.gz"))
-    '210'
-    >>> case_key(Path("KiTS-19.nii"))
-    '19'
-    >>> case_key(Path("Smith.nii.gz"))
-    'smith'
-    """
-    # nnU-Net ends the names of images in the number of their channel.
-    name = re.sub(r"(?<=\d)_0\d{3}$", "", _name(path))
-    # "kits19_smith" names the data set and then the case; in "KiTS-19" nothing else does.
-    rest = _YEAR_OF_KITS.sub("", name)
-    rest = rest if re.search(r"\d", rest) or _telling_words(rest) else name
-    # "KiTS_210" is a case, "kits19_case_00210" names the data set and then the case.
-    rest = _DATASET.sub("", rest) if re.search(r"\d", _DATASET.sub("", rest)) else rest
-    numbers = re.findall(r"\d+", rest)
-    if numbers:
-        return str(int(max(reversed(numbers), key=len)))
-    return "_".join(_telling_words(rest)) or name.lower()
+def _by_number(
+    wanted: Sequence[LabelFile],
+    given: Sequence[LabelFile],
+    before: dict[LabelFile, tuple[LabelFile, How]],
+) -> dict[LabelFile, tuple[LabelFile, How]]:
+    """Pairs by a number that one file of each folder has, where nothing contradicts."""
+    used = {file for file, _ in before.values()}
+    left, right = (_groups(files, lambda f: f.name.number) for files in (wanted, given))
+    return {
+        w: (right[number][0], How.NUMBER)
+        for number, (w, *more) in left.items()
+        if number is not None
+        and not more
+        and w not in before
+        and len(right.get(number, ())) == 1
+        and right[number][0] not in used
+        and not w.name.contradiction(right[number][0].name)
+    }
 
 
-def _telling_words(name: str) -> list[str]:
-    """The words of a name without those that every case's has."""
-    words = [w for w in re.split(r"[-_. ]+", name.lower()) if w]
-    return [w for w in words if w not in _LABEL_NAMES | {"case"}]
+def _groups(
+    files: Sequence[LabelFile], same: Callable[[LabelFile], Hashable]
+) -> dict[Hashable, list[LabelFile]]:
+    groups: dict[Hashable, list[LabelFile]] = {}
+    for file in files:
+        groups.setdefault(same(file), []).append(file)
+    return groups
 
 
-def _case_id(path: Path) -> str:
-    """The case's name in tables: KiTS's where there is a number of up to five digits."""
-    key = case_key(path)
-    return f"case_{int(key):05d}" if key.isdigit() else key
+def _doubt(file: LabelFile, wanted: Sequence[LabelFile], given: Sequence[LabelFile]) -> str:
+    """Why no prediction with the reference's number was taken; empty if there is none."""
+    number = file.name.number
+    if number is None:
+        return ""
+    alike = [g for g in given if g.name.number == number]
+    if not alike:
+        return ""
+    reason = file.name.contradiction(alike[0].name)
+    if len(alike) > 1 or not reason:
+        others = (*alike[1:], *(w for w in wanted if w.name.number == number and w != file))
+        reason = f"so has {', '.join(f.display for f in others[:3])}"
+    return f"{alike[0].display} has the number of {file.display}, but {reason}"
 
 
-def _name(path: Path) -> str:
-    """The part of the path that names the case: the folder's name if the file's says nothing."""
-    stem = _ENDING.sub("", path.name)
-    return path.parent.name if stem.lower() in _LABEL_NAMES and path.parent.name else stem
+def _case(
+    wanted: LabelFile, given: LabelFile | None = None, how: How = How.NONE, doubt: str = ""
+) -> CasePair:
+    names = tuple(file.display for file in (wanted, given) if file is not None)
+    prediction = None if given is None else given.path
+    return CasePair(wanted.name.case_id, wanted.path, prediction, how, names, doubt)
 
 
-def _stem(path: Path) -> str:
-    return _ENDING.sub("", path.name).lower()
+def _distinct(cases: Sequence[CasePair]) -> tuple[CasePair, ...]:
+    """Cases of different names: ``case_1`` and ``img_1`` in one folder are two."""
+    ids = distinct([c.case_id for c in cases], [c.reference.parent.name for c in cases])
+    return tuple(replace(case, case_id=i) for case, i in zip(cases, ids, strict=True))
 
 
-def _display(path: Path) -> str:
-    return shown(
-        path.name if _name(path) != path.parent.name else f"{path.parent.name}/{path.name}"
+def _nothing_paired(
+    references: Path,
+    predictions: Path,
+    wanted: Sequence[LabelFile],
+    given: Sequence[LabelFile],
+) -> InputError:
+    """The sentence for two folders that have no case in common."""
+    doubts = filter(None, (_doubt(w, wanted, given) for w in wanted))
+    why = next(doubts, "")
+    if not why:
+        first, second = wanted[0], given[0]
+        why = (
+            f"{second.display} is case {second.name.key}, {first.display} is case {first.name.key}"
+        )
+    return InputError(
+        f"no prediction in {shown(predictions)} belongs to a reference in {shown(references)} by "
+        f"its name ({why}); name the predictions as the references"
     )
-
-
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".")
-
-
-def _niftis(folder: Path) -> list[Path]:
-    return sorted(
-        p for p in folder.iterdir() if p.is_file() and not _hidden(p) and _ENDING.search(p.name)
-    )
-
-
-def _by_key(paths: Sequence[Path], folder: Path) -> dict[str, Path]:
-    """Label maps by case, in the order of their numbers."""
-    result: dict[str, Path] = {}
-    for path in paths:
-        key = case_key(path)
-        if key in result:
-            raise InputError(
-                f"{_display(result[key])} and {_display(path)} in {shown(folder)} are both case "
-                f"{key}; keep one of them"
-            )
-        result[key] = path
-    ordered = sorted(result, key=lambda k: (not k.isdigit(), int(k) if k.isdigit() else 0, k))
-    return {key: result[key] for key in ordered}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from renalis.errors import InputError, UsageError
-from renalis.evaluation.pairing import case_key
+from renalis.evaluation.names import case_key
 from renalis.evaluation.records import METRICS
 from renalis.io.scan import shown
 
@@ -212,7 +213,7 @@ def _from_csv(name: str, text: str, path: Path) -> System:
 
 def _new_key(given: str, names: dict[str, str], path: Path) -> str:
     """What identifies a case; ``names`` collects what each was called."""
-    key = case_key(Path(f"{given}.nii"))
+    key = case_key(re.sub(r"\.nii(\.gz)?$", "", given))
     if key in names:
         raise InputError(
             f"{shown(path)} lists case {key} twice ({shown(names[key])} and {shown(given)}); keep "

@@ -14,6 +14,7 @@ import numpy as np
 
 from renalis.evaluation.conventions import mapping, regions
 from renalis.evaluation.evaluation import Evaluation
+from renalis.evaluation.pairing import CasePair
 from renalis.evaluation.records import METRICS, as_json, plain
 from renalis.io.write import whole_file
 
@@ -92,7 +93,19 @@ def metrics_json(evaluation: Evaluation) -> dict[str, Any]:
         "skipped": evaluation.skipped,
         "counted_as_zero": evaluation.zeroed,
         "unused_predictions": list(evaluation.unused),
+        "pairs": [_pair(pair) for pair in evaluation.pairs],
         "cases": cases,
+    }
+
+
+def _pair(pair: CasePair) -> dict[str, Any]:
+    """Two files and what made them a pair."""
+    reference, *prediction = pair.names
+    return {
+        "case_id": pair.case_id,
+        "reference": reference,
+        "prediction": prediction[0] if prediction else None,
+        "paired_by": pair.how.value or None,
     }
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from renalis.errors import InputError
-from renalis.io.archive import FileSet, opened_files
-from renalis.io.dicom_files import Frame, frames_of
+from renalis.io.archive import FileSet, ZipFiles, opened_files
+from renalis.io.dicom_files import Frame
 from renalis.io.dicom_geometry import Grid, grid_of, normal_of
+from renalis.io.dicom_listing import Listing, listed
 from renalis.io.dicom_pixels import voxels_of
 from renalis.io.dicom_series import Stack, choose, rank_of, stacks_of, summary
 from renalis.io.hu import check_hu
@@ -22,38 +21,13 @@ from renalis.volume import Volume
 __all__ = ["find_studies", "has_series", "read_dicom"]
 
 
-@dataclass(frozen=True)
-class _Listing:
-    """All headers in a place, and the DICOM files whose headers cannot be read."""
-
-    frames: tuple[Frame, ...]
-    damaged: tuple[str, ...]
-
-
-def _listed(files: FileSet, names: Sequence[str] | None = None) -> _Listing:
-    """Read the headers of all files."""
-    frames: list[Frame] = []
-    damaged: list[str] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's remarks on values that are not read here
-        for name in files.names() if names is None else names:
-            try:
-                with files.open(name) as stream:
-                    frames += frames_of(stream, name) or []
-            except (InputError, MemoryError, zipfile.BadZipFile):
-                raise
-            except Exception:  # pydicom raises whatever a damaged file provokes
-                damaged.append(name)
-    return _Listing(tuple(frames), tuple(damaged))
-
-
 def find_studies(path: Path) -> list[ScanSource]:
     """One source per study in a folder, zip or file, with the chosen series named.
 
     Parameters
     ----------
     path : Path
-        Folder (searched to any depth), zip, or one DICOM file.
+        Folder (searched to any depth), zip, or one DICOM file. A DICOMDIR stands for its folder.
 
     Returns
     -------
@@ -67,22 +41,20 @@ def find_studies(path: Path) -> list[ScanSource]:
         If the folder or zip cannot be read at all.
     """
     with opened_files(path) as files:
-        listing = _listed(files)
+        listing = listed(files)
+    if listing.indexes and path.is_file() and not isinstance(files, ZipFiles):
+        return find_studies(path.absolute().parent)
+    listing.check_images(path)
     studies: dict[tuple[str, str], list[Frame]] = {}
     for frame in listing.frames:
         studies.setdefault(_study_of(frame), []).append(frame)
-    if not studies and listing.damaged:
-        raise InputError(
-            f"{shown(path)} holds no DICOM file that can be read ({len(listing.damaged)} are "
-            "damaged or cut short); copy the scan again"
-        )
     # By UID, and where UIDs are equal or missing in the order of the files.
     groups = [group for _, group in sorted(studies.items(), key=lambda item: item[0][0])]
     ids = _case_ids(path, groups)
     return [
         replace(
             _source(path, i, group),
-            headers=_Listing(tuple(group), listing.damaged),
+            headers=listing.of(group),
             state=_state(path, group),
         )
         for i, group in zip(ids, groups, strict=True)
@@ -159,20 +131,20 @@ def _described(
     )
 
 
-def _frames_of_study(source: ScanSource, files: FileSet) -> tuple[list[Frame], int]:
-    """Headers of a source's study, and how many DICOM files in its place are damaged."""
+def _of_study(source: ScanSource, files: FileSet) -> Listing:
+    """Headers of a source's study, and what else was met in its place."""
     kept = source.headers
-    listing = kept if isinstance(kept, _Listing) else _listed(files)
+    listing = kept if isinstance(kept, Listing) else listed(files)
     frames = [f for f in listing.frames if f.series.study == source.study_uid]
     if source.group:
         frames = [f for f in frames if _study_of(f)[1] == source.group]
-    return frames, len(listing.damaged)
+    return listing.of(frames)
 
 
 def has_series(source: ScanSource, series: str) -> bool:
     """Whether exactly one series of a source's study is meant by ``series`` and can be read."""
     with opened_files(source.path) as files:
-        frames, _ = _frames_of_study(source, files)
+        frames = _of_study(source, files).frames
     try:
         choose(stacks_of(frames), series, shown(source.path))
     except InputError:
@@ -202,12 +174,13 @@ def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
     """
     place = shown(source.path)
     with opened_files(source.path) as files:
-        frames, damaged = _frames_of_study(source, files)
-        if not frames:
+        listing = _of_study(source, files)
+        if not listing.frames:
             raise InputError(f"{place} holds no DICOM images; give a CT as DICOM or NIfTI")
-        stacks = stacks_of(frames)
+        stacks = stacks_of(listing.frames)
         stack, remarks = choose(stacks, series, place)
         series_name = f"{place}, {summary(stack)}"
+        _check_alone(stack, stacks, series_name)
         try:
             grid = grid_of(stack.frames)
             hu = voxels_of(grid, files)
@@ -223,12 +196,18 @@ def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
     notes = [*grid.warnings, *check_hu(hu.ravel(order="F"), series_name)]
     notes += _doubts(stack, stacks, series)
     notes = [f"{name}: {text}" for text in notes]
-    if damaged:
-        notes.append(
-            f"{source.case_id}: {damaged} damaged DICOM file{'s' if damaged > 1 else ''} in the "
-            "same place left out"
-        )
+    notes += [f"{source.case_id}: {text}" for text in listing.remarks()]
     return Scan(source.case_id, volume, found, tuple(notes))
+
+
+def _check_alone(stack: Stack, stacks: Sequence[Stack], name: str) -> None:
+    """Refuse a single slice among other single slices, which an export may have torn apart."""
+    alone = sum(len(s.frames) == 1 and not s.barred for s in stacks)
+    if len(stack.frames) == 1 and alone > 2:
+        raise InputError(
+            f"{name} is no volume: it has only one slice, and so have {alone - 1} other series "
+            "here; if they belong together, export them again as one series"
+        )
 
 
 def _slices(grid: Grid) -> tuple[SourceSlice, ...]:
@@ -250,8 +229,12 @@ def _doubts(stack: Stack, stacks: Sequence[Stack], series: str | None) -> list[s
     notes = []
     rest = [s for s in stacks if s.tags.uid == stack.tags.uid and s is not stack]
     same = [s for s in rest if not s.barred]
-    for bad in (s for s in rest if s.barred.startswith("damaged")):
+    for bad in (s for s in rest if s.frames[0].lost):
         notes.append(f"{len(bad.frames)} of its slices left out ({bad.barred})")
+    notes += dict.fromkeys(text for f in stack.frames for text in f.mended)
+    copies = sum(f.copies > 0 for f in stack.frames)
+    if copies:
+        notes.append(f"{copies} of its images lie there more than once; one copy of each was read")
     if same and series != stack.name:
         notes.append(
             f"the series holds {len(same) + 1} stacks of slices (sizes, directions or "

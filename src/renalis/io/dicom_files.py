@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
@@ -14,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from renalis.io.dicom_meta import check_unpacked_size
+from renalis.io.dicom_values import numbers_of, text_of
 from renalis.io.patient import identifiers, owner_of
 from renalis.io.scan import FARTHEST_MM
 
@@ -34,6 +34,10 @@ _COMPUTED_WORDS = re.compile(
     r"iodine|(?<![a-z])vnc|(?<![a-z])z.?eff|overlay|mono.?e", re.IGNORECASE
 )
 _PIXEL_SPACING = (1e-3, 50.0)  # mm
+_NEEDED = (
+    "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope",
+    "RescaleIntercept",
+)  # fmt: skip
 
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
@@ -42,7 +46,8 @@ _TAGS = [
     "InstanceNumber", "TemporalPositionIdentifier", "ConvolutionKernel", "Rows", "Columns",
     "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", "ImagePositionPatient",
     "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "RescaleType",
-    "PatientName", "PatientID", "PatientBirthDate", "PatientIdentityRemoved",
+    "PatientName", "PatientID", "PatientBirthDate", "PatientIdentityRemoved", "PatientPosition",
+    "SliceLocation", "SliceLocationVector", "SpacingBetweenSlices", "SliceThickness",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 
@@ -71,8 +76,12 @@ class Frame:
 
     ``position`` and ``orientation`` are ImagePositionPatient and ImageOrientationPatient (mm,
     LPS+), ``spacing`` is PixelSpacing (between rows, between columns; mm). ``barred`` says why
-    the frame cannot be part of a volume, ``doubt`` why it should not be when there is a choice.
-    ``frames_in_file`` counts what the file has headers for, whatever NumberOfFrames claims.
+    the frame cannot be part of a volume (``lost``: although it is a slice of a CT), ``doubt`` why
+    it should not be when there is a choice. ``frames_in_file`` counts what the file has headers
+    for, whatever NumberOfFrames claims. ``location`` is SliceLocation, ``step``
+    SpacingBetweenSlices and ``thickness`` SliceThickness (mm; None if absent). ``copies`` counts
+    further files that hold the same image, ``mended`` says in sentences what was not as the
+    standard has it and was read all the same.
     """
 
     series: SeriesTags
@@ -95,8 +104,15 @@ class Frame:
     kernel: str = ""
     image_type: tuple[str, ...] = ()
     barred: str = ""
+    lost: bool = False
     doubt: str = ""
     frames_in_file: int = 1
+    location: float | None = None
+    step: float | None = None
+    thickness: float | None = None
+    patient_position: str = ""
+    copies: int = 0
+    mended: tuple[str, ...] = ()
 
 
 def frames_of(stream: BinaryIO, name: str) -> list[Frame] | None:
@@ -112,8 +128,8 @@ def frames_of(stream: BinaryIO, name: str) -> list[Frame] | None:
     Returns
     -------
     list of Frame or None
-        None if the file is not DICOM or is a DICOMDIR. A DICOM object without images gives one
-        barred frame, so that its series can be listed.
+        None if the file is not DICOM, none if it is a DICOMDIR. A DICOM object without images
+        gives one barred frame, so that its series can be listed.
 
     Raises
     ------
@@ -129,8 +145,11 @@ def frames_of(stream: BinaryIO, name: str) -> list[Frame] | None:
     stream.seek(0)
     tags: Any = _TAGS
     header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=tags, force=bare)
-    if _text(header, "SOPClassUID") == _DICOMDIR:
-        return None
+    if _DICOMDIR in (
+        text_of(header, "SOPClassUID"),
+        text_of(header.file_meta, "MediaStorageSOPClassUID"),  # where the standard has it
+    ):
+        return []
     if "SOPClassUID" not in header and "Modality" not in header:
         if bare:
             return None
@@ -138,31 +157,33 @@ def frames_of(stream: BinaryIO, name: str) -> list[Frame] | None:
     # pydicom stops in front of the pixel data; a slice that ends there has lost part of its header.
     syntax = header.file_meta.get("TransferSyntaxUID")
     packed = syntax == DeflatedExplicitVRLittleEndian
-    sliced = _text(header, "SOPClassUID") in (_CT, *_ENHANCED_CT)
+    sliced = text_of(header, "SOPClassUID") in (_CT, *_ENHANCED_CT)
     if sliced and ("Rows" not in header or not (packed or stream.read(1))):
         raise EOFError("it ends within its header")
     series = _series_tags(header)
     if "PerFrameFunctionalGroupsSequence" in header:
         return _enhanced_frames(header, series, name)
+    if (numbers_of(header, "NumberOfFrames")[0] or (1.0,))[0] > 1:
+        return _plain_frames(header, series, name)
     return [_frame(header, [header], series, name, 0)]
 
 
 def _series_tags(header: Dataset) -> SeriesTags:
     about = ("BodyPartExamined", "SeriesDescription", "ProtocolName", "StudyDescription")
-    sop_class = _text(header, "SOPClassUID")
-    modality = _text(header, "Modality").upper()
+    sop_class = text_of(header, "SOPClassUID")
+    modality = text_of(header, "Modality").upper()
     if not modality and sop_class in (_CT, *_ENHANCED_CT):
         modality = "CT"
-    person = [_text(header, tag) for tag in ("PatientName", "PatientID", "PatientBirthDate")]
-    removed = _text(header, "PatientIdentityRemoved").upper() == "YES"
+    person = [text_of(header, tag) for tag in ("PatientName", "PatientID", "PatientBirthDate")]
+    removed = text_of(header, "PatientIdentityRemoved").upper() == "YES"
     return SeriesTags(
-        uid=_text(header, "SeriesInstanceUID"),
-        study=_text(header, "StudyInstanceUID"),
-        number=_text(header, "SeriesNumber"),
-        description=_text(header, "SeriesDescription"),
+        uid=text_of(header, "SeriesInstanceUID"),
+        study=text_of(header, "StudyInstanceUID"),
+        number=text_of(header, "SeriesNumber"),
+        description=text_of(header, "SeriesDescription"),
         modality=modality,
-        about=" | ".join(_text(header, tag) for tag in about),
-        agent=_text(header, "ContrastBolusAgent"),
+        about=" | ".join(text_of(header, tag) for tag in about),
+        agent=text_of(header, "ContrastBolusAgent"),
         patient=frozenset() if removed else identifiers(*person),
         owner=owner_of(person[1]),
     )
@@ -184,53 +205,91 @@ def _enhanced_frames(header: Dataset, series: SeriesTags, name: str) -> list[Fra
     return [replace(frame, frames_in_file=len(frames)) for frame in frames]
 
 
+def _plain_frames(header: Dataset, series: SeriesTags, name: str) -> list[Frame]:
+    """Frames of a multi-frame object without functional groups, which has one position for all.
+
+    A SliceLocationVector tells them apart (PS3.3 C.8.6.4); without one there is nothing to do.
+    """
+    first = _frame(header, [header], series, name, 0)
+    count = int(numbers_of(header, "NumberOfFrames")[0][0])
+    locations, _ = numbers_of(header, "SliceLocationVector")
+    if len(locations) != count:
+        reason = f"one file of {count} frames that have no positions of their own"
+        return [replace(first, barred=first.barred or reason)]
+    return [
+        replace(first, frame=i, instance=i + 1, location=along, frames_in_file=count)
+        for i, along in enumerate(locations)
+    ]
+
+
 def _frame(
     header: Dataset, places: Sequence[Dataset], series: SeriesTags, name: str, index: int
 ) -> Frame:
     """One frame; each value comes from the first of ``places`` that has it."""
 
+    commas: set[str] = set()
+    unread: set[str] = set()
+
     def numbers(tag: str, count: int) -> tuple[float, ...]:
         for place in places:
-            values = _numbers(place, tag)
-            if len(values) == count and all(math.isfinite(v) for v in values):
+            values, comma = numbers_of(place, tag)
+            if len(values) == count:
+                if comma:
+                    commas.add(tag)
                 return values
+        if any(text_of(place, tag) for place in places):
+            unread.add(tag)
         return ()
 
-    def text(*tags: str) -> str:
-        return next((t for tag in tags for p in places if (t := _text(p, tag))), "")
+    def number(tag: str) -> float | None:
+        return next(iter(numbers(tag, 1)), None)
 
-    slope, intercept = numbers("RescaleSlope", 1), numbers("RescaleIntercept", 1)
+    def text(*tags: str) -> str:
+        return next((t for tag in tags for p in places if (t := text_of(p, tag))), "")
+
+    slope, intercept = number("RescaleSlope"), number("RescaleIntercept")
     kinds = {
         t.strip().upper()
         for tag in ("ImageType", "FrameType")
         for p in places
-        for t in _text(p, tag).split("\\")
+        for t in text_of(p, tag).split("\\")
     }
-    whole = numbers("InstanceNumber", 1)
     frame = Frame(
         series=series,
         file=name,
         frame=index,
-        sop_class=_text(header, "SOPClassUID"),
-        sop_instance=_text(header, "SOPInstanceUID"),
-        rows=int((_numbers(header, "Rows") or (0,))[0]),
-        columns=int((_numbers(header, "Columns") or (0,))[0]),
+        sop_class=text_of(header, "SOPClassUID"),
+        sop_instance=text_of(header, "SOPInstanceUID"),
+        rows=int(number("Rows") or 0),
+        columns=int(number("Columns") or 0),
         spacing=numbers("PixelSpacing", 2),
         position=numbers("ImagePositionPatient", 3),
         orientation=numbers("ImageOrientationPatient", 6),
-        slope=slope[0] if slope else 1.0,
-        intercept=intercept[0] if intercept else 0.0,
-        has_intercept=bool(intercept),
-        instance=int(whole[0]) if whole else 0,
+        slope=1.0 if slope is None else slope,
+        intercept=intercept or 0.0,
+        has_intercept=intercept is not None,
+        instance=int(number("InstanceNumber") or 0),
         acquisition=text("AcquisitionNumber", "FrameAcquisitionNumber"),
         temporal=text("TemporalPositionIdentifier", "TemporalPositionIndex"),
         time=text("FrameAcquisitionDateTime", "AcquisitionTime", "ContentTime"),
         kernel=text("ConvolutionKernel"),
         image_type=tuple(sorted(kinds - {""})),
+        location=number("SliceLocation"),
+        step=number("SpacingBetweenSlices"),
+        thickness=number("SliceThickness"),
+        patient_position=text("PatientPosition").upper(),
     )
-    samples = _numbers(header, "SamplesPerPixel") or (1.0,)
-    barred = _barred(frame, int(samples[0]), text("RescaleType").upper())
-    return replace(frame, barred=barred, doubt=_doubt(kinds, series.description))
+    samples = int(number("SamplesPerPixel") or 1)
+    unsuited = _unsuited(frame, samples, text("RescaleType").upper())
+    lost = "" if unsuited else _damage(frame, unread) or _misplaced(frame)
+    mended = (f"decimal commas in {', '.join(sorted(commas))} were read as points",)
+    return replace(
+        frame,
+        barred=unsuited or lost,
+        lost=bool(lost),
+        doubt=_doubt(kinds, series.description),
+        mended=mended if commas else (),
+    )
 
 
 def _doubt(kinds: set[str], description: str) -> str:
@@ -240,8 +299,8 @@ def _doubt(kinds: set[str], description: str) -> str:
     return COMPUTED if any(_COMPUTED_WORDS.search(t) for t in (*kinds, description)) else ""
 
 
-def _barred(frame: Frame, samples: int, unit: str) -> str:
-    """Why a frame cannot be part of a CT volume; empty if it can."""
+def _unsuited(frame: Frame, samples: int, unit: str) -> str:
+    """Why a frame is no slice of a CT; empty if it is one."""
     if frame.series.modality != "CT":
         return "not CT"
     if frame.sop_class and frame.sop_class not in (_CT, *_ENHANCED_CT):
@@ -252,10 +311,10 @@ def _barred(frame: Frame, samples: int, unit: str) -> str:
         return "color pictures"
     if unit not in ("", "HU", "US"):
         return f"values are {unit}, not HU"
-    return _damage(frame) or _misplaced(frame)
+    return ""
 
 
-def _damage(frame: Frame) -> str:
+def _damage(frame: Frame, unread: Collection[str]) -> str:
     """Values that no scanner writes; empty if there are none."""
     low, high = _PIXEL_SPACING
     if frame.rows < 1 or frame.columns < 1:
@@ -266,6 +325,9 @@ def _damage(frame: Frame) -> str:
         return "damaged: a position far outside any scanner"
     if any(not low <= v <= high for v in frame.spacing if v):
         return "damaged: a pixel spacing that no CT has"
+    for tag in _NEEDED:
+        if tag in unread:
+            return f"damaged: {tag} holds no numbers that can be used"
     return ""
 
 
@@ -281,27 +343,3 @@ def _misplaced(frame: Frame) -> str:
     if abs(one @ one - 1) > 0.05 or abs(two @ two - 1) > 0.05 or abs(one @ two) > 0.02:
         return "directions that are not at right angles"
     return ""
-
-
-def _text(place: Dataset, tag: str) -> str:
-    """A value as text, empty if absent; several values joined with backslashes."""
-    value = place.get(tag)
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, Sequence):
-        return "\\".join(str(v) for v in value)
-    return str(value).strip()
-
-
-def _numbers(place: Dataset, tag: str) -> tuple[float, ...]:
-    """A value as floats; empty if absent or no number."""
-    try:
-        value = place.get(tag)
-        if value is None or value == "":
-            return ()
-        values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-        return tuple(float(v) for v in values)
-    except (TypeError, ValueError):
-        return ()

@@ -88,6 +88,7 @@ def _decode_file(files: FileSet, batch: list[tuple[Frame, int]], stack: NDArray[
     """Decode the wanted frames of one file into their places."""
     name = batch[0][0].file
     _check_size(files, batch[0][0])
+    data = None
     try:
         with files.open(name) as stream:
             data = pydicom.dcmread(stream, force=True)
@@ -115,13 +116,27 @@ def _decode_file(files: FileSet, batch: list[tuple[Frame, int]], stack: NDArray[
             f"{files.shown(name)} is compressed in a way that cannot be decoded ({error}); "
             "convert the series to uncompressed DICOM, for example with gdcmconv --raw"
         ) from error
-    except Exception as error:
-        reason = " ".join(str(error).split())[:160]
+    except OSError as error:
+        reason = error.strerror or "it is damaged"
+        raise InputError(f"{files.shown(name)} cannot be read ({reason}); check it") from error
+    except Exception as error:  # pydicom and the decoders raise whatever damage provokes
         raise InputError(
-            f"{files.shown(name)} cannot be decoded, it is probably cut short "
-            f"({type(error).__name__}: {reason}); copy it again, or remove it to have its slice "
-            "interpolated"
+            f"{files.shown(name)} {_fault(data, batch[0][0])}; copy it again, or remove it to have "
+            "its slice interpolated"
         ) from error
+
+
+def _fault(data: pydicom.Dataset | None, frame: Frame) -> str:
+    """What is wrong with a file whose pixels cannot be decoded, as far as its sizes tell."""
+    if data is None:
+        return "is damaged or cut short"
+    syntax = data.file_meta.get("TransferSyntaxUID")
+    have = len(data.get("PixelData") or b"")
+    bytes_each = 2 if data.get("BitsAllocated") == 16 else 1
+    need = frame.frames_in_file * frame.rows * frame.columns * bytes_each
+    if syntax is not None and not syntax.is_compressed and have < need:
+        return f"is cut short: {have} of {need} bytes of its pixels are there"
+    return "has pixels that cannot be decoded, so it is probably damaged or cut short"
 
 
 def _check_size(files: FileSet, frame: Frame) -> None:

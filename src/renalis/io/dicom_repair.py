@@ -1,0 +1,212 @@
+"""What exporters break and other values in the headers make good again.
+
+Nothing is guessed: where the values do not agree, the frames are barred with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.io.dicom_files import Frame
+from renalis.io.dicom_geometry import normal_of, slice_places
+
+__all__ = ["repaired"]
+
+_SAME = 0.01  # mm
+_FEWEST = 3  # two images in one place, or in two series, are no sign of anything
+_TOLERANCE_MM = 0.1  # SliceLocation is written with one decimal at least
+
+
+def repaired(frames: Sequence[Frame], size: Callable[[str], int]) -> list[Frame]:
+    """Frames without copies, in the series and at the places that they belong to.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        All of a place.
+    size : callable
+        Bytes of a file by its name.
+
+    Returns
+    -------
+    list of Frame
+        ``copies`` and ``mended`` say what was done, ``barred`` what could not be done.
+    """
+    single = _without_copies(frames, size)
+    joined = _rejoined(single)
+    return [frame for group in _grouped(joined, _stack_key) for frame in _placed(group)]
+
+
+def _without_copies(frames: Sequence[Frame], size: Callable[[str], int]) -> list[Frame]:
+    """One frame of those with one SOPInstanceUID, place and scale: copies of a file.
+
+    A copy that was cut short has lost some of its bytes, so the largest file is taken.
+    """
+
+    def key(frame: Frame) -> Hashable:
+        tags = frame.series
+        same = (frame.rows, frame.columns, frame.position, frame.location, frame.instance)
+        scale = (frame.slope, frame.intercept, frame.barred)
+        return tags.study, tags.owner, tags.uid, frame.sop_instance, frame.frame, same, scale
+
+    kept = [frame for frame in frames if not frame.sop_instance]
+    for group in _grouped((f for f in frames if f.sop_instance), key):
+        best = group[0]
+        if len(group) > 1:
+            best = replace(max(group, key=lambda f: size(f.file)), copies=len(group) - 1)
+        kept.append(best)
+    return kept
+
+
+def _rejoined(frames: Sequence[Frame]) -> list[Frame]:
+    """Put together what was given a SeriesInstanceUID, or a StudyInstanceUID, for each slice."""
+    found = _gathered(frames, lambda f: (f.series.study, f.series.uid), "SeriesInstanceUID")
+    return _gathered(found, lambda f: f.series.study, "StudyInstanceUID")
+
+
+def _gathered(frames: Sequence[Frame], uid: Callable[[Frame], Hashable], name: str) -> list[Frame]:
+    """Give frames that are alone with their UID the UIDs of the first, where they are one stack.
+
+    They are one if they agree in what else a series shares, and if positions (or SliceLocation,
+    see `_placed`) rise or fall evenly with InstanceNumber.
+    """
+    groups = _grouped(frames, uid)
+    found = [f for group in groups if len(group) > 1 or group[0].barred for f in group]
+    alone = [group[0] for group in groups if len(group) == 1 and not group[0].barred]
+    for group in _grouped(alone, lambda f: _kind_key(f, name)):
+        if len(group) < _FEWEST:
+            found += group
+            continue
+        first = group[0].series
+        tags = [replace(f.series, uid=first.uid, study=first.study) for f in group]
+        placed = _placed([replace(f, series=t) for f, t in zip(group, tags, strict=True)])
+        what = f"each of {len(group)} slices has a {name} of its own"
+        if placed[0].barred:
+            found += _barred(group, f"{what}, and {placed[0].barred}")
+        elif not _rises_evenly(placed, slice_places(placed)):
+            reason = f"{what}, and their positions and InstanceNumbers do not make them one stack"
+            found += _barred(group, reason)
+        else:
+            note = f"{what}; they were put together by their positions and InstanceNumbers"
+            found += [replace(f, mended=(*f.mended, note)) for f in placed]
+    return found
+
+
+def _placed(frames: Sequence[Frame]) -> list[Frame]:
+    """Frames of one stack that all have the same position, put where SliceLocation says.
+
+    InstanceNumber has to rise or fall evenly with it, and the step has to be
+    SpacingBetweenSlices, or where that is absent at most SliceThickness.
+    """
+    first = frames[0]
+    if first.barred or len(frames) < _FEWEST:
+        return list(frames)
+    if np.ptp([f.position for f in frames], axis=0).max() > _SAME:
+        return list(frames)
+    what = f"all {len(frames)} images have the same ImagePositionPatient"
+    places = np.array([f.location for f in frames if f.location is not None])
+    if len(places) < len(frames):
+        return _barred(frames, f"{what} and no SliceLocation")
+    if np.ptp(places) <= _SAME:
+        return _barred(frames, f"{what} and the same SliceLocation, as of a bolus tracker")
+    if not _agrees(frames, places):
+        rest = "SliceLocation, InstanceNumber and spacing do not agree on where they lie"
+        return _barred(frames, f"{what}, and {rest}")
+    return _moved(frames, places, what)
+
+
+def _moved(frames: Sequence[Frame], places: NDArray[np.float64], what: str) -> list[Frame]:
+    """Frames along their normal at ``places``, if the direction is known."""
+    sign, remark = _direction(frames, places)
+    if not sign:
+        return _barred(frames, f"{what}, and nothing tells in which direction SliceLocation rises")
+    normal = normal_of(frames[0])
+    start = np.array(frames[0].position)
+    moved = start + np.outer(sign * places - start @ normal, normal)
+    note = f"{what}; their places are those of SliceLocation{remark}"
+    return [
+        replace(f, position=tuple(p), mended=(*f.mended, note))
+        for f, p in zip(frames, moved.tolist(), strict=True)
+    ]
+
+
+def _agrees(frames: Sequence[Frame], places: NDArray[np.float64]) -> bool:
+    """Whether SliceLocation, InstanceNumber and the spacing tell the same."""
+    normal = normal_of(frames[0])
+    if np.abs(normal).max() < 0.999:  # tilted: SliceLocation alone does not say where slices lie
+        return False
+    if not _rises_evenly(frames, places):
+        return False
+    numbers = [f.instance for f in frames]
+    step = np.ptp(places) / (max(numbers) - min(numbers))
+    between, thickness = frames[0].step, frames[0].thickness
+    if between:
+        return bool(abs(abs(between) - step) <= 0.05 * step)
+    return bool(thickness and 0.2 * thickness <= step <= 1.05 * thickness)
+
+
+def _rises_evenly(frames: Sequence[Frame], places: NDArray[np.float64]) -> bool:
+    """Whether places in mm are a straight line over InstanceNumber; numbers may be missing."""
+    numbers = np.array([f.instance for f in frames], dtype=np.float64)
+    order = np.argsort(numbers)
+    numbers, along = numbers[order], places[order]
+    if (np.diff(numbers) < 1).any():
+        return False
+    step = (along[-1] - along[0]) / (numbers[-1] - numbers[0])
+    expected = along[0] + step * (numbers - numbers[0])
+    error = float(np.abs(along - expected).max())
+    return bool(abs(step) > _SAME and error <= min(_TOLERANCE_MM, 0.2 * abs(step)))
+
+
+def _direction(frames: Sequence[Frame], places: NDArray[np.float64]) -> tuple[int, str]:
+    """Whether SliceLocation rises along the normal, and what that rests on.
+
+    PS3.3 C.7.6.2.1.2 leaves the direction open. The position that all have is one slice's own, as
+    a rule the first one's, whose SliceLocation is then the position along the normal or its
+    negative. Otherwise scanners' habit is all there is: it rises to the head.
+    """
+    normal = normal_of(frames[0])
+    foot = float(np.array(frames[0].position) @ normal)
+    start = places[int(np.argmin([f.instance for f in frames]))]
+    for candidates in (np.array([start]), places):
+        same = bool((np.abs(candidates - foot) <= _TOLERANCE_MM).any())
+        opposite = bool((np.abs(candidates + foot) <= _TOLERANCE_MM).any())
+        if same != opposite:
+            return (1 if same else -1), ""
+    if frames[0].patient_position.startswith("HF") and abs(normal[2]) > 0.999:
+        return (1 if normal[2] > 0 else -1), ", which was taken to rise to the head"
+    return 0, ""
+
+
+def _barred(frames: Iterable[Frame], reason: str) -> list[Frame]:
+    return [replace(f, barred=reason) for f in frames]
+
+
+def _stack_key(frame: Frame) -> Hashable:
+    """What frames of one stack share, before phases are told apart."""
+    return frame.series.study, frame.series.uid, frame.barred, frame.doubt, _size_key(frame)
+
+
+def _kind_key(frame: Frame, name: str) -> Hashable:
+    """What slices of one series share although their UIDs differ."""
+    tags = frame.series
+    study = tags.study if name == "SeriesInstanceUID" else ""
+    words = (tags.number, tags.description, tags.about, tags.modality, tags.agent, tags.owner)
+    made = (frame.kernel, frame.image_type, frame.sop_class, frame.doubt)
+    return study, words, made, _size_key(frame)
+
+
+def _size_key(frame: Frame) -> Hashable:
+    # Direction cosines are written anew for each slice; other digits make no other stack.
+    return frame.rows, frame.columns, frame.spacing, tuple(np.round(frame.orientation, 3).tolist())
+
+
+def _grouped(frames: Iterable[Frame], key: Callable[[Frame], Hashable]) -> list[list[Frame]]:
+    groups: dict[Hashable, list[Frame]] = {}
+    for frame in frames:
+        groups.setdefault(key(frame), []).append(frame)
+    return list(groups.values())

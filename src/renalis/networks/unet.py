@@ -135,3 +135,54 @@ class UNet(nn.Module):
             features = decode(torch.cat([features, skips.pop()], dim=1))
         logits: Tensor = self.head(features)
         return logits
+
+    def forward_slices(self, images: Tensor) -> Tensor:
+        """Logits of slices that go on unchanged along the body, at the cost of a 2D network.
+
+        Where an image does not change along Z, a 3D convolution is the 2D one with its weights
+        summed along Z, and means and spreads are those of one slice. What comes out is exactly
+        what `forward` says in the middle of an endless repetition of the slice (its zero padding
+        at the ends apart), so that single slices can be read and learned from without repeating
+        them. A stem's voxels of two slices hold one answer each; their logits are averaged.
+
+        Parameters
+        ----------
+        images : Tensor, shape (N, in_channels, Y, X)
+            Windowed CT, about -1 to 1; sides are multiples of `multiple`.
+
+        Returns
+        -------
+        Tensor, shape (N, out_channels, Y, X)
+            Unnormalized class scores.
+        """
+        skips: list[Tensor] = []
+        features = _flat(self.fold, images) if self.stem > 1 else images
+        for encode in self.encoder:
+            features = _flat(encode, features)
+            skips.append(features)
+        skips.pop()
+        for reduce, decode in zip(self.reduce, self.decoder, strict=True):
+            features = functional.interpolate(
+                _flat(reduce, features), scale_factor=2, mode="nearest"
+            )
+            features = _flat(decode, torch.cat([features, skips.pop()], dim=1))
+        return _flat(self.head, features)
+
+
+def _flat(layer: nn.Module, features: Tensor) -> Tensor:
+    """A layer's answer to features (N, C, Y, X) that do not change along Z."""
+    if isinstance(layer, nn.Sequential):
+        for part in layer:
+            features = _flat(part, features)
+        return features
+    if isinstance(layer, nn.Conv3d):
+        weight, stride, padding = layer.weight.sum(2), layer.stride[1:], layer.padding[1:]
+        return functional.conv2d(features, weight, layer.bias, stride, padding)
+    if isinstance(layer, nn.ConvTranspose3d):
+        weight, stride = layer.weight.mean(2), layer.stride[1:]
+        return functional.conv_transpose2d(features, weight, layer.bias, stride)
+    if isinstance(layer, nn.InstanceNorm3d):
+        return functional.instance_norm(
+            features, weight=layer.weight, bias=layer.bias, eps=layer.eps
+        )
+    return layer(features)  # type: ignore[no-any-return]

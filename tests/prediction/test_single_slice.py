@@ -1,0 +1,50 @@
+"""Single slices are read on their own grid, alike however their pixels are made."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from renalis.networks.unet import UNet
+from renalis.postprocessing.slice_lesions import drop_small_lesions
+from renalis.prediction.single_slice import SliceReader
+
+
+def bright_is_kidney() -> SliceReader:
+    """A reader whose network calls bright pixels kidney, and knows nothing else."""
+    network = UNet(out_channels=4, channels=(4, 6), stem=1)
+
+    def forward_slices(images: torch.Tensor) -> torch.Tensor:
+        logits = torch.full((len(images), 4, *images.shape[2:]), -20.0)
+        logits[:, 0] = -10 * images[:, 0]
+        logits[:, 1] = 10 * images[:, 0]
+        return logits
+
+    network.forward_slices = forward_slices  # type: ignore[method-assign]
+    return SliceReader(network.eval(), 1.5, (-200, 400), looks=4)
+
+
+def test_labels_lie_where_the_image_does_at_any_spacing() -> None:
+    for rows, columns in ((0.5, 0.9), (1.5, 1.5), (2.2, 0.7)):
+        shape = (round(180 / rows), round(150 / columns))
+        y, x = np.mgrid[: shape[0], : shape[1]]
+        mm = np.stack([(y + 0.5) * rows, (x + 0.5) * columns])
+        disk = np.hypot(mm[0] - 60, mm[1] - 100) < 25
+        hu = np.where(disk, 300.0, -100.0).astype(np.float32)
+        labels = bright_is_kidney().labels(hu, (rows, columns))
+        assert labels.shape == hu.shape
+        overlap = 2 * np.count_nonzero((labels == 1) & disk)
+        assert overlap / (np.count_nonzero(labels) + np.count_nonzero(disk)) > 0.96
+
+
+def test_small_areas_of_a_lesion_go_to_what_surrounds_them() -> None:
+    labels = np.zeros((40, 40), np.uint8)
+    labels[5:20, 5:20] = 1
+    labels[8:10, 8:10] = 2  # 4 pixels of 2 mm2 in the kidney
+    labels[30:32, 30:32] = 3  # apart from it
+    labels[12:18, 12:18] = 2  # 72 mm2
+    kept = drop_small_lesions(labels, (2.0, 1.0), least_mm2=20)
+    assert (kept[8:10, 8:10] == 1).all()
+    assert (kept[30:32, 30:32] == 0).all()
+    assert (kept[12:18, 12:18] == 2).all()
+    assert (labels[8:10, 8:10] == 2).all()

@@ -67,6 +67,26 @@ def test_a_single_voxel_has_a_surface_and_nothing_has_none() -> None:
     assert mesh.vertices.mean(axis=0) == pytest.approx([6, 3, 4], abs=0.3)
 
 
+@given(
+    shape=st.tuples(*[st.sampled_from([1, 2, 5, 30, 60])] * 3),
+    spacing=st.tuples(*[st.floats(0.3, 10.0)] * 3),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_slab_of_any_thickness_has_a_closed_surface(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float]
+) -> None:
+    """A structure in one or two thin slices is much longer than it is thick."""
+    matrix = np.diag([*spacing, 1.0])
+    mesh = surface(Volume(np.ones(shape, bool), matrix, Kind.LABELS), "slab", Label.KIDNEY, 56)
+    assert mesh is not None
+    edges = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
+    there, back = (np.unique(pairs, axis=0) for pairs in (edges, edges[:, ::-1]))
+    np.testing.assert_array_equal(there, back)
+    middle = (np.array(shape) - 1) / 2 * spacing
+    longest = max(n * step for n, step in zip(shape, spacing, strict=True))
+    assert mesh.vertices.mean(axis=0) == pytest.approx(middle, abs=0.02 * longest + 0.5)
+
+
 def test_meshes_follow_the_tables(patient: tuple[Volume, Volume, Measurements]) -> None:
     image, labels, measured = patient
     scene = Scene.of(image, labels)

@@ -15,8 +15,9 @@ from renalis.volume import Volume
 
 __all__ = ["Mesh", "normals", "surface"]
 
-PAD = 3
-"""Empty voxels around a region, so that its blurred border does not end at the box."""
+PAD, PAD_CELLS = 3, 2
+"""Empty voxels, and cells of the grid, around a region at least: its blurred border must not end at
+the box, where the surface would be open."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +69,12 @@ def surface(mask: Volume, name: str, label: Label, cells: int = 48) -> Mesh | No
     if inside is None:
         return None
     part = mask.cropped(inside)
-    padded = np.pad(part.array, PAD)
     spacing = np.asarray(part.spacing)
-    extent = np.asarray(padded.shape) * spacing
-    cell = max(float(extent.max()) / cells, 0.5 * float(spacing.min()), 0.4)
-    counts = np.ceil(extent / cell).astype(int)
+    longest = float(((np.asarray(part.shape) + 2 * PAD) * spacing).max())
+    cell = max(longest / cells, 0.5 * float(spacing.min()), 0.4)
+    pad = np.maximum(PAD, np.ceil(PAD_CELLS * cell / spacing).astype(int))
+    padded = np.pad(part.array, [(int(n), int(n)) for n in pad])
+    counts = np.ceil(np.asarray(padded.shape) * spacing / cell).astype(int)
     shares = _sampled(padded, counts)
     # Blurred by most of a voxel, or the surface would show the voxels as terraces; the level is
     # where the surface encloses as much as the region has.
@@ -84,7 +86,7 @@ def surface(mask: Volume, name: str, label: Label, cells: int = 48) -> Mesh | No
         sampled, level, gradient_direction="ascent"
     )
     # From cells to the region's own voxels, centers to centers.
-    index = (points + 0.5) * (np.asarray(padded.shape) / counts) - 0.5 - PAD
+    index = (points + 0.5) * (np.asarray(padded.shape) / counts) - 0.5 - pad
     vertices = _taubin(part.world(index), faces)
     if np.linalg.det(part.affine[:3, :3]) < 0:  # a mirrored grid turns triangles inside out
         faces = faces[:, ::-1]

@@ -90,6 +90,33 @@ def test_all_files_and_the_right_kidneys(scan_file: Path, tmp_path: Path) -> Non
     assert "by-hu" in (result.folder / "report.html").read_text()
 
 
+def test_a_tilted_scan_gets_a_straight_copy_and_says_why(tmp_path: Path) -> None:
+    tilted = with_air(phantom(spacing=(4.0, 2.0, 2.0)))
+    affine = tilted.affine.copy()
+    # The slices of a gantry tilted by 12 degrees: each a little further to the front.
+    affine[:3, 0] += affine[:3, 1] * (4.0 * np.tan(np.radians(12)) / 2.0)
+    file = save(tmp_path / "patient.nii.gz", Volume(tilted.array, affine))
+    (result,) = segment(file, tmp_path / "out", PLAIN, model=stub_model())
+    assert result.status == Status.DONE, result.problem
+    (note,) = [n for n in result.notes if "segmentation_straight.nii.gz" in n]
+    assert "tilt, 12.0°" in note
+    labels, copy = (
+        nib.load(result.folder / name)
+        for name in ("segmentation.nii.gz", "segmentation_straight.nii.gz")
+    )
+    assert np.array_equal(labels.affine, nib.load(file).affine)
+    counts = [np.bincount(np.asarray(i.dataobj).ravel(), minlength=4) for i in (labels, copy)]
+    assert counts[0][1] > 0
+    assert counts[0][1:].tolist() == counts[1][1:].tolist()
+    steps = copy.affine[:3, :3] / np.linalg.norm(copy.affine[:3, :3], axis=0)
+    assert np.abs(steps.T @ steps - np.eye(3)).max() < 1e-6
+    story = json.loads((result.folder / "provenance.json").read_text())
+    assert "segmentation_straight.nii.gz" in story["files"]
+    again = replace(PLAIN, overwrite=True)
+    (result,) = segment(file, tmp_path / "out", again, model=stub_model())
+    assert result.status == Status.DONE, result.problem
+
+
 def test_repeating_skips_and_changes_nothing(scan_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     segment(scan_file, out, PLAIN, model=stub_model())

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
+from renalis.io.placing import nearest_voxels
 from renalis.volume import Volume
 
 __all__ = ["Grid", "on_grid_of"]
 
 _TOLERANCE_MM = 0.01
 """Headers in float32 and rotations stored as quaternions differ by some micrometers."""
-
-_SLAB = 16
 
 
 class Grid(StrEnum):
@@ -100,24 +99,13 @@ def _difference(reference: Volume, prediction: Volume) -> str:
 
 def _resampled(reference: Volume, prediction: Volume) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Nearest-neighbor labels on the reference's grid, a slab at a time."""
-    to_prediction = np.linalg.inv(prediction.affine) @ reference.affine
     out = np.zeros(reference.shape, dtype=prediction.array.dtype)
-    _, rows, columns = reference.shape
-    j, k = np.arange(rows)[:, None], np.arange(columns)[None, :]
     overlap = 0
-    for start in range(0, reference.shape[0], _SLAB):
-        i = np.arange(start, min(start + _SLAB, reference.shape[0]))[:, None, None]
-        index, inside = [], np.ones((len(i), rows, columns), dtype=bool)
-        for axis, size in enumerate(prediction.shape):
-            a, b, c, shift = to_prediction[axis]
-            # Half an ulp of the place must not decide between two voxels.
-            place = np.floor(np.round(a * i + b * j + c * k + shift, 6) + 0.5).astype(np.int32)
-            inside &= (place >= 0) & (place < size)
-            index.append(np.clip(place, 0, size - 1))
+    for start, index, inside in nearest_voxels(prediction, reference):
         overlap += int(inside.sum())
-        labels = prediction.array[index[0], index[1], index[2]]
+        labels = prediction.array[index]
         labels[~inside] = 0
-        out[start : start + len(i)] = labels
+        out[start : start + len(labels)] = labels
     share = overlap / out.size
     if overlap == 0:
         raise InputError(

@@ -24,16 +24,16 @@ _TOKEN = re.compile(r"\d+|[^\W\d_]+")
 _KINDS = frozenset(
     re.findall(
         r"\w+",
-        "segmentation segmentations segmented seg label labels mask masks prediction predictions pred "
-        "reference references ref gt truth groundtruth ground output outputs result results rtstruct "
-        "rtss annotation annotations contours",
+        "segmentation segmentations segmented seg label labels mask masks prediction predictions "
+        "pred reference references ref gt truth groundtruth ground output outputs result results "
+        "rtstruct rtss annotation annotations contours",
     )
 )
 _REST = frozenset(
     re.findall(
         r"\w+",
-        "case patient pat subject sub subj kits imaging image images img ct scan volume vol aggregated "
-        "maj manual auto expert roi final nnunet unet totalsegmentator renalis",
+        "case patient pat subject sub subj kits imaging image images img ct scan volume vol "
+        "aggregated maj manual auto expert roi final nnunet unet totalsegmentator renalis",
     )
 )
 _KNOWN = _KINDS | _REST

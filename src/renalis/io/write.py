@@ -171,7 +171,10 @@ _GEOMETRY_FIELDS = (
 
 
 def _header_from_affine(volume: Volume) -> Any:
-    """A header for an affine; a sheared grid (gantry tilt) has no qform, which cannot hold it."""
+    """A header for an affine; a sheared grid (gantry tilt) has no qform, which cannot hold it.
+
+    See `renalis.io.straight` for those who need one.
+    """
     header = nib.Nifti1Header(endianness="<")
     header.set_data_shape(volume.shape)
     header.set_zooms(volume.spacing)

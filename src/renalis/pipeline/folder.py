@@ -16,6 +16,7 @@ from typing import Any
 
 from renalis.errors import OutputError
 from renalis.io import whole_file
+from renalis.io.straight import STRAIGHT
 
 __all__ = [
     "FILES",
@@ -30,6 +31,7 @@ __all__ = [
 PROVENANCE = "provenance.json"
 FILES = (
     "segmentation.nii.gz",
+    STRAIGHT,
     "measurements.json",
     "preview.png",
     "report.html",

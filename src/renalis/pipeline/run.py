@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from renalis.io import Scan, ScanSource, read_scan, write_labels
+from renalis.io.straight import with_tilt_note, write_straight
 from renalis.measurement import Measurements, measure
 from renalis.model import Model, load_model
 from renalis.pipeline.cases import Clock, Filled, input_paths, run_cases
@@ -92,7 +93,7 @@ class _Shipped:
     def fill(self, folder: Path, source: ScanSource, key: str, clock: Clock) -> Filled:
         """Compute a case and write its files."""
         with clock.timed("read"):
-            scan = read_scan(source, self.options.series)
+            scan = with_tilt_note(read_scan(source, self.options.series))
         for warning in scan.warnings:
             self.listener.said(warning)
         prediction = self._predicted(scan, clock)
@@ -104,6 +105,7 @@ class _Shipped:
         files = ["segmentation.nii.gz", "measurements.json"]
         with clock.timed("write"):
             write_labels(folder / files[0], tidied.labels, scan)
+            files += write_straight(folder, tidied.labels)
             write_text(folder / files[1], measurements.to_json())
         notes = (*scan.warnings, *prediction.notes)
         if self.options.report:

@@ -16,6 +16,7 @@ import torch
 
 from renalis.errors import InputError, UsageError
 from renalis.io import Scan, ScanSource, read_scan, write_labels
+from renalis.io.straight import with_tilt_note, write_straight
 from renalis.measurement import Measurements, measure
 from renalis.pipeline.cases import Clock, Filled, input_paths, run_cases
 from renalis.pipeline.folder import PROVENANCE, write_json, write_text
@@ -127,7 +128,7 @@ class _Work:
     def fill(self, folder: Path, source: ScanSource, key: str, clock: Clock) -> Filled:
         """Compute a case and write its files."""
         with clock.timed("read"):
-            scan = read_scan(source, self.options.series)
+            scan = with_tilt_note(read_scan(source, self.options.series))
         for warning in scan.warnings:
             self.listener.said(warning)
         classes = system_classes(self.run.system)
@@ -140,6 +141,7 @@ class _Work:
         files = ["segmentation.nii.gz", "measurements.json"]
         with clock.timed("write"):
             write_labels(folder / files[0], labels, scan)
+            files += write_straight(folder, labels)
             write_text(folder / files[1], measurements.to_json())
         notes = (*scan.warnings, *remarks(self.run.system))
         if self.options.report:

@@ -286,7 +286,7 @@ def test_kept_headers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     several(tmp_path)
     (kept,) = find_scans([tmp_path])
     assert kept.headers is not None
-    monkeypatch.setattr("renalis.io.read._MOST_HEADERS", 100)
+    monkeypatch.setattr("renalis.io.find._MOST_HEADERS", 100)
     (bare,) = find_scans([tmp_path])
     assert bare.headers is None
     assert bare == kept

@@ -319,7 +319,8 @@ def test_case_ids_in_a_folder(tmp_path: Path) -> None:
     for folder in ("case_00001", "case_00002"):
         (tmp_path / folder).mkdir()
         written(tmp_path / folder / "imaging.nii.gz", ct(), np.eye(4))
-        written(tmp_path / folder / "segmentation.nii.gz", ct(), np.eye(4))
+        labels = (ct() > 0).astype(np.uint8)
+        written(tmp_path / folder / "segmentation.nii.gz", labels, np.eye(4))
         written(tmp_path / folder / "ct.nii.gz", ct(), np.eye(4))
     ids = [s.case_id for s in find_scans([tmp_path])]
     assert ids == ["case_00001_ct", "case_00001", "case_00002_ct", "case_00002"]

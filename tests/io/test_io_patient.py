@@ -71,7 +71,7 @@ def test_patients_with_equal_uids_are_two_cases(tmp_path: Path) -> None:
 def test_patients_with_equal_uids_stay_apart_when_headers_are_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("renalis.io.read._MOST_HEADERS", 10)
+    monkeypatch.setattr("renalis.io.find._MOST_HEADERS", 10)
     write_series(tmp_path / "p1", body(), PatientID="A1")
     write_series(tmp_path / "p2", body(), PatientID="B2", origin=(-100, -80, 56))
     for source in find_scans([tmp_path]):

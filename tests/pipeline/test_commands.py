@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -64,6 +65,37 @@ def test_segment(
     assert "skipped" in captured.err
     assert "measurements.csv" in captured.out
     assert "\033" not in captured.err + captured.out
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        ("images/case_1.nii.gz", "labels/case_1.nii.gz"),
+        ("case_1/imaging.nii.gz", "case_1/segmentation.nii.gz", "case_1/instances/k.nii.gz"),
+        ("s1/ct.nii.gz", "s1/segmentations/liver.nii.gz", "s1/segmentations/kidney_left.nii.gz"),
+        ("imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz", "inferTs/a.nii.gz"),
+    ],
+)
+def test_label_maps_in_a_tree_are_no_failed_scans(
+    scan_file: Path,
+    model_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    tree: tuple[str, ...],
+) -> None:
+    scan = nib.load(scan_file)
+    labels = nib.Nifti1Image((np.asanyarray(scan.dataobj) > 100).astype(np.uint8), scan.affine)
+    for name in tree:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        nib.save(scan if name == tree[0] else labels, tmp_path / "in" / name)
+    words = ["segment", str(tmp_path / "in"), "-o", str(tmp_path / "o")]
+    words += ["--model", str(model_file), "--no-report", "--runtime", "torch"]
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    assert "1 of 1 scans done" in captured.out
+    (line,) = [line for line in captured.err.splitlines() if "left out" in line]
+    assert "label map" in line
+    assert sorted(tree[1:])[0] in line
 
 
 def test_exit_codes(

@@ -62,6 +62,10 @@ class PlainLines(Listener):
         self._total = 1
         self._began = time.monotonic()
 
+    def remark(self, text: str) -> None:
+        """Something worth knowing about the input."""
+        self._print(text)
+
     def cases(self, total: int) -> None:
         """So many scans were found."""
         self._total = total

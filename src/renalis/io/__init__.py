@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 from renalis.io.scan import Scan, ScanSource, SeriesSummary, SourceSlice
 
 if TYPE_CHECKING:
-    from renalis.io.read import find_scans, read_scan
+    from renalis.io.find import Inventory, find_scans, inventory
+    from renalis.io.read import read_scan
     from renalis.io.write import whole_file, write_labels, write_volume
 
 __all__ = [
+    "Inventory",
     "Scan",
     "ScanSource",
     "SeriesSummary",
     "SourceSlice",
     "find_scans",
+    "inventory",
     "read_scan",
     "whole_file",
     "write_labels",
@@ -25,10 +28,14 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import readers and writers, and with them nibabel and pydicom, when first asked for."""
-    if name in ("read_scan", "find_scans"):
-        from renalis.io import read
+    if name == "read_scan":
+        from renalis.io.read import read_scan
 
-        return getattr(read, name)
+        return read_scan
+    if name in ("Inventory", "find_scans", "inventory"):
+        from renalis.io import find
+
+        return getattr(find, name)
     if name in ("write_labels", "write_volume", "whole_file"):
         from renalis.io import write
 

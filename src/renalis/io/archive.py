@@ -7,14 +7,14 @@ import os
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from renalis.errors import InputError
 from renalis.io.scan import shown
 
-__all__ = ["FileSet", "FolderFiles", "ZipFiles", "opened_files"]
+__all__ = ["FileSet", "FolderFiles", "ZipFiles", "folder_of", "opened_files"]
 
 _MOST_MEMBERS = 200_000
 _LARGEST_MEMBER = 4 << 30
@@ -162,3 +162,13 @@ def opened_files(path: Path) -> Iterator[FileSet]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{shown(path)} cannot be read ({reason}); check the path") from error
+
+
+def folder_of(names: Iterable[str]) -> str:
+    """The innermost folder that holds all files, with ``/`` between folders; empty: the top.
+
+    >>> folder_of(["a/b/1.dcm", "a/c/2.dcm"])
+    'a'
+    """
+    folders = {name.rpartition("/")[0] for name in names}
+    return os.path.commonpath(folders).replace(os.sep, "/") if folders and all(folders) else ""

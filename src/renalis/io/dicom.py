@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from renalis.errors import InputError
-from renalis.io.archive import FileSet, ZipFiles, opened_files
+from renalis.io.archive import FileSet, ZipFiles, folder_of, opened_files
 from renalis.io.dicom_files import Frame
 from renalis.io.dicom_geometry import Grid, grid_of, normal_of
 from renalis.io.dicom_listing import Listing, listed
@@ -106,10 +106,16 @@ def _source(path: Path, case_id: str, frames: Sequence[Frame]) -> ScanSource:
     stacks = stacks_of(frames)
     study, group = _study_of(frames[0])
     try:
-        stack, remarks = choose(stacks, None, shown(path))
+        stack, remarks = choose(stacks, None, _shown_place(path, frames))
     except InputError as error:
         return ScanSource(
-            case_id, path, "unreadable", study_uid=study, group=group, problem=str(error)
+            case_id,
+            path,
+            "unreadable",
+            study_uid=study,
+            group=group,
+            problem=str(error),
+            place=folder_of(f.file for f in frames),
         )
     return _described(path, case_id, stacks, stack, remarks)
 
@@ -127,8 +133,17 @@ def _described(
         others=tuple(summary(s, remark) for s, remark in pairs if s is not stack),
         study_uid=stack.tags.study,
         group=_study_of(stack.frames[0])[1],
+        place=folder_of(f.file for s in stacks for f in s.frames),
         rank=rank_of(stack),
     )
+
+
+def _shown_place(path: Path, frames: Sequence[Frame]) -> str:
+    """The folder of a study's files, for messages: a folder of many studies names none of them."""
+    folder = folder_of(f.file for f in frames)
+    if not folder:
+        return shown(path)
+    return shown(path / folder) if path.is_dir() else f"{shown(path)} ({shown(folder)})"
 
 
 def _of_study(source: ScanSource, files: FileSet) -> Listing:
@@ -146,7 +161,7 @@ def has_series(source: ScanSource, series: str) -> bool:
     with opened_files(source.path) as files:
         frames = _of_study(source, files).frames
     try:
-        choose(stacks_of(frames), series, shown(source.path))
+        choose(stacks_of(frames), series, _shown_place(source.path, frames))
     except InputError:
         return False
     return True
@@ -177,6 +192,7 @@ def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
         listing = _of_study(source, files)
         if not listing.frames:
             raise InputError(f"{place} holds no DICOM images; give a CT as DICOM or NIfTI")
+        place = _shown_place(source.path, listing.frames)
         stacks = stacks_of(listing.frames)
         stack, remarks = choose(stacks, series, place)
         series_name = f"{place}, {summary(stack)}"
@@ -190,7 +206,7 @@ def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
                 f"{series_name} is no volume: {error}; give the whole series of axial slices"
             ) from error
     found = _described(source.path, source.case_id, stacks, stack, remarks)
-    found = replace(found, slices=_slices(grid))
+    found = replace(found, slices=_slices(grid), place=source.place)
     # No path: these sentences are kept with the result, and folders are named after patients.
     name = f"{source.case_id}, {summary(stack)}"
     notes = [*grid.warnings, *check_hu(hu.ravel(order="F"), series_name)]

@@ -125,6 +125,10 @@ class ScanSource:
         PatientID and, without a study UID, of the folder. Empty takes all with the UID.
     state : str
         For a DICOM folder: a hash of the names, sizes and times of the study's files.
+    place : str
+        Where it lies below the input that was searched, with ``/`` between folders: the NIfTI
+        file, the folder of all files of the study, or the zip and the folder in it. The input's
+        own name where it is the scan itself. Never absolute.
     rank : tuple of float
         For DICOM: how well the series suits, larger is better; compares studies of one place.
     """
@@ -142,6 +146,7 @@ class ScanSource:
     headers: object = field(default=None, repr=False, compare=False)
     group: str = field(default="", repr=False)
     state: str = field(default="", repr=False, compare=False)
+    place: str = ""
     rank: tuple[float, ...] = field(default=(), repr=False, compare=False)
 
     @property

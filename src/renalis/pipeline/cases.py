@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from renalis.errors import InputError, RenalisError, UsageError
-from renalis.io import ScanSource, find_scans
+from renalis.io import ScanSource, inventory
 from renalis.pipeline.folder import make_output, provenance, result_folder
 from renalis.pipeline.options import CaseResult, Listener, Status
 from renalis.pipeline.table import TABLE, write_table
@@ -102,8 +102,11 @@ def run_cases(
     OutputError
         If the output folder cannot be written.
     """
-    sources = [_beside_the_table(source) for source in find_scans(paths)]
+    found = inventory(paths)
+    sources = [_beside_the_table(source) for source in found.scans]
     make_output(output)
+    for remark in found.remarks:
+        listener.remark(remark)
     listener.cases(len(sources))
     results = []
     try:

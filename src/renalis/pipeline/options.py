@@ -94,6 +94,9 @@ class CaseResult:
 class Listener:
     """Is told how the work goes; this one keeps silent."""
 
+    def remark(self, text: str) -> None:
+        """Something worth knowing about the input as a whole, said before the first case."""
+
     def cases(self, total: int) -> None:
         """So many scans were found."""
 

@@ -1,0 +1,176 @@
+"""Find the scans in files and folders; headers are read, of NIfTI files also their first voxels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from renalis.errors import InputError
+from renalis.io.archive import FolderFiles
+from renalis.io.dicom import find_studies
+from renalis.io.label_maps import label_maps_among, named_label_map
+from renalis.io.scan import ScanSource, case_id_from, distinct, shown
+
+__all__ = ["Inventory", "find_scans", "inventory"]
+
+_MOST_HEADERS = 20_000
+"""DICOM slices whose headers are kept between listing and reading, at about 2 kB each."""
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What lies in the inputs.
+
+    Attributes
+    ----------
+    scans : tuple of ScanSource
+        In the order given, with case ids that differ. What cannot be read is listed as well, with
+        kind ``"unreadable"`` and the sentence in ``problem``, so that one bad input does not stop
+        the others; `read_scan` raises it as InputError.
+    remarks : tuple of str
+        What was left out, a sentence for each input.
+    """
+
+    scans: tuple[ScanSource, ...]
+    remarks: tuple[str, ...]
+
+
+def find_scans(inputs: Iterable[str | os.PathLike[str]]) -> list[ScanSource]:
+    """List the scans in files and folders: those of `inventory`."""
+    return list(inventory(inputs).scans)
+
+
+def inventory(inputs: Iterable[str | os.PathLike[str]]) -> Inventory:
+    """List the scans in files and folders, and what was left out.
+
+    A folder is searched to any depth: each NIfTI file and each zip is a scan, and each study of
+    the DICOM files. NIfTI files below a folder that hold label maps by their voxels are left out
+    (`renalis.io.label_maps`).
+
+    Parameters
+    ----------
+    inputs : iterable of path-like
+        NIfTI files, DICOM folders, zips, or folders of those.
+
+    Returns
+    -------
+    Inventory
+        Scans and remarks.
+    """
+    found: list[ScanSource] = []
+    remarks: list[str] = []
+    for given in inputs:
+        path = Path(given)
+        try:
+            sources = _in_folder(path, remarks) if path.is_dir() else _in_file(path)
+        except InputError as error:
+            sources = [_unreadable(path, str(error))]
+        except (OSError, ValueError) as error:  # a name too long, or with a null character
+            reason = getattr(error, "strerror", None) or str(error)
+            sources = [
+                _unreadable(path, f"{shown(path)} cannot be read ({reason}); check the path")
+            ]
+        own = path.absolute().name
+        found += [source if source.place else replace(source, place=own) for source in sources]
+    listed = [source.slice_count + sum(o.slice_count for o in source.others) for source in found]
+    if sum(listed) > _MOST_HEADERS:
+        found = [replace(source, headers=None) for source in found]
+    parents = [_parent(source) for source in found]
+    ids = distinct([source.case_id for source in found], parents)
+    scans = tuple(replace(s, case_id=i) for s, i in zip(found, ids, strict=True))
+    return Inventory(scans, tuple(remarks))
+
+
+def _parent(source: ScanSource) -> str:
+    """Name of the folder above a NIfTI file, which often tells cases apart when files do not."""
+    return source.path.absolute().parent.name if source.kind == "nifti" else ""
+
+
+def _in_file(path: Path) -> list[ScanSource]:
+    """The scans in one file."""
+    name = path.name.lower()
+    if not path.exists():
+        raise InputError(f"{shown(path)} does not exist; check the path")
+    if not path.is_file():
+        raise InputError(f"{shown(path)} is no file or folder; give a CT as DICOM or NIfTI")
+    if name.endswith((".nii", ".nii.gz")):
+        return [_nifti(path)]
+    sources = find_studies(path)
+    if sources:
+        # A DICOMDIR stands for its folder.
+        return [
+            replace(s, place=_joined(path.name if s.path == path else "", s.place)) for s in sources
+        ]
+    if name.endswith(".zip"):
+        raise InputError(f"{shown(path)} holds no DICOM images; if it holds NIfTI files, unpack it")
+    raise InputError(
+        f"{shown(path)} is neither NIfTI (.nii, .nii.gz) nor DICOM; convert it or give another file"
+    )
+
+
+def _in_folder(path: Path, remarks: list[str]) -> list[ScanSource]:
+    """The scans below a folder; what was left out is added to the remarks."""
+    names, lost = FolderFiles(path).found()
+    images = {name for name in names if name.lower().endswith((".nii", ".nii.gz"))}
+    labels = label_maps_among(sorted(images), path)
+    scans = images - labels
+    found: list[ScanSource] = []
+    for name in names:
+        if name in scans:
+            found.append(_nifti(path / name, name))
+        elif name.lower().endswith(".zip"):
+            try:
+                inside = _in_file(path / name)
+            except InputError as error:
+                inside = [_unreadable(path / name, str(error), Path(name).name)]
+            above = os.path.dirname(name)
+            found += [replace(s, place=_joined(above, s.place)) for s in inside]
+    try:
+        found += find_studies(path)
+    except InputError as error:
+        found.append(_unreadable(path, str(error)))
+    for name in lost:
+        link = path / name
+        if name.lower().endswith((".nii", ".nii.gz", ".zip")) and not named_label_map(name):
+            problem = f"{shown(link)} is a link that leads nowhere; mend or remove it"
+            found.append(_unreadable(link, problem, name))
+    if not found:
+        raise InputError(_no_scan(path, len(names), sorted(labels)))
+    if labels:
+        remarks.append(f"{shown(path)}: {_counted(sorted(labels))} left out")
+    return found
+
+
+def _no_scan(path: Path, files: int, labels: list[str]) -> str:
+    """The sentence for a folder without any scan."""
+    if labels:
+        return (
+            f"{shown(path)} holds no CT scan but {_counted(labels)}; give the folder with the scans"
+        )
+    what = "holds no CT scan" if files else "is empty"
+    return f"{shown(path)} {what}; give a folder with DICOM or NIfTI files"
+
+
+def _counted(labels: list[str]) -> str:
+    """Label maps, one of them by its name."""
+    if len(labels) == 1:
+        return f"a label map ({shown(labels[0])})"
+    return f"{len(labels)} label maps ({shown(labels[0])} and others)"
+
+
+def _joined(above: str, below: str) -> str:
+    return f"{above}/{below}" if above and below else above or below
+
+
+def _nifti(path: Path, place: str = "") -> ScanSource:
+    """A NIfTI file; KiTS names its folders after the cases and all files imaging.nii.gz."""
+    generic = case_id_from(path.name) == "imaging"
+    name = path.absolute().parent.name if generic else path.name
+    return ScanSource(case_id_from(name), path, "nifti", place=place)
+
+
+def _unreadable(path: Path, problem: str, place: str = "") -> ScanSource:
+    name = path.absolute().name
+    return ScanSource(case_id_from(name), path, "unreadable", problem=problem, place=place)

@@ -21,7 +21,7 @@ from renalis.errors import InputError
 from renalis.io import dicom_files, dicom_meta, find_scans, read_scan
 
 ADVICE = re.compile(
-    r"; .*\b(give|check|copy|export|download|convert|choose|split|unpack|reads|leave)"
+    r"; .*\b(give|check|copy|export|download|convert|choose|split|unpack|reads|leave|get|name)"
 )
 
 
@@ -80,7 +80,7 @@ def test_text_named_nifti(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["zero.nii.gz", "zero.nii", "zero.dcm", "zero.zip"])
 def test_empty_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
-    refused(tmp_path / name, name, "not a NIfTI|neither|damaged zip")
+    refused(tmp_path / name, name, "damaged zip" if name == "zero.zip" else r"empty \(0 bytes\)")
 
 
 @pytest.mark.parametrize("part", [0.01, 0.3, 0.9, 0.999])
@@ -208,9 +208,9 @@ def test_promised_voxels_that_the_file_cannot_hold(tmp_path: Path) -> None:
     refused(path, "h.nii.gz", "cut short")
 
 
-def test_pair_of_files(tmp_path: Path) -> None:
+def test_header_of_a_pair_without_its_voxels(tmp_path: Path) -> None:
     path = nifti(tmp_path / "p.nii", image(), magic=b"ni1")
-    refused(path, "p.nii", "pair")
+    refused(path, "p.nii", r"header of a NIfTI pair \(\.hdr and \.img\), and its \.img file")
 
 
 def test_analyze(tmp_path: Path) -> None:
@@ -223,8 +223,41 @@ def test_series_of_a_nifti(tmp_path: Path) -> None:
 
 
 def test_foreign_format(tmp_path: Path) -> None:
-    (tmp_path / "scan.nrrd").write_bytes(b"NRRD0004\n" + bytes(300))
-    refused(tmp_path / "scan.nrrd", "scan.nrrd", "neither NIfTI")
+    (tmp_path / "scan.par").write_bytes(b"# === DATA DESCRIPTION FILE ===" + bytes(300))
+    refused(tmp_path / "scan.par", "scan.par", r"neither NIfTI .*, NRRD \(\.nrrd\) nor DICOM")
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (b"\x1f\x8b" + bytes(9), "a gzip file and no scan; unpack it"),
+        (bytes(257) + b"ustar", "a tar archive"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"\x89PNG\r\n", "a PNG picture .* hold no HU"),
+        (b"\x89HDF\r\n", "an HDF5 file and no scan; convert"),
+        (b"version https://git-lfs.github.com/spec/v1", "only a pointer of Git LFS"),
+        (b"\n<!DOCTYPE html><html>", "a web page or XML .*download the scan again"),
+        (b"NRRD0004\n", r"an NRRD file and no scan; name it \.nrrd"),
+        (bytes(2000), "filled with zeros"),
+    ],
+)
+def test_what_a_file_is_instead_is_named(tmp_path: Path, start: bytes, words: str) -> None:
+    (tmp_path / "scan.bin").write_bytes(start)
+    refused(tmp_path / "scan.bin", "scan.bin", words)
+    (tmp_path / "scan.nii").write_bytes(gzip.compress(start))
+    refused(tmp_path / "scan.nii", "scan.nii", "is not a NIfTI file but ")
+
+
+def test_dicom_named_nifti(tmp_path: Path) -> None:
+    file = write_series(tmp_path, body(1))[0].rename(tmp_path / "scan.nii")
+    refused(file, "scan.nii", "is not a NIfTI file but a DICOM file; give the folder")
+
+
+def test_a_folder_of_other_files_says_which(tmp_path: Path) -> None:
+    for name in ("a.mnc", "b.mnc", "c"):
+        (tmp_path / name).write_bytes(b"CDF\x01")
+    words = r"holds no CT scan \(2 \.mnc, 1 without an ending\)"
+    refused(tmp_path, tmp_path.name, words)
 
 
 def test_truncated_dicom_pixels(tmp_path: Path) -> None:

@@ -50,6 +50,29 @@ def test_as_nibabel_reads_it(tmp_path: Path, suffix: str) -> None:
     assert scan.warnings == ()
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("given", [".hdr", ".img", "folder"])
+def test_a_pair_of_files_is_read_as_nibabel_reads_it(
+    tmp_path: Path, given: str, packed: bool
+) -> None:
+    affine = np.array([[0, 0, -0.8, 9], [0, -0.8, 0, 5], [-2.5, 0, 0, 3], [0, 0, 0, 1.0]])
+    nib.save(nib.Nifti1Pair(ct(), affine), tmp_path / "a.img")
+    if packed:
+        voxels = (tmp_path / "a.img").read_bytes()
+        (tmp_path / "a.img").unlink()
+        (tmp_path / "a.img.gz").write_bytes(gzip.compress(voxels))
+    ending = f"{given}.gz" if packed and given == ".img" else given
+    (source,) = find_scans([tmp_path if given == "folder" else tmp_path / f"a{ending}"])
+    scan = read_scan(source)
+    assert scan.case_id == "a"
+    assert np.array_equal(scan.volume.array, ct())
+    assert np.allclose(scan.volume.affine, affine, atol=1e-6)
+    assert scan.warnings == ()
+    labels = scan.volume.like(np.zeros(scan.volume.shape, np.uint8), Kind.LABELS)
+    write_labels(tmp_path / "s.nii.gz", labels, scan)
+    assert np.array_equal(nib.load(tmp_path / "s.nii.gz").affine, scan.volume.affine)
+
+
 @pytest.mark.parametrize(
     "axes", list(itertools.product(itertools.permutations(range(3)), (0, 1), (0, 1), (0, 1)))
 )

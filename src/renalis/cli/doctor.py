@@ -22,6 +22,7 @@ _PACKAGES = (
     "scipy",
     "nibabel",
     "pydicom",
+    "SimpleITK",
     "safetensors",
 )
 

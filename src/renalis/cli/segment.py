@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="INPUT",
-        help="NIfTI file, DICOM folder or zip, or a folder of those",
+        help="NIfTI, MetaImage or NRRD file, DICOM folder or zip, or a folder of those",
     )
     add(
         "-o",

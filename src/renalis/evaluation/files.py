@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from renalis.errors import InputError
 from renalis.io.nifti_stored import StoredVoxels, stored_voxels
+from renalis.io.place import NO_DIRECTIONS
 from renalis.io.scan import shown
 from renalis.volume import Kind, Volume
 
@@ -45,9 +46,9 @@ def read_label_map(path: Path, placed: bool = True) -> Volume:
     """
     name = shown(path)
     with stored_voxels(path, wanted="a label map") as stored:
-        if placed and any("does not say how the patient lies" in w for w in stored.warnings):
+        if placed and any(NO_DIRECTIONS in w for w in stored.warnings):
             raise InputError(
-                f"{name} does not say how the patient lies (no sform, no qform), so left and right "
+                f"{name} {NO_DIRECTIONS} (no sform, no qform), so left and right "
                 "are unknown; copy the geometry of the scan into it"
             )
         flat = _lazy_zeros(math.prod(stored.shape))

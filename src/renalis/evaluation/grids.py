@@ -80,14 +80,22 @@ def on_grid_of(
 
 def _difference(reference: Volume, prediction: Volume) -> str:
     """The sentence that refuses two grids."""
+    sizes = (
+        f"the reference has {_times(reference.shape)} voxels, the prediction "
+        f"{_times(prediction.shape)}"
+    )
+    turned = prediction.reoriented(reference.orientation)
+    if np.allclose(reference.affine, turned.affine, rtol=0, atol=_TOLERANCE_MM):
+        return (
+            f"prediction and reference do not lie on the same grid: {sizes}, although their "
+            "affines agree, so one of them was cut or padded, or belongs to another scan; use "
+            "--grid world if it was, which takes voxels that the prediction lacks for background"
+        )
     if reference.shape == prediction.shape:
         hint = "the arrays have the same shape, so the headers are"
         advice = "if one header is known to be wrong use --grid voxel, if both are right use"
     else:
-        hint = (
-            f"the reference has {_times(reference.shape)} voxels, the prediction "
-            f"{_times(prediction.shape)}, and their headers are"
-        )
+        hint = f"{sizes}, and their headers are"
         advice = "if both headers are right use"
     return (
         f"prediction and reference do not lie on the same grid: {hint} what differs "

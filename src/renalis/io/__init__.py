@@ -1,4 +1,4 @@
-"""Read scans (NIfTI, DICOM folder, zip) and write label maps, whole or not at all."""
+"""Read scans (NIfTI, MetaImage, NRRD, DICOM, zips) and write label maps, whole or not at all."""
 
 from __future__ import annotations
 

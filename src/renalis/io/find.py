@@ -1,22 +1,29 @@
-"""Find the scans in files and folders; headers are read, of NIfTI files also their first voxels."""
+"""Find the scans in files and folders; headers are read, of single files also voxels."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from renalis.errors import InputError
 from renalis.io.archive import FolderFiles
 from renalis.io.dicom import find_studies
+from renalis.io.itk_header import ENDINGS, detached
 from renalis.io.label_maps import label_maps_among, named_label_map
-from renalis.io.scan import ScanSource, case_id_from, distinct, shown
+from renalis.io.nifti_stored import pair_voxels
+from renalis.io.scan import ScanSource, case_id_from, distinct, shown, state_of
+from renalis.io.signatures import endings, what_else
 
 __all__ = ["Inventory", "find_scans", "inventory"]
 
 _MOST_HEADERS = 20_000
 """DICOM slices whose headers are kept between listing and reading, at about 2 kB each."""
+
+_ONE_FILE = (".nii", ".nii.gz", ".hdr", *ENDINGS)
+"""How the names of files end that hold one scan each."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +52,14 @@ def find_scans(inputs: Iterable[str | os.PathLike[str]]) -> list[ScanSource]:
 def inventory(inputs: Iterable[str | os.PathLike[str]]) -> Inventory:
     """List the scans in files and folders, and what was left out.
 
-    A folder is searched to any depth: each NIfTI file and each zip is a scan, and each study of
-    the DICOM files. NIfTI files below a folder that hold label maps by their voxels are left out
-    (`renalis.io.label_maps`).
+    A folder is searched to any depth: each NIfTI, MetaImage or NRRD file and each zip is a scan,
+    and each study of the DICOM files. Files below a folder that hold label maps by their voxels
+    are left out (`renalis.io.label_maps`).
 
     Parameters
     ----------
     inputs : iterable of path-like
-        NIfTI files, DICOM folders, zips, or folders of those.
+        NIfTI, MetaImage or NRRD files, DICOM folders, zips, or folders of those.
 
     Returns
     -------
@@ -84,8 +91,8 @@ def inventory(inputs: Iterable[str | os.PathLike[str]]) -> Inventory:
 
 
 def _parent(source: ScanSource) -> str:
-    """Name of the folder above a NIfTI file, which often tells cases apart when files do not."""
-    return source.path.absolute().parent.name if source.kind == "nifti" else ""
+    """Name of the folder above a file of one scan, which often tells cases apart."""
+    return source.path.absolute().parent.name if source.kind in ("nifti", "itk") else ""
 
 
 def _in_file(path: Path) -> list[ScanSource]:
@@ -95,8 +102,8 @@ def _in_file(path: Path) -> list[ScanSource]:
         raise InputError(f"{shown(path)} does not exist; check the path")
     if not path.is_file():
         raise InputError(f"{shown(path)} is no file or folder; give a CT as DICOM or NIfTI")
-    if name.endswith((".nii", ".nii.gz")):
-        return [_nifti(path)]
+    if name.endswith(_ONE_FILE):
+        return [_one_file(path)]
     sources = find_studies(path)
     if sources:
         # A DICOMDIR stands for its folder.
@@ -104,22 +111,37 @@ def _in_file(path: Path) -> list[ScanSource]:
             replace(s, place=_joined(path.name if s.path == path else "", s.place)) for s in sources
         ]
     if name.endswith(".zip"):
-        raise InputError(f"{shown(path)} holds no DICOM images; if it holds NIfTI files, unpack it")
-    raise InputError(
-        f"{shown(path)} is neither NIfTI (.nii, .nii.gz) nor DICOM; convert it or give another file"
+        raise InputError(
+            f"{shown(path)} holds no DICOM images; if it holds scans in other formats, unpack it"
+        )
+    header = re.sub(r"\.img(\.gz)?$", ".hdr", path.name, flags=re.IGNORECASE)
+    if header != path.name and path.with_name(header).is_file():
+        return [_one_file(path.with_name(header))]
+    raise InputError(_no_format(path))
+
+
+def _no_format(path: Path) -> str:
+    """The sentence for a file that is no scan."""
+    with path.open("rb") as file:
+        what, advice = what_else(file.read(1024))
+    if what:
+        return f"{shown(path)} is {what} and no scan; {advice}"
+    return (
+        f"{shown(path)} is neither NIfTI (.nii, .nii.gz), MetaImage (.mha), NRRD (.nrrd) nor "
+        "DICOM; convert it or give another file"
     )
 
 
 def _in_folder(path: Path, remarks: list[str]) -> list[ScanSource]:
     """The scans below a folder; what was left out is added to the remarks."""
     names, lost = FolderFiles(path).found()
-    images = {name for name in names if name.lower().endswith((".nii", ".nii.gz"))}
+    images = {name for name in names if name.lower().endswith(_ONE_FILE)}
     labels = label_maps_among(sorted(images), path)
     scans = images - labels
     found: list[ScanSource] = []
     for name in names:
         if name in scans:
-            found.append(_nifti(path / name, name))
+            found.append(_one_file(path / name, name))
         elif name.lower().endswith(".zip"):
             try:
                 inside = _in_file(path / name)
@@ -133,23 +155,23 @@ def _in_folder(path: Path, remarks: list[str]) -> list[ScanSource]:
         found.append(_unreadable(path, str(error)))
     for name in lost:
         link = path / name
-        if name.lower().endswith((".nii", ".nii.gz", ".zip")) and not named_label_map(name):
+        if name.lower().endswith((*_ONE_FILE, ".zip")) and not named_label_map(name):
             problem = f"{shown(link)} is a link that leads nowhere; mend or remove it"
             found.append(_unreadable(link, problem, name))
     if not found:
-        raise InputError(_no_scan(path, len(names), sorted(labels)))
+        raise InputError(_no_scan(path, names, sorted(labels)))
     if labels:
         remarks.append(f"{shown(path)}: {_counted(sorted(labels))} left out")
     return found
 
 
-def _no_scan(path: Path, files: int, labels: list[str]) -> str:
+def _no_scan(path: Path, files: Sequence[str], labels: list[str]) -> str:
     """The sentence for a folder without any scan."""
     if labels:
         return (
             f"{shown(path)} holds no CT scan but {_counted(labels)}; give the folder with the scans"
         )
-    what = "holds no CT scan" if files else "is empty"
+    what = f"holds no CT scan ({endings(files)})" if files else "is empty"
     return f"{shown(path)} {what}; give a folder with DICOM or NIfTI files"
 
 
@@ -164,11 +186,16 @@ def _joined(above: str, below: str) -> str:
     return f"{above}/{below}" if above and below else above or below
 
 
-def _nifti(path: Path, place: str = "") -> ScanSource:
-    """A NIfTI file; KiTS names its folders after the cases and all files imaging.nii.gz."""
+def _one_file(path: Path, place: str = "") -> ScanSource:
+    """A file that holds one scan; KiTS names folders after cases and all files imaging.nii.gz."""
     generic = case_id_from(path.name) == "imaging"
     name = path.absolute().parent.name if generic else path.name
-    return ScanSource(case_id_from(name), path, "nifti", place=place)
+    kind, voxels = "nifti", None
+    if path.name.lower().endswith(ENDINGS):
+        kind, voxels = "itk", detached(path)
+    elif path.suffix.lower() == ".hdr":
+        voxels = pair_voxels(path)
+    return ScanSource(case_id_from(name), path, kind, place=place, state=state_of(voxels))
 
 
 def _unreadable(path: Path, problem: str, place: str = "") -> ScanSource:

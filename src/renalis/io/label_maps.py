@@ -1,4 +1,4 @@
-"""Whether a NIfTI file is a label map: its voxels tell, its name only how far to look."""
+"""Whether a file is a label map: its voxels tell, its name only how far to look."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
-from renalis.io.nifti_stored import StoredVoxels, stored_voxels
+from renalis.io.itk import stored_values
+from renalis.io.itk_header import ENDINGS
+from renalis.io.nifti_stored import stored_voxels
+from renalis.io.whole_hu import Scaling
 
 __all__ = ["Content", "content_of", "label_maps_among", "named_label_map"]
 
@@ -55,7 +59,7 @@ def named_label_map(name: str) -> bool:
     [True, True, False]
     """
     *folders, file = name.lower().split("/")
-    stem = re.sub(r"\.nii(\.gz)?$", "", file)
+    stem = re.sub(r"\.(nii(\.gz)?|hdr|mha|mhd|nrrd|nhdr)$", "", file)
     return bool(_FILE.fullmatch(stem)) or not _FOLDERS.isdisjoint(folders)
 
 
@@ -68,13 +72,20 @@ def content_of(path: Path, most: int | None = None) -> Content:
     Parameters
     ----------
     path : Path
-        NIfTI file.
+        NIfTI, MetaImage or NRRD file. Of the latter two, which are read whole, those that are not
+        named as label maps are looked at only if they hold 8 bits a voxel, as no CT does.
     most : int, optional
         Voxels after which to stop looking; all if not given.
     """
     try:
+        if path.name.lower().endswith(ENDINGS):
+            values = stored_values(path, bytes_only=most is None)
+            if values is None:
+                return Content.OTHER
+            chunks = ((at, values[at : at + _CHUNK]) for at in range(0, values.size, _CHUNK))
+            return _content(_values(chunks, (None, None), most))
         with stored_voxels(path) as stored:
-            return _content(_values(stored, most))
+            return _content(_values(stored.chunks(_CHUNK), stored.scaling, most))
     except (InputError, MemoryError):
         return Content.UNREADABLE
 
@@ -88,7 +99,7 @@ def label_maps_among(names: Iterable[str], folder: Path) -> set[str]:
     Parameters
     ----------
     names : iterable of str
-        NIfTI files, as paths below ``folder`` with ``/`` between folders.
+        Files of one scan each, as paths below ``folder`` with ``/`` between folders.
     folder : Path
         Where they lie.
     """
@@ -114,11 +125,13 @@ def _above(name: str) -> PurePosixPath:
     return PurePosixPath(name).parent
 
 
-def _values(stored: StoredVoxels, most: int | None) -> Iterator[NDArray[np.uint8] | None]:
+def _values(
+    chunks: Iterable[tuple[int, NDArray[Any]]], scaling: Scaling, most: int | None
+) -> Iterator[NDArray[np.uint8] | None]:
     """The voxels as labels, a chunk at a time; None at the first that can be none."""
-    slope, intercept = stored.scaling
+    slope, intercept = scaling
     scaled = (slope, intercept) not in ((None, None), (1.0, 0.0))
-    for start, raw in stored.chunks(_CHUNK):
+    for start, raw in chunks:
         if most is not None and start >= most:
             return
         if scaled:

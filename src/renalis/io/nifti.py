@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.errors import InputError
-from renalis.io.hu import AIR, HIGHEST, check_hu
+from renalis.io.hu import AIR
 from renalis.io.nifti_stored import CHUNK, StoredVoxels, fill, stored_voxels
 from renalis.io.scan import Scan, ScanSource, shown
+from renalis.io.whole_hu import Seen, to_whole_hu
 from renalis.volume import Volume
 
 __all__ = ["read_nifti"]
-
-_Scaling = tuple[float | None, float | None]
 
 
 def read_nifti(source: ScanSource) -> Scan:
@@ -47,14 +44,7 @@ def read_nifti(source: ScanSource) -> Scan:
     with stored_voxels(source.path) as stored:
         flat = np.empty(math.prod(stored.shape), dtype=np.int16)
         seen = _read_voxels(stored, flat)
-    if seen.not_finite:
-        raise InputError(
-            f"{name} holds {seen.not_finite} voxels that are not numbers (NaN or infinite); "
-            "export the scan again, with air (-1024 HU) outside the field of view"
-        )
-    warnings = [*stored.warnings, *check_hu(flat, name, seen.fractions)]
-    if seen.too_high:
-        warnings.append(f"{seen.too_high} voxels above {HIGHEST} HU were set to {HIGHEST}")
+    warnings = [*stored.warnings, *seen.checked(flat, name)]
     volume = Volume(flat.reshape(stored.shape, order="F"), stored.affine)
     return Scan(
         case_id=source.case_id,
@@ -65,18 +55,9 @@ def read_nifti(source: ScanSource) -> Scan:
     )
 
 
-@dataclass
-class _Seen:
-    """What was met while converting voxels."""
-
-    not_finite: int = 0
-    too_high: int = 0
-    fractions: bool = False
-
-
-def _read_voxels(stored: StoredVoxels, out: NDArray[np.int16]) -> _Seen:
+def _read_voxels(stored: StoredVoxels, out: NDArray[np.int16]) -> Seen:
     """Fill ``out`` with HU, a chunk at a time."""
-    seen = _Seen()
+    seen = Seen()
     if stored.dtype == np.dtype("<i2") and stored.scaling in ((None, None), (1.0, 0.0)):
         for start in range(0, out.size, CHUNK):
             part = out[start : start + CHUNK]
@@ -86,24 +67,5 @@ def _read_voxels(stored: StoredVoxels, out: NDArray[np.int16]) -> _Seen:
         return seen
     for start, raw in stored.chunks():
         part = out[start : start + raw.size]
-        _convert(raw, part, stored.scaling, seen)
-        np.maximum(part, AIR, out=part)
+        to_whole_hu(raw, part, stored.scaling, seen)
     return seen
-
-
-def _convert(raw: NDArray[Any], out: NDArray[np.int16], scaling: _Scaling, seen: _Seen) -> None:
-    """Stored values to whole HU, counting what cannot be one."""
-    slope, intercept = scaling
-    values = raw.astype(np.float64)
-    if slope is not None:
-        values *= slope
-        values += intercept or 0.0
-    finite = np.isfinite(values)
-    if not finite.all():
-        seen.not_finite += int(finite.size - finite.sum())
-        values[~finite] = 0
-    whole = np.rint(values)
-    # A slope that is stored as float32 leaves tiny remainders on whole numbers.
-    seen.fractions = seen.fractions or bool((np.abs(values - whole) > 1e-3).any())
-    seen.too_high += int((whole > HIGHEST).sum())
-    out[:] = np.clip(whole, AIR, HIGHEST).astype(np.int16)

@@ -9,14 +9,10 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
-from renalis.io.scan import FARTHEST_MM
-from renalis.volume import Volume
+from renalis.io.place import ADVICE, NO_DIRECTIONS, check_place
 
 __all__ = ["affine_of"]
 
-_ADVICE = "export the scan again, best from DICOM with dcm2niix"
-_SPACING = (0.05, 50.0)  # mm; nothing outside is a CT of a trunk
-_USUAL_SPACING = (0.1, 20.0)  # mm
 _UNITS = {1: "meter", 3: "micron"}  # NIFTI_UNITS_METER, NIFTI_UNITS_MICRON
 _INVALID = (HeaderDataError, ValueError, np.linalg.LinAlgError)
 
@@ -53,25 +49,17 @@ def affine_of(
     try:
         affine = np.asarray(standard.get_best_affine(), dtype=np.float64)
     except _INVALID as error:
-        raise InputError(f"{name} has an invalid place in space ({error}); {_ADVICE}") from error
-    if not np.isfinite(affine).all():
-        raise InputError(f"{name} has an affine with values that are not finite; {_ADVICE}")
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    _check_spacing(spacing, int(header["xyzt_units"]) & 7, name)
-    try:
-        Volume(np.empty((1, 1, 1), np.int16), affine)
-    except ValueError as error:
-        raise InputError(f"{name}: {error}; {_ADVICE}") from error
-    if np.abs(affine[:3, 3]).max() > FARTHEST_MM:
-        raise InputError(f"{name} lies more than 100 m from the scanner's origin; {_ADVICE}")
-    warnings = _compared(affine, standard, shape) if sform > 0 and qform > 0 else []
+        raise InputError(f"{name} has an invalid place in space ({error}); {ADVICE}") from error
+    unit = int(header["xyzt_units"]) & 7
+    said = f" (its header's unit is the {_UNITS[unit]})" if unit in _UNITS else ""
+    warnings = check_place(affine, name, said)
+    if sform > 0 and qform > 0:
+        warnings += _compared(affine, standard, shape)
     if sform <= 0 and qform <= 0:
         warnings.append(
-            "the header does not say how the patient lies (no sform, no qform): left and right, "
-            "front and back are the NIfTI default and may be wrong"
+            f"the header {NO_DIRECTIONS} (no sform, no qform): left and right, front and back are "
+            "the NIfTI default and may be wrong"
         )
-    if (spacing < _USUAL_SPACING[0]).any() or (spacing > _USUAL_SPACING[1]).any():
-        warnings.append(f"unusual voxel spacing: {_times(spacing)} mm")
     return affine, warnings
 
 
@@ -83,18 +71,6 @@ def _standard(header: Any) -> Any:
     pixdim[1:4] = np.abs(pixdim[1:4])
     standard["pixdim"] = pixdim
     return standard
-
-
-def _check_spacing(spacing: NDArray[np.float64], unit: int, name: str) -> None:
-    """Refuse what no CT has, in particular meters and microns, which nobody converts."""
-    if (spacing < 1e-9).any():
-        raise InputError(f"{name} has a voxel spacing of zero; {_ADVICE}")
-    if (spacing < _SPACING[0]).any() or (spacing > _SPACING[1]).any():
-        said = f" (its header's unit is the {_UNITS[unit]})" if unit in _UNITS else ""
-        raise InputError(
-            f"{name} has a voxel spacing of {_times(spacing)} mm, which no CT has{said}; "
-            "export the scan again with its spacing in mm, best from DICOM with dcm2niix"
-        )
 
 
 def _compared(affine: NDArray[np.float64], header: Any, shape: tuple[int, int, int]) -> list[str]:
@@ -111,10 +87,6 @@ def _compared(affine: NDArray[np.float64], header: Any, shape: tuple[int, int, i
     if apart <= 1:
         return []
     return [f"sform and qform give two places that differ by {apart:.0f} mm; sform was used"]
-
-
-def _times(spacing: NDArray[np.float64]) -> str:
-    return " × ".join(f"{s:.3g}" for s in spacing)
 
 
 def _largest_distance(

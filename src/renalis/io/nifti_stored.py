@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import math
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,10 +22,10 @@ from numpy.typing import NDArray
 from renalis.errors import InputError
 from renalis.io.nifti_place import affine_of
 from renalis.io.scan import shown
+from renalis.io.signatures import what_else
+from renalis.io.whole_hu import Scaling
 
-__all__ = ["CHUNK", "StoredVoxels", "fill", "stored_voxels"]
-
-_Scaling = tuple[float | None, float | None]
+__all__ = ["CHUNK", "StoredVoxels", "fill", "pair_voxels", "stored_voxels"]
 
 CHUNK = 1 << 21
 """Voxels converted at a time."""
@@ -66,7 +67,7 @@ class StoredVoxels:
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
     dtype: np.dtype[Any]
-    scaling: tuple[float | None, float | None]
+    scaling: Scaling
     header: bytes
     warnings: tuple[str, ...]
     stream: BinaryIO
@@ -95,7 +96,8 @@ def stored_voxels(path: Path, wanted: str = "a CT") -> Iterator[StoredVoxels]:
     Parameters
     ----------
     path : Path
-        NIfTI-1 or NIfTI-2 file, packed or not, whatever its name ends in.
+        NIfTI-1 or NIfTI-2 file, packed or not, whatever its name ends in, or the header of a
+        pair (``.hdr``), whose voxels lie beside it (``.img``).
     wanted : str
         What the file should have been, for the sentence that refuses it.
 
@@ -105,18 +107,46 @@ def stored_voxels(path: Path, wanted: str = "a CT") -> Iterator[StoredVoxels]:
         If the file is no 3D image of numbers, has no usable place, or cannot be read to its end.
     """
     name = shown(path)
-    with _opened(path) as stream:
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(_opened(path))
         header = _header(stream, name, wanted)
         shape = _shape(header, name)
         dtype = _dtype(header, name, wanted)
         affine, warnings = affine_of(header, shape, name)
         offset = _offset(header, name)
+        start = len(header.binaryblock)
+        holder = path
+        if _is_pair(header):
+            holder, start = _beside(path, name), 0
+            stream = stack.enter_context(_opened(holder))
         packed = isinstance(stream, igzip.IGzipFile)
-        _check_size(path, packed, offset + math.prod(shape) * dtype.itemsize, name)
-        _skip(stream, offset - len(header.binaryblock), name)
+        said = shown(holder)
+        _check_size(holder, packed, offset + math.prod(shape) * dtype.itemsize, said)
+        _skip(stream, offset - start, said)
         scaling = _scaling(header, name)
         block = bytes(header.binaryblock)
         yield StoredVoxels(shape, affine, dtype, scaling, block, tuple(warnings), stream)
+
+
+def pair_voxels(path: Path) -> Path | None:
+    """The file with the voxels of a NIfTI pair, beside its header; None if there is none."""
+    stem = re.sub(r"(\.hdr|\.nii)?(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+    names = [f"{stem}{ending}" for ending in (".img", ".img.gz", ".IMG")]
+    return next((p for name in names if (p := path.with_name(name)).is_file()), None)
+
+
+def _is_pair(header: Any) -> bool:
+    return bytes(header["magic"])[:3] in (b"ni1", b"ni2")
+
+
+def _beside(path: Path, name: str) -> Path:
+    voxels = pair_voxels(path)
+    if voxels is None:
+        raise InputError(
+            f"{name} is the header of a NIfTI pair (.hdr and .img), and its .img file is not "
+            "beside it; copy both files"
+        )
+    return voxels
 
 
 @contextlib.contextmanager
@@ -153,17 +183,15 @@ def _header(stream: BinaryIO, name: str, wanted: str) -> Any:
                 break
             header = kinds[size](block, endianness="<" if order == "little" else ">", check=False)
             magic = bytes(header["magic"])[:3]
-            if magic in (b"n+1", b"n+2"):
+            if magic in (b"n+1", b"n+2", b"ni1", b"ni2"):
                 return header
-            if magic in (b"ni1", b"ni2"):
-                raise InputError(
-                    f"{name} is the header of a NIfTI pair (.hdr and .img); "
-                    "convert the pair to one .nii.gz file"
-                )
             raise InputError(
                 f"{name} is an ANALYZE file, which does not tell left from right; "
                 "convert the scan's DICOM files to NIfTI instead"
             )
+    what, advice = what_else(start + stream.read(1020))
+    if what:
+        raise InputError(f"{name} is not a NIfTI file but {what}; {advice}")
     raise InputError(f"{name} is not a NIfTI file; give {wanted} as .nii or .nii.gz")
 
 
@@ -211,7 +239,7 @@ def _dtype(header: Any, name: str, wanted: str) -> np.dtype[Any]:
     return dtype
 
 
-def _scaling(header: Any, name: str) -> _Scaling:
+def _scaling(header: Any, name: str) -> Scaling:
     """Slope and intercept; none when the header leaves them open."""
     try:
         slope, intercept = header.get_slope_inter()

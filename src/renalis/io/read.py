@@ -10,6 +10,7 @@ from pathlib import Path
 from renalis.errors import InputError
 from renalis.io.dicom import has_series, read_dicom
 from renalis.io.find import find_scans
+from renalis.io.itk import read_itk
 from renalis.io.nifti import read_nifti
 from renalis.io.scan import Scan, ScanSource, shown
 
@@ -22,9 +23,9 @@ def read_scan(path: str | os.PathLike[str] | ScanSource, series: str | None = No
     Parameters
     ----------
     path : path-like or ScanSource
-        A NIfTI file, a DICOM folder (searched to any depth), a zip of one, or a source from
-        `find_scans`. Where a place holds several studies, give the source; a path means the
-        study with the best series, or the one that has the series asked for.
+        A NIfTI, MetaImage or NRRD file, a DICOM folder (searched to any depth), a zip of one, or
+        a source from `find_scans`. Where a place holds several studies, give the source; a path
+        means the study with the best series, or the one that has the series asked for.
     series : str or None
         For DICOM: UID, number or description of the series wanted. None chooses the axial
         abdominal CT with the most slices. ``scan.source.others`` lists the rest.
@@ -43,7 +44,7 @@ def read_scan(path: str | os.PathLike[str] | ScanSource, series: str | None = No
         source, more = path, 0
     else:
         found = find_scans([path])
-        if len(found) > 1 and any(s.kind == "nifti" for s in found):
+        if len(found) > 1 and any(s.kind in ("nifti", "itk") for s in found):
             raise InputError(
                 f"{shown(path)} holds {len(found)} scans; give one of them, "
                 f"for example {shown(found[0].path)}"
@@ -52,13 +53,13 @@ def read_scan(path: str | os.PathLike[str] | ScanSource, series: str | None = No
         more = len(found) - 1
     if source.kind == "unreadable":
         raise InputError(source.problem)
-    if source.kind == "nifti":
+    if source.kind in ("nifti", "itk"):
         if series is not None:
             raise InputError(
-                f"{shown(source.path)} is NIfTI and has no series to choose from; "
+                f"{shown(source.path)} is no DICOM and has no series to choose from; "
                 "leave the series out"
             )
-        return read_nifti(source)
+        return read_nifti(source) if source.kind == "nifti" else read_itk(source)
     scan = read_dicom(source, series)
     if more:
         which = "best series" if series is None else "series asked for"

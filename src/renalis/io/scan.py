@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ __all__ = [
     "SourceSlice",
     "case_id_from",
     "shown",
+    "state_of",
 ]
 
 FARTHEST_MM = 1e5
@@ -101,9 +103,9 @@ class ScanSource:
     path : Path
         The NIfTI file, DICOM folder, DICOM file or zip.
     kind : str
-        ``"nifti"``, ``"dicom"``, or ``"unreadable"``.
+        ``"nifti"``, ``"itk"`` (MetaImage or NRRD), ``"dicom"``, or ``"unreadable"``.
     modality : str
-        (0008,0060); empty for NIfTI, which does not say.
+        (0008,0060); empty for formats that do not say.
     series : SeriesSummary or None
         The DICOM series that is read.
     others : tuple of SeriesSummary
@@ -124,10 +126,11 @@ class ScanSource:
         For DICOM: a hash that tells apart studies with the same UID or without one, of the
         PatientID and, without a study UID, of the folder. Empty takes all with the UID.
     state : str
-        For a DICOM folder: a hash of the names, sizes and times of the study's files.
+        A hash of the names, sizes and times of a study's files in a folder, or of the file that
+        holds the voxels of a header; empty for files that are whole by themselves.
     place : str
-        Where it lies below the input that was searched, with ``/`` between folders: the NIfTI
-        file, the folder of all files of the study, or the zip and the folder in it. The input's
+        Where it lies below the input that was searched, with ``/`` between folders: the file
+        itself, the folder of all files of the study, or the zip and the folder in it. The input's
         own name where it is the scan itself. Never absolute.
     rank : tuple of float
         For DICOM: how well the series suits, larger is better; compares studies of one place.
@@ -206,9 +209,23 @@ def case_id_from(name: str) -> str:
     # Composed, since a letter's mark alone would be replaced.
     name = unicodedata.normalize("NFC", name)
     stem = re.split(r"[\\/]", name.rstrip("\\/"))[-1]
-    stem = re.sub(r"(\.nii\.gz|\.nii|\.zip|\.dcm)$", "", stem, flags=re.IGNORECASE)
+    stem = re.sub(
+        r"(\.nii\.gz|\.nii|\.zip|\.dcm|\.hdr|\.mha|\.mhd|\.nrrd|\.nhdr)$",
+        "",
+        stem,
+        flags=re.IGNORECASE,
+    )
     stem = re.sub(r"[^\w.-]+", "_", stem).strip("._")
     return stem[:80] or "scan"
+
+
+def state_of(file: Path | None) -> str:
+    """A hash that changes when a file is written anew; empty without one."""
+    if file is None:
+        return ""
+    status = file.stat()
+    words = f"{file.name}/{status.st_size}/{status.st_mtime_ns}"
+    return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def shown(name: object, limit: int = 120) -> str:

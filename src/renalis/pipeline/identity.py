@@ -49,4 +49,6 @@ def scan_facts(source: ScanSource) -> list[str]:
     if source.series is not None:
         parts += [source.study_uid, source.group, source.series.uid, str(source.slice_count)]
         parts += [source.state]
+    elif source.state:
+        parts += [source.state]
     return parts

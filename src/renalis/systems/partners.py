@@ -120,7 +120,7 @@ class _Files:
             return self._votes(path, scan, wanted)
         # The axes of a DICOM series are our own choice; those that nnU-Net saw were converted by
         # some other program, and nothing in the file says how.
-        if scan.source.kind != "nifti" and not any(
+        if scan.source.kind == "dicom" and not any(
             path.with_suffix(ending).is_file() for ending in (".nii.gz", ".nii")
         ):
             raise InputError(

@@ -9,10 +9,11 @@ from scipy.spatial import Delaunay
 
 from renalis.measurement import Lesion, measure
 from renalis.measurement.anatomy import Anatomy, find_anatomy
-from renalis.measurement.frame import frame_for, hull_mask
+from renalis.measurement.frame import frame_for
 from renalis.measurement.nephrometry import Seat, nephrometry
 from renalis.measurement.structures import find_groups
 from renalis.postprocessing.components import labeled_box
+from renalis.postprocessing.hull import hull_mask
 from renalis.preparation.body import Body, Midline
 from renalis.volume import Kind, Volume
 

@@ -10,6 +10,7 @@ from report_case import ALL_ORDERS, made_up
 
 from renalis.labels import Label
 from renalis.measurement import Confidence, Measurements, measure
+from renalis.postprocessing.verdict import judged
 from renalis.report.findings import find, short_name
 from renalis.report.scene import Scene
 from renalis.report.tables import (
@@ -71,7 +72,8 @@ def test_tables_tell_the_numbers(patient: tuple[Volume, Volume, Measurements]) -
     assert [row[0] for row in kidneys.rows] == ["Right kidney", "Left kidney"]
     right = measured.kidney("right")
     assert right is not None
-    assert kidneys.rows[0][2] == f"{right.parenchyma_ml:.1f}"
+    assert kidneys.rows[0][1] == "yes"
+    assert kidneys.rows[0][3] == f"{right.parenchyma_ml:.1f}"
     assert [row[:2] for row in lesions.rows] == [("T1", "tumor"), ("C1", "cyst")]
     assert lesions.rows[0][2].startswith("right")
     assert lesions.rows[1][2].startswith("left")
@@ -82,6 +84,26 @@ def test_tables_tell_the_numbers(patient: tuple[Volume, Volume, Measurements]) -
         "Right kidney", "Left kidney", "Tumors", "Cysts",
     ]  # fmt: skip
     assert {name[0] for name, _ in rules(measured)} == set("RENAL")
+
+
+def test_a_doubtful_kidney_is_called_so_wherever_it_is_named(
+    patient: tuple[Volume, Volume, Measurements],
+) -> None:
+    _, _, measured = patient
+    right, left = (measured.kidney(side) for side in ("right", "left"))
+    assert right is not None
+    assert left is not None
+    seen = dataclasses.replace(right.is_kidney.evidence, mean_probability=0.5)
+    doubtful = dataclasses.replace(right, is_kidney=judged(seen))
+    seen = dataclasses.replace(left.is_kidney.evidence, mean_probability=0.7)
+    likely = dataclasses.replace(left, is_kidney=judged(seen))
+    changed = dataclasses.replace(measured, kidneys=(likely, doubtful))
+    assert summary(changed).startswith("Found: right kidney (doubtful) and left kidney;")
+    assert "doubtful" in cards(changed)[0].detail
+    table = kidney_table(changed)
+    assert table is not None
+    assert [row[1] for row in table.rows] == ["doubtful (0.50)", "likely (0.70)"]
+    assert any("left is likely one, although" in note for note in doubts(changed))
 
 
 def test_slice_column_is_the_files_slice(patient: tuple[Volume, Volume, Measurements]) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.labels import Label
-from renalis.measurement.frame import STEP_MM, hull_mask, sampled
+from renalis.measurement.frame import STEP_MM, sampled
 from renalis.measurement.results import Side
 from renalis.measurement.structures import Group
 from renalis.postprocessing.components import find_pieces
+from renalis.postprocessing.hull import hull_mask
 from renalis.volume import Volume
 
 __all__ = ["Anatomy", "along_mm", "distance_mm", "find_anatomy"]

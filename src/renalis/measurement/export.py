@@ -36,6 +36,7 @@ _PER_KIDNEY = (
     "hu_mean",
     "hu_sd",
     "cut",
+    "is_kidney",
 )
 
 CSV_HEADER = (
@@ -43,6 +44,7 @@ CSV_HEADER = (
     *(f"kidney_{side}_{name}" for side in ("left", "right") for name in _PER_KIDNEY),
     "kidney_other_ml",
     "kidneys",
+    "kidneys_doubtful",
     "kidney_ml",
     "tumor_ml",
     "cyst_ml",
@@ -56,7 +58,8 @@ CSV_HEADER = (
     "largest_tumor_renal",
     "notes",
 )
-"""Columns of the CSV, always all of them and in this order. ``kidney_left_ml`` is parenchyma."""
+"""Columns of the CSV, always all of them and in this order. ``kidney_left_ml`` is parenchyma;
+``kidneys`` counts those that are or likely are kidneys, ``kidneys_doubtful`` the rest."""
 
 
 def schema() -> dict[str, Any]:
@@ -100,7 +103,9 @@ def csv_columns(measurements: Measurements, case: str) -> dict[str, str]:
     tumors = [lesion for lesion in measurements.lesions if lesion.kind == "tumor"]
     if others:
         row["kidney_other_ml"] = _number(sum(kidney.parenchyma_ml for kidney in others), 2)
-    row["kidneys"] = str(len(measurements.kidneys))
+    counted = sum(kidney.is_kidney.answer.counts for kidney in measurements.kidneys)
+    row["kidneys"] = str(counted)
+    row["kidneys_doubtful"] = str(len(measurements.kidneys) - counted)
     row["kidney_ml"] = _number(measurements.totals.kidney_ml, 2)
     row["tumor_ml"] = _number(measurements.totals.tumor_ml, 2)
     row["cyst_ml"] = _number(measurements.totals.cyst_ml, 2)
@@ -124,6 +129,7 @@ def _kidney(kidney: Kidney) -> dict[str, str]:
         "cyst_ml": _number(kidney.cyst_ml, 2),
         "length_mm": _number(kidney.length_mm, 1),
         "cut": "yes" if kidney.location.borders else "no",
+        "is_kidney": str(kidney.is_kidney.answer),
     }
     if kidney.intensity is not None:
         cells["hu_mean"] = _number(kidney.intensity.mean_hu, 1)

@@ -11,6 +11,8 @@ from renalis.measurement.results import Confidence, Kidney, Location, Side
 from renalis.measurement.samples import confidence_of, intensity_of
 from renalis.measurement.scene import Scene
 from renalis.measurement.structures import Group
+from renalis.postprocessing.evidence import gather
+from renalis.postprocessing.verdict import Answer, Verdict, judged
 from renalis.volume import Volume
 
 __all__ = ["measure_kidney"]
@@ -26,6 +28,7 @@ def measure_kidney(
     counts = np.bincount(array.ravel(), minlength=4) * group.labels.voxel_ml
     volume_ml = float(counts[1:].sum())
     location = scene.location(array > 0, group.box)
+    verdict = _verdict(scene, group)
     return Kidney(
         id=name,
         side=group.side,
@@ -40,7 +43,8 @@ def measure_kidney(
         intensity=intensity_of(scene.image.array[group.box][parenchyma]),
         lesions=tuple(lesions),
         confidence=_kidney_confidence(scene, part, group, volume_ml),
-        notes=_kidney_notes(group, location),
+        is_kidney=verdict,
+        notes=(*_kidney_notes(group, location), *_doubts(verdict)),
     )
 
 
@@ -54,6 +58,21 @@ def _kidney_confidence(
     own = sampled(group.labels, frame) > 0
     others = (sampled(part, frame) > 0) & ~own
     return confidence_of(scene.prediction.kidney, frame, own, others, volume_ml)
+
+
+def _verdict(scene: Scene, group: Group) -> Verdict:
+    """Whether this is a kidney, as seen in the scan."""
+    probability = scene.prediction.kidney if scene.prediction is not None else None
+    inside = group.labels.array > 0
+    return judged(gather(scene.image, scene.labels, inside, group.box, scene.lungs, probability))
+
+
+def _doubts(verdict: Verdict) -> tuple[str, ...]:
+    """Why a kidney is not counted, as a note."""
+    if verdict.answer.counts:
+        return ()
+    what = "cannot be a kidney" if verdict.answer is Answer.NO else "doubtful as a kidney"
+    return (f"{what} and not counted as one: {'; '.join(verdict.reasons)}",)
 
 
 def _kidney_notes(group: Group, location: Location) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from renalis.measurement.scene import Scene, slice_axis
 from renalis.measurement.structures import Group, LesionMask, find_groups, find_lesions
 from renalis.postprocessing.components import labeled_box
 from renalis.preparation.body import Body, Midline, find_body
+from renalis.preparation.lungs import find_lungs
 from renalis.volume import CANONICAL, Kind, Volume
 
 __all__ = ["measure"]
@@ -64,9 +65,15 @@ def measure(
     if not labels.same_grid(image):
         raise ValueError("labels and image do not lie on the same grid")
     image = labels.like(image.array, image.kind)  # one affine, one canonical orientation
-    midline = (body or find_body(image)).midline
+    body = body or find_body(image)
+    midline = body.midline
     scene = Scene(
-        image, image.reoriented(CANONICAL), labels.reoriented(CANONICAL), midline, prediction
+        image,
+        image.reoriented(CANONICAL),
+        labels.reoriented(CANONICAL),
+        midline,
+        prediction,
+        find_lungs(image, body),
     )
     grid = Grid(labels.shape, labels.spacing, labels.orientation, slice_axis(labels))
     box = labeled_box(scene.labels.array)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from renalis.measurement.export import csv_columns, to_json
+from renalis.postprocessing.verdict import Verdict
 
 __all__ = [
     "Confidence",
@@ -254,6 +255,8 @@ class Kidney:
         Ids of its lesions.
     confidence : Confidence or None
         None without probabilities.
+    is_kidney : Verdict
+        How sure it is that this is a kidney, and what speaks against it.
     notes : tuple of str
         What a reader should know about this kidney.
     """
@@ -271,6 +274,7 @@ class Kidney:
     intensity: Intensity | None
     lesions: tuple[str, ...]
     confidence: Confidence | None
+    is_kidney: Verdict
     notes: tuple[str, ...]
 
 

@@ -11,6 +11,7 @@ from renalis.measurement.results import Location
 from renalis.measurement.samples import Probabilities
 from renalis.postprocessing.components import Box
 from renalis.preparation.body import Midline
+from renalis.preparation.lungs import Lungs
 from renalis.volume import Volume
 
 __all__ = ["Scene", "borders", "slice_axis"]
@@ -30,6 +31,8 @@ class Scene:
         Parts right from left.
     prediction : Probabilities or None
         For the confidences.
+    lungs : Lungs
+        A kidney lies below them.
     """
 
     native: Volume
@@ -37,6 +40,7 @@ class Scene:
     labels: Volume
     midline: Midline
     prediction: Probabilities | None
+    lungs: Lungs
 
     def location(self, mask: NDArray[np.bool_], box: Box) -> Location:
         """Place of a mask that fills a box of the canonical scan."""

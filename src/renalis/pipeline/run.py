@@ -99,7 +99,13 @@ class _Shipped:
         prediction = self._predicted(scan, clock)
         with clock.timed("tidy"):
             body = find_body(scan.volume)
-            tidied = tidy(prediction.labels, scan.volume, self.options.rules, body=body)
+            tidied = tidy(
+                prediction.labels,
+                scan.volume,
+                self.options.rules,
+                body=body,
+                probability=prediction.kidney,
+            )
         with clock.timed("measure"):
             measurements = measure(scan.volume, tidied.labels, prediction, body=body)
         files = ["segmentation.nii.gz", "measurements.json"]

@@ -16,6 +16,7 @@ __all__ = [
     "BodyRule",
     "DensityRule",
     "HolesRule",
+    "ImpossibleRule",
     "LateralRule",
     "MinimumVolumeRule",
     "Rules",
@@ -61,6 +62,44 @@ class DensityRule:
     on: bool = True
     low_hu: float = -30.0
     high_hu: float = 320.0
+
+
+@dataclass(frozen=True)
+class ImpossibleRule:
+    """Pieces that cannot be a kidney are dropped: bone, and what lies above most of the lungs.
+
+    Why: a network trained on abdomens takes a humeral head in a chest CT for a kidney, marrow as
+    dense as enhanced parenchyma in a shell of bone. Bone is dense in the piece and around it. A
+    kidney with stones, a stent or excreted contrast medium is dense inside alone, one beside a
+    rib around alone. No kidney has half of the lungs below it, not even one that slipped through
+    the diaphragm; one that is as large as a kidney, and of which the network is sure, is only
+    called doubtful, because the scan may be upside down. `renalis.postprocessing.verdict` says how
+    sure it is that what stays is a kidney.
+
+    Attributes
+    ----------
+    on : bool
+        Whether the rule runs.
+    mineral_inside, mineral_around : float
+        From these shares above 300 HU on, of the piece and of what lies within 4 mm around it
+        outside its convex hull, it is bone.
+    lungs_below, lungs_below_ml : float
+        From this share of the lungs, and this volume (ml), below its lowest point on, it lies too
+        high.
+    safe_ml, safe_at : float
+        From this volume (ml) and this mean probability on, a piece stays.
+    least_ml : float
+        Smaller pieces (ml) are left to the other rules.
+    """
+
+    on: bool = True
+    mineral_inside: float = 0.15
+    mineral_around: float = 0.1
+    lungs_below: float = 0.5
+    lungs_below_ml: float = 100.0
+    safe_ml: float = 60.0
+    safe_at: float = 0.85
+    least_ml: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -205,6 +244,7 @@ class Rules:
 
     body: BodyRule = field(default_factory=BodyRule)
     density: DensityRule = field(default_factory=DensityRule)
+    impossible: ImpossibleRule = field(default_factory=ImpossibleRule)
     holes: HolesRule = field(default_factory=HolesRule)
     vote: VoteRule = field(default_factory=VoteRule)
     minimum_volume: MinimumVolumeRule = field(default_factory=MinimumVolumeRule)

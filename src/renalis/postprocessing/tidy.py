@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cc3d
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from renalis.labels import Label
 from renalis.postprocessing.components import Box, grown, labeled_box
 from renalis.postprocessing.holes import fill_holes
+from renalis.postprocessing.impossible import drop_impossible
 from renalis.postprocessing.kidneys import Surroundings, judge
 from renalis.postprocessing.lesions import drop_small_lesions, face_areas, vote
 from renalis.postprocessing.rules import DEFAULT, DensityRule, Rules
 from renalis.preparation.body import Body, Midline, find_body
+from renalis.preparation.lungs import find_lungs
 from renalis.volume import CANONICAL, Kind, Volume
 
 __all__ = ["RuleChange", "Tidied", "tidy"]
@@ -23,6 +25,7 @@ __all__ = ["RuleChange", "Tidied", "tidy"]
 _DONE = {
     "body": "outside the body or in air was dropped",
     "density": "of kidney as dense as bone or fat was dropped",
+    "impossible": "in pieces that cannot be a kidney was dropped",
     "holes": "in closed pinholes was filled",
     "vote": "changed between tumor and cyst, so that each lesion has one kind",
     "minimum_volume": "in pieces too small to be a kidney or a lesion was dropped or made kidney",
@@ -62,7 +65,12 @@ class Tidied:
 
 
 def tidy(
-    labels: Volume, image: Volume | None, rules: Rules = DEFAULT, *, body: Body | None = None
+    labels: Volume,
+    image: Volume | None,
+    rules: Rules = DEFAULT,
+    *,
+    body: Body | None = None,
+    probability: Volume | None = None,
 ) -> Tidied:
     """Apply the rules to a label map.
 
@@ -74,12 +82,14 @@ def tidy(
     labels : Volume
         KiTS23 labels (0 background, 1 kidney, 2 tumor, 3 cyst), uint8, any orientation.
     image : Volume or None
-        The scan on the same grid, HU. Without it the rules ``body`` and ``density`` rest, and the
-        midline is the middle of the field of view.
+        The scan on the same grid, HU. Without it the rules ``body``, ``density`` and ``impossible``
+        rest, and the midline is the middle of the field of view.
     rules : Rules
         What to do; see `renalis.postprocessing.rules`.
     body : Body, optional
         The body in the scan, from `renalis.preparation.body.find_body`; found when not given.
+    probability : Volume, optional
+        The network's for anything renal, uint8 0 to 255 on any grid; for the rule ``impossible``.
 
     Returns
     -------
@@ -99,6 +109,7 @@ def tidy(
     canonical = labels.reoriented(CANONICAL)
     box = labeled_box(canonical.array)
     counts = dict.fromkeys(Rules.names(), 0)
+    reasons: tuple[str, ...] = ()
     if box is not None:
         reach = grown(box, canonical.shape)
         part = canonical.cropped(reach)
@@ -112,14 +123,29 @@ def tidy(
             counts["body"] = _drop_outside(work.array, reach, scan, body, rules.body.air_hu)
         if rules.density.on and scan is not None:
             counts["density"] = _drop_by_density(work.array, scan.array[reach], rules.density)
+        own = whole.reoriented(CANONICAL)
+        if rules.impossible.on and scan is not None and body is not None:
+            own.array[reach] = work.array
+            lungs = find_lungs(scan, body)
+            counts["impossible"], reasons = drop_impossible(
+                own, reach, scan, lungs, probability, rules.impossible
+            )
+            work.array[:] = own.array[reach]
         around = Surroundings(_midline(body, canonical), reach, canonical.shape)
         counts |= _run(work, around, rules)
-        whole.reoriented(CANONICAL).array[reach] = work.array
+        own.array[reach] = work.array
     changes = tuple(
         _change(name, counts[name], labels.voxel_ml, getattr(rules, name).on, image is None)
         for name in Rules.names()
     )
+    if reasons:
+        changes = tuple(_with_reasons(c, reasons) if c.name == "impossible" else c for c in changes)
     return Tidied(whole, changes)
+
+
+def _with_reasons(change: RuleChange, reasons: tuple[str, ...]) -> RuleChange:
+    """A change whose sentence says why."""
+    return replace(change, sentence=f"{change.sentence[:-1]}: {'; '.join(reasons)}.")
 
 
 def _midline(body: Body | None, canonical: Volume) -> Midline:
@@ -192,7 +218,7 @@ def _change(name: str, voxels: int, voxel_ml: float, on: bool, no_image: bool) -
     title = name.replace("_", " ").capitalize()
     if not on:
         sentence = f"{title}: switched off."
-    elif name in ("body", "density") and no_image:
+    elif name in ("body", "density", "impossible") and no_image:
         sentence = f"{title}: not applied, because there was no image."
     elif not voxels:
         sentence = f"{title}: nothing to change."

@@ -63,7 +63,10 @@ def summary(measurements: Measurements) -> str:
     """What was found, in one sentence."""
     if not measurements.kidneys and not measurements.lesions:
         return "No kidney, no tumor and no cyst was found in this scan."
-    names = [kidney_name(kidney).lower() for kidney in right_first(measurements.kidneys)]
+    names = [
+        kidney_name(kidney).lower() + ("" if kidney.is_kidney.answer.counts else " (doubtful)")
+        for kidney in right_first(measurements.kidneys)
+    ]
     tumors = [lesion for lesion in measurements.lesions if lesion.kind == "tumor"]
     cysts = [lesion for lesion in measurements.lesions if lesion.kind == "cyst"]
     parts = [_joined(names) if names else "no kidney", _counted(tumors, "tumor")]
@@ -77,6 +80,8 @@ def cards(measurements: Measurements) -> list[Card]:
         detail = f"parenchyma; {kidney.length_mm:.0f} mm long"
         if kidney.location.borders:
             detail += "; cut by the scan's border"
+        if not kidney.is_kidney.answer.counts:
+            detail += "; doubtful whether it is a kidney"
         shown.append(Card(kidney_name(kidney), f"{kidney.parenchyma_ml:.0f} ml", detail))
     for kind, total in (
         ("tumor", measurements.totals.tumor_ml),
@@ -99,6 +104,7 @@ def kidney_table(measurements: Measurements) -> Table | None:
         rows.append(
             (
                 kidney_name(kidney),
+                _sure(kidney),
                 _number(kidney.volume_ml),
                 _number(kidney.parenchyma_ml),
                 _number(kidney.tumor_ml),
@@ -110,14 +116,16 @@ def kidney_table(measurements: Measurements) -> Table | None:
             )
         )
     columns = (
-        "Kidney", "All (ml)", "Parenchyma (ml)", "Tumor (ml)", "Cyst (ml)", "Range of all (ml)",
-        "Length (mm)", "Parenchyma (HU)", "Cut by the scan's border",
+        "Kidney", "Is it one?", "All (ml)", "Parenchyma (ml)", "Tumor (ml)", "Cyst (ml)",
+        "Range of all (ml)", "Length (mm)", "Parenchyma (HU)", "Cut by the scan's border",
     )  # fmt: skip
     caption = (
+        "Is it one?: by HU in and around it, fat, lungs, and the network's mean probability (in "
+        "brackets, not calibrated). "
         f"All = parenchyma + tumor + cyst. {RANGE} Length: largest diameter of the parenchyma. "
         "HU: mean ± standard deviation."
     )
-    return Table(caption, columns, tuple(rows), words=(8,))
+    return Table(caption, columns, tuple(rows), words=(1, 9))
 
 
 def lesion_table(measurements: Measurements, jumps: Sequence[int | None] = ()) -> Table | None:
@@ -203,6 +211,11 @@ def doubts(measurements: Measurements, others: Sequence[str] = ()) -> list[str]:
         What the other rooms had to say, as it is; comes first.
     """
     notes = [*measurements.notes]
+    notes += [
+        f"kidney {kidney.id} is likely one, although {'; '.join(kidney.is_kidney.reasons)}"
+        for kidney in measurements.kidneys
+        if kidney.is_kidney.answer == "likely"
+    ]
     for lesion in measurements.lesions:
         if lesion.location.borders:
             sides = _joined(lesion.location.borders)
@@ -260,6 +273,13 @@ def _where(lesion: Lesion) -> str:
     """Side and pole."""
     side = str(lesion.side) if lesion.kidney is not None else f"{lesion.side}, in no kidney"
     return f"{side}, {lesion.shape.pole}" if lesion.shape.pole is not None else side
+
+
+def _sure(kidney: Kidney) -> str:
+    """Whether it is a kidney, with the network's mean probability."""
+    verdict = kidney.is_kidney
+    sure = verdict.evidence.mean_probability
+    return str(verdict.answer) if sure is None else f"{verdict.answer} ({sure:.2f})"
 
 
 def _range(structure: Kidney | Lesion) -> str:

@@ -1,0 +1,141 @@
+"""What can be seen in and around a piece of renal label: is it a kidney at all?
+
+Everything here can be checked by eye on the scan: HU, shares, millilitres of lung, and how sure the
+network was. `renalis.postprocessing.verdict` says what follows from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import edt
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.postprocessing.components import Box, grown
+from renalis.postprocessing.hull import hull_mask
+from renalis.preparation.lungs import Lungs
+from renalis.volume import Volume
+
+__all__ = ["Evidence", "gather"]
+
+MINERAL_HU = 300
+"""Cortical bone, stones and excreted contrast medium lie above; the mean of parenchyma never."""
+FAT_HU = (-200, -20)
+RIM_MM = 4.0
+"""How far around a piece its surroundings are asked for."""
+STEP_MM = 1.5
+"""Surroundings are asked on a sampling of about this step."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is seen in and around a piece.
+
+    Attributes
+    ----------
+    volume_ml : float
+        With its lesions.
+    median_hu, sd_hu : float or None
+        Over the whole piece; None when nothing finite lies in it.
+    mineral_fraction : float
+        Share of the piece above 300 HU.
+    mineral_rim_fraction, fat_rim_fraction : float or None
+        Shares above 300 HU, and of fat (-200 to -20 HU), of what lies within 4 mm around it, is no
+        renal label itself and not in its convex hull, where a kidney has its sinus, with stones,
+        stents and excreted contrast medium; None when nothing does.
+    lungs_below_ml, lungs_below_fraction : float
+        Lung at lower heights than its lowest point, and as a share of all lung in the scan.
+    mean_probability : float or None
+        The network's, not calibrated; None without probabilities.
+    """
+
+    volume_ml: float
+    median_hu: float | None
+    sd_hu: float | None
+    mineral_fraction: float
+    mineral_rim_fraction: float | None
+    fat_rim_fraction: float | None
+    lungs_below_ml: float
+    lungs_below_fraction: float
+    mean_probability: float | None
+
+
+def gather(
+    image: Volume,
+    labels: Volume,
+    inside: NDArray[np.bool_],
+    box: Box,
+    lungs: Lungs,
+    probability: Volume | None = None,
+) -> Evidence:
+    """Look at one piece.
+
+    Parameters
+    ----------
+    image, labels : Volume
+        HU, and KiTS23 labels, in canonical orientation on the scan's grid.
+    inside : ndarray of bool
+        The piece in its box, at least one voxel.
+    box : tuple of slice
+        Its box, in the indices of ``image``.
+    lungs : Lungs
+        From `renalis.preparation.lungs.find_lungs`.
+    probability : Volume or None
+        uint8 0 to 255: of anything renal, on any grid.
+    """
+    reach = grown(box, image.shape, tuple(int(np.ceil(RIM_MM / s)) + 1 for s in image.spacing))
+    own = np.zeros([part.stop - part.start for part in reach], dtype=bool)
+    own[_within(box, reach)] = inside
+    values = image.array[box][inside].astype(np.float64)
+    finite = values[np.isfinite(values)]
+    points = image.world(np.argwhere(inside) + [part.start for part in box])
+    rim = _around(image.cropped(reach), labels.array[reach], own)
+    below = lungs.below_ml(float(points[:, 2].min()))
+    return Evidence(
+        volume_ml=float(values.size * image.voxel_ml),
+        median_hu=float(np.median(finite)) if finite.size else None,
+        sd_hu=float(finite.std()) if finite.size else None,
+        mineral_fraction=float((values > MINERAL_HU).mean()),
+        mineral_rim_fraction=_share(rim > MINERAL_HU),
+        fat_rim_fraction=_share((rim > FAT_HU[0]) & (rim < FAT_HU[1])),
+        lungs_below_ml=below,
+        lungs_below_fraction=below / lungs.total_ml if lungs.total_ml else 0.0,
+        mean_probability=_mean_probability(probability, points),
+    )
+
+
+def _around(image: Volume, labels: NDArray[Any], own: NDArray[np.bool_]) -> NDArray[Any]:
+    """HU of what lies around a piece, outside of its hull, and is not renal."""
+    steps = [max(1, int(STEP_MM / size)) for size in image.spacing]
+    thin = tuple(slice(None, None, step) for step in steps)
+    if not own[thin].any():
+        steps, thin = [1, 1, 1], (slice(None),) * 3
+    sizes = tuple(size * step for size, step in zip(image.spacing, steps, strict=True))
+    piece = np.ascontiguousarray(own[thin])
+    away: NDArray[Any] = edt.edt(~piece, anisotropy=sizes, black_border=False, parallel=1)
+    # With slices thicker than the rim, what lies beside it in its own slices.
+    around = (away <= max(RIM_MM, min(sizes))) & ~hull_mask(piece) & (labels[thin] == 0)
+    return np.asarray(image.array[thin][around])
+
+
+def _share(chosen: NDArray[np.bool_]) -> float | None:
+    return float(chosen.mean()) if chosen.size else None
+
+
+def _mean_probability(probability: Volume | None, points: NDArray[np.float64]) -> float | None:
+    """Mean of the nearest probabilities at points in patient mm; None when most lie outside."""
+    if probability is None:
+        return None
+    index = np.rint(probability.index(points)).astype(np.intp)
+    known = ((index >= 0) & (index < probability.shape)).all(axis=1)
+    if known.mean() < 0.5:
+        return None
+    return float(probability.array[tuple(index[known].T)].mean() / 255)
+
+
+def _within(box: Box, reach: Box) -> Box:
+    """A box in the indices of a larger box."""
+    i, j, k = (slice(b.start - r.start, b.stop - r.start) for b, r in zip(box, reach, strict=True))
+    return i, j, k

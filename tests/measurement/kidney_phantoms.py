@@ -53,6 +53,8 @@ class Phantom:
     body: tuple[float, float] = (150, 100)
     shift_mm: float = 0.0
     hu: dict[int, int] = field(default_factory=lambda: dict(HU))
+    line: bool = False
+    """Whether a line of kidney, one voxel wide, joins what lies right and left."""
 
     def draw(self, affine: np.ndarray, shape: tuple[int, int, int]) -> tuple[Volume, Volume]:
         """Image and labels on a grid; a voxel belongs to a shape when its center does."""
@@ -62,6 +64,11 @@ class Phantom:
         labels = np.zeros(shape, np.uint8)
         for entry in self.shapes:
             labels[entry.contains(points)] = entry.label
+        if self.line:
+            level = np.argmin(np.abs(points - [0, -20, 0]).sum(axis=-1))
+            _, j, k = np.unravel_index(level, shape)
+            across = np.abs(points[:, j, k, 0]) < 65
+            labels[across, j, k] = KIDNEY
         x, y = points[..., 0], points[..., 1]
         image = np.full(shape, -1000, np.int16)
         image[(x / self.body[0]) ** 2 + (y / self.body[1]) ** 2 <= 1] = HU[0]

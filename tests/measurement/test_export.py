@@ -13,9 +13,11 @@ from kidney_phantoms import (
     LEFT_CYST,
     RIGHT,
     RIGHT_TUMOR,
+    TUMOR,
     Ellipsoid,
     Phantom,
     grid_around,
+    sphere,
 )
 
 from renalis.measurement import CSV_HEADER, Measurements, measure, schema
@@ -97,6 +99,23 @@ def test_csv_row() -> None:
     assert float(row["kidney_left_with_lesions_ml"]) == pytest.approx(
         float(row["kidney_left_ml"]) + float(row["kidney_left_cyst_ml"]), abs=0.02
     )
+
+
+def test_the_largest_tumor_is_tumor_1_the_largest_by_volume() -> None:
+    long, thick = Ellipsoid((70, -20, 30), (5, 5, 20), TUMOR), sphere((65, -20, -20), 15, TUMOR)
+    found = measure(*Phantom((LEFT, RIGHT, long, thick)).draw(*GRID))
+    assert [lesion.id for lesion in found.lesions] == ["tumor-1", "tumor-2"]
+    assert found.lesions[0].diameter_mm < found.lesions[1].diameter_mm
+    row = found.csv_row()
+    assert row["largest_tumor_mm"] == f"{found.lesions[0].diameter_mm:.1f}"
+    assert row["largest_lesion_mm"] == row["largest_tumor_mm"]
+
+
+def test_spacing_is_not_rounded_like_lengths() -> None:
+    affine, shape = grid_around((2.003906, 2.003906, 2.4875))
+    found = measure(*Phantom(BODIES["usual"]).draw(affine, shape))
+    spacing = json.loads(found.to_json())["grid"]["spacing_mm"]
+    assert spacing == [2.003906, 2.003906, 2.4875]
 
 
 def test_csv_columns_are_the_same_for_every_case() -> None:

@@ -146,5 +146,27 @@ def test_grids_that_differ_are_refused(drawn: tuple[Volume, Volume]) -> None:
 
 def test_unknown_labels_are_refused(drawn: tuple[Volume, Volume]) -> None:
     image, labels = drawn
-    with pytest.raises(ValueError, match="labels hold 21"):
+    with pytest.raises(ValueError, match=r"labels hold (7|14|21), which stands for nothing"):
         measure(image, labels.like(labels.array * 7, labels.kind))
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(257, np.int16), (2.6, np.float32), (np.nan, np.float32), (-1, np.int8)]
+)
+def test_what_a_cast_would_make_a_label_of_is_refused(
+    value: float, dtype: type, drawn: tuple[Volume, Volume]
+) -> None:
+    image, labels = drawn
+    array = labels.array.astype(dtype)
+    array[3, 4, 5] = value
+    with pytest.raises(ValueError, match=f"labels hold {value}, which stands for nothing"):
+        measure(image, labels.like(array, labels.kind))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_whole_numbers_of_any_type_are_labels(
+    dtype: type, drawn: tuple[Volume, Volume], reference: Measurements
+) -> None:
+    image, labels = drawn
+    found = measure(image, labels.like(labels.array.astype(dtype), labels.kind))
+    assert found.totals == reference.totals

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from kidney_phantoms import (
@@ -19,6 +21,8 @@ from kidney_phantoms import (
 )
 
 from renalis.measurement import Measurements, measure
+from renalis.measurement.structures import find_groups
+from renalis.postprocessing.components import labeled_box
 from renalis.preparation.body import Body, Midline
 from renalis.volume import Kind, Volume
 
@@ -63,6 +67,56 @@ def test_horseshoe_has_no_side() -> None:
     assert tumor.nephrometry is not None
     assert tumor.nephrometry.radius.points == 1
     assert tumor.nephrometry.total is None
+
+
+def test_a_line_of_voxels_between_two_kidneys_makes_no_horseshoe() -> None:
+    found = measure(*Phantom((LEFT, RIGHT), line=True).draw(*grid_around(SPACING, (120, 60, 65))))
+    assert ids(found) == ["left", "right"]
+    for kidney, truth in zip(found.kidneys, (LEFT, RIGHT), strict=True):
+        assert kidney.parenchyma_ml == pytest.approx(truth.ml, rel=0.01)
+        assert any("narrow neck" in note for note in kidney.notes)
+
+
+@pytest.mark.parametrize("thick", [7.0, 12.0])
+def test_an_isthmus_as_thick_as_parenchyma_makes_a_horseshoe(thick: float) -> None:
+    isthmus = Ellipsoid((0, -10, -25), (62, thick, 9), KIDNEY)
+    assert ids(measured(LEFT, RIGHT, isthmus, half=(120, 60, 70))) == ["other-1"]
+
+
+def test_a_tumor_that_reaches_the_other_kidney_is_its_own_kidneys() -> None:
+    found = measured(LEFT, RIGHT, sphere((8, -20, 0), 54, TUMOR), half=(120, 80, 70))
+    assert ids(found) == ["left", "right"]
+    assert found.lesions[0].kidney == "right"
+    left = found.kidney("left")
+    assert left is not None
+    assert left.tumor_ml == 0
+
+
+def test_a_tumor_in_the_isthmus_parts_no_horseshoe() -> None:
+    isthmus = Ellipsoid((0, -10, -25), (62, 9, 9), KIDNEY)
+    tumor = sphere((0, -10, -25), 18, TUMOR)
+    assert ids(measured(LEFT, RIGHT, isthmus, tumor, half=(120, 60, 70))) == ["other-1"]
+
+
+def test_polycystic_kidneys_that_touch_are_two() -> None:
+    kidneys = [Ellipsoid((side * 58, -20, 0), (60, 45, 65), KIDNEY) for side in (-1, 1)]
+    cysts = [
+        sphere((kidney.center[0] + x, -20 + y, z), 15, CYST)
+        for kidney in kidneys
+        for x, y, z in product((-28, 0, 28), (-15, 15), (-30, 0, 30))
+    ]
+    affine, shape = grid_around((3.0, 3.0, 3.0), (125, 70, 70))
+    labels = Phantom((*kidneys, *cysts)).draw(affine, shape)[1].reoriented()
+    box = labeled_box(labels.array)
+    assert box is not None
+    groups, _ = find_groups(labels.cropped(box), box, Midline(0.0))
+    assert [(str(group.side), group.bridged) for group in groups] == [
+        ("left", True),
+        ("right", True),
+    ]
+    for group, truth in zip(groups, kidneys, strict=True):
+        ml = np.count_nonzero(group.labels.array) * labels.voxel_ml
+        assert ml == pytest.approx(truth.ml, rel=0.01)
 
 
 def test_a_transplant_is_a_further_kidney() -> None:

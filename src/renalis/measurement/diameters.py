@@ -1,9 +1,10 @@
-"""Exact diameters of voxel masks in mm.
+"""Diameters of voxel masks in mm.
 
-A mask's outline is taken halfway between the last voxel inside and the first outside, along each
-array axis: the unbiased choice for a mask that holds the voxels whose centers lie inside an
-object. The largest distance between two points of a body is attained between corners of its
-convex hull, so the diameters are exact, not sampled over angles.
+A mask holds the voxels whose centers lie inside a body. In a slice its outline is taken halfway
+between the last pixel inside and the first outside, along each array axis; the largest distance
+between two points of an outline is attained between corners of its convex hull, so it is exact,
+not sampled over angles. In three dimensions the corners of thick slices would stick out, so there
+the body's extent is told from volumes (`renalis.measurement.extent`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist, squareform
+
+from renalis.measurement.extent import largest_extent_mm
 
 __all__ = ["AxialDiameter", "axial_diameter", "diameter_mm", "outline_points"]
 
@@ -79,7 +82,11 @@ def outline_points(mask: NDArray[np.bool_], steps: NDArray[Any]) -> NDArray[np.f
 
 
 def diameter_mm(mask: NDArray[np.bool_], steps: NDArray[Any]) -> float:
-    """Largest distance in mm between two points of a 3D mask's outline.
+    """Largest distance in mm between two points of the body that a 3D mask was drawn from.
+
+    Unbiased over the mask's place on the grid, slice thickness and obliquity for rounded bodies;
+    never less than between the centers of two voxels, which lie inside. Of a mask of one slice it
+    is the largest distance between two points of its outline.
 
     Parameters
     ----------
@@ -88,7 +95,11 @@ def diameter_mm(mask: NDArray[np.bool_], steps: NDArray[Any]) -> float:
     steps : ndarray, shape (3, 3)
         Step in mm along each array axis, as rows.
     """
-    return float(pdist(_hull_corners(outline_points(mask, steps))).max())
+    extent = np.ptp(np.argwhere(mask), axis=0)
+    if not extent.all():
+        return float(pdist(_hull_corners(outline_points(mask, steps))).max())
+    centers = _hull_corners(_row_ends(mask) @ steps)
+    return max(float(pdist(centers).max(initial=0.0)), largest_extent_mm(mask, steps))
 
 
 def axial_diameter(mask: NDArray[np.bool_], steps: NDArray[Any]) -> AxialDiameter:

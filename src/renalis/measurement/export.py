@@ -21,11 +21,19 @@ UNITS = {
     "_hu": "Hounsfield units",
     "_fraction": "0 to 1",
     "_probability": "0 to 1, not calibrated",
-    "_index": "array index of the scan's own grid",
+    "_index": "array index of the scan's own grid, from 0",
 }
 """What the endings of the names mean; written into every file."""
 
-_DECIMALS = {"_mm": 2, "_ml": 3, "_hu": 1, "_fraction": 3, "_probability": 3, "_index": 2}
+_DECIMALS = {
+    "spacing_mm": 6,
+    "_mm": 2,
+    "_ml": 3,
+    "_hu": 1,
+    "_fraction": 3,
+    "_probability": 3,
+    "_index": 2,
+}
 
 _PER_KIDNEY = (
     "ml",
@@ -59,7 +67,8 @@ CSV_HEADER = (
     "notes",
 )
 """Columns of the CSV, always all of them and in this order. ``kidney_left_ml`` is parenchyma;
-``kidneys`` counts those that are or likely are kidneys, ``kidneys_doubtful`` the rest."""
+``kidneys`` counts those that are or likely are kidneys, ``kidneys_doubtful`` the rest;
+``largest_lesion_mm`` and ``largest_tumor_*`` belong to the largest by volume (``tumor-1``)."""
 
 
 def schema() -> dict[str, Any]:
@@ -113,9 +122,10 @@ def csv_columns(measurements: Measurements, case: str) -> dict[str, str]:
     row["tumors"] = str(len(tumors))
     row["cysts"] = str(len(measurements.lesions) - len(tumors))
     if measurements.lesions:
-        row["largest_lesion_mm"] = _number(max(x.diameter_mm for x in measurements.lesions), 1)
+        largest = max(measurements.lesions, key=lambda lesion: lesion.volume_ml)
+        row["largest_lesion_mm"] = _number(largest.diameter_mm, 1)
     if tumors:
-        row |= _largest_tumor(max(tumors, key=lambda lesion: lesion.diameter_mm))
+        row |= _largest_tumor(tumors[0])
     row["notes"] = " | ".join(measurements.notes)
     return row
 
@@ -138,7 +148,7 @@ def _kidney(kidney: Kidney) -> dict[str, str]:
 
 
 def _largest_tumor(tumor: Lesion) -> dict[str, str]:
-    """The cells of the largest tumor."""
+    """The cells of the largest tumor by volume, which is tumor-1."""
     total = tumor.nephrometry.total if tumor.nephrometry else None
     return {
         "largest_tumor_mm": _number(tumor.diameter_mm, 1),

@@ -84,6 +84,8 @@ def _kidney_notes(group: Group, location: Location) -> tuple[str, ...]:
         notes.append("further kidney on its side (a transplant, or a wrong find): given no side")
     elif group.side is Side.OTHER:
         notes.append("lies on the midline: given no side")
+    if group.bridged:
+        notes.append("touches another kidney through a narrow neck: taken for two, not for one")
     if location.borders:
         notes.append(f"cut by the scan's {' and '.join(location.borders)} border")
     return tuple(notes)

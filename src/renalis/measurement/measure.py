@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,10 +62,12 @@ def measure(
     Raises
     ------
     ValueError
-        If image and labels do not lie on the same grid, or labels hold other values than 0 to 3.
+        If image and labels do not lie on the same grid, or labels hold other values than the whole
+        numbers 0 to 3.
     """
     if not labels.same_grid(image):
         raise ValueError("labels and image do not lie on the same grid")
+    _check_labels(labels.array)
     image = labels.like(image.array, image.kind)  # one affine, one canonical orientation
     body = body or find_body(image)
     midline = body.midline
@@ -90,8 +94,6 @@ def measure(
         )
     crop = scene.labels.cropped(box)
     part = crop.like(np.ascontiguousarray(crop.array, dtype=np.uint8), Kind.LABELS)
-    if part.array.max() > Label.CYST:
-        raise ValueError(f"labels hold {part.array.max()}, which stands for nothing (0 to 3)")
     groups, specks = find_groups(part, box, midline)
     kidneys, lesions = _all(scene, part, groups)
     counts = np.bincount(part.array.ravel(), minlength=4) * part.voxel_ml
@@ -106,6 +108,17 @@ def measure(
         totals,
         _notes(kidneys, lesions, specks),
     )
+
+
+def _check_labels(array: NDArray[Any]) -> None:
+    """Refuse what is no label, before a cast to uint8 could make one of it."""
+    whole = np.issubdtype(array.dtype, np.integer)
+    if not array.size or (whole and array.min() >= 0 and array.max() <= Label.CYST):
+        return
+    for plane in array:  # small copies only
+        unknown = ~np.isin(plane, list(Label))
+        if unknown.any():
+            raise ValueError(f"labels hold {plane[unknown][0]}, which stands for nothing (0 to 3)")
 
 
 def _midline_x(midline: Midline, center: NDArray[np.float64]) -> float:

@@ -66,9 +66,9 @@ class Location:
     centroid_index : tuple of float
         The same as array indices of the scan's own grid.
     slice_index : int
-        The axial slice nearest to the center: an index along the scan's own slice axis.
+        The axial slice nearest to the center: an index, from 0, along the scan's own slice axis.
     slices : tuple of int
-        Lowest and highest index along that axis that the structure occupies.
+        Lowest and highest index, from 0, along that axis that the structure occupies.
     borders : tuple of str
         Sides of the scan that it touches, of superior, inferior, anterior, posterior, left, right;
         a structure that touches a border may go on outside the scan.
@@ -181,7 +181,7 @@ class Lesion:
     Attributes
     ----------
     id : str
-        ``tumor-1`` is the largest tumor, and so on.
+        ``tumor-1`` is the largest tumor by volume, and so on.
     kind : LesionKind
         Tumor or cyst.
     kidney : str or None
@@ -193,7 +193,7 @@ class Lesion:
     axial_mm, axial_short_mm : float
         Largest diameter in any axial slice (exact Feret), and the width across it.
     axial_slice : int
-        The slice of that diameter: an index along the scan's own slice axis.
+        The slice of that diameter: an index, from 0, along the scan's own slice axis.
     diameter_mm : float
         Largest diameter in any direction.
     location : Location

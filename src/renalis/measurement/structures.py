@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.labels import Label
+from renalis.measurement.bridges import WHOLE_KIDNEY_ML, parted
 from renalis.measurement.results import LesionKind, Side
 from renalis.postprocessing.components import Box, Piece, Pieces, find_pieces, gap_mm
 from renalis.preparation.body import Midline
@@ -19,8 +20,6 @@ JOIN_MM = 10.0
 """Pieces closer than this to a kidney are that kidney's."""
 KIDNEY_ML = 1.0
 """A piece with at least this much parenchyma, away from others, is a kidney of its own."""
-WHOLE_KIDNEY_ML = 20.0
-"""Two pieces above this on different sides stay two kidneys, however near they come."""
 CROSSING_SHARE = 0.15
 """With more of its parenchyma than this beyond the midline, a kidney is on neither side."""
 MIDLINE_MM = 15.0
@@ -47,6 +46,8 @@ class Group:
         Whether its side has a larger kidney.
     offset_mm : float
         Distance of its parenchyma's center from the midline, positive on the patient's right.
+    bridged : bool
+        Whether it was one piece with another kidney, joined by a thin bridge.
     """
 
     labels: Volume
@@ -56,6 +57,7 @@ class Group:
     fused: bool
     second: bool
     offset_mm: float
+    bridged: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,8 @@ def find_groups(part: Volume, start: Box, midline: Midline) -> tuple[list[Group]
     """Gather connected pieces into kidneys, and decide their sides.
 
     A kidney is a connected piece (26 neighbors) of kidney, tumor and cyst together with at least
-    1 ml of parenchyma, and whatever lies within 10 mm of it. The largest on a side is the left or
+    1 ml of parenchyma, and whatever lies within 10 mm of it; two that a thin bridge joins are two
+    (`renalis.measurement.bridges`). The largest on a side is the left or
     right kidney. One whose parenchyma lies more than 15 % beyond the midline, or whose center is
     within 15 mm of it, and every further one on a side, is "other".
 
@@ -106,7 +109,7 @@ def find_groups(part: Volume, start: Box, midline: Midline) -> tuple[list[Group]
     float
         Parenchyma in ml in specks that belong to nothing.
     """
-    pieces = find_pieces(part.array > 0)
+    pieces, bridged = parted(part, find_pieces(part.array > 0), midline)
     parenchyma = np.bincount(
         pieces.array[part.array == Label.KIDNEY], minlength=len(pieces.pieces) + 1
     )
@@ -129,7 +132,10 @@ def find_groups(part: Volume, start: Box, midline: Midline) -> tuple[list[Group]
             specks += entry.parenchyma_ml
         else:
             specks += entry.parenchyma_ml
-    kidneys = _kidney_groups(part, start, pieces, gathered)
+    kidneys = [
+        replace(group, bridged=not bridged.isdisjoint(numbers))
+        for group, numbers in _kidney_groups(part, start, pieces, gathered)
+    ]
     lone = [
         _group(part, start, pieces, [entry], entry, _plain_side(entry), is_kidney=False)
         for entry in alone
@@ -223,8 +229,8 @@ def _plain_side(entry: _Sided) -> Side:
 
 def _kidney_groups(
     part: Volume, start: Box, pieces: Pieces, gathered: list[list[_Sided]]
-) -> list[Group]:
-    """Left, right, then others, the largest first."""
+) -> list[tuple[Group, set[int]]]:
+    """Left, right, then others, the largest first, with the numbers of their pieces."""
     wholes = sorted(
         ((_together(own), own) for own in gathered), key=lambda pair: -pair[0].parenchyma_ml
     )
@@ -234,11 +240,11 @@ def _kidney_groups(
         side = _plain_side(whole)
         second = side in taken
         taken.add(side) if side is not Side.OTHER else None
-        groups.append(
-            _group(part, start, pieces, own, whole, Side.OTHER if second else side, second=second)
-        )
+        shown = Side.OTHER if second else side
+        group = _group(part, start, pieces, own, whole, shown, second=second)
+        groups.append((group, {entry.piece.number for entry in own}))
     order = (Side.LEFT, Side.RIGHT, Side.OTHER)
-    return sorted(groups, key=lambda group: order.index(group.side))
+    return sorted(groups, key=lambda pair: order.index(pair[0].side))
 
 
 def _group(

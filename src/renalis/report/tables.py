@@ -89,7 +89,7 @@ def cards(measurements: Measurements) -> list[Card]:
     ):
         lesions = [lesion for lesion in measurements.lesions if lesion.kind == kind]
         if lesions:
-            largest = max(lesion.diameter_mm for lesion in lesions)
+            largest = max(lesions, key=lambda lesion: lesion.volume_ml).diameter_mm
             detail = f"{total:.1f} ml; the largest measures {largest:.0f} mm"
             shown.append(Card(f"{kind.capitalize()}s", str(len(lesions)), detail))
     return shown
@@ -291,12 +291,14 @@ def _range(structure: Kidney | Lesion) -> str:
 def _hu(structure: Kidney | Lesion) -> str:
     """Mean and standard deviation."""
     intensity = structure.intensity
-    return NONE if intensity is None else f"{intensity.mean_hu:.0f} ± {intensity.sd_hu:.0f}"
+    if intensity is None:
+        return NONE
+    return f"{_number(intensity.mean_hu, 0)} ± {_number(intensity.sd_hu, 0)}"
 
 
 def _number(value: float | None, decimals: int = 1) -> str:
-    """A number with fixed decimals."""
-    return NONE if value is None else f"{value:.{decimals}f}"
+    """A number with fixed decimals; no negative zero."""
+    return NONE if value is None else f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
 def _percent(value: float | None) -> str:

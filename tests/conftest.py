@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
+from scipy import ndimage
+
+from renalis.volume import Volume
 
 # The same examples on every run: what fails once fails again, for everybody.
 # No deadline: how fast a machine is must not decide whether a test passes.
@@ -22,3 +26,29 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: set RENALIS_DATA to its folder (looked in {folder})")
     return folder
+
+
+@pytest.fixture(scope="session")
+def torso() -> Volume:
+    """A trunk in HU, orientation SPL, (40, 80, 100) voxels of 6 x 4 x 4 mm: two lungs that end half
+    way down, fat around organs, an iliac bone at the bottom, spine at the back, table below."""
+    z, y, x = np.meshgrid(*[np.arange(n, dtype=np.float32) for n in (40, 80, 100)], indexing="ij")
+    z, y, x = z * 6, (y - 40) * 4, (x - 50) * 4
+    hu = np.full(z.shape, -1000, np.float32)
+    hu[(np.abs(y - 130) < 8) & (np.abs(x) < 170)] = -200
+    wide = 1 - 0.15 * np.cos(z / 240 * np.pi)
+    hu[(x / (160 * wide)) ** 2 + (y / 115) ** 2 < 1] = -100
+    hu[(x / (135 * wide)) ** 2 + ((y + 5) / 85) ** 2 < 1] = 50
+    for side in (-1, 1):
+        lung = ((x - side * 68) / 45) ** 2 + ((y + 5) / 60) ** 2 + ((z - 250) / 110) ** 2 < 1
+        hu[lung] = -850
+        kidney = ((x - side * 65) / 27) ** 2 + ((y - 35) / 24) ** 2 + ((z - 90) / 50) ** 2 < 1
+        hu[kidney] = 120
+        hu[(np.abs(x - side * 105) < 14) & (np.abs(y - 20) < 40 - z) & (z < 40)] = 600
+    hu[((x - 45) / 70) ** 2 + ((y + 20) / 45) ** 2 + ((z - 140) / 45) ** 2 < 1] = 90
+    hu[(x / 22) ** 2 + ((y - 55) / 20) ** 2 < 1] = 350
+    hu[((np.abs(x) % 90) < 6) & (((x / 140) ** 2 + (y / 90) ** 2) > 0.9) & (hu == -100)] = 400
+    hu = ndimage.gaussian_filter(hu, 0.5)  # border voxels hold both tissues
+    noise = np.random.default_rng(1).normal(0, 12, hu.shape)
+    affine = np.array([[0, 0, -4, 200], [0, -4, 0, 160], [6, 0, 0, -700], [0, 0, 0, 1]], float)
+    return Volume((hu + noise).clip(-1024, 3071).astype(np.int16), affine)

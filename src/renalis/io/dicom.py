@@ -13,7 +13,6 @@ from renalis.io.dicom_geometry import Grid, grid_of, normal_of
 from renalis.io.dicom_listing import Listing, listed
 from renalis.io.dicom_pixels import voxels_of
 from renalis.io.dicom_series import Stack, choose, rank_of, stacks_of, summary
-from renalis.io.hu import check_hu
 from renalis.io.patient import hashed, tells_patient
 from renalis.io.scan import Scan, ScanSource, SourceSlice, case_id_from, distinct, shown
 from renalis.volume import Volume
@@ -199,7 +198,7 @@ def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
         _check_alone(stack, stacks, series_name)
         try:
             grid = grid_of(stack.frames)
-            hu = voxels_of(grid, files)
+            hu, doubts = voxels_of(grid, files, series_name)
             volume = Volume(hu, grid.affine)
         except ValueError as error:
             raise InputError(
@@ -209,7 +208,7 @@ def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
     found = replace(found, slices=_slices(grid), place=source.place)
     # No path: these sentences are kept with the result, and folders are named after patients.
     name = f"{source.case_id}, {summary(stack)}"
-    notes = [*grid.warnings, *check_hu(hu.ravel(order="F"), series_name)]
+    notes = [*grid.warnings, *doubts]
     notes += _doubts(stack, stacks, series)
     notes = [f"{name}: {text}" for text in notes]
     notes += [f"{source.case_id}: {text}" for text in listing.remarks()]

@@ -18,7 +18,7 @@ from renalis.errors import InputError
 from renalis.io.archive import FileSet
 from renalis.io.dicom_files import Frame
 from renalis.io.dicom_geometry import Grid
-from renalis.io.hu import AIR, HIGHEST
+from renalis.io.hu import AIR, HIGHEST, UNMEASURED, settle_hu
 from renalis.io.jpeg12 import decoded, is_jpeg12
 
 __all__ = ["voxels_of"]
@@ -40,7 +40,7 @@ _DECODERS = {
 }
 
 
-def voxels_of(grid: Grid, files: FileSet) -> NDArray[np.int16]:
+def voxels_of(grid: Grid, files: FileSet, name: str) -> tuple[NDArray[np.int16], list[str]]:
     """Decode all frames of a grid.
 
     Parameters
@@ -49,16 +49,20 @@ def voxels_of(grid: Grid, files: FileSet) -> NDArray[np.int16]:
         Says which frames go where.
     files : FileSet
         Where they lie.
+    name : str
+        The series, for what is refused.
 
     Returns
     -------
-    ndarray, shape (columns, rows, slices), int16, Fortran order
+    array : ndarray, shape (columns, rows, slices), int16, Fortran order
         HU, not below -1024.
+    warnings : list of str
+        What is doubtful about the values; sentences without the name.
 
     Raises
     ------
     InputError
-        If a frame cannot be decoded; names the file.
+        If a frame cannot be decoded; names the file. If the values are no HU.
     """
     columns, rows, slices = grid.shape
     places = grid.places.round().astype(int)
@@ -77,11 +81,14 @@ def voxels_of(grid: Grid, files: FileSet) -> NDArray[np.int16]:
                 pass
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+    if not grid.uneven:
+        stack[np.setdiff1d(np.arange(count), places)] = UNMEASURED  # still to be filled
+    doubts = settle_hu(stack, name)
     if grid.uneven:
         stack = _interpolated(stack, grid.places, slices)
     else:
         _fill_missing(stack, places)
-    return stack.transpose(2, 1, 0)
+    return stack.transpose(2, 1, 0), doubts
 
 
 def _decode_file(files: FileSet, batch: list[tuple[Frame, int]], stack: NDArray[np.int16]) -> None:
@@ -159,7 +166,7 @@ def _stored(data: pydicom.Dataset, index: int | None, plugin: str) -> NDArray[An
 
 
 def _to_hu(stored: NDArray[Any], frame: Frame, data: pydicom.Dataset) -> NDArray[np.int16]:
-    """Apply slope and intercept, clip to int16, and turn padding into air."""
+    """Apply slope and intercept, clip to int16, and mark padding."""
     if frame.slope == 1 and float(frame.intercept).is_integer() and stored.dtype.itemsize <= 2:
         values: NDArray[Any] = stored.astype(np.int32)
         values += int(frame.intercept)
@@ -167,8 +174,8 @@ def _to_hu(stored: NDArray[Any], frame: Frame, data: pydicom.Dataset) -> NDArray
         values = np.rint(stored.astype(np.float64) * frame.slope + frame.intercept)
     padding = _padding(stored, frame, data)
     if padding is not None:
-        values[padding] = AIR
-    return np.asarray(np.clip(values, AIR, HIGHEST), dtype=np.int16)
+        values[padding] = UNMEASURED
+    return np.asarray(np.clip(values, UNMEASURED, HIGHEST), dtype=np.int16)
 
 
 def _padding(stored: NDArray[Any], frame: Frame, data: pydicom.Dataset) -> NDArray[np.bool_] | None:

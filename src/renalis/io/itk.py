@@ -63,10 +63,11 @@ def read_itk(source: ScanSource) -> Scan:
         _check_size(reader, header, name)
         image = reader.Execute()
         flat, seen = _voxels(_values(image), math.prod(shape))
-    warnings += seen.checked(flat, name)
+    array = flat.reshape(shape, order="F")
+    warnings += seen.settled(array, name)
     return Scan(
         case_id=source.case_id,
-        volume=Volume(flat.reshape(shape, order="F"), affine),
+        volume=Volume(array, affine),
         source=source,
         # The case and no path: kept with the result, and folders are named after patients.
         warnings=tuple(f"{source.case_id}: {text}" for text in warnings),

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.io.hu import AIR
 from renalis.io.nifti_stored import CHUNK, StoredVoxels, fill, stored_voxels
 from renalis.io.scan import Scan, ScanSource, shown
 from renalis.io.whole_hu import Seen, to_whole_hu
@@ -44,11 +43,11 @@ def read_nifti(source: ScanSource) -> Scan:
     with stored_voxels(source.path) as stored:
         flat = np.empty(math.prod(stored.shape), dtype=np.int16)
         seen = _read_voxels(stored, flat)
-    warnings = [*stored.warnings, *seen.checked(flat, name)]
-    volume = Volume(flat.reshape(stored.shape, order="F"), stored.affine)
+    array = flat.reshape(stored.shape, order="F")
+    warnings = [*stored.warnings, *seen.settled(array, name)]
     return Scan(
         case_id=source.case_id,
-        volume=volume,
+        volume=Volume(array, stored.affine),
         source=replace(source, nifti_header=stored.header),
         # The case and no path: kept with the result, and folders are named after patients.
         warnings=tuple(f"{source.case_id}: {text}" for text in warnings),
@@ -56,13 +55,12 @@ def read_nifti(source: ScanSource) -> Scan:
 
 
 def _read_voxels(stored: StoredVoxels, out: NDArray[np.int16]) -> Seen:
-    """Fill ``out`` with HU, a chunk at a time."""
+    """Fill ``out`` with what the header calls HU, a chunk at a time."""
     seen = Seen()
     if stored.dtype == np.dtype("<i2") and stored.scaling in ((None, None), (1.0, 0.0)):
         for start in range(0, out.size, CHUNK):
             part = out[start : start + CHUNK]
             fill(stored.stream, part)
-            np.maximum(part, AIR, out=part)
         stored.stream.read(1)
         return seen
     for start, raw in stored.chunks():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
-from renalis.io.hu import AIR, HIGHEST, check_hu
+from renalis.io.hu import HIGHEST, UNMEASURED, settle_hu
 
 __all__ = ["Scaling", "Seen", "to_whole_hu"]
 
@@ -25,12 +25,12 @@ class Seen:
     too_high: int = 0
     fractions: bool = False
 
-    def checked(self, flat: NDArray[np.int16], name: str) -> list[str]:
-        """Refuse what is no CT in HU; return what is doubtful.
+    def settled(self, array: NDArray[np.int16], name: str) -> list[str]:
+        """Bring voxels to HU in place, refuse what is none; return what is doubtful.
 
         Parameters
         ----------
-        flat : ndarray, shape (N,), int16
+        array : ndarray, three axes, int16
             All voxels, converted.
         name : str
             The file, for what is refused.
@@ -38,21 +38,21 @@ class Seen:
         Raises
         ------
         InputError
-            If there were voxels that are no numbers, or `check_hu` refuses the rest.
+            If there were voxels that are no numbers, or `settle_hu` refuses the rest.
         """
         if self.not_finite:
             raise InputError(
                 f"{name} holds {self.not_finite} voxels that are not numbers (NaN or infinite); "
                 "export the scan again, with air (-1024 HU) outside the field of view"
             )
-        warnings = check_hu(flat, name, self.fractions)
+        warnings = settle_hu(array, name, self.fractions)
         if self.too_high:
             warnings.append(f"{self.too_high} voxels above {HIGHEST} HU were set to {HIGHEST}")
         return warnings
 
 
 def to_whole_hu(raw: NDArray[Any], out: NDArray[np.int16], scaling: Scaling, seen: Seen) -> None:
-    """Fill ``out`` with stored values as whole HU, counting what cannot be one."""
+    """Fill ``out`` with stored values as whole numbers, counting what cannot be one."""
     slope, intercept = scaling
     values = raw.astype(np.float64)
     if slope is not None:
@@ -66,4 +66,4 @@ def to_whole_hu(raw: NDArray[Any], out: NDArray[np.int16], scaling: Scaling, see
     # A slope that is stored as float32 leaves tiny remainders on whole numbers.
     seen.fractions = seen.fractions or bool((np.abs(values - whole) > 1e-3).any())
     seen.too_high += int((whole > HIGHEST).sum())
-    out[:] = np.clip(whole, AIR, HIGHEST).astype(np.int16)
+    out[:] = np.clip(whole, UNMEASURED, HIGHEST).astype(np.int16)

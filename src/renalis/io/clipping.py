@@ -1,0 +1,72 @@
+"""Whether a display window was baked into a scan: all values beyond its ends are the ends."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Ends", "clipped_ends"]
+
+_DEEPEST = -900
+"""Scans clipped at or below this have lost nothing but the differences of air."""
+_HIGHEST = 1500
+"""Scans clipped at or above this have lost nothing but the differences of metal and teeth."""
+_LEAST_LOW = 0.01
+"""Share of voxels that the lower end holds: all of air, at least."""
+_LEAST_HIGH = 1e-4
+_BELOW = 2e-3
+"""Share of voxels between padding and the lower end, where values of a padded scan were blended."""
+_LEAP = 5.0
+"""An end over its neighbours, which noise fills evenly."""
+_NEIGHBOURS = 10
+
+Ends = tuple[int | None, int | None]
+
+
+def clipped_ends(sample: NDArray[np.int16]) -> Ends:
+    """The ends of the window that a scan in HU was clipped to.
+
+    Parameters
+    ----------
+    sample : ndarray of int16, any shape
+        Voxels from all over the scan; padding of -900 and below does not matter.
+
+    Returns
+    -------
+    low, high : int or None
+        HU; None where the scan is not clipped, or only where there is air or metal.
+    """
+    numbers = np.clip(sample, _DEEPEST, _HIGHEST).astype(np.int32).ravel() - _DEEPEST
+    counts = np.bincount(numbers, minlength=_HIGHEST - _DEEPEST + 1)
+    inner = counts[1:-1]
+    first = _DEEPEST + 1
+    low, high = _low(inner, sample.size), None
+    if counts[-1] == 0:
+        high = _high(inner, sample.size)
+    return (
+        None if low is None else low + first,
+        None if high is None else high + first,
+    )
+
+
+def _low(counts: NDArray[np.int64], size: int) -> int | None:
+    """The lowest value that many voxels have, if it towers over the next and none lie below."""
+    many = np.flatnonzero(counts >= _LEAST_LOW * size)
+    if not len(many):
+        return None
+    place = int(many[0])
+    # A phantom without noise has no neighbours, and is not clipped.
+    beside = float(counts[place + 1 : place + 1 + _NEIGHBOURS].mean())
+    towers = 0 < _LEAP * beside < counts[place]
+    return place if towers and counts[:place].sum() < _BELOW * size else None
+
+
+def _high(counts: NDArray[np.int64], size: int) -> int | None:
+    """The highest value, if it towers over those before it."""
+    there = np.flatnonzero(counts)
+    if not len(there):
+        return None
+    place = int(there[-1])
+    beside = float(counts[max(0, place - _NEIGHBOURS) : place].mean()) if place else 0.0
+    towers = 0 < _LEAP * beside < counts[place]
+    return place if towers and counts[place] >= _LEAST_HIGH * size else None

@@ -120,15 +120,27 @@ def test_one_position_in_all_slices_is_read_by_slice_location(
     assert "taken" not in note
 
 
-def test_the_direction_is_said_where_only_habit_tells_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("position", "sign", "words"), [("HFS", 1, "rise to the head"), ("FFS", -1, "rise to the feet")]
+)
+def test_the_direction_is_said_where_only_habit_tells_it(
+    tmp_path: Path, position: str, sign: int, words: str
+) -> None:
+    """As in a real series: SliceLocation counts from 0, the position belongs to another slice."""
+
     def change(data: Dataset, index: int) -> None:
         same_position(data, index)
+        data.SliceLocation = sign * 3 * index
         data.ImagePositionPatient = [-100, -80, 777]
+        data.PatientPosition = position
 
-    write_series(tmp_path, body(), change=change)
+    hu = body()
+    write_series(tmp_path, hu, change=change)
     scan = read_scan(tmp_path)
-    assert_body(scan)
-    assert "taken to rise to the head" in scan.warnings[0]
+    assert np.array_equal(scan.volume.array.T, hu)
+    assert np.allclose(scan.volume.affine[:3, 2], (0, 0, 3))
+    assert words in scan.warnings[0]
+    assert "head and feet may be exchanged" in scan.warnings[0]
 
 
 def test_a_missing_slice_is_still_found_by_slice_location(tmp_path: Path) -> None:
@@ -153,7 +165,7 @@ def test_a_missing_slice_is_still_found_by_slice_location(tmp_path: Path) -> Non
             "do not agree on where they lie",
         ),
         (
-            {"ImagePositionPatient": [0, 0, 777], "PatientPosition": "FFS"},
+            {"ImagePositionPatient": [0, 0, 777], "PatientPosition": ""},
             "nothing tells in which direction",
         ),
     ],

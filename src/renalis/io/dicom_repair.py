@@ -18,6 +18,7 @@ __all__ = ["repaired"]
 
 _SAME = 0.01  # mm
 _FEWEST = 3  # two images in one place, or in two series, are no sign of anything
+_ENDS = {"HF": (1, "head"), "FF": (-1, "feet")}  # by the first letters of PatientPosition
 _TOLERANCE_MM = 0.1  # SliceLocation is written with one decimal at least
 
 
@@ -167,7 +168,9 @@ def _direction(frames: Sequence[Frame], places: NDArray[np.float64]) -> tuple[in
 
     PS3.3 C.7.6.2.1.2 leaves the direction open. The position that all have is one slice's own, as
     a rule the first one's, whose SliceLocation is then the position along the normal or its
-    negative. Otherwise scanners' habit is all there is: it rises to the head.
+    negative. Otherwise scanners' habit is all there is: it rises into the gantry, to the head of a
+    patient who lies head first and to the feet of others. It may count from 0 in either direction,
+    so the note says that up and down may be exchanged; left and right do not depend on it.
     """
     normal = normal_of(frames[0])
     foot = float(np.array(frames[0].position) @ normal)
@@ -177,9 +180,12 @@ def _direction(frames: Sequence[Frame], places: NDArray[np.float64]) -> tuple[in
         opposite = bool((np.abs(candidates + foot) <= _TOLERANCE_MM).any())
         if same != opposite:
             return (1 if same else -1), ""
-    if frames[0].patient_position.startswith("HF") and abs(normal[2]) > 0.999:
-        return (1 if normal[2] > 0 else -1), ", which was taken to rise to the head"
-    return 0, ""
+    end = _ENDS.get(frames[0].patient_position[:2])
+    if end is None or abs(normal[2]) <= 0.999:
+        return 0, ""
+    up, name = end
+    remark = f", which was taken to rise to the {name}: head and feet may be exchanged"
+    return (up if normal[2] > 0 else -up), remark
 
 
 def _barred(frames: Iterable[Frame], reason: str) -> list[Frame]:

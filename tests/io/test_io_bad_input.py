@@ -19,6 +19,7 @@ from dicom_writer import body, write_series
 
 from renalis.errors import InputError
 from renalis.io import dicom_files, dicom_meta, find_scans, read_scan
+from renalis.io.find import inventory
 
 ADVICE = re.compile(
     r"; .*\b(give|check|copy|export|download|convert|choose|split|unpack|reads|leave|get|name)"
@@ -383,8 +384,42 @@ def test_truncated_zip(tmp_path: Path) -> None:
 
 def test_zip_without_dicom(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as packed:
-        packed.writestr("a.txt", "hello")
-    refused(tmp_path / "z.zip", "z.zip", "no DICOM images")
+        packed.writestr("a.nii.gz", "hello")
+    refused(tmp_path / "z.zip", "z.zip", r"no DICOM images \(1 \.nii\.gz\)")
+
+
+def test_empty_zip(tmp_path: Path) -> None:
+    zipfile.ZipFile(tmp_path / "z.zip", "w").close()
+    refused(tmp_path / "z.zip", "z.zip", r"z\.zip is empty")
+
+
+def test_a_folder_of_links_to_folders_is_not_called_empty(tmp_path: Path) -> None:
+    write_series(tmp_path / "s", body())
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "s").symlink_to(tmp_path / "s")
+    refused(tmp_path / "links", "links", r"only links to folders \(s\), which are not followed")
+    nifti(tmp_path / "links" / "a.nii", image())
+    found = inventory([tmp_path / "links"])
+    assert [s.case_id for s in found.scans] == ["a"]
+    assert "1 linked folder (s) not followed" in found.remarks[0]
+
+
+def test_a_folder_that_may_not_be_opened_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nifti(tmp_path / "a.nii", image())
+    (tmp_path / "closed").mkdir()
+    listed = os.scandir
+
+    def denied(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, os.strerror(13), str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    good, bad = find_scans([tmp_path])
+    assert good.case_id == "a"
+    assert "closed may not be opened; check who is allowed to read it" in bad.problem
 
 
 def test_zip_with_changed_byte(tmp_path: Path) -> None:

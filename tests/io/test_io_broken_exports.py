@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_writer import body, hu_at, world_grid, write_series
+from dicom_writer import body, hu_at, world_grid, write_enhanced, write_series
 from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
 from pydicom.uid import generate_uid
@@ -141,6 +141,35 @@ def test_the_direction_is_said_where_only_habit_tells_it(
     assert np.allclose(scan.volume.affine[:3, 2], (0, 0, 3))
     assert words in scan.warnings[0]
     assert "head and feet may be exchanged" in scan.warnings[0]
+
+
+@pytest.mark.parametrize("rising", [1, -1])
+def test_one_position_in_half_of_the_slices_is_read_by_slice_location(
+    tmp_path: Path, rising: int
+) -> None:
+    def change(data: Dataset, index: int) -> None:
+        data.SliceLocation = rising * 3 * index
+        if index >= 6:
+            data.ImagePositionPatient = [-100, -80, 35]
+
+    write_series(tmp_path, body(), change=change)
+    scan = read_scan(tmp_path)
+    assert_body(scan)
+    (note,) = scan.warnings
+    assert "7 of 12 images have the same ImagePositionPatient" in note
+
+
+def test_positions_that_slice_location_contradicts_stay(tmp_path: Path) -> None:
+    def change(data: Dataset, index: int) -> None:
+        data.SliceLocation = 4 * index
+        data.SliceThickness = 4
+        if index >= 6:
+            data.ImagePositionPatient = [-100, -80, 35]
+
+    write_series(tmp_path, body(), change=change)
+    scan = read_scan(tmp_path)
+    assert_body(scan, 6)
+    assert "6 slices were left out because another one lies in the same place" in scan.warnings[0]
 
 
 def test_a_missing_slice_is_still_found_by_slice_location(tmp_path: Path) -> None:
@@ -364,6 +393,31 @@ def test_slices_that_lost_their_position_are_named(tmp_path: Path) -> None:
     scan = read_scan(tmp_path)
     assert_body(scan)
     assert "2 of its slices left out (no position in the patient)" in " ".join(scan.warnings)
+
+
+@pytest.mark.parametrize(
+    ("tag", "words"),
+    [
+        ("ImageOrientationPatient", "no orientation in the patient"),
+        ("ImagePositionPatient", "no position in the patient"),
+        ("PixelSpacing", "no pixel spacing"),
+    ],
+)
+def test_the_missing_value_is_named(tmp_path: Path, tag: str, words: str) -> None:
+    write_series(tmp_path, body(), change=lambda data, index: delattr(data, tag))
+    assert f"({words})" in refusal(tmp_path)
+
+
+def test_secondary_captures_are_named(tmp_path: Path) -> None:
+    write_series(tmp_path, body(), SOPClassUID="1.2.840.10008.5.1.4.1.1.7.3")
+    assert "secondary captures, not CT slices" in refusal(tmp_path)
+
+
+def test_a_truncated_multiframe_is_not_to_be_removed(tmp_path: Path) -> None:
+    path = tmp_path / "e.dcm"
+    write_enhanced(path, body(), [(-100, -80, 20 + 3 * k) for k in range(12)])
+    path.write_bytes(path.read_bytes()[:-3000])
+    assert refusal(path).endswith("15432 of 18432 bytes of its pixels are there; copy it again")
 
 
 def test_a_truncated_slice_is_named_in_a_whole_sentence(tmp_path: Path) -> None:

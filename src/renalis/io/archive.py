@@ -8,13 +8,14 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from renalis.errors import InputError
 from renalis.io.scan import shown
 
-__all__ = ["FileSet", "FolderFiles", "ZipFiles", "folder_of", "opened_files"]
+__all__ = ["FileSet", "FolderFiles", "Found", "ZipFiles", "folder_of", "opened_files"]
 
 _MOST_MEMBERS = 200_000
 _LARGEST_MEMBER = 4 << 30
@@ -39,6 +40,28 @@ class FileSet(Protocol):
         """The name as it may appear in a message."""
 
 
+@dataclass(frozen=True)
+class Found:
+    """What lies below a folder, as names below it with ``/`` between folders, sorted.
+
+    Attributes
+    ----------
+    files : list of str
+        Regular files, without hidden ones.
+    lost : list of str
+        Links that lead nowhere.
+    linked : list of str
+        Links to folders, which are not followed, so that there are no cycles.
+    closed : list of str
+        Folders that may not be opened.
+    """
+
+    files: list[str]
+    lost: list[str]
+    linked: list[str]
+    closed: list[str]
+
+
 class FolderFiles:
     """All regular files below a folder (or one file alone), without hidden ones."""
 
@@ -47,26 +70,33 @@ class FolderFiles:
 
     def names(self) -> list[str]:
         """Names below the folder; links to folders are not followed, so there are no cycles."""
-        return self.found()[0]
+        return self.found().files
 
-    def found(self) -> tuple[list[str], list[str]]:
-        """The names, and those of links that lead nowhere."""
+    def found(self) -> Found:
+        """All that lies below the folder."""
         if self.path.is_file():
-            return [""], []
-        found: list[str] = []
-        lost: list[str] = []
-        for folder, folders, files in os.walk(self.path):
+            return Found([""], [], [], [])
+        found: list[Path] = []
+        lost: list[Path] = []
+        linked: list[Path] = []
+        closed: list[Path] = []
+
+        def refused(error: OSError) -> None:
+            closed.append(Path(error.filename or self.path))
+
+        for folder, folders, files in os.walk(self.path, onerror=refused):
             folders[:] = sorted(f for f in folders if not f.startswith("."))
             place = Path(folder)
-            for file in files:
-                path = place / file
-                if file.startswith("."):
-                    continue
+            linked += [place / f for f in folders if (place / f).is_symlink()]
+            for path in (place / file for file in files if not file.startswith(".")):
                 if path.is_file():
-                    found.append(path.relative_to(self.path).as_posix())
+                    found.append(path)
                 elif path.is_symlink() and not path.exists():
-                    lost.append(path.relative_to(self.path).as_posix())
-        return sorted(found), sorted(lost)
+                    lost.append(path)
+        return Found(*(self._names(paths) for paths in (found, lost, linked, closed)))
+
+    def _names(self, paths: list[Path]) -> list[str]:
+        return sorted(path.relative_to(self.path).as_posix() for path in paths)
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading."""

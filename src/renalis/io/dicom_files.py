@@ -24,6 +24,7 @@ COMPUTED = "a map computed from two energies, so its values may not be HU"
 
 _CT = "1.2.840.10008.5.1.4.1.1.2"
 _ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
+_SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _LARGEST_SIDE = 4096
 _PROJECTIONS = {
@@ -301,17 +302,17 @@ def _doubt(kinds: set[str], description: str) -> str:
 
 def _unsuited(frame: Frame, samples: int, unit: str) -> str:
     """Why a frame is no slice of a CT; empty if it is one."""
-    if frame.series.modality != "CT":
-        return "not CT"
-    if frame.sop_class and frame.sop_class not in (_CT, *_ENHANCED_CT):
-        return "no CT slices"
-    if "LOCALIZER" in frame.image_type:
-        return "localizer"
-    if samples != 1:
-        return "color pictures"
-    if unit not in ("", "HU", "US"):
-        return f"values are {unit}, not HU"
-    return ""
+    secondary = frame.sop_class == _SECONDARY or frame.sop_class.startswith(f"{_SECONDARY}.")
+    foreign = bool(frame.sop_class) and frame.sop_class not in (_CT, *_ENHANCED_CT)
+    reasons = (
+        (frame.series.modality != "CT", "not CT"),
+        (secondary, "secondary captures, not CT slices"),
+        (foreign, "no CT slices"),
+        ("LOCALIZER" in frame.image_type, "localizer"),
+        (samples != 1, "color pictures"),
+        (unit not in ("", "HU", "US"), f"values are {unit}, not HU"),
+    )
+    return next((reason for wrong, reason in reasons if wrong), "")
 
 
 def _damage(frame: Frame, unread: Collection[str]) -> str:
@@ -335,8 +336,10 @@ def _misplaced(frame: Frame) -> str:
     """Why a frame has no place in a volume; empty if it has."""
     if max(frame.rows, frame.columns) > _LARGEST_SIDE:
         return f"larger than {_LARGEST_SIDE} pixels"
-    if not frame.position or not frame.orientation:
+    if not frame.position:
         return "no position in the patient"
+    if not frame.orientation:
+        return "no orientation in the patient"
     if not all(frame.spacing) or not frame.spacing:
         return "no pixel spacing"
     one, two = np.array(frame.orientation[:3]), np.array(frame.orientation[3:])

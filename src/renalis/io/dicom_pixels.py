@@ -127,9 +127,10 @@ def _decode_file(files: FileSet, batch: list[tuple[Frame, int]], stack: NDArray[
         reason = error.strerror or "it is damaged"
         raise InputError(f"{files.shown(name)} cannot be read ({reason}); check it") from error
     except Exception as error:  # pydicom and the decoders raise whatever damage provokes
+        one_slice = batch[0][0].frames_in_file == 1
+        advice = ", or remove it to have its slice interpolated" if one_slice else ""
         raise InputError(
-            f"{files.shown(name)} {_fault(data, batch[0][0])}; copy it again, or remove it to have "
-            "its slice interpolated"
+            f"{files.shown(name)} {_fault(data, batch[0][0])}; copy it again{advice}"
         ) from error
 
 

@@ -98,37 +98,74 @@ def _gathered(frames: Sequence[Frame], uid: Callable[[Frame], Hashable], name: s
 
 
 def _placed(frames: Sequence[Frame]) -> list[Frame]:
-    """Frames of one stack that all have the same position, put where SliceLocation says.
+    """Frames of one stack of which several have the same position, put where SliceLocation says.
 
     InstanceNumber has to rise or fall evenly with it, and the step has to be
-    SpacingBetweenSlices, or where that is absent at most SliceThickness.
+    SpacingBetweenSlices, or where that is absent at most SliceThickness. Where only some have the
+    same position, they stay where they are unless the others confirm SliceLocation.
     """
-    first = frames[0]
-    if first.barred or len(frames) < _FEWEST:
+    if frames[0].barred or len(frames) < _FEWEST:
         return list(frames)
-    if np.ptp([f.position for f in frames], axis=0).max() > _SAME:
+    places = _locations(frames)
+    shared = max(_grouped(frames, lambda f: tuple(round(v, 2) for v in f.position)), key=len)
+    if len(shared) < _FEWEST:
         return list(frames)
+    if len(shared) < len(frames):
+        return list(frames) if places is None else _confirmed(frames, shared, places)
     what = f"all {len(frames)} images have the same ImagePositionPatient"
-    places = np.array([f.location for f in frames if f.location is not None])
-    if len(places) < len(frames):
-        return _barred(frames, f"{what} and no SliceLocation")
-    if np.ptp(places) <= _SAME:
-        return _barred(frames, f"{what} and the same SliceLocation, as of a bolus tracker")
-    if not _agrees(frames, places):
-        rest = "SliceLocation, InstanceNumber and spacing do not agree on where they lie"
-        return _barred(frames, f"{what}, and {rest}")
-    return _moved(frames, places, what)
-
-
-def _moved(frames: Sequence[Frame], places: NDArray[np.float64], what: str) -> list[Frame]:
-    """Frames along their normal at ``places``, if the direction is known."""
+    reason = _without_place(frames, places)
+    if reason or places is None:
+        return _barred(frames, f"{what}{reason}")
     sign, remark = _direction(frames, places)
-    if not sign:
-        return _barred(frames, f"{what}, and nothing tells in which direction SliceLocation rises")
-    normal = normal_of(frames[0])
-    start = np.array(frames[0].position)
-    moved = start + np.outer(sign * places - start @ normal, normal)
     note = f"{what}; their places are those of SliceLocation{remark}"
+    return _moved(frames, frames[0], sign * places, note)
+
+
+def _without_place(frames: Sequence[Frame], places: NDArray[np.float64] | None) -> str:
+    """Why SliceLocation does not say where slices with the same position lie; empty if it does."""
+    if places is None:
+        return " and no SliceLocation"
+    if np.ptp(places) <= _SAME:
+        return " and the same SliceLocation, as of a bolus tracker"
+    if not _agrees(frames, places):
+        return ", and SliceLocation, InstanceNumber and spacing do not agree on where they lie"
+    if not _direction(frames, places)[0]:
+        return ", and nothing tells in which direction SliceLocation rises"
+    return ""
+
+
+def _confirmed(
+    frames: Sequence[Frame], shared: Sequence[Frame], places: NDArray[np.float64]
+) -> list[Frame]:
+    """Frames at their SliceLocation, if it fits those that have a position of their own."""
+    own = [i for i, f in enumerate(frames) if f not in shared]
+    if len(own) < 2 or not _agrees(frames, places):
+        return list(frames)
+    along = slice_places(frames)
+    for sign in (1, -1):
+        apart = (along - sign * places)[own]
+        if np.ptp(apart) <= _TOLERANCE_MM:
+            note = (
+                f"{len(shared)} of {len(frames)} images have the same ImagePositionPatient; their "
+                "places are those of SliceLocation, which fits the others"
+            )
+            return _moved(frames, frames[own[0]], sign * places + float(apart.mean()), note)
+    return list(frames)
+
+
+def _locations(frames: Sequence[Frame]) -> NDArray[np.float64] | None:
+    """SliceLocation of each, None if one has none."""
+    found = [f.location for f in frames if f.location is not None]
+    return np.array(found) if len(found) == len(frames) else None
+
+
+def _moved(
+    frames: Sequence[Frame], start: Frame, places: NDArray[np.float64], note: str
+) -> list[Frame]:
+    """Frames at ``places`` along the normal through the position of ``start``."""
+    normal = normal_of(start)
+    origin = np.array(start.position)
+    moved = origin + np.outer(places - origin @ normal, normal)
     return [
         replace(f, position=tuple(p), mended=(*f.mended, note))
         for f, p in zip(frames, moved.tolist(), strict=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from renalis.errors import InputError
-from renalis.io.archive import FolderFiles
+from renalis.io.archive import FolderFiles, Found, opened_files
 from renalis.io.dicom import find_studies
 from renalis.io.itk_header import ENDINGS, detached
 from renalis.io.label_maps import label_maps_among, named_label_map
@@ -111,8 +111,13 @@ def _in_file(path: Path) -> list[ScanSource]:
             replace(s, place=_joined(path.name if s.path == path else "", s.place)) for s in sources
         ]
     if name.endswith(".zip"):
+        with opened_files(path) as files:
+            held = endings(files.names())
+        if not held:
+            raise InputError(f"{shown(path)} is empty; copy or download it again")
         raise InputError(
-            f"{shown(path)} holds no DICOM images; if it holds scans in other formats, unpack it"
+            f"{shown(path)} holds no DICOM images ({held}); if it holds a scan all the same, "
+            "unpack it"
         )
     header = re.sub(r"\.img(\.gz)?$", ".hdr", path.name, flags=re.IGNORECASE)
     if header != path.name and path.with_name(header).is_file():
@@ -134,7 +139,8 @@ def _no_format(path: Path) -> str:
 
 def _in_folder(path: Path, remarks: list[str]) -> list[ScanSource]:
     """The scans below a folder; what was left out is added to the remarks."""
-    names, lost = FolderFiles(path).found()
+    below = FolderFiles(path).found()
+    names = below.files
     images = {name for name in names if name.lower().endswith(_ONE_FILE)}
     labels = label_maps_among(sorted(images), path)
     scans = images - labels
@@ -153,25 +159,38 @@ def _in_folder(path: Path, remarks: list[str]) -> list[ScanSource]:
         found += find_studies(path)
     except InputError as error:
         found.append(_unreadable(path, str(error)))
-    for name in lost:
+    for name in below.lost:
         link = path / name
         if name.lower().endswith((*_ONE_FILE, ".zip")) and not named_label_map(name):
             problem = f"{shown(link)} is a link that leads nowhere; mend or remove it"
             found.append(_unreadable(link, problem, name))
+    for name in below.closed:
+        problem = f"{shown(path / name)} may not be opened; check who is allowed to read it"
+        found.append(_unreadable(path / name, problem, name))
     if not found:
-        raise InputError(_no_scan(path, names, sorted(labels)))
+        raise InputError(_no_scan(path, below, sorted(labels)))
+    if below.linked:
+        some = f"{len(below.linked)} linked folder{'s' if len(below.linked) > 1 else ''}"
+        remarks.append(
+            f"{shown(path)}: {some} ({shown(below.linked[0])}) not followed; give them themselves"
+        )
     if labels:
         remarks.append(f"{shown(path)}: {_counted(sorted(labels))} left out")
     return found
 
 
-def _no_scan(path: Path, files: Sequence[str], labels: list[str]) -> str:
+def _no_scan(path: Path, below: Found, labels: list[str]) -> str:
     """The sentence for a folder without any scan."""
     if labels:
         return (
             f"{shown(path)} holds no CT scan but {_counted(labels)}; give the folder with the scans"
         )
-    what = f"holds no CT scan ({endings(files)})" if files else "is empty"
+    if below.linked and not below.files:
+        return (
+            f"{shown(path)} holds only links to folders ({shown(below.linked[0])}), which are not "
+            "followed; give those folders themselves"
+        )
+    what = f"holds no CT scan ({endings(below.files)})" if below.files else "is empty"
     return f"{shown(path)} {what}; give a folder with DICOM or NIfTI files"
 
 

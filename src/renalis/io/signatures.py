@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 
 __all__ = ["endings", "what_else"]
 
@@ -67,10 +66,14 @@ def what_else(start: bytes) -> tuple[str, str]:
 def endings(names: Iterable[str], most: int = 4) -> str:
     """How many files there are of each kind by their names, the most frequent first.
 
-    >>> endings(["a.mnc", "b.mnc", "c/readme"])
-    '2 .mnc, 1 without an ending'
+    >>> endings(["a.tar.gz", "b.mnc", "c/d.MNC", "c/readme"])
+    '2 .mnc, 1 .tar.gz, 1 without an ending'
     """
-    suffixes = (Path(name).suffix.lower()[:12] or "without an ending" for name in names)
-    counted = Counter(s if s.isprintable() else "?" for s in suffixes).most_common()
+    counted = Counter(map(_ending, names)).most_common()
     words = ", ".join(f"{count} {suffix}" for suffix, count in counted[:most])
     return f"{words} and others" if len(counted) > most else words
+
+
+def _ending(name: str) -> str:
+    match = re.search(r"(\.(nii|tar|dcm|img|seg))?\.\w{1,12}$", name.lower())
+    return match[0] if match else "without an ending"

@@ -181,7 +181,7 @@ def test_no_kidneys_is_a_result(tmp_path: Path) -> None:
     assert (result.folder / "report.html").is_file()
 
 
-@pytest.mark.parametrize("step", ["read", "coarse", "fine", "tidy", "measure", "write"])
+@pytest.mark.parametrize("step", ["read", "coarse", "fine", "tidy", "write"])
 def test_interrupting_leaves_nothing_half_written(
     scan_file: Path, tmp_path: Path, step: str
 ) -> None:

@@ -19,8 +19,8 @@ _SHARES = {
     "coarse": 0.1,
     "fine": 0.28,
     "tidy": 0.06,
-    "measure": 0.08,
     "write": 0.03,
+    "measure": 0.08,
     "report": 0.33,
 }
 """About what part of a case's time each step takes: good enough for a remaining time. Runs of
@@ -133,6 +133,8 @@ def _ending(result: CaseResult, seconds: float) -> str:
         return "already there, skipped"
     if result.status == Status.FAILED:
         return "failed"
+    if result.status == Status.INCOMPLETE:
+        return "incomplete; what is finished is kept"
     row = result.row
     kidneys = row.get("kidneys", "")
     return (

@@ -96,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="refuse a model whose licence does not allow commercial use",
     )
     add("--json", action="store_true", help="print the results as JSON")
-    add("--debug", action="store_true", help="show the traceback of an internal error")
+    add("--debug", action="store_true", help="show where a case or the program failed")
     runs = parser.add_argument_group("runs of published systems (--model RUN)")
     add = runs.add_argument
     add(
@@ -115,7 +115,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Segment all scans; 0 done, 1 some failed, 2 all failed or bad usage, 3 internal error."""
+    """Segment all scans.
+
+    0 done, 1 some failed or are incomplete, 2 all failed or bad usage, 3 internal error.
+    """
     segmented = _with_run(arguments) if _is_run(arguments.model) else _with_model(arguments)
     from renalis.cli.progress import progress
     from renalis.pipeline import Status
@@ -125,14 +128,17 @@ def run(arguments: argparse.Namespace) -> int:
         results = segmented(listener)
     failed = [result for result in results if result.status == Status.FAILED]
     with or_unread(sys.stderr):
-        for result in failed:
-            print(f"renalis: {result.problem}", file=sys.stderr)
+        for result in results:
+            if arguments.debug and result.traceback:
+                print(result.traceback, file=sys.stderr)
+            if result.problem:
+                print(f"renalis: {result.problem}", file=sys.stderr)
     with or_unread(sys.stdout):
         if arguments.json:
             print(json.dumps([_as_json(result) for result in results], indent=1))
         else:
             _summarize(results, arguments.output)
-    if not failed:
+    if not any(result.problem for result in results):
         return 0
     if len(failed) < len(results):
         return 1
@@ -289,7 +295,7 @@ def _as_json(result: CaseResult) -> dict[str, Any]:
 
 def _summarize(results: list[CaseResult], output: Path) -> None:
     """The last lines: how many, and what to open."""
-    finished = [result for result in results if result.folder is not None]
+    finished = [result for result in results if not result.problem]
     print(f"{len(finished)} of {len(results)} scans done; results in {output}")
     reports = [r.folder / "report.html" for r in finished if r.folder is not None]
     if len(reports) == 1 and reports[0].is_file():

@@ -3,72 +3,54 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from renalis.errors import InputError, RenalisError, UsageError
-from renalis.io import ScanSource, inventory
-from renalis.pipeline.folder import make_output, provenance, result_folder
-from renalis.pipeline.options import CaseResult, Listener, Status
+from renalis.io import Scan, ScanSource, inventory
+from renalis.measurement import Measurements
+from renalis.pipeline.failures import is_internal, names_in, reason, traceback_of
+from renalis.pipeline.finish import begin, check_labels, clear, finish, own_labels, write_failure
+from renalis.pipeline.folder import make_output, missing, provenance, result_folder
+from renalis.pipeline.options import CaseResult, Clock, Listener, Status
+from renalis.pipeline.segmented import Segmented, kept
 from renalis.pipeline.table import TABLE, write_table
 from renalis.prediction.machine import peak_mb
 
-__all__ = ["CaseWork", "Clock", "Filled", "input_paths", "run_cases"]
+if TYPE_CHECKING:
+    from renalis.report import ReportContent
+
+__all__ = ["CaseWork", "input_paths", "run_cases"]
 
 Path_ = str | os.PathLike[str]
-
-
-@dataclass(eq=False)
-class Clock:
-    """Tells a listener about a case's steps and keeps their time.
-
-    Attributes
-    ----------
-    listener : Listener
-        Is told.
-    seconds : dict
-        Wall time of each step so far.
-    """
-
-    listener: Listener
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """A step of the current case."""
-        self.listener.step(step, 0, 1)
-        began = time.perf_counter()
-        yield
-        self.seconds[step] = time.perf_counter() - began
-        self.listener.step(step, 1, 1)
-
-
-@dataclass(frozen=True)
-class Filled:
-    """What is known about a case whose files are written: notes, and its row of the table."""
-
-    notes: tuple[str, ...]
-    row: Mapping[str, str]
 
 
 class CaseWork(Protocol):
     """What is done with each scan."""
 
+    @property
+    def report(self) -> bool:
+        """Whether preview and page are wanted."""
+
     def key(self, source: ScanSource) -> str:
         """Changes whenever the result could; kept as ``key`` in ``provenance.json``."""
 
-    def fill(self, folder: Path, source: ScanSource, key: str, clock: Clock) -> Filled:
-        """Compute a case and write its files, ``provenance.json`` among them.
+    def read(self, source: ScanSource) -> Scan:
+        """The scan in memory."""
+
+    def segment(self, scan: Scan, clock: Clock) -> Segmented:
+        """Labels, and what later steps need of the prediction.
 
         Raises
         ------
         RenalisError
-            If the case cannot be segmented.
+            If the scan cannot be segmented.
         """
+
+    def content(self, scan: Scan, segmented: Segmented, measured: Measurements) -> ReportContent:
+        """What preview and page show."""
 
 
 def input_paths(inputs: Path_ | Iterable[Path_]) -> list[Path_]:
@@ -129,41 +111,79 @@ def _beside_the_table(source: ScanSource) -> ScanSource:
 def _case(
     source: ScanSource, output: Path, work: CaseWork, overwrite: bool, clock: Clock
 ) -> CaseResult:
-    """One case; whatever goes wrong becomes a sentence."""
+    """One case; whatever goes wrong becomes a sentence, and what is finished is kept."""
     case_id, folder = source.case_id, output / source.case_id
     try:
         key = work.key(source)
-        known = provenance(folder)
-        if known is not None and known.get("key") == key and not overwrite:
-            notes = tuple(str(note) for note in known.get("notes") or ())
-            return CaseResult(
-                case_id, Status.SKIPPED, folder, notes=notes, row=known.get("row") or {}
-            )
-        with result_folder(output, case_id, overwrite) as part:
-            filled = work.fill(part, source, key, clock)
-    except UsageError as error:
-        # Of a limit that this scan does not keep: in a batch, the reader wants to know which.
-        return CaseResult(case_id, Status.FAILED, problem=f"{case_id}: {error}")
-    except RenalisError as error:
-        return CaseResult(case_id, Status.FAILED, problem=str(error))
-    except MemoryError:
-        problem = (
-            f"{case_id}: there is not enough memory for this scan; close other programs, or cut "
-            "the scan to the abdomen"
-        )
-        return CaseResult(case_id, Status.FAILED, problem=problem)
+        known = None if overwrite else provenance(folder)
+        if known is not None and known.get("key") == key:
+            # Files may be there of which a run that was killed could not say so any more.
+            if not known.get("missing") and not missing(folder, known):
+                clear(folder)
+                notes = tuple(str(note) for note in known.get("notes") or ())
+                return CaseResult(
+                    case_id, Status.SKIPPED, folder, notes=notes, row=known.get("row") or {}
+                )
+            check_labels(folder, known)
+            scan = _read(source, work, clock)
+            segmented = _taken_up(folder, scan, work, clock)
+        else:
+            with result_folder(output, case_id, overwrite) as part:
+                scan = _read(source, work, clock)
+                segmented = work.segment(scan, clock)
+                with clock.timed("write"):
+                    begin(part, scan, segmented, key, work.report)
+        ending = finish(folder, scan, segmented, work.content, clock)
     except Exception as error:
-        problem = (
-            f"{case_id}: internal error ({type(error).__name__}: {error}); "
-            "this is a defect, please report it"
-        )
-        return CaseResult(case_id, Status.FAILED, problem=problem, internal=True)
+        return _failed(source, folder, error)
     return CaseResult(
         case_id,
-        Status.DONE,
+        Status.INCOMPLETE if ending.failures else Status.DONE,
         folder,
-        notes=filled.notes,
-        row=filled.row,
+        problem=ending.problem,
+        internal=any(is_internal(error) for error in ending.failures),
+        traceback=ending.traceback,
+        notes=ending.notes,
+        row=ending.row,
         seconds=dict(clock.seconds),
         peak_mb=peak_mb(),
+    )
+
+
+def _read(source: ScanSource, work: CaseWork, clock: Clock) -> Scan:
+    """The scan, and what there is to know about it."""
+    with clock.timed("read"):
+        scan = work.read(source)
+    for warning in scan.warnings:
+        clock.listener.said(warning)
+    return scan
+
+
+def _taken_up(folder: Path, scan: Scan, work: CaseWork, clock: Clock) -> Segmented:
+    """What the prediction said about a case with labels; predicted again only if that is gone."""
+    labels = own_labels(folder, scan)
+    segmented = kept(folder, labels)
+    if segmented is not None:
+        return segmented
+    clock.listener.said("files of a finished case are gone; it is predicted again to make them")
+    return replace(work.segment(scan, clock), labels=labels)
+
+
+def _failed(source: ScanSource, folder: Path, error: Exception) -> CaseResult:
+    """A case without labels."""
+    case_id = source.case_id
+    if isinstance(error, UsageError):
+        # Of a limit that this scan does not keep: in a batch, the reader wants to know which.
+        problem = f"{case_id}: {error}"
+    elif isinstance(error, RenalisError):
+        problem = str(error)
+    elif isinstance(error, MemoryError):
+        problem = f"{case_id}: {reason(error)}, or cut the scan to the abdomen"
+    else:
+        problem = f"{case_id}: {reason(error)}"
+    found = traceback_of(error, names_in(source))
+    if is_internal(error):
+        write_failure(folder, found)
+    return CaseResult(
+        case_id, Status.FAILED, problem=problem, internal=is_internal(error), traceback=found
     )

@@ -1,4 +1,4 @@
-"""A case's folder of results appears whole or not at all."""
+"""A case's folder of results: appears at once with its labels, and is never half-replaced."""
 
 from __future__ import annotations
 
@@ -10,37 +10,45 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from renalis.errors import OutputError
 from renalis.io import whole_file
 from renalis.io.straight import STRAIGHT
+from renalis.pipeline.segmented import UNFINISHED
 
 __all__ = [
+    "FAILURE",
     "FILES",
+    "LABELS",
+    "MEASUREMENTS",
+    "PREVIEW",
     "PROVENANCE",
+    "REPORT",
+    "half_written",
     "make_output",
+    "missing",
     "provenance",
     "result_folder",
     "write_json",
     "write_text",
 ]
 
+LABELS, MEASUREMENTS = "segmentation.nii.gz", "measurements.json"
+PREVIEW, REPORT = "preview.png", "report.html"
 PROVENANCE = "provenance.json"
-FILES = (
-    "segmentation.nii.gz",
-    STRAIGHT,
-    "measurements.json",
-    "preview.png",
-    "report.html",
-    PROVENANCE,
-)
+FAILURE = "renalis-error.log"
+"""Where the program failed, without anything that names the patient."""
+FILES = (LABELS, STRAIGHT, MEASUREMENTS, PREVIEW, REPORT, PROVENANCE, FAILURE, UNFINISHED)
 """Every file that renalis writes for a case."""
 
 _LEFT_OVER = re.compile(r"\.(?P<case>.+)\.(?P<kind>partial|old)-[0-9a-f]{8}-(?P<process>\d+)")
 """Names of folders that are being written, or set aside while they are replaced."""
+
+_HALF = re.compile(r"\.(?P<file>.+)\.[0-9a-f]{8}\.part")
+"""Names of files that are being written; see `renalis.io.whole_file`."""
 
 
 def make_output(output: Path) -> None:
@@ -64,13 +72,25 @@ def make_output(output: Path) -> None:
 
 
 def provenance(folder: Path) -> dict[str, Any] | None:
-    """What is known about how a case's results were made; None if they are not complete."""
+    """What is known about how a case's results were made; None if there is no such file of ours."""
     try:
         content = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-        complete = all((folder / name).is_file() for name in content["files"])
+        known = {str(name) for name in content["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return content if complete else None
+    return content if LABELS in known else None
+
+
+def missing(folder: Path, content: Mapping[str, Any]) -> list[str]:
+    """A case's files that could not be made yet, or are no longer there; see `provenance`."""
+    names = (*content["files"], *content.get("missing", ()))
+    return [str(name) for name in names if not (folder / str(name)).is_file()]
+
+
+def half_written(path: Path) -> bool:
+    """Whether a file is one of a case's that a killed run was writing."""
+    match = _HALF.fullmatch(path.name)
+    return match is not None and match["file"] in FILES
 
 
 @contextlib.contextmanager
@@ -118,12 +138,13 @@ def _refuse(target: Path, overwrite: bool) -> None:
         return
     if not target.is_dir():
         raise OutputError(f"{target} is a file where a folder is needed; choose another -o")
-    names = {path.name for path in target.iterdir()}
+    names = {path.name for path in target.iterdir() if not half_written(path)} - {FAILURE}
     if not names:
         return
     if not overwrite:
         what = "results of another scan, model or choice of options"
-        if provenance(target) is None:
+        known = provenance(target)
+        if known is None or missing(target, known):
             what = "incomplete results, or other files"
         raise OutputError(
             f"{target} holds {what}; give --overwrite or another output folder with -o"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +13,7 @@ from renalis.model import DEFAULT_MODEL
 from renalis.postprocessing.rules import DEFAULT, Rules
 from renalis.prediction.options import PredictionOptions
 
-__all__ = ["CaseResult", "Listener", "SegmentOptions", "Status"]
+__all__ = ["CaseResult", "Clock", "Listener", "SegmentOptions", "Status"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Status(StrEnum):
     DONE = "done"
     SKIPPED = "skipped"
     """The same result was already there."""
+    INCOMPLETE = "incomplete"
+    """Labels are there; a later step failed. The same command makes what is missing."""
     FAILED = "failed"
 
 
@@ -67,9 +71,11 @@ class CaseResult:
     folder : Path or None
         The case's results; None if it failed.
     problem : str
-        One sentence, if it failed.
+        One sentence, if it failed or is incomplete.
     internal : bool
         Whether it failed by a defect of the program instead of by its input.
+    traceback : str
+        Where it failed, in several lines without anything that names the patient.
     notes : tuple of str
         What the reader of the result should know.
     row : mapping
@@ -85,6 +91,7 @@ class CaseResult:
     folder: Path | None = None
     problem: str = ""
     internal: bool = False
+    traceback: str = ""
     notes: tuple[str, ...] = ()
     row: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -111,3 +118,28 @@ class Listener:
 
     def ended(self, result: CaseResult) -> None:
         """A case has ended."""
+
+
+@dataclass(eq=False)
+class Clock:
+    """Tells a listener about a case's steps and keeps their time.
+
+    Attributes
+    ----------
+    listener : Listener
+        Is told.
+    seconds : dict
+        Wall time of each step so far.
+    """
+
+    listener: Listener
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """A step of the current case."""
+        self.listener.step(step, 0, 1)
+        began = time.perf_counter()
+        yield
+        self.seconds[step] = time.perf_counter() - began
+        self.listener.step(step, 1, 1)

@@ -7,22 +7,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from renalis.io import Scan, ScanSource, read_scan, write_labels
-from renalis.io.straight import with_tilt_note, write_straight
-from renalis.measurement import Measurements, measure
+from renalis.io import Scan, ScanSource, read_scan
+from renalis.io.straight import with_tilt_note
+from renalis.measurement import Measurements
 from renalis.model import Model, load_model
-from renalis.pipeline.cases import Clock, Filled, input_paths, run_cases
-from renalis.pipeline.folder import PROVENANCE, write_json, write_text
+from renalis.pipeline.cases import input_paths, run_cases
 from renalis.pipeline.identity import result_key
-from renalis.pipeline.options import CaseResult, Listener, SegmentOptions
+from renalis.pipeline.options import CaseResult, Clock, Listener, SegmentOptions
+from renalis.pipeline.segmented import Segmented
 from renalis.postprocessing import Tidied, tidy
 from renalis.prediction import Prediction
 from renalis.prediction.cascade import Networks, open_networks, predict
-from renalis.prediction.machine import peak_mb
 from renalis.prediction.memory import fitted
 from renalis.preparation.body import find_body
+
+if TYPE_CHECKING:
+    from renalis.report import ReportContent
 
 __all__ = ["segment"]
 
@@ -41,8 +43,9 @@ def segment(
 
     Writes ``<output>/<case>/`` with ``segmentation.nii.gz``, ``measurements.json``,
     ``preview.png``, ``report.html`` and ``provenance.json``, and ``<output>/measurements.csv``.
-    Each appears whole or not at all. Finished cases are skipped, and a case that fails does not
-    stop the others.
+    Each file appears whole or not at all. Finished cases are skipped, a case that fails does not
+    stop the others, and one that has its labels keeps them if a later step fails: called again,
+    only what is missing is made.
 
     Parameters
     ----------
@@ -90,12 +93,17 @@ class _Shipped:
         """See `renalis.pipeline.cases.CaseWork`."""
         return result_key(source, self.model.header, self.options)
 
-    def fill(self, folder: Path, source: ScanSource, key: str, clock: Clock) -> Filled:
-        """Compute a case and write its files."""
-        with clock.timed("read"):
-            scan = with_tilt_note(read_scan(source, self.options.series))
-        for warning in scan.warnings:
-            self.listener.said(warning)
+    @property
+    def report(self) -> bool:
+        """See `renalis.pipeline.cases.CaseWork`."""
+        return self.options.report
+
+    def read(self, source: ScanSource) -> Scan:
+        """The scan in memory."""
+        return with_tilt_note(read_scan(source, self.options.series))
+
+    def segment(self, scan: Scan, clock: Clock) -> Segmented:
+        """Predict and tidy."""
         prediction = self._predicted(scan, clock)
         with clock.timed("tidy"):
             body = find_body(scan.volume)
@@ -106,23 +114,38 @@ class _Shipped:
                 body=body,
                 probability=prediction.kidney,
             )
-        with clock.timed("measure"):
-            measurements = measure(scan.volume, tidied.labels, prediction, body=body)
-        files = ["segmentation.nii.gz", "measurements.json"]
-        with clock.timed("write"):
-            write_labels(folder / files[0], tidied.labels, scan)
-            files += write_straight(folder, tidied.labels)
-            write_text(folder / files[1], measurements.to_json())
-        notes = (*scan.warnings, *prediction.notes)
-        if self.options.report:
-            with clock.timed("report"):
-                files += self._show(folder, scan, prediction, tidied, measurements)
-        row = measurements.csv_row(scan.case_id)
-        content = _story(scan, self.model, self.options, prediction, tidied)
-        seconds = {name: round(value, 3) for name, value in clock.seconds.items()}
-        content |= {"key": key, "files": files, "notes": notes, "row": row, "seconds": seconds}
-        write_json(folder / PROVENANCE, content)
-        return Filled(notes, row)
+        return Segmented(
+            labels=tidied.labels,
+            kidney=prediction.kidney,
+            lesion=prediction.lesion,
+            notes=prediction.notes,
+            changes=tidied.changes,
+            seconds=prediction.seconds,
+            runtime=prediction.runtime,
+            story=_story(scan, self.model, self.options, prediction, tidied),
+            body=body,
+        )
+
+    def content(self, scan: Scan, segmented: Segmented, measured: Measurements) -> ReportContent:
+        """What preview and page show."""
+        from renalis.report import gather
+
+        return gather(
+            scan,
+            segmented.labels,
+            measured,
+            prediction=Prediction(
+                segmented.labels,
+                segmented.kidney,
+                segmented.lesion,
+                segmented.notes,
+                segmented.seconds,
+                runtime=segmented.runtime,
+            ),
+            changes=segmented.changes,
+            header=self.model.header,
+            version=metadata.version("renalis"),
+        )
 
     def _predicted(self, scan: Scan, clock: Clock) -> Prediction:
         """The networks' answer, announced with the memory that it will need."""
@@ -142,37 +165,12 @@ class _Shipped:
         clock.seconds |= prediction.seconds
         return prediction
 
-    def _show(
-        self,
-        folder: Path,
-        scan: Scan,
-        prediction: Prediction,
-        tidied: Tidied,
-        measurements: Measurements,
-    ) -> list[str]:
-        """Preview and report."""
-        from renalis.report import gather, write_preview, write_report
-
-        content = gather(
-            scan,
-            tidied.labels,
-            measurements,
-            prediction=prediction,
-            changes=tidied.changes,
-            header=self.model.header,
-            version=metadata.version("renalis"),
-        )
-        write_preview(folder / "preview.png", content)
-        write_report(folder / "report.html", content)
-        return ["preview.png", "report.html"]
-
 
 def _story(
     scan: Scan, model: Model, options: SegmentOptions, prediction: Prediction, tidied: Tidied
 ) -> dict[str, Any]:
     """How the result was made; nothing in it identifies the patient."""
     header = model.header
-    memory = peak_mb()
     return {
         "renalis": metadata.version("renalis"),
         "case": scan.case_id,
@@ -193,5 +191,4 @@ def _story(
             for change in tidied.changes
         ],
         "expected_peak_mb": round(prediction.expected_peak_mb),
-        "peak_mb": None if memory is None else round(memory),
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from renalis.io import whole_file
 from renalis.measurement.export import CSV_HEADER
-from renalis.pipeline.folder import provenance
+from renalis.pipeline.folder import MEASUREMENTS, provenance
 
 __all__ = ["TABLE", "write_table"]
 
@@ -17,12 +17,12 @@ TABLE = "measurements.csv"
 
 
 def write_table(output: Path) -> Path | None:
-    """Write ``measurements.csv`` anew from the finished cases of an output folder.
+    """Write ``measurements.csv`` anew from the measured cases of an output folder.
 
     Returns
     -------
     Path or None
-        The file; None when there is no finished case.
+        The file; None when there is no measured case.
 
     Raises
     ------
@@ -32,7 +32,8 @@ def write_table(output: Path) -> Path | None:
     rows = []
     for folder in sorted(path for path in output.iterdir() if not path.name.startswith(".")):
         content = provenance(folder) if folder.is_dir() else None
-        if content is not None and isinstance(content.get("row"), dict):
+        measured = content is not None and (folder / MEASUREMENTS).is_file()
+        if content is not None and measured and isinstance(content.get("row"), dict):
             rows.append(content["row"])
     if not rows:
         return None

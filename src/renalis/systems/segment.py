@@ -9,26 +9,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from renalis.errors import InputError, UsageError
-from renalis.io import Scan, ScanSource, read_scan, write_labels
-from renalis.io.straight import with_tilt_note, write_straight
-from renalis.measurement import Measurements, measure
-from renalis.pipeline.cases import Clock, Filled, input_paths, run_cases
-from renalis.pipeline.folder import PROVENANCE, write_json, write_text
+from renalis.io import Scan, ScanSource, read_scan
+from renalis.io.straight import with_tilt_note
+from renalis.measurement import Measurements
+from renalis.pipeline.cases import input_paths, run_cases
 from renalis.pipeline.identity import scan_facts
-from renalis.pipeline.options import CaseResult, Listener
-from renalis.prediction.machine import peak_mb
+from renalis.pipeline.options import CaseResult, Clock, Listener
+from renalis.pipeline.segmented import Segmented
 from renalis.prediction.systems.ensemble import Member
 from renalis.recipes import stored_system
 from renalis.systems.meaning import Classes, remarks, system_classes
 from renalis.systems.partners import Partner, open_partner, run_hash
 from renalis.systems.predict import Run, SystemPrediction, open_run, predict_scan
 from renalis.volume import Kind, Volume
+
+if TYPE_CHECKING:
+    from renalis.report import ReportContent
 
 __all__ = ["RunOptions", "segment_with_run"]
 
@@ -125,51 +127,40 @@ class _Work:
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    def fill(self, folder: Path, source: ScanSource, key: str, clock: Clock) -> Filled:
-        """Compute a case and write its files."""
-        with clock.timed("read"):
-            scan = with_tilt_note(read_scan(source, self.options.series))
-        for warning in scan.warnings:
-            self.listener.said(warning)
+    @property
+    def report(self) -> bool:
+        """See `renalis.pipeline.cases.CaseWork`."""
+        return self.options.report
+
+    def read(self, source: ScanSource) -> Scan:
+        """The scan in memory."""
+        return with_tilt_note(read_scan(source, self.options.series))
+
+    def segment(self, scan: Scan, clock: Clock) -> Segmented:
+        """Predict and clean up as the system does."""
         classes = system_classes(self.run.system)
         with clock.timed("predict"):
             others = [partner.of(scan, classes) for partner in self.partners]
             said = self._predicted(scan, others)
-        labels = said.tidied.labels
-        with clock.timed("measure"):
-            measurements = measure(scan.volume, labels, _Sure.of(said, classes))
-        files = ["segmentation.nii.gz", "measurements.json"]
-        with clock.timed("write"):
-            write_labels(folder / files[0], labels, scan)
-            files += write_straight(folder, labels)
-            write_text(folder / files[1], measurements.to_json())
-        notes = (*scan.warnings, *remarks(self.run.system))
-        if self.options.report:
-            with clock.timed("report"):
-                files += self._show(folder, scan, said, measurements, notes)
-        row = measurements.csv_row(scan.case_id)
-        content = self._story(scan, said)
-        seconds = {name: round(value, 3) for name, value in clock.seconds.items()}
-        content |= {"key": key, "files": files, "notes": notes, "row": row, "seconds": seconds}
-        write_json(folder / PROVENANCE, content)
-        return Filled(notes, row)
+        kidney, lesion = _sure(said, classes)
+        return Segmented(
+            labels=said.tidied.labels,
+            kidney=kidney,
+            lesion=lesion,
+            notes=tuple(remarks(self.run.system)),
+            changes=said.tidied.changes,
+            story=self._story(scan, said),
+        )
 
     def _predicted(self, scan: Scan, others: Sequence[Member]) -> SystemPrediction:
         with torch.inference_mode():
             return predict_scan(self.run, scan.volume, others, self.weights)
 
-    def _show(
-        self,
-        folder: Path,
-        scan: Scan,
-        said: SystemPrediction,
-        measurements: Measurements,
-        notes: tuple[str, ...],
-    ) -> list[str]:
-        """Preview and report."""
-        from renalis.report import ModelFacts, gather, write_preview, write_report
+    def content(self, scan: Scan, segmented: Segmented, measured: Measurements) -> ReportContent:
+        """What preview and page show."""
+        from renalis.report import ModelFacts, gather
 
-        labels, publication = said.tidied.labels, self.run.system.publication
+        publication = self.run.system.publication
         facts = [("Publication", f"{publication.authors}: {publication.about}")]
         facts += [("Folds averaged", ", ".join(map(str, self.run.numbers)))]
         facts += [("Together with", str(one.facts()["system"])) for one in self.partners]
@@ -181,19 +172,15 @@ class _Work:
         )
         content = gather(
             scan,
-            labels,
-            measurements,
-            changes=said.tidied.changes,
+            segmented.labels,
+            measured,
+            changes=segmented.changes,
             version=metadata.version("renalis"),
         )
-        content = replace(content, model=model, notes=notes)
-        write_preview(folder / "preview.png", content)
-        write_report(folder / "report.html", content)
-        return ["preview.png", "report.html"]
+        return replace(content, model=model, notes=(*scan.warnings, *segmented.notes))
 
     def _story(self, scan: Scan, said: SystemPrediction) -> dict[str, Any]:
         """How the result was made; nothing in it identifies the patient or this machine."""
-        memory = peak_mb()
         return {
             "renalis": metadata.version("renalis"),
             "case": scan.case_id,
@@ -210,32 +197,24 @@ class _Work:
                 {"name": change.name, "voxels": change.voxels, "ml": round(change.ml, 3)}
                 for change in said.tidied.changes
             ],
-            "peak_mb": None if memory is None else round(memory),
         }
 
 
-@dataclass(frozen=True, eq=False)
-class _Sure:
-    """Probabilities for the confidences in measurements."""
+def _sure(said: SystemPrediction, classes: Classes) -> tuple[Volume | None, Volume | None]:
+    """Renal and lesion probability, for the confidences in measurements."""
+    if said.foreground is not None:  # an ensemble keeps no more than this
+        return said.foreground, None
+    own = said.classes
+    lesions = [number for number, known in enumerate(classes, 1) if 1 not in known]
 
-    kidney: Volume | None
-    lesion: Volume | None
+    def summed(numbers: Sequence[int]) -> Volume | None:
+        if not numbers:
+            return None
+        total = own.probability[list(numbers)].sum(0)
+        rounded = np.rint(np.clip(total, 0, 1) * 255).astype(np.uint8)
+        return Volume(rounded, own.affine, Kind.PROBABILITY)
 
-    @classmethod
-    def of(cls, said: SystemPrediction, classes: Classes) -> _Sure:
-        if said.foreground is not None:  # an ensemble keeps no more than this
-            return cls(said.foreground, None)
-        own = said.classes
-        lesions = [number for number, known in enumerate(classes, 1) if 1 not in known]
-
-        def summed(numbers: Sequence[int]) -> Volume | None:
-            if not numbers:
-                return None
-            total = own.probability[list(numbers)].sum(0)
-            rounded = np.rint(np.clip(total, 0, 1) * 255).astype(np.uint8)
-            return Volume(rounded, own.affine, Kind.PROBABILITY)
-
-        return cls(summed(range(1, own.classes)), summed(lesions))
+    return summed(range(1, own.classes)), summed(lesions)
 
 
 def _device(wanted: str) -> str:

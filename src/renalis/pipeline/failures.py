@@ -1,0 +1,103 @@
+"""What is said and written down about an error that a case ended with.
+
+A traceback shows where the program failed; its messages may quote paths, and those hold patients'
+names. So lines of code are kept, messages only as far as they can name nobody.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from importlib import metadata
+from pathlib import Path
+
+from renalis.errors import RenalisError
+from renalis.io import ScanSource
+
+__all__ = ["is_internal", "names_in", "reason", "traceback_of"]
+
+_READERS = ("renalis/io/", "pydicom/", "nibabel/", "pylibjpeg", "gdcm", "SimpleITK")
+"""Where messages may quote the headers of a scan, in any form."""
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|‘[^’]*’|“[^”]*”")
+_PATH = re.compile(r"\S*[/\\]\S*")
+_NAME = re.compile(r"\S*\^\S*|\d+(?:\.\d+){3,}")
+"""Persons' names as DICOM writes them, and UIDs."""
+
+
+def is_internal(error: BaseException) -> bool:
+    """Whether an error is a defect of the program instead of something a user can act on."""
+    return not isinstance(error, RenalisError | MemoryError)
+
+
+def reason(error: BaseException) -> str:
+    """Why a step failed, for the middle of a sentence."""
+    if isinstance(error, RenalisError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this scan; close other programs"
+    return f"internal error ({type(error).__name__}: {error}); this is a defect, please report it"
+
+
+def names_in(source: ScanSource) -> tuple[str, ...]:
+    """Words of a scan's place that may name the patient."""
+    series = source.series
+    described = () if series is None else (series.description, series.uid)
+    return (source.case_id, *source.path.parts, source.study_uid, *described)
+
+
+def traceback_of(error: BaseException, known: tuple[str, ...] = ()) -> str:
+    """An error's traceback without anything that could name a patient.
+
+    Parameters
+    ----------
+    error : BaseException
+        With its causes.
+    known : tuple of str
+        Words that must not appear, such as the case's name.
+
+    Returns
+    -------
+    str
+        Several lines: files below the packages' folders, lines of code, types of errors; messages
+        without paths, quotations, names and UIDs, and none at all of errors met while reading.
+    """
+    lines = [f"renalis {metadata.version('renalis')}, Python {sys.version.split()[0]}"]
+    chain: list[BaseException] = []
+    at: BaseException | None = error
+    while at is not None and at not in chain:
+        chain.append(at)
+        at = at.__cause__ or (None if at.__suppress_context__ else at.__context__)
+    for one in reversed(chain):
+        frames = traceback.extract_tb(one.__traceback__)
+        lines += ["", "Traceback (most recent call last):"]
+        for frame in frames:
+            lines.append(
+                f'  File "{_within(frame.filename)}", line {frame.lineno}, in {frame.name}'
+            )
+            if frame.line:
+                lines.append(f"    {frame.line}")
+        read = any(part in _within(frame.filename) for frame in frames for part in _READERS)
+        said = "(left out: it may quote the scan's headers)" if read else _plain(str(one), known)
+        lines.append(f"{type(one).__module__}.{type(one).__qualname__}: {said}")
+    return "\n".join(lines) + "\n"
+
+
+def _within(filename: str) -> str:
+    """A source file's path from its package on."""
+    parts = Path(filename).parts
+    for root in ("site-packages", "dist-packages", "src"):
+        if root in parts:
+            last = len(parts) - 1 - parts[::-1].index(root)
+            return "/".join(parts[last + 1 :])
+    return "/".join(parts[-2:]) if "renalis" in parts or len(parts) < 3 else parts[-1]
+
+
+def _plain(message: str, known: tuple[str, ...]) -> str:
+    """A message without what could be a path or a name."""
+    for word in sorted((word for word in known if len(word) > 1), key=len, reverse=True):
+        message = re.sub(re.escape(word), "…", message, flags=re.IGNORECASE)
+    for pattern in (_QUOTED, _PATH, _NAME):
+        message = pattern.sub("…", message)
+    return message[:500]

@@ -1,0 +1,238 @@
+"""A case's folder from its labels on: each further file appears alone, and what fails is noted.
+
+The label map comes first, with `renalis.pipeline.segmented.UNFINISHED` beside it. Measurements,
+preview and page follow one by one. ``provenance.json`` says at any time which files there are and
+which are missing, so that a case that was stopped in between, by an error or by force, can be taken
+up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from renalis.errors import OutputError, RenalisError
+from renalis.evaluation.files import read_label_map
+from renalis.io import Scan, write_labels
+from renalis.io.straight import STRAIGHT, write_straight
+from renalis.measurement import Measurements, measure
+from renalis.pipeline.failures import is_internal, names_in, reason, traceback_of
+from renalis.pipeline.folder import (
+    FAILURE,
+    FILES,
+    LABELS,
+    MEASUREMENTS,
+    PREVIEW,
+    PROVENANCE,
+    REPORT,
+    half_written,
+    missing,
+    provenance,
+    write_json,
+    write_text,
+)
+from renalis.pipeline.options import Clock
+from renalis.pipeline.segmented import UNFINISHED, Segmented, keep
+from renalis.prediction.machine import peak_mb
+from renalis.volume import Kind, Volume
+
+if TYPE_CHECKING:
+    from renalis.report import ReportContent
+
+__all__ = ["Ending", "begin", "check_labels", "clear", "finish", "own_labels", "write_failure"]
+
+MakeContent = Callable[[Scan, Segmented, Measurements], "ReportContent"]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the later steps of a case went.
+
+    Attributes
+    ----------
+    failures : tuple of Exception
+        What was raised; empty when the case is finished.
+    problem : str
+        One sentence about it.
+    traceback : str
+        See `renalis.pipeline.failures.traceback_of`.
+    notes : tuple of str
+        What the reader of the result should know.
+    row : mapping
+        The case's row of the table; empty until it is measured.
+    """
+
+    failures: tuple[Exception, ...]
+    problem: str
+    traceback: str
+    notes: tuple[str, ...]
+    row: Mapping[str, str]
+
+
+def begin(folder: Path, scan: Scan, segmented: Segmented, key: str, report: bool) -> None:
+    """Write the labels, and all that the later steps need should they have to be repeated.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    write_labels(folder / LABELS, segmented.labels, scan)
+    files = [LABELS, *write_straight(folder, segmented.labels)]
+    keep(folder, segmented)
+    content = dict(segmented.story)
+    content |= {
+        "key": key,
+        "labels_sha256": _sha256(folder / LABELS),
+        "files": files,
+        "missing": [MEASUREMENTS, *((PREVIEW, REPORT) if report else ())],
+        "notes": (*scan.warnings, *segmented.notes),
+    }
+    write_json(folder / PROVENANCE, content)
+
+
+def finish(
+    folder: Path, scan: Scan, segmented: Segmented, make: MakeContent, clock: Clock
+) -> Ending:
+    """Measure and draw; make those files that are missing.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds what `begin` wrote.
+    scan, segmented
+        What it was written from.
+    make : callable
+        Gathers what preview and page show.
+    clock : Clock
+        Keeps the steps' times.
+
+    Returns
+    -------
+    Ending
+        Errors do not pass: what was made before stays.
+    """
+    content = provenance(folder)
+    assert content is not None  # `begin` wrote it
+    wanted = missing(folder, content)
+    failures: list[Exception] = []
+    row: dict[str, str] = {}
+    try:
+        if STRAIGHT in wanted:
+            write_straight(folder, segmented.labels)
+        with clock.timed("measure"):
+            measured = measure(scan.volume, segmented.labels, segmented, body=segmented.body)
+            if MEASUREMENTS in wanted:
+                write_text(folder / MEASUREMENTS, measured.to_json())
+        row = measured.csv_row(scan.case_id)
+        content["row"] = row
+        _record(folder, content, clock)
+        if not {PREVIEW, REPORT}.isdisjoint(wanted):
+            with clock.timed("report"):
+                failures += _draw(folder, wanted, lambda: make(scan, segmented, measured))
+        _record(folder, content, clock)
+    except Exception as error:
+        failures.append(error)
+    notes = tuple(str(note) for note in content["notes"])
+    if not failures:
+        clear(folder)
+        return Ending((), "", "", notes, row)
+    problem = _sentence(scan, missing(folder, content), failures)
+    found = "\n".join(traceback_of(error, names_in(scan.source)) for error in failures)
+    write_failure(folder, found)
+    return Ending(tuple(failures), problem, found, notes, row)
+
+
+def _draw(
+    folder: Path, wanted: list[str], gathered: Callable[[], ReportContent]
+) -> list[Exception]:
+    """Preview and page, either without the other if need be."""
+    from renalis.report import write_preview, write_report
+
+    failures: list[Exception] = []
+    content: ReportContent | None = None
+    for name, write in ((PREVIEW, write_preview), (REPORT, write_report)):
+        if name not in wanted:
+            continue
+        try:
+            content = content or gathered()
+            write(folder / name, content)
+        except Exception as error:
+            failures.append(error)
+    return failures
+
+
+def _record(folder: Path, content: dict[str, Any], clock: Clock) -> None:
+    """Bring ``provenance.json`` up to what there is."""
+    lost = missing(folder, content)
+    known = {*content["files"], *content.get("missing", ())}
+    content["files"] = [name for name in FILES if name in known and name not in lost]
+    content["missing"] = lost
+    memory = peak_mb()
+    seconds = {name: round(value, 3) for name, value in clock.seconds.items()}
+    content["seconds"] = content.get("seconds", {}) | seconds
+    content["peak_mb"] = None if memory is None else round(memory)
+    # A finished case is told from others by its files alone.
+    shown = content if lost else {key: content[key] for key in content if key != "missing"}
+    write_json(folder / PROVENANCE, shown)
+
+
+def _sentence(scan: Scan, lost: list[str], failures: list[Exception]) -> str:
+    """What is missing, why, and what to do."""
+    names = " and ".join((", ".join(lost[:-1]), lost[-1]) if len(lost) > 1 else lost)
+    reasons = list(dict.fromkeys(reason(error) for error in failures))
+    where = f", with {FAILURE} of the case's folder" if any(map(is_internal, failures)) else ""
+    return (
+        f"{scan.case_id}: {names or PROVENANCE} could not be made: {'; '.join(reasons)}{where}; "
+        "all else is kept, and the same command makes only what is missing"
+    )
+
+
+def check_labels(folder: Path, content: Mapping[str, Any]) -> None:
+    """Refuse to go on from labels that are not those that were written.
+
+    Raises
+    ------
+    OutputError
+        If the label map is gone or was changed: what would be drawn is not what was measured.
+    """
+    lost = ", ".join(missing(folder, content))
+    if not (folder / LABELS).is_file():
+        raise OutputError(
+            f"{folder} holds incomplete results ({lost} is missing); give --overwrite to segment "
+            "the scan again, or another output folder with -o"
+        )
+    if content.get("labels_sha256") != _sha256(folder / LABELS):
+        raise OutputError(
+            f"{folder} holds incomplete results ({lost} is missing), and its {LABELS} was changed "
+            "since; give --overwrite to segment the scan again, or another output folder with -o"
+        )
+
+
+def own_labels(folder: Path, scan: Scan) -> Volume:
+    """A case's label map on its scan's grid."""
+    return scan.volume.like(read_label_map(folder / LABELS, placed=False).array, Kind.LABELS)
+
+
+def clear(folder: Path) -> None:
+    """Remove from a finished case what only an unfinished one needs."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.name in (UNFINISHED, FAILURE) or half_written(path):
+                path.unlink(missing_ok=True)
+
+
+def write_failure(folder: Path, text: str) -> None:
+    """Leave a traceback in a case's folder; not among files of somebody else."""
+    ours = provenance(folder) is not None or not folder.is_dir() or not any(folder.iterdir())
+    with contextlib.suppress(RenalisError, OSError):
+        if ours or (folder / FAILURE).exists():
+            write_text(folder / FAILURE, text)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,112 @@
+"""What the networks and the rules said about a scan: all that later steps need of it.
+
+Until a case is finished this is kept in its folder, beside the label map: a measurement or a page
+that failed can be made later without computing the networks again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from renalis.io import whole_file
+from renalis.postprocessing import RuleChange
+from renalis.preparation.body import Body
+from renalis.volume import Kind, Volume
+
+__all__ = ["UNFINISHED", "Segmented", "keep", "kept"]
+
+UNFINISHED = "unfinished.safetensors"
+"""In the folder of a case that is not finished."""
+
+_MAPS = ("kidney", "lesion")
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """A scan's labels and how they came about.
+
+    Attributes
+    ----------
+    labels : Volume
+        uint8, KiTS23 labels, exactly on the scan's grid; final.
+    kidney, lesion : Volume or None
+        uint8 0 to 255: probability of anything renal, and of tumor or cyst, on grids of their own.
+    notes : tuple of str
+        What the reader of the result should know about the prediction.
+    changes : tuple of RuleChange
+        What tidying did.
+    seconds : mapping
+        Wall time of the prediction's steps.
+    runtime : str
+        What computed the networks; empty where there is no choice.
+    story : mapping
+        For ``provenance.json``: how the labels were made.
+    body : Body, optional
+        The body in the scan, where it was looked for already.
+    """
+
+    labels: Volume
+    kidney: Volume | None
+    lesion: Volume | None
+    notes: tuple[str, ...]
+    changes: tuple[RuleChange, ...]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    runtime: str = ""
+    story: Mapping[str, Any] = field(default_factory=dict)
+    body: Body | None = None
+
+
+def keep(folder: Path, segmented: Segmented) -> None:
+    """Write what later steps need, apart from the labels and the story, which have own files.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    arrays = {}
+    for name in _MAPS:
+        volume: Volume | None = getattr(segmented, name)
+        if volume is not None:
+            arrays[name] = np.ascontiguousarray(volume.array)
+            arrays[f"{name}.affine"] = np.array(volume.affine)
+    words = {
+        "notes": segmented.notes,
+        "changes": [asdict(change) for change in segmented.changes],
+        "seconds": dict(segmented.seconds),
+        "runtime": segmented.runtime,
+    }
+    with whole_file(folder / UNFINISHED) as file:
+        file.write(save(arrays, {"words": json.dumps(words)}))
+
+
+def kept(folder: Path, labels: Volume) -> Segmented | None:
+    """What `keep` wrote, with the case's labels; None if it is not there or damaged."""
+    try:
+        with safe_open(folder / UNFINISHED, framework="np") as file:
+            words = json.loads(file.metadata()["words"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        maps = {
+            name: Volume(arrays[name], arrays[f"{name}.affine"], Kind.PROBABILITY)
+            for name in _MAPS
+            if name in arrays
+        }
+        return Segmented(
+            labels=labels,
+            kidney=maps.get("kidney"),
+            lesion=maps.get("lesion"),
+            notes=tuple(words["notes"]),
+            changes=tuple(RuleChange(**change) for change in words["changes"]),
+            seconds=words["seconds"],
+            runtime=words["runtime"],
+        )
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 _CONVENTIONS = ("kits19", "kits23", "radboud")
+_WRITTEN = (*_CONVENTIONS, "totalsegmentator")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,17 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--labels",
-        choices=_CONVENTIONS,
+        choices=_WRITTEN,
+        metavar="{" + ",".join(_CONVENTIONS) + "}",
         default="kits23",
         help="convention that is scored (default kits23)",
     )
     add(
         "--reference-labels",
-        choices=_CONVENTIONS,
+        choices=_WRITTEN,
         help="convention of the references (default kits23, which reads kits19 as well; radboud "
         "if that is scored)",
     )
-    add("--prediction-labels", choices=_CONVENTIONS, help="convention of the predictions (same)")
+    add("--prediction-labels", choices=_WRITTEN, help="convention of the predictions (same)")
     add(
         "--grid",
         choices=("same", "world", "voxel"),
@@ -168,6 +170,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse values that argparse lets through."""
+    if arguments.labels not in _CONVENTIONS:
+        raise UsageError(
+            f"--labels says in which convention to score, and nothing is scored as "
+            f"{arguments.labels}; say which files are written in it: --prediction-labels "
+            f"{arguments.labels} or --reference-labels {arguments.labels}"
+        )
     if arguments.jobs < 1:
         raise UsageError("--jobs must be at least 1")
     if not 0 < arguments.lesion_overlap <= 1:

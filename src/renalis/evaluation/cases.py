@@ -16,20 +16,19 @@ from pathlib import Path
 import numpy as np
 
 from renalis.errors import InputError
-from renalis.evaluation.files import content_hash, read_label_map
 from renalis.evaluation.grids import Grid
 from renalis.evaluation.pairing import CasePair
 from renalis.evaluation.pictures import difference_picture
 from renalis.evaluation.records import CaseRecord, as_json, from_json, plain
 from renalis.evaluation.scores import CaseScore, Options, RegionScore
-from renalis.evaluation.scoring import paired, score_pair
+from renalis.evaluation.scoring import paired_maps, score_pair
+from renalis.evaluation.sources import LabelMap, read_pair, source_hash
 from renalis.io.write import whole_file
-from renalis.volume import Volume
 
 __all__ = ["Missing", "Outcome", "score_cases"]
 
-_VERSION = "1"
-"""Part of the key of kept results; raise it when a number would come out differently."""
+_VERSION = "2"
+"""Part of the key of kept results; raise it when a number or a note would come out differently."""
 
 
 class Missing(StrEnum):
@@ -131,18 +130,14 @@ def _score_case(case: CasePair, options: Options, missing: Missing, keep: Path |
         kept, file = _kept(case, options, missing, keep)
         if kept is not None:
             return Outcome(case.case_id, kept, reused=True)
-        reference = read_label_map(case.reference)
+        # With voxel grids the prediction's header is known to be wrong, so it may be silent.
+        needs_place = options.grid is not Grid.VOXEL
+        reference, prediction = read_pair(case.reference, case.prediction, needs_place)
     except InputError as error:
         return Outcome(case.case_id, problem=str(error))
     problem = "there is no prediction" + (f" ({case.doubt})" if case.doubt else "")
-    prediction = None
-    if case.prediction is not None:
-        try:
-            # With voxel grids the prediction's header is known to be wrong, so it may be silent.
-            placed = options.grid is not Grid.VOXEL
-            prediction = read_label_map(case.prediction, placed)
-        except InputError as error:
-            problem = str(error)
+    if isinstance(prediction, InputError):
+        problem, prediction = str(prediction), None
     if prediction is None and missing is not Missing.ZERO:
         return Outcome(case.case_id, problem=problem, skipped=missing is Missing.SKIP)
     try:
@@ -158,11 +153,12 @@ def _score_case(case: CasePair, options: Options, missing: Missing, keep: Path |
 
 
 def _record(
-    case_id: str, reference: Volume, prediction: Volume | None, options: Options
+    case_id: str, reference: LabelMap, prediction: LabelMap | None, options: Options
 ) -> CaseRecord:
     """Scores and picture of one case; without a prediction, all zero."""
-    given = prediction or reference.like(np.zeros_like(reference.array), reference.kind)
-    pair = paired(reference, given, options)
+    volume = reference.volume
+    given = prediction or LabelMap(volume.like(np.zeros_like(volume.array), volume.kind))
+    pair = paired_maps(reference, given, options)
     score = score_pair(pair, options)
     picture = difference_picture(pair, score.worst_slice)
     if prediction is None:
@@ -196,10 +192,10 @@ def _kept(
     if keep is None or case.prediction is None:
         return None, None
     try:
-        prediction = content_hash(case.prediction)
+        prediction = source_hash(case.prediction)
     except InputError:
         return None, None
-    parts = [_VERSION, content_hash(case.reference), prediction, json.dumps(plain(options))]
+    parts = [_VERSION, source_hash(case.reference), prediction, json.dumps(plain(options))]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
     file = keep / f"{case.case_id}-{key}.json"
     try:

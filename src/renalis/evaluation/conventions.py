@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.errors import UsageError
-from renalis.labels import KITS19, KITS23, RADBOUD
+from renalis.labels import KITS19, KITS23, RADBOUD, TOTALSEGMENTATOR, Label
 
-__all__ = ["Convention", "Region", "Side", "mapping", "regions"]
+__all__ = ["Convention", "Region", "Side", "expressed", "mapping", "regions"]
 
 
 class Convention(StrEnum):
@@ -28,11 +28,19 @@ class Convention(StrEnum):
     """1 kidney, 2 tumor, 3 cyst."""
     RADBOUD = "radboud"
     """1 parenchyma, 2 abnormality (tumor or cyst)."""
+    TOTALSEGMENTATOR = "totalsegmentator"
+    """2 right kidney, 3 left kidney, 23 and 24 their cysts, 1 to 117 other organs. Files may be
+    written in it; nothing is scored in it."""
 
     @property
     def values(self) -> dict[str, int]:
         """Name and value of each label."""
-        return {"kits19": KITS19, "kits23": KITS23, "radboud": RADBOUD}[self.value]
+        return {
+            "kits19": KITS19,
+            "kits23": KITS23,
+            "radboud": RADBOUD,
+            "totalsegmentator": TOTALSEGMENTATOR,
+        }[self.value]
 
 
 class Side(StrEnum):
@@ -117,6 +125,7 @@ def regions(convention: Convention) -> tuple[Region, ...]:
 # (written in, scored in): value to value, and the regions that survive. Kidney always means
 # everything renal. "masses" of KiTS23 and "abnormality" of Radboud are the same thing.
 _KIDNEYS = frozenset({"kidney", "left_kidney", "right_kidney"})
+_OTHER_ORGANS = dict.fromkeys(range(1, 118), 0)
 _MAPPINGS: dict[tuple[str, str], tuple[dict[int, int], frozenset[str]]] = {
     ("kits19", "kits23"): ({1: 1, 2: 2}, _KIDNEYS | {"tumor"}),
     ("kits19", "radboud"): ({1: 1, 2: 2}, _KIDNEYS),
@@ -124,6 +133,12 @@ _MAPPINGS: dict[tuple[str, str], tuple[dict[int, int], frozenset[str]]] = {
     ("kits23", "radboud"): ({1: 1, 2: 2, 3: 2}, _KIDNEYS | {"parenchyma", "abnormality"}),
     ("radboud", "kits19"): ({1: 1, 2: 2}, _KIDNEYS),
     ("radboud", "kits23"): ({1: 1, 2: 2}, _KIDNEYS | {"masses"}),
+    ("totalsegmentator", "kits19"): (_OTHER_ORGANS | {2: 1, 3: 1, 23: 1, 24: 1}, _KIDNEYS),
+    ("totalsegmentator", "kits23"): (
+        _OTHER_ORGANS | {2: 1, 3: 1, 23: 3, 24: 3},
+        _KIDNEYS | {"cyst"},
+    ),
+    ("totalsegmentator", "radboud"): (_OTHER_ORGANS | {2: 1, 3: 1, 23: 2, 24: 2}, _KIDNEYS),
 }
 
 
@@ -160,6 +175,33 @@ def mapping(written: Convention, scored: Convention) -> tuple[NDArray[np.uint8],
     for old, new in values.items():
         table[old] = new
     return table, names
+
+
+def expressed(known: frozenset[Label], scored: Convention) -> frozenset[str]:
+    """Names of the regions that a file can express which says nothing of some labels.
+
+    Parameters
+    ----------
+    known : frozenset of Label
+        Labels that the file has segments for.
+    scored : Convention
+        Convention of the score.
+
+    Examples
+    --------
+    >>> sorted(expressed(frozenset({Label.KIDNEY, Label.CYST}), Convention.KITS23))
+    ['cyst', 'kidney', 'left_kidney', 'right_kidney']
+    """
+    lesions = frozenset({Label.TUMOR, Label.CYST})
+    needed: dict[str, frozenset[Label]] = {
+        "tumor": frozenset({Label.TUMOR}),
+        "cyst": frozenset({Label.CYST}),
+        "masses": lesions,
+        "abnormality": lesions,
+        "parenchyma": lesions | {Label.KIDNEY},
+    }
+    kidney = frozenset({Label.KIDNEY})
+    return frozenset(r.name for r in regions(scored) if needed.get(r.name, kidney) <= known)
 
 
 def convention(name: str) -> Convention:

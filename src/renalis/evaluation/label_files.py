@@ -8,11 +8,15 @@ from pathlib import Path
 
 from renalis.errors import InputError
 from renalis.evaluation.names import GENERIC, CaseName
+from renalis.evaluation.sources import LabelKind, kind_of
 from renalis.io.scan import shown
+from renalis.io.segments.organ_masks import organ_masks
 
 __all__ = ["LabelFile", "find_label_maps"]
 
-_ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+_NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+_ENDING = re.compile(r"(\.nii(\.gz)?|(\.seg)?\.nrrd|\.dcm)$", re.IGNORECASE)
+_OTHER = re.compile(r"\.(mha|mhd|nrrd|nhdr|hdr|img|stl|obj|vtk|vtp)$", re.IGNORECASE)
 _IMAGE_NAMES = frozenset(["imaging", "image", "ct", "scan", "volume"])
 
 
@@ -27,12 +31,15 @@ class LabelFile:
     def display(self) -> str:
         """The file as messages and tables call it: with its folder where that names the case."""
         path = self.path
-        own = _stem(path) == self.name.given
+        own = path.is_dir() or _stem(path) == self.name.given
         return shown(path.name if own else f"{path.parent.name}/{path.name}")
 
 
 def find_label_maps(folder: Path) -> list[LabelFile]:
-    """The label maps in a folder: its NIfTI files, or one in each folder below it.
+    """The label maps in a folder: its files, or one in each folder below it.
+
+    A label map is a NIfTI file, a folder with one mask for each structure, a DICOM Segmentation or
+    RT Structure Set, or a NRRD file. A folder of masks may be given itself.
 
     Raises
     ------
@@ -43,35 +50,70 @@ def find_label_maps(folder: Path) -> list[LabelFile]:
         return [_named(folder)]
     if not folder.is_dir():
         raise InputError(f"{shown(folder)} does not exist; check the path")
-    found = _candidates(folder)
+    if organ_masks(folder):
+        return [_of_folder(folder, folder)]
+    found = [_named(path) for path in _candidates(folder)]
     for below in sorted(p for p in folder.iterdir() if p.is_dir() and not _hidden(p)):
         found += _of_one_case(below)
     if not found:
-        raise InputError(f"{shown(folder)} holds no label maps (.nii or .nii.gz)")
-    return [_named(path) for path in found]
+        raise InputError(f"{shown(folder)} holds no label maps: {_what_lies_there(folder)}")
+    return found
 
 
-def _of_one_case(folder: Path) -> list[Path]:
+def _of_one_case(folder: Path) -> list[LabelFile]:
     """The label map in a case's folder; empty if there is none."""
     candidates = _candidates(folder)
     named = [p for p in candidates if _stem(p).lower() in GENERIC]
+    if len(named) != 1 and organ_masks(folder):
+        return [_of_folder(folder, folder)]
+    if not candidates:
+        # DICOM lies as deep as the archive that it comes from has it: study, series, file.
+        inner = sorted(p for p in folder.rglob("*") if p.is_dir())
+        candidates = [p for below in inner for p in _candidates(below) if _of_segments(p)]
     chosen = named if len(named) == 1 else candidates
     if len(chosen) > 1:
-        names = ", ".join(shown(p.name) for p in candidates[:4])
+        names = ", ".join(shown(p.name) for p in chosen[:4])
         raise InputError(
             f"{shown(folder)} holds several label maps ({names}); keep one, or name the one "
             "that counts segmentation.nii.gz"
         )
-    return chosen
+    return [_of_folder(p, folder) if _of_segments(p) else _named(p) for p in chosen]
 
 
 def _candidates(folder: Path) -> list[Path]:
-    """The NIfTI files of a folder that may be label maps."""
+    """The files of a folder that may be label maps."""
     found = [p for p in _niftis(folder) if _stem(p).lower() not in _IMAGE_NAMES]
     if any(_stem(p).lower() == "segmentation" for p in found):
         # Our own copy of a tilted scan's labels lies on another grid than the scan.
         found = [p for p in found if _stem(p).lower() != "segmentation_straight"]
-    return found
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not _hidden(p))
+    return found + [p for p in files if p not in found and _of_segments(p)]
+
+
+def _of_segments(path: Path) -> bool:
+    """Whether a file holds named segments: told by its name or, for DICOM, its header."""
+    low = path.name.lower()
+    if low.endswith(".seg.nrrd"):
+        return True
+    if not low.endswith(".dcm") and path.suffix and not path.suffix[1:].isdecimal():
+        return False
+    return kind_of(path) in (LabelKind.SEG, LabelKind.RTSTRUCT)
+
+
+def _what_lies_there(folder: Path) -> str:
+    """What to do with a folder in which nothing can be read as labels."""
+    other = [p for p in sorted(folder.rglob("*")) if _OTHER.search(p.name)]
+    if other:
+        return f"{shown(other[0].name)} and its like cannot be read; convert them to .nii.gz"
+    return (
+        "it needs .nii or .nii.gz files, a folder of masks with kidney_left.nii.gz for each case, "
+        "DICOM Segmentations, RT Structure Sets, or .seg.nrrd files"
+    )
+
+
+def _of_folder(path: Path, folder: Path) -> LabelFile:
+    """A label map whose case is told by its folder."""
+    return LabelFile(path, CaseName(folder.absolute().name))
 
 
 def _named(path: Path) -> LabelFile:
@@ -91,5 +133,5 @@ def _hidden(path: Path) -> bool:
 
 def _niftis(folder: Path) -> list[Path]:
     return sorted(
-        p for p in folder.iterdir() if p.is_file() and not _hidden(p) and _ENDING.search(p.name)
+        p for p in folder.iterdir() if p.is_file() and not _hidden(p) and _NIFTI.search(p.name)
     )

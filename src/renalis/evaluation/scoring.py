@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from renalis.errors import InputError
 from renalis.evaluation import laterality, overlap
-from renalis.evaluation.conventions import Region, Side, mapping, regions
+from renalis.evaluation.conventions import Convention, Region, Side, expressed, mapping, regions
 from renalis.evaluation.grids import on_grid_of
 from renalis.evaluation.islands import Box, islands
 from renalis.evaluation.lesions import Detection, detect
 from renalis.evaluation.overlap import EmptyRule
+from renalis.evaluation.remarks import remarks
 from renalis.evaluation.scores import CaseScore, Options, RegionScore
+from renalis.evaluation.sources import LabelMap
 from renalis.evaluation.surface import PlacedMasks, SurfaceDistances, surface_distances
 from renalis.volume import Kind, Volume
 
-__all__ = ["Pair", "paired", "score", "score_pair"]
+__all__ = ["Pair", "paired", "paired_maps", "score", "score_pair"]
 
 _AT_ONCE = 1 << 19  # voxels of a box looked at together when they are counted
 
@@ -31,6 +33,7 @@ class Pair:
     """Two label maps on one grid, with the tables that turn their values into the scored ones.
 
     Both arrays are views with the reference's fastest axis last; ``grid`` has the same order.
+    ``written`` are the conventions of both files where they are told by values alone.
     """
 
     grid: Volume
@@ -41,6 +44,7 @@ class Pair:
     regions: tuple[Region, ...]
     axial: int
     notes: tuple[str, ...]
+    written: tuple[Convention | None, Convention | None] = (None, None)
 
     def labels(self, box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """The scored labels in a box, C-ordered copies."""
@@ -89,19 +93,25 @@ def score(reference: Volume, prediction: Volume, options: Options | None = None)
 
 def paired(reference: Volume, prediction: Volume, options: Options) -> Pair:
     """Bring two label maps onto one grid and into one convention."""
-    reference = Volume(_whole(reference.array, "reference"), reference.affine, Kind.LABELS)
-    prediction = Volume(_whole(prediction.array, "prediction"), prediction.affine, Kind.LABELS)
+    return paired_maps(LabelMap(reference), LabelMap(prediction), options)
+
+
+def paired_maps(first: LabelMap, second: LabelMap, options: Options) -> Pair:
+    """The same for maps that may say nothing of some labels."""
+    one = _Written.of(first, "reference", options.reference_labels, options)
+    two = _Written.of(second, "prediction", options.prediction_labels, options)
+    reference, prediction = one.volume, two.volume
+    reference_table, prediction_table = one.table, two.table
     array, notes = on_grid_of(reference, prediction, options.grid)
-    one, two = (options.written(x) for x in (options.reference_labels, options.prediction_labels))
-    reference_table, known = mapping(one, options.labels)
-    prediction_table, expressed = mapping(two, options.labels)
     wanted = regions(options.labels)
-    missing = [r.name for r in wanted if r.name not in known & expressed]
+    known = one.regions & two.regions
+    missing = [r.name for r in wanted if r.name not in known]
     if missing:
         notes += (
-            f"not scored, because {one.value} and {two.value} cannot both express it: "
+            f"not scored, because {one.words} and {two.words} cannot both express it: "
             + ", ".join(missing),
         )
+    notes += one.notes + two.notes
     order = list(np.argsort([-abs(s) for s in reference.array.strides], kind="stable"))
     grid = Volume(reference.array.transpose(order), reference.affine[:, [*order, 3]], Kind.LABELS)
     return Pair(
@@ -110,10 +120,47 @@ def paired(reference: Volume, prediction: Volume, options: Options) -> Pair:
         prediction=array.transpose(order),
         reference_table=reference_table,
         prediction_table=prediction_table,
-        regions=tuple(r for r in wanted if r.name in known & expressed),
+        regions=tuple(r for r in wanted if r.name in known),
         axial=next(a for a, code in enumerate(grid.orientation) if code in "SI"),
         notes=notes,
+        written=(one.convention, two.convention),
     )
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A label map with what its values mean."""
+
+    volume: Volume
+    table: NDArray[np.uint8]
+    regions: frozenset[str]
+    words: str
+    notes: tuple[str, ...]
+    convention: Convention | None = None
+
+    @classmethod
+    def of(
+        cls, given: LabelMap, what: str, convention: Convention | None, options: Options
+    ) -> _Written:
+        """The map in the convention that it was written in: its own, or the one that was said."""
+        volume = Volume(_whole(given.volume.array, what), given.volume.affine, Kind.LABELS)
+        notes = tuple(f"the {what}: {note}" for note in given.notes)
+        if given.known is not None:
+            table, names = mapping(Convention.KITS23, options.labels)
+            names &= expressed(given.known, options.labels)
+            held = " and ".join(label.name.lower() for label in sorted(given.known)) or "nothing"
+            return cls(volume, table, names, f"the {what} (segments of {held})", notes)
+        written = options.written(convention)
+        table, names = mapping(written, options.labels)
+        if written is Convention.TOTALSEGMENTATOR:
+            boxes = islands(volume.array)
+            notes += remarks(volume.array, boxes, volume.voxel_ml, written, what)
+            # It labels the whole body: without other organs there are fewer boxes to look at.
+            ours = table[volume.array]
+            if not (ours == 255).any():
+                volume = volume.like(ours, Kind.LABELS)
+                table = mapping(options.labels, options.labels)[0]
+        return cls(volume, table, names, written.value, notes, written)
 
 
 def score_pair(pair: Pair, options: Options) -> CaseScore:
@@ -157,8 +204,18 @@ def score_pair(pair: Pair, options: Options) -> CaseScore:
         spacing=pair.grid.spacing,
         slice_thickness_mm=pair.grid.spacing[pair.axial],
         worst_slice=int(np.argmax(worst)),
-        notes=pair.notes,
+        notes=pair.notes + _remarks(pair, boxes),
     )
+
+
+def _remarks(pair: Pair, boxes: list[Box]) -> tuple[str, ...]:
+    """What makes the conventions of the files doubtful."""
+    notes: tuple[str, ...] = ()
+    arrays = (pair.reference, pair.prediction)
+    for array, written, what in zip(arrays, pair.written, ("reference", "prediction"), strict=True):
+        if written not in (None, Convention.TOTALSEGMENTATOR):
+            notes += remarks(array, boxes, pair.grid.voxel_ml, written, what)
+    return notes
 
 
 def _whole(array: NDArray[Any], what: str) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from renalis.io.scan import Scan, ScanSource, shown
 from renalis.io.whole_hu import Seen, to_whole_hu
 from renalis.volume import Volume
 
-__all__ = ["read_itk", "stored_values"]
+__all__ = ["itk_affine", "opened", "read_itk", "stored_values"]
 
 _CHUNK = 1 << 21
 _MOST_VOXELS = 1 << 31
@@ -55,10 +55,10 @@ def read_itk(source: ScanSource) -> Scan:
     """
     name = shown(source.path)
     header = read_header(source.path)
-    with _opened(source.path) as reader:
+    with opened(source.path) as reader:
         shape = _shape(reader, name)
         warnings = _doubts(header, name)
-        affine = _affine(reader, name)
+        affine = itk_affine(reader, name)
         warnings += check_place(affine, name)
         _check_size(reader, header, name)
         image = reader.Execute()
@@ -91,7 +91,7 @@ def stored_values(path: Path, bytes_only: bool) -> NDArray[Any] | None:
     """
     name = shown(path)
     header = read_header(path)
-    with _opened(path) as reader:
+    with opened(path) as reader:
         _shape(reader, name)
         if bytes_only and not _kind(reader).startswith("8-bit"):
             return None
@@ -101,7 +101,7 @@ def stored_values(path: Path, bytes_only: bool) -> NDArray[Any] | None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path, wanted: str = "the scan") -> Iterator[Any]:
     """A reader that knows the header; its errors become sentences, its remarks are not shown.
 
     What it opens has to be looked at before (`read_header`).
@@ -112,7 +112,7 @@ def _opened(path: Path) -> Iterator[Any]:
     except ImportError as error:
         raise InputError(
             f"{name} needs SimpleITK, which is not installed: pip install 'renalis[itk]', or "
-            "convert the scan to .nii.gz"
+            f"convert {wanted} to .nii.gz"
         ) from error
     shows = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -124,7 +124,7 @@ def _opened(path: Path) -> Iterator[Any]:
     except RuntimeError as error:  # all that ITK raises
         raise InputError(
             f"{name} cannot be read with SimpleITK: it is damaged or cut short, or breaks its "
-            "format's rules; copy it again, or convert the scan to .nii.gz"
+            f"format's rules; copy it again, or convert {wanted} to .nii.gz"
         ) from error
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shows)
@@ -165,7 +165,7 @@ def _kind(reader: Any) -> str:
     return str(sitk.GetPixelIDValueAsString(reader.GetPixelID()))
 
 
-def _affine(reader: Any, name: str) -> NDArray[np.float64]:
+def itk_affine(reader: Any, name: str) -> NDArray[np.float64]:
     """Index to patient mm, RAS+."""
     axes = reader.GetDimension()
     spacing = np.array(reader.GetSpacing())[:3]

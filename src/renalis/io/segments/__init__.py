@@ -1,0 +1,1 @@
+"""Read segmentations that others stored as named segments: DICOM-SEG, RTSTRUCT, NRRD, masks."""

@@ -1,0 +1,204 @@
+"""DICOM Segmentation objects (PS3.3 A.51): frames with a place, each of one segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from renalis.errors import InputError
+from renalis.io.scan import shown
+from renalis.io.segments.meaning import Code, Segment, label_of, unknown_note
+from renalis.io.segments.stored import Segmented, painted
+from renalis.labels import Label
+from renalis.volume import Kind, Volume
+
+__all__ = ["codes_of", "read_dicom_seg"]
+
+_LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+_SAME_MM = 0.01
+_UNEVEN = 0.1
+"""Of the distance between slices: how far a frame may lie from its place on an even grid."""
+_MOST_SLICES = 5000
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One frame: its segment (0: its values are segments), place (LPS+, mm) and pixels."""
+
+    segment: int
+    position: NDArray[np.float64]
+    pixels: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class _Planes:
+    """What all frames share: directions of a row and a column (LPS+), spacing in mm."""
+
+    row: NDArray[np.float64]
+    column: NDArray[np.float64]
+    between_rows: float
+    between_columns: float
+    thickness: float
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        return np.asarray(np.cross(self.row, self.column))
+
+
+def read_dicom_seg(path: Path) -> Segmented:
+    """Read the segments that `renalis.io.segments.meaning` knows.
+
+    Parameters
+    ----------
+    path : Path
+        A DICOM Segmentation: binary, fractional (from half on), or a label map.
+
+    Returns
+    -------
+    Segmented
+        On a grid through its frames, array axes (column, row, slice); slices between them that
+        have no frame are empty, as the standard allows them to be left out.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, lacks the place of a frame, or its frames are no even stack.
+    """
+    name = shown(path)
+    try:
+        data = dcmread(path)
+        segments = {int(s.SegmentNumber): segment_of(s) for s in data.get("SegmentSequence", [])}
+        planes = _planes(data)
+        frames = list(_frames(data))
+    except InputError:
+        raise
+    except Exception as error:  # pydicom raises whatever a damaged file leads it to
+        raise InputError(
+            f"{name} is damaged or no DICOM Segmentation ({error}); export it again"
+        ) from error
+    if not frames:
+        raise InputError(f"{name} holds no frames; export the segmentation again")
+    affine, places = _grid(planes, frames, name)
+    rows, columns = frames[0].pixels.shape
+    array = np.zeros((columns, rows, max(places) + 1), np.uint8)
+    labels = {number: label_of(segment) for number, segment in segments.items()}
+    for frame, place in zip(frames, places, strict=True):
+        painted(array[:, :, place], _masks(frame, labels))
+    notes = unknown_note(list(segments.values()))
+    if str(data.get("SegmentationType", "")).upper() == "FRACTIONAL":
+        notes += ("its segments are fractional; a voxel belongs to one from half on",)
+    known = frozenset(label for label in labels.values() if label is not None)
+    return Segmented(Volume(array, affine, Kind.LABELS), known, notes)
+
+
+def segment_of(item: Dataset) -> Segment:
+    """Name and codes of a segment."""
+    return Segment(
+        str(item.get("SegmentLabel", "") or item.get("SegmentDescription", "")),
+        codes_of(item, "SegmentedPropertyTypeCodeSequence"),
+        codes_of(item, "AnatomicRegionSequence"),
+    )
+
+
+def codes_of(item: Dataset, sequence: str) -> tuple[Code, ...]:
+    """The codes in a sequence of an item."""
+    return tuple(
+        (str(code.get("CodingSchemeDesignator", "")), str(code.get("CodeValue", "")))
+        for code in item.get(sequence, None) or []
+    )
+
+
+def _planes(data: Dataset) -> _Planes:
+    shared = data.SharedFunctionalGroupsSequence[0]
+    first = data.PerFrameFunctionalGroupsSequence[0]
+
+    def group(name: str) -> Dataset:
+        holder = shared if name in shared else first
+        found: Dataset = holder[name].value[0]
+        return found
+
+    orientation = [float(v) for v in group("PlaneOrientationSequence").ImageOrientationPatient]
+    measures = group("PixelMeasuresSequence")
+    between_rows, between_columns = (float(v) for v in measures.PixelSpacing)
+    thickness = measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 1
+    return _Planes(
+        np.array(orientation[:3]),
+        np.array(orientation[3:]),
+        between_rows,
+        between_columns,
+        abs(float(thickness)),
+    )
+
+
+def _frames(data: Dataset) -> Iterator[_Frame]:
+    """Every frame; the values of fractional ones become 0 and 1."""
+    pixels = data.pixel_array
+    pixels = pixels[None] if pixels.ndim == 2 else pixels
+    kind = str(data.get("SegmentationType", "")).upper()
+    if kind == "FRACTIONAL":
+        pixels = pixels >= 0.5 * float(data.get("MaximumFractionalValue", 255))
+    shared = data.SharedFunctionalGroupsSequence[0]
+    for item, plane in zip(data.PerFrameFunctionalGroupsSequence, pixels, strict=True):
+        number = 0
+        if kind != "LABELMAP":
+            holder = item if "SegmentIdentificationSequence" in item else shared
+            number = int(holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        position = item.PlanePositionSequence[0].ImagePositionPatient
+        yield _Frame(number, np.array([float(v) for v in position]), plane)
+
+
+def _grid(
+    planes: _Planes, frames: Sequence[_Frame], name: str
+) -> tuple[NDArray[np.float64], list[int]]:
+    """Affine (RAS+) of the stack of frames, and the slice of each."""
+    positions = np.array([f.position for f in frames])
+    along = positions @ planes.normal
+    order = np.sort(along)
+    gaps = np.diff(order)
+    gaps = gaps[gaps > _SAME_MM]
+    step = planes.normal * planes.thickness
+    places = np.zeros(len(frames), int)
+    if len(gaps):
+        # The smallest gap, made exact over the whole stack: decimals are cut in the file.
+        count = max(1, round((order[-1] - order[0]) / float(gaps.min())))
+        distance = (order[-1] - order[0]) / count
+        exact = (along - order[0]) / distance
+        places = np.rint(exact).astype(int)
+        if count > _MOST_SLICES or np.abs(exact - places).max() > _UNEVEN:
+            raise InputError(
+                f"the frames of {name} are spaced unevenly ({gaps.min():.2f} to {gaps.max():.2f} "
+                "mm); export the segmentation on the grid of its scan"
+            )
+        step = (positions[np.argmax(along)] - positions[np.argmin(along)]) / count
+    affine = np.eye(4)
+    affine[:3, 0] = planes.row * planes.between_columns
+    affine[:3, 1] = planes.column * planes.between_rows
+    affine[:3, 2] = step
+    affine[:3, 3] = positions[np.argmin(along)]
+    affine[:3] *= _LPS_TO_RAS[:, None]
+    off = np.abs(positions - (positions[np.argmin(along)] + places[:, None] * step)).max()
+    if off > max(_UNEVEN * planes.between_columns, _SAME_MM * 5):
+        raise InputError(
+            f"the frames of {name} do not lie on one line; export the segmentation on the grid of "
+            "its scan"
+        )
+    return affine, [int(p) for p in places]
+
+
+def _masks(frame: _Frame, labels: dict[int, Label | None]) -> list[tuple[Label, NDArray[np.bool_]]]:
+    """What a frame says, axes (column, row)."""
+    numbers = [frame.segment] if frame.segment else [int(v) for v in np.unique(frame.pixels) if v]
+    found = []
+    for number in numbers:
+        label = labels.get(number)
+        if label is not None:
+            mask = frame.pixels > 0 if frame.segment else frame.pixels == number
+            found.append((label, mask.T))
+    return found

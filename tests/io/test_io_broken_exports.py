@@ -408,6 +408,20 @@ def test_the_missing_value_is_named(tmp_path: Path, tag: str, words: str) -> Non
     assert f"({words})" in refusal(tmp_path)
 
 
+def test_what_to_do_follows_from_the_reason(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", body(), change=lambda data, index: delattr(data, "PixelSpacing"))
+    assert refusal(tmp_path / "a").endswith(
+        "; export the series again, best from the archive that it came from"
+    )
+    write_series(tmp_path / "b", body(), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    assert refusal(tmp_path / "b").endswith("; give the series with the axial slices")
+
+
+def test_images_without_a_modality_are_not_called_unknown(tmp_path: Path) -> None:
+    write_series(tmp_path, body(), Modality="", SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+    assert "holds images that do not say their modality and no CT" in refusal(tmp_path)
+
+
 def test_secondary_captures_are_named(tmp_path: Path) -> None:
     write_series(tmp_path, body(), SOPClassUID="1.2.840.10008.5.1.4.1.1.7.3")
     assert "secondary captures, not CT slices" in refusal(tmp_path)

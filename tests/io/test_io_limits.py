@@ -124,7 +124,7 @@ def test_a_slice_with_damaged_values_is_left_out(tmp_path: Path, tags: dict, wor
 @pytest.mark.parametrize("tags", [{"PixelSpacing": ["1e30", "1e30"]}, {"RescaleSlope": "0"}])
 def test_a_series_of_damaged_values_is_refused(tmp_path: Path, tags: dict) -> None:
     write_series(tmp_path, body(), **tags)
-    with pytest.raises(InputError, match=r"no CT volume \(damaged: .*\); give the series"):
+    with pytest.raises(InputError, match=r"no CT volume \(damaged: .*\); export the series again"):
         read_scan(tmp_path)
 
 

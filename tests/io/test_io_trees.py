@@ -140,3 +140,11 @@ def test_a_failure_in_a_zip_names_the_folder_in_it(tmp_path: Path) -> None:
                 archive.write(file, f"{uid}/{file.name}")
     bad = next(s for s in find_scans([tmp_path / "z.zip"]) if s.kind == "unreadable")
     assert bad.problem.startswith(f"{tmp_path / 'z.zip'} (1.2.9) holds MR images and no CT")
+
+
+def test_headers_of_other_programs_are_no_failed_scans(tmp_path: Path) -> None:
+    """ENVI, Interfile and pictures of high range end in .hdr as well."""
+    write_series(tmp_path / "s", body())
+    (tmp_path / "pet.hdr").write_text("!INTERFILE :=\nname of data file := pet.img\n")
+    (tmp_path / "pet.img").write_bytes(bytes(100))
+    assert [s.kind for s in find_scans([tmp_path])] == ["dicom"]

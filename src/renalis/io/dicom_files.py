@@ -216,7 +216,7 @@ def _plain_frames(header: Dataset, series: SeriesTags, name: str) -> list[Frame]
     locations, _ = numbers_of(header, "SliceLocationVector")
     if len(locations) != count:
         reason = f"one file of {count} frames that have no positions of their own"
-        return [replace(first, barred=first.barred or reason)]
+        return [first if first.barred else replace(first, barred=reason, lost=True)]
     return [
         replace(first, frame=i, instance=i + 1, location=along, frames_in_file=count)
         for i, along in enumerate(locations)

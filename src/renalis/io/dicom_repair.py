@@ -115,7 +115,8 @@ def _placed(frames: Sequence[Frame]) -> list[Frame]:
     what = f"all {len(frames)} images have the same ImagePositionPatient"
     reason = _without_place(frames, places)
     if reason or places is None:
-        return _barred(frames, f"{what}{reason}")
+        tracked = places is not None and float(np.ptp(places)) <= _SAME
+        return _barred(frames, f"{what}{reason}", lost=not tracked)
     sign, remark = _direction(frames, places)
     note = f"{what}; their places are those of SliceLocation{remark}"
     return _moved(frames, frames[0], sign * places, note)
@@ -225,8 +226,8 @@ def _direction(frames: Sequence[Frame], places: NDArray[np.float64]) -> tuple[in
     return (up if normal[2] > 0 else -up), remark
 
 
-def _barred(frames: Iterable[Frame], reason: str) -> list[Frame]:
-    return [replace(f, barred=reason) for f in frames]
+def _barred(frames: Iterable[Frame], reason: str, lost: bool = True) -> list[Frame]:
+    return [replace(f, barred=reason, lost=lost) for f in frames]
 
 
 def _stack_key(frame: Frame) -> Hashable:

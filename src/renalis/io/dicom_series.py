@@ -269,14 +269,17 @@ def _wanted(stacks: Sequence[Stack], series: str, place: str) -> Stack:
 
 def _no_ct(stacks: Sequence[Stack], place: str) -> str:
     """The sentence for a place without any CT volume."""
-    modalities = sorted({s.tags.modality or "unknown" for s in stacks})
+    modalities = sorted({s.tags.modality for s in stacks})
     if "CT" not in modalities:
-        return (
-            f"{place} holds {', '.join(shown(m, 16) for m in modalities)} images and no CT; "
-            "renalis reads CT only"
-        )
-    why = sorted({s.barred for s in stacks if s.tags.modality == "CT"})
-    return f"{place} holds no CT volume ({', '.join(why)}); give the series with the axial slices"
+        named = ", ".join(shown(m, 16) for m in modalities if m)
+        images = f"{named} images" if named else "images that do not say their modality"
+        return f"{place} holds {images} and no CT; renalis reads CT only"
+    scans = [s for s in stacks if s.tags.modality == "CT"]
+    advice = "give the series with the axial slices"
+    if any(s.frames[0].lost for s in scans):
+        advice = "export the series again, best from the archive that it came from"
+    why = sorted({s.barred for s in scans})
+    return f"{place} holds no CT volume ({', '.join(why)}); {advice}"
 
 
 _PHASES = (

@@ -141,7 +141,7 @@ def _in_folder(path: Path, remarks: list[str]) -> list[ScanSource]:
     """The scans below a folder; what was left out is added to the remarks."""
     below = FolderFiles(path).found()
     names = below.files
-    images = {name for name in names if name.lower().endswith(_ONE_FILE)}
+    images = {n for n in names if n.lower().endswith(_ONE_FILE) and _may_be_scan(path / n)}
     labels = label_maps_among(sorted(images), path)
     scans = images - labels
     found: list[ScanSource] = []
@@ -177,6 +177,18 @@ def _in_folder(path: Path, remarks: list[str]) -> list[ScanSource]:
     if labels:
         remarks.append(f"{shown(path)}: {_counted(sorted(labels))} left out")
     return found
+
+
+def _may_be_scan(path: Path) -> bool:
+    """False for a ``.hdr`` that heads no NIfTI or ANALYZE file: other programs use the ending."""
+    if path.suffix.lower() != ".hdr":
+        return True
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError:
+        return True  # so that it is named
+    return any(int.from_bytes(start, order) in (348, 540) for order in ("little", "big"))
 
 
 def _no_scan(path: Path, below: Found, labels: list[str]) -> str:

@@ -49,7 +49,9 @@ def affine_of(
     try:
         affine = np.asarray(standard.get_best_affine(), dtype=np.float64)
     except _INVALID as error:
-        raise InputError(f"{name} has an invalid place in space ({error}); {ADVICE}") from error
+        raise InputError(
+            f"{name} has an invalid place in space (its qform is no rotation); {ADVICE}"
+        ) from error
     unit = int(header["xyzt_units"]) & 7
     said = f" (its header's unit is the {_UNITS[unit]})" if unit in _UNITS else ""
     warnings = check_place(affine, name, said)

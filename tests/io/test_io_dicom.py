@@ -20,6 +20,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from renalis.errors import InputError
 from renalis.io import find_scans, read_scan
 from renalis.io.dicom_files import Frame, SeriesTags
 from renalis.io.dicom_geometry import grid_of
@@ -231,7 +232,12 @@ def test_bolus_tracking_slices_in_the_series_are_left_out(tmp_path: Path) -> Non
         write_series(folder, body(1) + 9, origin=(-100, -80, 36.5), AcquisitionNumber=2)
     scan = read_scan(tmp_path)
     assert_body(scan)
-    assert [o.slice_count for o in scan.source.others] == [1] * 8
+    (tracking,) = scan.source.others  # one entry, not eight stacks
+    assert (tracking.name, tracking.slice_count) == ("5", 8)
+    assert tracking.remark.startswith("8 stacks of at most 1 images")
+    assert "choose another one" not in " ".join(scan.warnings)
+    with pytest.raises(InputError, match=r"it has: series 5/1 [^;]*; and no volumes \([^;]*\): 5$"):
+        read_scan(tmp_path, series="77")
 
 
 def test_two_regions_in_turn_stay_one_volume(tmp_path: Path) -> None:
@@ -315,7 +321,7 @@ def test_a_coronal_series_can_be_asked_for(tmp_path: Path) -> None:
 
 def test_mixed_sizes_and_directions_in_one_series(tmp_path: Path) -> None:
     write_series(tmp_path / "a", body())
-    write_series(tmp_path / "b", body(3, 16, 16))
+    write_series(tmp_path / "b", body(4, 16, 16))
     scan = read_scan(tmp_path)
     assert scan.volume.shape == (32, 24, 12)
     assert_body(scan)
@@ -351,7 +357,7 @@ def test_two_studies_in_one_flat_folder(tmp_path: Path) -> None:
     write_series(
         tmp_path / "f", body(), name="b{:d}", StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.9.1"
     )
-    assert sorted(s.case_id for s in find_scans([tmp_path / "f"])) == ["f_1", "f_2"]
+    assert sorted(s.case_id for s in find_scans([tmp_path / "f"])) == ["f_4974ae19", "f_9764dd27"]
 
 
 def test_the_patients_name_never_becomes_a_case_id(tmp_path: Path) -> None:

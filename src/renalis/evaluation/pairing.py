@@ -14,7 +14,8 @@ from pathlib import Path
 
 from renalis.errors import InputError
 from renalis.evaluation.label_files import LabelFile, find_label_maps
-from renalis.io.scan import distinct, shown
+from renalis.io.case_names import distinct
+from renalis.io.scan import case_id_from, shown
 
 __all__ = ["CasePair", "How", "Pairing", "pair_cases"]
 
@@ -176,7 +177,8 @@ def _case(
 
 def _distinct(cases: Sequence[CasePair]) -> tuple[CasePair, ...]:
     """Cases of different names: ``case_1`` and ``img_1`` in one folder are two."""
-    ids = distinct([c.case_id for c in cases], [c.reference.parent.name for c in cases])
+    longer = [f"{case_id_from(c.reference.parent.name)}_{c.case_id}" for c in cases]
+    ids = distinct([c.case_id for c in cases], longer)
     return tuple(replace(case, case_id=i) for case, i in zip(cases, ids, strict=True))
 
 

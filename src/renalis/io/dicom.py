@@ -8,13 +8,15 @@ from pathlib import Path
 
 from renalis.errors import InputError
 from renalis.io.archive import FileSet, ZipFiles, folder_of, opened_files
+from renalis.io.case_names import Study, study_names
 from renalis.io.dicom_files import Frame
 from renalis.io.dicom_geometry import Grid, grid_of, normal_of
 from renalis.io.dicom_listing import Listing, listed
 from renalis.io.dicom_pixels import voxels_of
 from renalis.io.dicom_series import Stack, choose, rank_of, stacks_of, summary
-from renalis.io.patient import hashed, tells_patient
-from renalis.io.scan import Scan, ScanSource, SourceSlice, case_id_from, distinct, shown
+from renalis.io.patient import hashed
+from renalis.io.scan import Scan, ScanSource, SourceSlice, case_id_from, shown
+from renalis.io.series_list import SCRAP, grouped
 from renalis.volume import Volume
 
 __all__ = ["find_studies", "has_series", "read_dicom"]
@@ -49,7 +51,10 @@ def find_studies(path: Path) -> list[ScanSource]:
         studies.setdefault(_study_of(frame), []).append(frame)
     # By UID, and where UIDs are equal or missing in the order of the files.
     groups = [group for _, group in sorted(studies.items(), key=lambda item: item[0][0])]
-    ids = _case_ids(path, groups)
+    ids = study_names(
+        case_id_from(path.absolute().name),
+        [Study(*_study_of(g[0]), g[0].series.patient, {f.file for f in g}) for g in groups],
+    )
     return [
         replace(
             _source(path, i, group),
@@ -76,28 +81,6 @@ def _study_of(frame: Frame) -> tuple[str, str]:
     tags = frame.series
     top = frame.file.split("/")[0] if not tags.study and "/" in frame.file else ""
     return tags.study, hashed(f"{tags.owner}/{top}")[:16]
-
-
-def _case_ids(path: Path, studies: Sequence[Sequence[Frame]]) -> list[str]:
-    """The place's name for one study; names of subfolders, where each holds one study."""
-    own = case_id_from(path.absolute().name)
-    if len(studies) == 1:
-        ids = [own]
-    else:
-        tops = [{f.file.split("/")[0] for f in study if "/" in f.file} for study in studies]
-        alone = [len(t) == 1 and sum(bool(t & other) for other in tops) == 1 for t in tops]
-        use = path.is_dir() and all(alone)
-        ids = [case_id_from(min(t)) if use else f"{own}_{n}" for n, t in enumerate(tops, 1)]
-    return distinct(
-        [_without_names(i, s) for i, s in zip(ids, studies, strict=True)], [""] * len(ids)
-    )
-
-
-def _without_names(case_id: str, frames: Sequence[Frame]) -> str:
-    """Another id where the folder is named after the patient, as exports to a disc often are."""
-    if tells_patient(case_id, frames[0].series.patient):
-        return f"case_{hashed(frames[0].series.study)[:8]}"
-    return case_id
 
 
 def _source(path: Path, case_id: str, frames: Sequence[Frame]) -> ScanSource:
@@ -129,7 +112,7 @@ def _described(
         kind="dicom",
         modality=stack.tags.modality,
         series=summary(stack),
-        others=tuple(summary(s, remark) for s, remark in pairs if s is not stack),
+        others=tuple(grouped([summary(s, remark) for s, remark in pairs if s is not stack])),
         study_uid=stack.tags.study,
         group=_study_of(stack.frames[0])[1],
         place=folder_of(f.file for s in stacks for f in s.frames),
@@ -243,7 +226,10 @@ def _doubts(stack: Stack, stacks: Sequence[Stack], series: str | None) -> list[s
     """What the reader of the result should know about the choice of this series."""
     notes = []
     rest = [s for s in stacks if s.tags.uid == stack.tags.uid and s is not stack]
-    same = [s for s in rest if not s.barred]
+    same = [s for s in rest if not s.barred and len(s.frames) > SCRAP]
+    scraps = sum(len(s.frames) for s in rest if not s.barred and len(s.frames) <= SCRAP)
+    if scraps:
+        notes.append(f"{scraps} of its images that belong to no volume (bolus tracking?) left out")
     for bad in (s for s in rest if s.frames[0].lost):
         notes.append(f"{len(bad.frames)} of its slices left out ({bad.barred})")
     notes += dict.fromkeys(text for f in stack.frames for text in f.mended)

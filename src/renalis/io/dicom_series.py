@@ -12,6 +12,7 @@ from renalis.errors import InputError
 from renalis.io.dicom_files import COMPUTED, PROJECTION, Frame, SeriesTags
 from renalis.io.dicom_geometry import is_even, normal_of, slice_places
 from renalis.io.scan import SeriesSummary, shown
+from renalis.io.series_list import choices
 
 __all__ = ["Stack", "choose", "rank_of", "stacks_of", "summary"]
 
@@ -248,7 +249,10 @@ def _wanted(stacks: Sequence[Stack], series: str, place: str) -> Stack:
         lambda s: low in s.tags.description.casefold(),
         lambda s: s.name.startswith(f"{series}/"),
     )
-    listed = "; ".join(str(summary(s)) for s in stacks[:30])
+    listed = choices(
+        [summary(s) for s in stacks if not s.barred],
+        [summary(s, s.barred) for s in stacks if s.barred],
+    )
     for test in tests:
         matches = [s for s in stacks if test(s)]
         readable = [s for s in matches if not s.barred]
@@ -304,4 +308,18 @@ def summary(stack: Stack, remark: str = "") -> SeriesSummary:
         slice_count=len(stack.frames),
         phase=phase,
         remark=remark,
+        spacing_mm=_spacing(stack),
+        kernel=shown(stack.frames[0].kernel, 32),
     )
+
+
+def _spacing(stack: Stack) -> tuple[float, ...]:
+    """Distance of columns, rows and slices in mm; empty where there are no slices at distances."""
+    rows, columns = stack.frames[0].spacing or (0.0, 0.0)
+    if stack.barred or len(stack.frames) < 2:
+        return ()
+    gaps = np.diff(np.sort(slice_places(stack.frames)))
+    gaps = gaps[gaps > 0.01]
+    if not len(gaps):
+        return ()
+    return (columns, rows, round(float(np.median(gaps)), 4))

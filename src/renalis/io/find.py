@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from renalis.errors import InputError
 from renalis.io.archive import FolderFiles, Found, opened_files
+from renalis.io.case_names import distinct, study_hash
 from renalis.io.dicom import find_studies
 from renalis.io.itk_header import ENDINGS, detached
 from renalis.io.label_maps import label_maps_among, named_label_map
 from renalis.io.nifti_stored import pair_voxels
-from renalis.io.scan import ScanSource, case_id_from, distinct, shown, state_of
+from renalis.io.patient import hashed
+from renalis.io.scan import ScanSource, case_id_from, shown, state_of
 from renalis.io.signatures import endings, what_else
 
 __all__ = ["Inventory", "find_scans", "inventory"]
@@ -49,7 +52,7 @@ def find_scans(inputs: Iterable[str | os.PathLike[str]]) -> list[ScanSource]:
     return list(inventory(inputs).scans)
 
 
-def inventory(inputs: Iterable[str | os.PathLike[str]]) -> Inventory:
+def inventory(inputs: Iterable[str | os.PathLike[str]], anonymous: bool = False) -> Inventory:
     """List the scans in files and folders, and what was left out.
 
     A folder is searched to any depth: each NIfTI, MetaImage or NRRD file and each zip is a scan,
@@ -60,6 +63,9 @@ def inventory(inputs: Iterable[str | os.PathLike[str]]) -> Inventory:
     ----------
     inputs : iterable of path-like
         NIfTI, MetaImage or NRRD files, DICOM folders, zips, or folders of those.
+    anonymous : bool
+        Name cases after a hash of the StudyInstanceUID or of the file's content, not after files
+        and folders.
 
     Returns
     -------
@@ -67,6 +73,7 @@ def inventory(inputs: Iterable[str | os.PathLike[str]]) -> Inventory:
         Scans and remarks.
     """
     found: list[ScanSource] = []
+    owns: list[str] = []
     remarks: list[str] = []
     for given in inputs:
         path = Path(given)
@@ -81,18 +88,53 @@ def inventory(inputs: Iterable[str | os.PathLike[str]]) -> Inventory:
             ]
         own = path.absolute().name
         found += [source if source.place else replace(source, place=own) for source in sources]
+        owns += [own] * len(sources)
     listed = [source.slice_count + sum(o.slice_count for o in source.others) for source in found]
     if sum(listed) > _MOST_HEADERS:
         found = [replace(source, headers=None) for source in found]
-    parents = [_parent(source) for source in found]
-    ids = distinct([source.case_id for source in found], parents)
+    ids = _anonymous_ids(found) if anonymous else _ids(found, owns)
     scans = tuple(replace(s, case_id=i) for s, i in zip(found, ids, strict=True))
     return Inventory(scans, tuple(remarks))
 
 
-def _parent(source: ScanSource) -> str:
-    """Name of the folder above a file of one scan, which often tells cases apart."""
-    return source.path.absolute().parent.name if source.kind in ("nifti", "itk") else ""
+def _ids(found: Sequence[ScanSource], inputs: Sequence[str]) -> list[str]:
+    """Different names; equal ones get what tells the scans apart, whatever their order."""
+    with_parent, longest = [], []
+    for scan, given in zip(found, inputs, strict=True):
+        if scan.kind in ("nifti", "itk"):
+            # The folder above often tells cases apart when files do not.
+            with_parent.append(f"{case_id_from(scan.path.absolute().parent.name)}_{scan.case_id}")
+            longest.append(case_id_from(f"{given}_{scan.place}".replace("/", "_")))
+        else:
+            with_parent.append("")
+            code = hashed(scan.study_uid + scan.group)[:8] if scan.study_uid or scan.group else ""
+            longest.append(f"{scan.case_id}_{code}" if code else "")
+    return distinct([scan.case_id for scan in found], with_parent, longest)
+
+
+def _anonymous_ids(found: Sequence[ScanSource]) -> list[str]:
+    """Names from which nobody learns what files and folders are called."""
+    ids = [f"case_{_code(scan)}" for scan in found]
+    others = [
+        f"{i}_{scan.group[:8]}" if scan.group else "" for i, scan in zip(ids, found, strict=True)
+    ]
+    return distinct(ids, others)
+
+
+def _code(scan: ScanSource) -> str:
+    """Eight digits that follow from the study's UID, or from the file's content."""
+    if scan.study_uid or scan.group:
+        return study_hash(scan.study_uid, scan.group)
+    voxels = detached(scan.path) if scan.kind == "itk" else pair_voxels(scan.path)
+    whole = hashlib.sha256()
+    try:
+        for path in (scan.path, voxels):
+            if path is not None:
+                with path.open("rb") as file:
+                    whole.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError:
+        return hashed(scan.place)[:8]  # nothing to be read, so nothing will be written
+    return whole.hexdigest()[:8]
 
 
 def _in_file(path: Path) -> list[ScanSource]:

@@ -18,6 +18,7 @@ __all__ = [
     "SeriesSummary",
     "SourceSlice",
     "case_id_from",
+    "millimeters",
     "shown",
     "state_of",
 ]
@@ -74,6 +75,10 @@ class SeriesSummary:
         Contrast phase if the headers tell, else empty.
     remark : str
         Why it was not chosen.
+    spacing_mm : tuple of float
+        Of columns, rows and slices; empty for what is no stack of slices.
+    kernel : str
+        ConvolutionKernel (0018,1210).
     """
 
     name: str
@@ -83,6 +88,22 @@ class SeriesSummary:
     slice_count: int
     phase: str = ""
     remark: str = ""
+    spacing_mm: tuple[float, ...] = ()
+    kernel: str = ""
+
+    @property
+    def described(self) -> str:
+        """All that helps to choose: number, description, slices, spacing, phase, kernel."""
+        words = f"series {self.name}"
+        if self.description:
+            words += f" '{self.description}'"
+        facts = [self.modality or "no modality", f"{self.slice_count} images"]
+        if self.spacing_mm:
+            facts[1] = f"{self.slice_count} slices of {millimeters(self.spacing_mm)}"
+        facts += [self.phase] if self.phase else []
+        facts += [f"kernel {self.kernel}"] if self.kernel else []
+        words += f" ({', '.join(facts)})"
+        return f"{words}: {self.remark}" if self.remark else words
 
     def __str__(self) -> str:
         words = f"series {self.name}"
@@ -228,27 +249,16 @@ def state_of(file: Path | None) -> str:
     return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def millimeters(spacing: Iterable[float]) -> str:
+    """Spacing as people write it.
+
+    >>> millimeters((0.703125, 0.703125, 3.0))
+    '0.703 × 0.703 × 3 mm'
+    """
+    return f"{' × '.join(f'{mm:.3g}' for mm in spacing)} mm"
+
+
 def shown(name: object, limit: int = 120) -> str:
     """A name from outside as it may appear in a message: one line, printable, not too long."""
     text = "".join(c if c.isprintable() else "?" for c in str(name)).strip()
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def distinct(ids: Iterable[str], parents: Iterable[str]) -> list[str]:
-    """Case ids made different: first by the name of the folder above, then by a number."""
-    ids, parents = list(ids), list(parents)
-    folded = [i.casefold() for i in ids]
-    named = [
-        f"{case_id_from(parent)}_{i}" if folded.count(i.casefold()) > 1 and parent else i
-        for i, parent in zip(ids, parents, strict=True)
-    ]
-    result: list[str] = []
-    taken: set[str] = set()
-    for name in named:
-        candidate, number = name, 1
-        while candidate.casefold() in taken:
-            number += 1
-            candidate = f"{name}_{number}"
-        taken.add(candidate.casefold())
-        result.append(candidate)
-    return result

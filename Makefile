@@ -8,7 +8,7 @@ ROUNDS ?= 3
 MINUTES ?= 5
 PEERS := .venv-peers/.installed
 
-.PHONY: setup demo test lint format bench bench-peers measure comparison full-size weights clean
+.PHONY: setup demo test lint format bench bench-peers measure real comparison full-size weights clean
 
 setup: $(STAMP)
 
@@ -61,6 +61,10 @@ measure: setup
 	  $(DATA)/kits-slices/middle.npz --cases %5 --output runs/real-slices
 	$(BIN)/python benchmarks/altered.py --data $(DATA)
 	$(BIN)/python benchmarks/orientations.py --data $(DATA)
+
+# Before a release: every real scan at hand whole, thinned and cut; `make test` does a part of it.
+real: setup
+	$(BIN)/python benchmarks/real_scans.py --data $(DATA) --output build/real-scans
 
 # All recipes on one synthetic cohort at equal training time, beside MONAI's networks; writes
 # docs/comparison.md. Takes hours; stopped, it goes on where it was.

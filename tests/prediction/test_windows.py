@@ -13,6 +13,7 @@ from renalis.prediction.finding import (
     nearest,
     scaled_box,
     tissue_box,
+    unconfirmed_ml,
     without_skin,
 )
 from renalis.prediction.options import Mirror
@@ -249,6 +250,19 @@ def test_a_mass_without_kidney_tissue_is_no_third_kidney(kidneys: int, boxes: in
     finding = find(probability, (4.0, 4.0, 4.0), 0.4, 2.0, 8.0)
     assert len(finding.boxes) == boxes
     assert finding.allowed[24, 24, 24] == (kidneys < 2)
+
+
+def test_what_only_the_coarse_pass_takes_for_a_kidney_is_told() -> None:
+    probability = np.zeros((3, 20, 20, 20), np.float32)
+    probability[0, :6, 2:8, 2:8] = 0.9  # 13.8 ml, confirmed nowhere
+    probability[0, 10:16, 2:8, 2:8] = 0.9  # confirmed in one voxel
+    probability[0, 10:13, 12:15, 12:15] = 0.9  # 1.7 ml
+    probability[1, :6, 12:18, 12:18] = 0.9  # no kidney tissue
+    confirmed = np.zeros((20, 20, 20), bool)
+    confirmed[12, 5, 5] = True
+    assert unconfirmed_ml(probability, confirmed, (4.0, 4.0, 4.0)) == pytest.approx(13.824)
+    confirmed[0, 2, 2] = True
+    assert unconfirmed_ml(probability, confirmed, (4.0, 4.0, 4.0)) == 0
 
 
 def test_kidneys_are_not_looked_for_in_the_skin() -> None:

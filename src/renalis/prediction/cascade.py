@@ -20,6 +20,7 @@ from renalis.prediction.finding import (
     nearest,
     scaled_box,
     tissue_box,
+    unconfirmed_ml,
     without_skin,
 )
 from renalis.prediction.heap import keep_freed_memory
@@ -112,8 +113,10 @@ def predict(
     coarse, finding = work.coarse_pass(model.header.stage("coarse"), networks.coarse)
     own = volume.unlabeled()
     kidney = lesion = None
+    lost_ml = 0.0
     if finding.boxes:
         fine, box, grid = work.fine_pass(model, networks, coarse, finding)
+        lost_ml = _lost_ml(model, coarse, fine, box)
         with work.timed("restore"):
             view.restore(fine, box, grid, own.reoriented())
         kidney, lesion = _maps(fine, box, grid)
@@ -121,7 +124,7 @@ def predict(
         own,
         kidney,
         lesion,
-        (*notes, *view.notes, *_notes(finding, own.array)),
+        (*notes, *view.notes, *_notes(finding, own.array, lost_ml)),
         work.seconds,
         work.windows,
         str(networks.runtime),
@@ -278,7 +281,18 @@ def _maps(fine: NDArray[np.float32], box: Box, grid: Grid) -> tuple[Volume, Volu
     return place.like(maps[0], Kind.PROBABILITY), place.like(maps[1], Kind.PROBABILITY)
 
 
-def _notes(finding: Finding, labels: NDArray[np.uint8]) -> tuple[str, ...]:
+def _lost_ml(model: Model, coarse: Slid, fine: NDArray[np.float32], box: Box) -> float:
+    """How much of what the coarse pass takes for a kidney the fine pass did not confirm."""
+    low, high = (np.array(model.header.stage(name).spacing_mm) for name in ("coarse", "fine"))
+    seen = coarse.probability
+    confirmed = np.zeros(seen.shape[1:], dtype=bool)
+    places = np.argwhere(fine.sum(0) > 0.5) + [side.start for side in box]
+    index = ((places + 0.5) * high / low).astype(np.intp)
+    confirmed[tuple(np.minimum(index, np.array(confirmed.shape) - 1).T)] = True
+    return unconfirmed_ml(seen, confirmed, (float(low[0]), float(low[1]), float(low[2])))
+
+
+def _notes(finding: Finding, labels: NDArray[np.uint8], lost_ml: float) -> tuple[str, ...]:
     """What a reader should know about how the result came about."""
     if not finding.boxes:
         return ("No kidney was found in this scan.",)
@@ -286,6 +300,11 @@ def _notes(finding: Finding, labels: NDArray[np.uint8]) -> tuple[str, ...]:
     if finding.unsure:
         notes.append(
             "The coarse pass was unsure where the kidneys are; the whole scan was searched closely."
+        )
+    if lost_ml:
+        notes.append(
+            f"The coarse pass took {lost_ml:.0f} ml more for kidney tissue than the close look "
+            "confirmed; a kidney, or the tip of one that the scan's border cuts, may be missed."
         )
     if not labels.any():
         notes.append("No kidney was found in this scan.")

@@ -20,6 +20,7 @@ __all__ = [
     "nearest",
     "scaled_box",
     "tissue_box",
+    "unconfirmed_ml",
     "without_skin",
 ]
 
@@ -29,6 +30,9 @@ _WEAK = 1 / 3
 _KIDNEY_ML, _TRACE_ML = 30.0, 1.0
 """Kidney tissue from which a part holds a kidney, and below which it holds none. On 27 synthetic
 scans this leaves out two false parts and no true one, on the real enhanced scan a pelvic mass."""
+
+_UNCONFIRMED_ML = 10.0
+"""Least volume for which the reader is told that the fine pass did not confirm it."""
 
 _SMALL = 20
 """A part of the body that the table or the border cuts off counts from this share of the largest,
@@ -110,6 +114,33 @@ def _without_strangers(
     stranger = tissue_ml < _TRACE_ML
     stranger[0] = False
     return np.asarray(found & ~stranger[parts])
+
+
+def unconfirmed_ml(
+    probability: NDArray[np.float32],
+    confirmed: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+) -> float:
+    """Volume (ml) that the coarse pass takes for kidney tissue and the fine pass does not at all.
+
+    Parts of at least 10 ml with a probability of kidney above 0.5.
+
+    Parameters
+    ----------
+    probability : ndarray, shape (3, Z, Y, X), float32
+        Kidney, tumor, cyst on the coarse grid.
+    confirmed : ndarray, shape (Z, Y, X), bool
+        Where on it the fine pass found anything renal.
+    spacing_mm : tuple of float
+        Of the coarse grid.
+    """
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    parts = cc3d.connected_components(probability[0] > 0.5, connectivity=26)
+    counts = np.bincount(parts.ravel())
+    lost = counts * voxel_ml >= _UNCONFIRMED_ML
+    lost[0] = False
+    lost[np.unique(parts[confirmed])] = False
+    return float(counts[lost].sum() * voxel_ml)
 
 
 def large_mass(

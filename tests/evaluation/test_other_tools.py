@@ -185,6 +185,17 @@ def test_segments_as_reference_and_as_prediction(kind: str, tmp_path: Path, caps
         assert dice(tmp_path / "z")["kidney"] == 0.5
 
 
+def test_the_scan_beside_slicers_segmentation_is_no_label_map(tmp_path: Path) -> None:
+    _, grid = ct_series()
+    (tmp_path / "r").mkdir()
+    names = [("kidney", 0, 1)]
+    write_seg_nrrd(tmp_path / "r" / "case_1.seg.nrrd", grid, [truth()], names)
+    write_seg_nrrd(tmp_path / "r" / "case_1.nrrd", grid, [truth()], [])
+    write(tmp_path / "p" / "case_1.nii.gz", (truth() == 1).astype(np.uint8), grid.affine)
+    assert run(tmp_path / "r", tmp_path / "p", tmp_path / "o") == 0
+    assert dice(tmp_path / "o")["kidney"] == 1.0
+
+
 def test_two_structure_sets_have_no_grid(tmp_path: Path, capsys) -> None:
     _, grid = ct_series()
     path = write_rtstruct(tmp_path / "r.dcm", grid, {"kidney": truth() == 1})
@@ -192,12 +203,31 @@ def test_two_structure_sets_have_no_grid(tmp_path: Path, capsys) -> None:
     assert "has no grid of its own" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("ending", [".mha", ".nrrd", ".mhd"])
+def test_metaimage_and_plain_nrrd(ending: str, tmp_path: Path, capsys) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    (tmp_path / "p").mkdir()
+    for number in (1, 2):
+        file = write(tmp_path / "r" / f"case_{number}.nii.gz", anatomy(number))
+        sitk.WriteImage(sitk.ReadImage(str(file)), str(tmp_path / "p" / f"case_{number}{ending}"))
+    assert run(tmp_path / "r", tmp_path / "p", tmp_path / "o") == 0
+    assert set(dice(tmp_path / "o").values()) == {1.0}
+    assert run(tmp_path / "p", tmp_path / "r", tmp_path / "turned") == 0
+    assert set(dice(tmp_path / "turned").values()) == {1.0}
+    if ending == ".mha":
+        path = tmp_path / "p" / "case_1.mha"
+        path.write_bytes(path.read_bytes()[:2000])
+        capsys.readouterr()
+        assert run(tmp_path / "r", tmp_path / "p", tmp_path / "cut") == 2
+        assert "case_1.mha" in capsys.readouterr().err
+
+
 def test_what_cannot_be_read_is_called_by_its_name(tmp_path: Path, capsys) -> None:
     labels = write(tmp_path / "case_1.nii.gz", anatomy())
     (tmp_path / "m" / "case_1").mkdir(parents=True)
-    (tmp_path / "m" / "case_1" / "labels.mha").touch()
+    (tmp_path / "m" / "case_1" / "labels.mgz").touch()
     assert run(tmp_path / "m", labels, tmp_path / "o") == 2
-    assert "labels.mha and its like cannot be read; convert them to .nii.gz" in (
+    assert "labels.mgz and its like cannot be read; convert them to .nii.gz" in (
         capsys.readouterr().err
     )
     images, _ = ct_series(2)

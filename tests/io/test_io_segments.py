@@ -27,6 +27,11 @@ def masks() -> dict[str, np.ndarray]:
     return {"Kidneys": (labels == 1) | (labels == 2), "Tumor": labels == 2, "Cyst": labels == 3}
 
 
+def masks_apart() -> dict[str, np.ndarray]:
+    """One mask each, none over another."""
+    return {name: truth() == value for value, name in enumerate(("Kidneys", "Tumor", "Cyst"), 1)}
+
+
 @pytest.mark.parametrize("orientation", [None, TILTED])
 def test_dicom_seg(orientation, tmp_path: Path) -> None:
     images, grid = ct_series(orientation=orientation)
@@ -54,6 +59,14 @@ def test_codes_count_before_names_and_slices_may_be_missing(tmp_path: Path) -> N
     }
     found = read_dicom_seg(write_seg(tmp_path / "s.dcm", images, given))
     np.testing.assert_array_equal(placed(found, grid, "s").volume.array, labels)
+
+
+def test_label_map_segmentations(tmp_path: Path) -> None:
+    images, grid = ct_series()
+    path = write_seg(tmp_path / "s.dcm", images, masks_apart(), segmentation_type="LABELMAP")
+    found = read_dicom_seg(path)
+    np.testing.assert_array_equal(placed(found, grid, "s").volume.array, truth())
+    assert found.known == ALL
 
 
 def test_fractional_segments_count_from_half_on(tmp_path: Path) -> None:

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
-from renalis.io.nifti_stored import StoredVoxels, stored_voxels
+from renalis.io.itk import itk_map
+from renalis.io.itk_header import ENDINGS
+from renalis.io.nifti_stored import stored_voxels
 from renalis.io.place import NO_DIRECTIONS
 from renalis.io.scan import shown
+from renalis.io.whole_hu import Scaling
 from renalis.volume import Kind, Volume
 
 __all__ = ["content_hash", "read_label_map"]
@@ -30,6 +33,7 @@ def read_label_map(path: Path, placed: bool = True) -> Volume:
     ----------
     path : Path
         NIfTI-1 or NIfTI-2, packed or not, of any numeric type; slope and intercept are applied.
+        MetaImage or NRRD by its name's ending (needs SimpleITK).
     placed : bool
         Whether the header must say how the patient lies.
 
@@ -45,15 +49,18 @@ def read_label_map(path: Path, placed: bool = True) -> Volume:
         whole number from 0 to 255.
     """
     name = shown(path)
+    if path.name.lower().endswith(ENDINGS):
+        values, affine, known = itk_map(path)
+        if placed and not known:
+            raise _nowhere(name, "no direction of its axes")
+        flat = _labels(values.reshape(-1, order="F"), (None, None), name)
+        return Volume(flat.reshape(values.shape, order="F"), affine, Kind.LABELS)
     with stored_voxels(path, wanted="a label map") as stored:
         if placed and any(NO_DIRECTIONS in w for w in stored.warnings):
-            raise InputError(
-                f"{name} {NO_DIRECTIONS} (no sform, no qform), so left and right "
-                "are unknown; copy the geometry of the scan into it"
-            )
+            raise _nowhere(name, "no sform, no qform")
         flat = _lazy_zeros(math.prod(stored.shape))
         for start, values in stored.chunks():
-            labels = _labels(values, stored, name)
+            labels = _labels(values, stored.scaling, name)
             _write_pages(flat[start : start + labels.size], labels)
         return Volume(flat.reshape(stored.shape, order="F"), stored.affine, Kind.LABELS)
 
@@ -69,9 +76,17 @@ def content_hash(path: Path) -> str:
         ) from error
 
 
-def _labels(values: NDArray[Any], stored: StoredVoxels, name: str) -> NDArray[np.uint8]:
+def _nowhere(name: str, lacking: str) -> InputError:
+    """The sentence for a header without a place."""
+    return InputError(
+        f"{name} {NO_DIRECTIONS} ({lacking}), so left and right are unknown; "
+        "copy the geometry of the scan into it"
+    )
+
+
+def _labels(values: NDArray[Any], scaling: Scaling, name: str) -> NDArray[np.uint8]:
     """Stored values as labels, or a sentence about the first that is none."""
-    slope, intercept = stored.scaling
+    slope, intercept = scaling
     plain = slope is None or (slope == 1 and not intercept)
     if plain and values.dtype == np.uint8:
         return values

@@ -14,9 +14,9 @@ from renalis.io.segments.organ_masks import organ_masks
 
 __all__ = ["LabelFile", "find_label_maps"]
 
-_NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
-_ENDING = re.compile(r"(\.nii(\.gz)?|(\.seg)?\.nrrd|\.dcm)$", re.IGNORECASE)
-_OTHER = re.compile(r"\.(mha|mhd|nrrd|nhdr|hdr|img|stl|obj|vtk|vtp)$", re.IGNORECASE)
+_VALUES = re.compile(r"\.(nii(\.gz)?|mha|mhd|nrrd|nhdr)$", re.IGNORECASE)
+_ENDING = re.compile(r"(\.nii(\.gz)?|(\.seg)?\.nrrd|\.nhdr|\.mha|\.mhd|\.dcm)$", re.IGNORECASE)
+_OTHER = re.compile(r"\.(hdr|img|stl|obj|vtk|vtp|mgz|npz|npy)$", re.IGNORECASE)
 _IMAGE_NAMES = frozenset(["imaging", "image", "ct", "scan", "volume"])
 
 
@@ -38,8 +38,8 @@ class LabelFile:
 def find_label_maps(folder: Path) -> list[LabelFile]:
     """The label maps in a folder: its files, or one in each folder below it.
 
-    A label map is a NIfTI file, a folder with one mask for each structure, a DICOM Segmentation or
-    RT Structure Set, or a NRRD file. A folder of masks may be given itself.
+    A label map is a NIfTI, MetaImage or NRRD file, a folder with one mask for each
+    structure, a DICOM Segmentation or RT Structure Set. A folder of masks may be given itself.
 
     Raises
     ------
@@ -87,17 +87,18 @@ def _candidates(folder: Path) -> list[Path]:
         # Our own copy of a tilted scan's labels lies on another grid than the scan.
         found = [p for p in found if _stem(p).lower() != "segmentation_straight"]
     files = sorted(p for p in folder.iterdir() if p.is_file() and not _hidden(p))
-    return found + [p for p in files if p not in found and _of_segments(p)]
+    segments = [p for p in files if _of_segments(p)]
+    # Slicer saves case_1.seg.nrrd beside the scan that it was drawn in, case_1.nrrd.
+    drawn = {_stem(p) for p in segments}
+    return [p for p in found if p not in segments and _stem(p) not in drawn] + segments
 
 
 def _of_segments(path: Path) -> bool:
     """Whether a file holds named segments: told by its name or, for DICOM, its header."""
-    low = path.name.lower()
-    if low.endswith(".seg.nrrd"):
-        return True
-    if not low.endswith(".dcm") and path.suffix and not path.suffix[1:].isdecimal():
+    suffix = path.suffix.lower()
+    if suffix not in ("", ".dcm", ".nrrd", ".nhdr") and not suffix[1:].isdecimal():
         return False
-    return kind_of(path) in (LabelKind.SEG, LabelKind.RTSTRUCT)
+    return kind_of(path) in (LabelKind.NRRD, LabelKind.SEG, LabelKind.RTSTRUCT)
 
 
 def _what_lies_there(folder: Path) -> str:
@@ -106,8 +107,8 @@ def _what_lies_there(folder: Path) -> str:
     if other:
         return f"{shown(other[0].name)} and its like cannot be read; convert them to .nii.gz"
     return (
-        "it needs .nii or .nii.gz files, a folder of masks with kidney_left.nii.gz for each case, "
-        "DICOM Segmentations, RT Structure Sets, or .seg.nrrd files"
+        "it needs .nii.gz, .mha or .nrrd files, a folder of masks (kidney_left.nii.gz …) for each "
+        "case, DICOM Segmentations, RT Structure Sets, or .seg.nrrd files"
     )
 
 
@@ -133,5 +134,5 @@ def _hidden(path: Path) -> bool:
 
 def _niftis(folder: Path) -> list[Path]:
     return sorted(
-        p for p in folder.iterdir() if p.is_file() and not _hidden(p) and _NIFTI.search(p.name)
+        p for p in folder.iterdir() if p.is_file() and not _hidden(p) and _VALUES.search(p.name)
     )

@@ -1,7 +1,8 @@
 """Read the two label maps of a case, whatever tools wrote them, onto one grid where that is needed.
 
-NIfTI maps and folders of masks have a grid of their own and stay on it. Segments (DICOM-SEG,
-RTSTRUCT, ``.seg.nrrd``) are placed on the grid of the other label map, by the affines.
+Maps of values (NIfTI, MetaImage, NRRD) and folders of masks have a grid of their own and stay on
+it. Segments (DICOM-SEG, RTSTRUCT, ``.seg.nrrd``) are placed on the grid of the other label map, by
+the affines.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from renalis.errors import InputError
 from renalis.evaluation.files import content_hash, read_label_map
+from renalis.io.itk_header import ENDINGS, read_header
 from renalis.io.scan import shown
 from renalis.io.segments.organ_masks import organ_masks, read_organ_masks
 from renalis.io.segments.stored import Segmented, placed
@@ -29,9 +31,9 @@ _RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 class LabelKind(StrEnum):
     """How labels are stored."""
 
-    NIFTI = "NIfTI"
+    VALUES = "map of values"
     MASKS = "folder of masks"
-    NRRD = "NRRD"
+    NRRD = "NRRD with segments"
     SEG = "DICOM Segmentation"
     RTSTRUCT = "RT Structure Set"
     OTHER_DICOM = "other DICOM"
@@ -62,10 +64,10 @@ def kind_of(path: Path) -> LabelKind:
     if path.is_dir():
         return LabelKind.MASKS
     low = path.name.lower()
-    if low.endswith((".nrrd", ".nhdr")):
+    if low.endswith(".seg.nrrd") or (low.endswith(ENDINGS) and _has_segments(path)):
         return LabelKind.NRRD
-    if low.endswith((".nii", ".nii.gz")) or not _is_dicom(path):
-        return LabelKind.NIFTI
+    if low.endswith((".nii", ".nii.gz", *ENDINGS)) or not _is_dicom(path):
+        return LabelKind.VALUES
     from pydicom import dcmread
 
     try:
@@ -85,7 +87,8 @@ def read_pair(
     Parameters
     ----------
     reference, prediction : Path
-        NIfTI, a folder of masks, DICOM Segmentation, RT Structure Set, or ``.seg.nrrd``.
+        NIfTI, MetaImage, NRRD, a folder of masks, DICOM Segmentation, RT Structure Set, or
+        ``.seg.nrrd``.
     needs_place : bool
         Whether the prediction's header must say how the patient lies.
 
@@ -120,7 +123,9 @@ def read_pair(
 def source_hash(path: Path) -> str:
     """SHA-256 of what is read of a label map, in hexadecimal."""
     if not path.is_dir():
-        return content_hash(path)
+        own = content_hash(path)
+        detached = path.suffix.lower() in (".mhd", ".nhdr")  # the voxels lie in a file of their own
+        return f"{own} {content_hash(read_header(path).data)}" if detached else own
     return " ".join(f"{mask.name} {content_hash(mask)}" for mask in organ_masks(path))
 
 
@@ -172,6 +177,13 @@ def _segments(path: Path, kind: LabelKind, grid: Volume | None) -> LabelMap:
 
 def _of(found: Segmented) -> LabelMap:
     return LabelMap(found.volume, found.known, found.notes)
+
+
+def _has_segments(path: Path) -> bool:
+    try:
+        return any(field.startswith("segment0") for field in read_header(path).fields)
+    except InputError:  # said when it is read
+        return False
 
 
 def _is_dicom(path: Path) -> bool:

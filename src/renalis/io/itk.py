@@ -19,7 +19,7 @@ from renalis.io.scan import Scan, ScanSource, shown
 from renalis.io.whole_hu import Seen, to_whole_hu
 from renalis.volume import Volume
 
-__all__ = ["itk_affine", "opened", "read_itk", "stored_values"]
+__all__ = ["itk_affine", "itk_map", "opened", "read_itk", "stored_values"]
 
 _CHUNK = 1 << 21
 _MOST_VOXELS = 1 << 31
@@ -98,6 +98,40 @@ def stored_values(path: Path, bytes_only: bool) -> NDArray[Any] | None:
         _check_size(reader, header, name)
         image = reader.Execute()
         return _values(image).copy()
+
+
+def itk_map(path: Path) -> tuple[NDArray[Any], NDArray[np.float64], bool]:
+    """A label map as it is stored.
+
+    Parameters
+    ----------
+    path : Path
+        MetaImage or NRRD file.
+
+    Returns
+    -------
+    values : ndarray, shape (I, J, K)
+        In the file's order, the first axis fastest in memory.
+    affine : ndarray, shape (4, 4)
+        Index to patient mm (RAS+).
+    placed : bool
+        Whether the header says how the patient lies.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read as one 3D image of numbers with a usable place.
+    """
+    name = shown(path)
+    header = read_header(path)
+    with opened(path, "the label map") as reader:
+        shape = _shape(reader, name)
+        placed = not any(NO_DIRECTIONS in doubt for doubt in _doubts(header, name))
+        affine = itk_affine(reader, name)
+        check_place(affine, name)
+        _check_size(reader, header, name)
+        image = reader.Execute()
+        return _values(image).copy().reshape(shape, order="F"), affine, placed
 
 
 @contextlib.contextmanager

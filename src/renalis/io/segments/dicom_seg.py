@@ -73,16 +73,21 @@ def read_dicom_seg(path: Path) -> Segmented:
     """
     name = shown(path)
     try:
-        data = dcmread(path)
-        segments = {int(s.SegmentNumber): segment_of(s) for s in data.get("SegmentSequence", [])}
-        planes = _planes(data)
-        frames = list(_frames(data))
+        return _read(path, name)
     except InputError:
         raise
     except Exception as error:  # pydicom raises whatever a damaged file leads it to
         raise InputError(
             f"{name} is damaged or no DICOM Segmentation ({error}); export it again"
         ) from error
+
+
+def _read(path: Path, name: str) -> Segmented:
+    """See `read_dicom_seg`; errors of all kinds pass."""
+    data = dcmread(path)
+    segments = {int(s.SegmentNumber): segment_of(s) for s in data.get("SegmentSequence", [])}
+    planes = _planes(data)
+    frames = list(_frames(data))
     if not frames:
         raise InputError(f"{name} holds no frames; export the segmentation again")
     affine, places = _grid(planes, frames, name)
@@ -118,6 +123,14 @@ def codes_of(item: Dataset, sequence: str) -> tuple[Code, ...]:
 def _planes(data: Dataset) -> _Planes:
     shared = data.SharedFunctionalGroupsSequence[0]
     first = data.PerFrameFunctionalGroupsSequence[0]
+
+    turned = {
+        tuple(f"{float(v):.3f}" for v in f.PlaneOrientationSequence[0].ImageOrientationPatient)
+        for f in data.PerFrameFunctionalGroupsSequence
+        if "PlaneOrientationSequence" in f
+    }
+    if len(turned) > 1:
+        raise ValueError("its frames are not parallel")
 
     def group(name: str) -> Dataset:
         holder = shared if name in shared else first

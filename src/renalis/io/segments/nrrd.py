@@ -44,6 +44,14 @@ def read_seg_nrrd(path: Path) -> Segmented:
         If SimpleITK is missing, the file is damaged, has no place in space, or no segments.
     """
     name = shown(path)
+    try:
+        return _labels(path, name)
+    except (TypeError, ValueError) as error:  # fields that are no numbers or no text
+        raise InputError(f"{name} has a damaged header ({error}); save it again") from error
+
+
+def _labels(path: Path, name: str) -> Segmented:
+    """See `read_seg_nrrd`."""
     data, affine, fields = _read(path, name)
     segments = _segments(fields)
     if not segments:

@@ -53,12 +53,18 @@ def read_rtstruct(path: Path, grid: Volume) -> Segmented:
     """
     name = shown(path)
     try:
-        data = dcmread(path)
-        structures = _structures(data)
+        return _read(path, grid, name)
+    except InputError:
+        raise
     except Exception as error:  # pydicom raises whatever a damaged file leads it to
         raise InputError(
             f"{name} is damaged or no RT Structure Set ({error}); export it again"
         ) from error
+
+
+def _read(path: Path, grid: Volume, name: str) -> Segmented:
+    """See `read_rtstruct`; errors of all kinds pass."""
+    structures = _structures(dcmread(path))
     array = np.zeros(grid.shape, np.uint8)
     known, drawn, outside = set(), 0, 0
     for segment, contours in structures:

@@ -137,3 +137,21 @@ def test_slabs_cover_the_last_axis_once() -> None:
     ranges = slabs(scan)
     assert len(ranges) > 1
     assert [k for start, stop in ranges for k in range(start, stop)] == list(range(45))
+
+
+def test_grids_that_hardly_meet_the_scan() -> None:
+    """Thick voxels, long scans, and a grid of which most of the scan lies outside."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        shape, count = rng.integers(1, 40, 3), rng.integers(1, 50, 3)
+        step, own = np.exp(rng.uniform(np.log(0.3), np.log(10), (2, 3)))
+        scan = Volume(np.zeros(count, np.int16), np.diag([*own, 1.0]))
+        affine = np.diag([*step, 1.0])
+        affine[:3, 3] = (
+            rng.uniform(-1.2, 1, 3) * shape * step + rng.uniform(0, 0.8, 3) * count * own
+        )
+        probability = rng.random((2, *shape), np.float32)
+        found = np.concatenate(
+            [OnScan(probability, affine, scan).slab(*ends) for ends in slabs(scan)], axis=-1
+        )
+        np.testing.assert_allclose(found, at_world(probability, affine, scan), atol=2e-5)

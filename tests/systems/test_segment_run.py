@@ -147,6 +147,28 @@ def test_finished_cases_are_skipped_until_something_changes(
     assert "--overwrite" in capsys.readouterr().err
 
 
+def test_a_page_that_fails_costs_no_second_prediction(
+    run: Path, segmented: Path, scans: tuple[Path, Path], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def failing(*_: object, **__: object) -> None:
+        raise ValueError("cannot draw")
+
+    scan, names = scans[0] / CASES[0], ("measurements.json", "report.html")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("renalis.report.write_report", failing)
+        assert segment(scan, tmp_path, run) == 1
+    assert "report.html could not be made" in capsys.readouterr().err
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("renalis.systems.segment.predict_scan", failing)
+        assert segment(scan, tmp_path, run) == 0
+    for name in names:
+        assert (tmp_path / CASES[0] / name).read_bytes() == (
+            segmented / CASES[0] / name
+        ).read_bytes()
+    assert not (tmp_path / CASES[0] / "unfinished.safetensors").exists()
+
+
 @pytest.fixture(scope="module")
 def untidied(run: Path, scans: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One scan without the system's clean-up."""

@@ -99,6 +99,8 @@ def test_the_multi_label_file(who: str, tmp_path: Path, capsys) -> None:
     assert run(*pair, tmp_path / "k", f"--{who}-labels", "totalsegmentator", "--labels",
                "kits19") == 0  # fmt: skip
     assert dice(tmp_path / "k")["kidney"] == 1.0
+    assert run(*pair, tmp_path / "w") == 2
+    assert f"with --{who}-labels (TotalSegmentator's" in capsys.readouterr().err
     assert run(*pair, tmp_path / "x", "--labels", "totalsegmentator") == 2
     assert "--prediction-labels totalsegmentator" in capsys.readouterr().err
 

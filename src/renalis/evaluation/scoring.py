@@ -251,7 +251,8 @@ def _translated(
         known = ", ".join(str(v) for v in np.flatnonzero(table != 255))
         raise InputError(
             f"the {what} holds the value {int(labels[new == 255].max())}, which is not a label of "
-            f"its convention (known: {known}); name the convention it was written in"
+            f"its convention (known: {known}); name the convention it was written in with "
+            f"--{what}-labels (TotalSegmentator's file of all organs: totalsegmentator)"
         )
     return np.ascontiguousarray(new)
 

@@ -164,7 +164,7 @@ def test_one_bad_scan_does_not_stop_the_others(
     save(folder / "d.nii.gz", Volume((scan.array > 100).astype(np.int16), scan.affine))
     results = {r.case_id: r for r in segment(folder, tmp_path / "out", PLAIN, model=stub_model())}
     assert results["b"].status == Status.DONE
-    assert sorted(results) == ["a", "b", "c"]
+    assert sorted(results) == ["a", "b", "c"]  # a label map is no scan
     for name in "ac":
         assert results[name].status == Status.FAILED
         assert f"{name}.nii.gz" in results[name].problem

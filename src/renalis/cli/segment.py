@@ -56,6 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--series", metavar="S", help="DICOM series to read: its number, UID or description")
     add("--no-report", action="store_true", help="write no preview.png and no report.html")
+    add(
+        "--anonymous",
+        action="store_true",
+        help="keep nothing with the results that may identify the patient: no UID, no description, "
+        "no path; cases are named by hashes",
+    )
     add("--overwrite", action="store_true", help="replace results that are already there")
     add(
         "--mirror",
@@ -210,6 +216,7 @@ def _run_options(arguments: argparse.Namespace) -> RunOptions:
         series=arguments.series,
         report=not arguments.no_report,
         overwrite=arguments.overwrite,
+        anonymous=arguments.anonymous,
     )
 
 
@@ -262,6 +269,7 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
         series=arguments.series,
         report=not arguments.no_report,
         overwrite=arguments.overwrite,
+        anonymous=arguments.anonymous,
         require_commercial=arguments.require_commercial,
     )
 

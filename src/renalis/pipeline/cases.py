@@ -15,6 +15,7 @@ from renalis.pipeline.failures import is_internal, names_in, reason, traceback_o
 from renalis.pipeline.finish import begin, check_labels, clear, finish, own_labels, write_failure
 from renalis.pipeline.folder import make_output, missing, provenance, result_folder
 from renalis.pipeline.options import CaseResult, Clock, Listener, Status
+from renalis.pipeline.origin import described, nameless, origin
 from renalis.pipeline.segmented import Segmented, kept
 from renalis.pipeline.table import TABLE, write_table
 from renalis.prediction.machine import peak_mb
@@ -33,6 +34,10 @@ class CaseWork(Protocol):
     @property
     def report(self) -> bool:
         """Whether preview and page are wanted."""
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nothing that is written may identify the patient."""
 
     def key(self, source: ScanSource) -> str:
         """Changes whenever the result could; kept as ``key`` in ``provenance.json``."""
@@ -70,7 +75,7 @@ def input_paths(inputs: Path_ | Iterable[Path_]) -> list[Path_]:
 def run_cases(
     paths: Iterable[Path_], output: Path, work: CaseWork, *, overwrite: bool, listener: Listener
 ) -> list[CaseResult]:
-    """Find the scans, work on each, write the table of all.
+    """Find the scans, work on each, write the table of all; each case's scan is named.
 
     Returns
     -------
@@ -84,7 +89,7 @@ def run_cases(
     OutputError
         If the output folder cannot be written.
     """
-    found = inventory(paths)
+    found = inventory(paths, work.anonymous)
     sources = [_beside_the_table(source) for source in found.scans]
     make_output(output)
     for remark in found.remarks:
@@ -120,6 +125,8 @@ def _case(
             # Files may be there of which a run that was killed could not say so any more.
             if not known.get("missing") and not missing(folder, known):
                 clear(folder)
+                if known.get("source"):
+                    clock.listener.said(described(known["source"], source.place))
                 notes = tuple(str(note) for note in known.get("notes") or ())
                 return CaseResult(
                     case_id, Status.SKIPPED, folder, notes=notes, row=known.get("row") or {}
@@ -154,6 +161,8 @@ def _read(source: ScanSource, work: CaseWork, clock: Clock) -> Scan:
     """The scan, and what there is to know about it."""
     with clock.timed("read"):
         scan = work.read(source)
+    clock.listener.said(described(origin(scan)))
+    scan = nameless(scan) if work.anonymous else scan
     for warning in scan.warnings:
         clock.listener.said(warning)
     return scan

@@ -36,6 +36,7 @@ from renalis.pipeline.folder import (
     write_text,
 )
 from renalis.pipeline.options import Clock
+from renalis.pipeline.origin import columns, origin
 from renalis.pipeline.segmented import UNFINISHED, Segmented, keep
 from renalis.prediction.machine import peak_mb
 from renalis.volume import Kind, Volume
@@ -87,6 +88,7 @@ def begin(folder: Path, scan: Scan, segmented: Segmented, key: str, report: bool
     content = dict(segmented.story)
     content |= {
         "key": key,
+        "source": origin(scan),
         "labels_sha256": _sha256(folder / LABELS),
         "files": files,
         "missing": [MEASUREMENTS, *((PREVIEW, REPORT) if report else ())],
@@ -128,7 +130,7 @@ def finish(
             measured = measure(scan.volume, segmented.labels, segmented, body=segmented.body)
             if MEASUREMENTS in wanted:
                 write_text(folder / MEASUREMENTS, measured.to_json())
-        row = measured.csv_row(scan.case_id)
+        row = measured.csv_row(scan.case_id) | columns(content.get("source") or {})
         content["row"] = row
         _record(folder, content, clock)
         if not {PREVIEW, REPORT}.isdisjoint(wanted):

@@ -37,6 +37,8 @@ def result_key(source: ScanSource, header: ModelHeader, options: SegmentOptions)
         "report": options.report,
         "scan": scan_facts(source),
     }
+    if options.anonymous:
+        content["anonymous"] = True
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

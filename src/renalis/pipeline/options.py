@@ -34,6 +34,9 @@ class SegmentOptions:
         Whether to write ``preview.png`` and ``report.html``.
     overwrite : bool
         Whether to replace results that are already there.
+    anonymous : bool
+        Whether nothing that is written may identify the patient: no path, UIDs, descriptions, and
+        no case named after a file or folder.
     require_commercial : bool
         Refuse models whose licence does not allow commercial use.
     """
@@ -44,6 +47,7 @@ class SegmentOptions:
     series: str | None = None
     report: bool = True
     overwrite: bool = False
+    anonymous: bool = False
     require_commercial: bool = False
 
 

@@ -98,6 +98,11 @@ class _Shipped:
         """See `renalis.pipeline.cases.CaseWork`."""
         return self.options.report
 
+    @property
+    def anonymous(self) -> bool:
+        """See `renalis.pipeline.cases.CaseWork`."""
+        return self.options.anonymous
+
     def read(self, source: ScanSource) -> Scan:
         """The scan in memory."""
         return with_tilt_note(read_scan(source, self.options.series))

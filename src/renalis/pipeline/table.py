@@ -9,6 +9,7 @@ from pathlib import Path
 from renalis.io import whole_file
 from renalis.measurement.export import CSV_HEADER
 from renalis.pipeline.folder import MEASUREMENTS, provenance
+from renalis.pipeline.origin import ORIGIN_COLUMNS
 
 __all__ = ["TABLE", "write_table"]
 
@@ -38,7 +39,7 @@ def write_table(output: Path) -> Path | None:
     if not rows:
         return None
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, CSV_HEADER, restval="", extrasaction="ignore")
+    writer = csv.DictWriter(text, (*CSV_HEADER, *ORIGIN_COLUMNS), restval="", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     path = output / TABLE

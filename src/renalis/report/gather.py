@@ -79,11 +79,11 @@ def _scan_facts(scan: Scan, prediction: Prediction | None) -> Iterator[tuple[str
     """Which series it was, which others there were, how long it took."""
     source = scan.source
     if source.series is not None:
-        yield "Series", str(source.series)
+        yield "Series", source.series.described
     if source.phase:
         yield "Contrast phase (header)", source.phase
     for other in source.others:
-        yield "Not used", str(other)
+        yield "Not used", other.described
     if prediction is not None and prediction.seconds:
         total = sum(prediction.seconds.values())
         yield (

@@ -25,7 +25,7 @@ from renalis.pipeline.segmented import Segmented
 from renalis.prediction.systems.ensemble import Member
 from renalis.recipes import stored_system
 from renalis.systems.meaning import Classes, remarks, system_classes
-from renalis.systems.partners import Partner, open_partner, run_hash
+from renalis.systems.partners import Partner, is_run, open_partner, run_hash
 from renalis.systems.predict import Run, SystemPrediction, open_run, predict_scan
 from renalis.volume import Kind, Volume
 
@@ -55,7 +55,7 @@ class RunOptions:
         Where to compute.
     without_rules : tuple of str
         Clean-up rules of the system to leave out; ``all`` leaves all out.
-    series, report, overwrite
+    series, report, overwrite, anonymous
         As in `renalis.pipeline.SegmentOptions`.
     """
 
@@ -68,6 +68,7 @@ class RunOptions:
     series: str | None = None
     report: bool = True
     overwrite: bool = False
+    anonymous: bool = False
 
 
 def segment_with_run(
@@ -96,6 +97,11 @@ def segment_with_run(
     weights = _weights(options)
     _known_rules(options, [rule.rule for rule in system.postprocessing])
     run = _without(open_run(options.run, options.folds, device), options.without_rules)
+    if options.anonymous and not all(map(is_run, options.partners)):
+        raise UsageError(
+            "--with finds files of other programs by the cases' names, which --anonymous takes "
+            "away; leave one of them out"
+        )
     partners = [open_partner(path, device) for path in options.partners]
     work = _Work(options, run, run_hash(options.run, run), partners, weights, listener)
     return run_cases(paths, Path(output), work, overwrite=options.overwrite, listener=listener)
@@ -125,12 +131,19 @@ class _Work:
             "report": self.options.report,
             "scan": scan_facts(source),
         }
+        if self.options.anonymous:
+            content["anonymous"] = True
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
     def report(self) -> bool:
         """See `renalis.pipeline.cases.CaseWork`."""
         return self.options.report
+
+    @property
+    def anonymous(self) -> bool:
+        """See `renalis.pipeline.cases.CaseWork`."""
+        return self.options.anonymous
 
     def read(self, source: ScanSource) -> Scan:
         """The scan in memory."""

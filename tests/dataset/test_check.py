@@ -10,8 +10,12 @@ import pytest
 from small_datasets import KITS_AFFINE, SHAPE, kits_case, labels_with, plain_case, save, scan_of
 
 from renalis.dataset import open_dataset
+from renalis.dataset.cases import Case
 from renalis.dataset.check import CheckReport, check_dataset
+from renalis.dataset.examine import examine
 from renalis.dataset.findings import Level
+from renalis.evaluation.conventions import Convention
+from renalis.volume import Volume
 
 RAS = np.diag([0.8, 0.8, 3.0, 1.0])
 
@@ -157,3 +161,12 @@ def test_every_kits_case_has_a_tumor(tmp_path: Path) -> None:
     report = check_dataset(open_dataset(tmp_path, "kits23"))
     assert ("warning", "no-tumor") in _codes(report, "case_00000")
     assert ("warning", "no-tumor") not in _codes(report, "case_00001")
+
+
+def test_two_phases_stacked_in_one_file_are_an_error(tmp_path: Path, torso: Volume) -> None:
+    stacked = np.concatenate([torso.array, torso.array + np.int16(9)])
+    nib.save(nib.Nifti1Image(stacked, torso.affine), tmp_path / "two.nii.gz")
+    facts = examine(Case("two", tmp_path / "two.nii.gz", None, "two"), Convention.KITS23)
+    (finding,) = [f for f in facts.findings if f.code == "place"]
+    assert finding.level is Level.ERROR
+    assert "stacked" in finding.sentence

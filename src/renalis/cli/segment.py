@@ -55,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "system (default renalis-kidney)",
     )
     add("--series", metavar="S", help="DICOM series to read: its number, UID or description")
+    add(
+        "--trust-place",
+        action="store_true",
+        help="segment scans whose spacing, axes or slices cannot be right, as their header says",
+    )
     add("--no-report", action="store_true", help="write no preview.png and no report.html")
     add(
         "--anonymous",
@@ -217,6 +222,7 @@ def _run_options(arguments: argparse.Namespace) -> RunOptions:
         report=not arguments.no_report,
         overwrite=arguments.overwrite,
         anonymous=arguments.anonymous,
+        trust_place=arguments.trust_place,
     )
 
 
@@ -270,6 +276,7 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
         report=not arguments.no_report,
         overwrite=arguments.overwrite,
         anonymous=arguments.anonymous,
+        trust_place=arguments.trust_place,
         require_commercial=arguments.require_commercial,
     )
 

@@ -17,6 +17,7 @@ from renalis.evaluation.conventions import Convention
 from renalis.evaluation.files import content_hash, read_label_map
 from renalis.io.nifti_stored import stored_voxels
 from renalis.io.read import read_scan
+from renalis.preparation.place import place_doubts
 from renalis.volume import Volume
 
 __all__ = ["HU_LOW", "CaseFacts", "examine", "volumes_ml"]
@@ -109,6 +110,9 @@ def examine(case: Case, convention: Convention, quick: bool = False) -> CaseFact
         facts.update(_geometry(grid))
         facts["image_file"] = _file_hash(case.image)
         if image is not None:
+            for doubt in place_doubts(image):
+                level = Level.ERROR if doubt.impossible else Level.WARNING
+                found(level, "place", "; ".join(filter(None, (doubt.sentence, doubt.advice))))
             facts["image_voxels"] = voxel_hash(image)
     except InputError as error:
         found(Level.ERROR, "unreadable-scan", str(error))

@@ -39,6 +39,8 @@ class SegmentOptions:
         no case named after a file or folder.
     require_commercial : bool
         Refuse models whose licence does not allow commercial use.
+    trust_place : bool
+        Whether scans are segmented whose header cannot be right (`renalis.preparation.place`).
     """
 
     model: str | Path = DEFAULT_MODEL
@@ -49,6 +51,7 @@ class SegmentOptions:
     overwrite: bool = False
     anonymous: bool = False
     require_commercial: bool = False
+    trust_place: bool = False
 
 
 class Status(StrEnum):

@@ -22,6 +22,7 @@ from renalis.prediction import Prediction
 from renalis.prediction.cascade import Networks, open_networks, predict
 from renalis.prediction.memory import fitted
 from renalis.preparation.body import find_body
+from renalis.preparation.place import with_place_notes
 
 if TYPE_CHECKING:
     from renalis.report import ReportContent
@@ -105,7 +106,8 @@ class _Shipped:
 
     def read(self, source: ScanSource) -> Scan:
         """The scan in memory."""
-        return with_tilt_note(read_scan(source, self.options.series))
+        scan = read_scan(source, self.options.series)
+        return with_tilt_note(with_place_notes(scan, self.options.trust_place))
 
     def segment(self, scan: Scan, clock: Clock) -> Segmented:
         """Predict and tidy."""

@@ -23,6 +23,7 @@ from renalis.pipeline.identity import scan_facts
 from renalis.pipeline.options import CaseResult, Clock, Listener
 from renalis.pipeline.segmented import Segmented
 from renalis.prediction.systems.ensemble import Member
+from renalis.preparation.place import with_place_notes
 from renalis.recipes import stored_system
 from renalis.systems.meaning import Classes, remarks, system_classes
 from renalis.systems.partners import Partner, is_run, open_partner, run_hash
@@ -55,7 +56,7 @@ class RunOptions:
         Where to compute.
     without_rules : tuple of str
         Clean-up rules of the system to leave out; ``all`` leaves all out.
-    series, report, overwrite, anonymous
+    series, report, overwrite, anonymous, trust_place
         As in `renalis.pipeline.SegmentOptions`.
     """
 
@@ -69,6 +70,7 @@ class RunOptions:
     report: bool = True
     overwrite: bool = False
     anonymous: bool = False
+    trust_place: bool = False
 
 
 def segment_with_run(
@@ -147,7 +149,8 @@ class _Work:
 
     def read(self, source: ScanSource) -> Scan:
         """The scan in memory."""
-        return with_tilt_note(read_scan(source, self.options.series))
+        scan = read_scan(source, self.options.series)
+        return with_tilt_note(with_place_notes(scan, self.options.trust_place))
 
     def segment(self, scan: Scan, clock: Clock) -> Segmented:
         """Predict and clean up as the system does."""

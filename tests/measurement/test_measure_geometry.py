@@ -134,7 +134,8 @@ def test_a_mirrored_body_swaps_sides(drawn: tuple[Volume, Volume], reference: Me
         assert one is not None
         assert other is not None
         assert one.volume_ml == pytest.approx(other.volume_ml)
-        assert one.length_mm == pytest.approx(other.length_mm)
+        # Directions are not mirrored with the body.
+        assert one.length_mm == pytest.approx(other.length_mm, abs=0.1)
     assert found.lesions[0].side == "left"
 
 

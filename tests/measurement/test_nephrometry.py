@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from kidney_phantoms import CYST, KIDNEY, TUMOR, Ellipsoid, Phantom, grid_around, sphere
@@ -21,13 +23,18 @@ OUTER = Ellipsoid((65, -20, 0), (27, 24, 55), KIDNEY)
 HILUM = Ellipsoid((40, -20, 0), (17, 10, 17), 0)
 
 
-def tumor_in(center: tuple[float, float, float], radius: float, side: float = 1.0) -> Lesion:
+def tumor_in(
+    center: tuple[float, float, float],
+    radius: float,
+    side: float = 1.0,
+    splayed: Sequence[Ellipsoid] = (),
+) -> Lesion:
     """A tumor in a right kidney with a hilum (side -1: its mirror image, a left kidney)."""
     shapes = [
         Ellipsoid((side * s.center[0], *s.center[1:]), s.radii, s.label)
-        for s in (OUTER, HILUM, sphere(center, radius, TUMOR))
+        for s in (*splayed, OUTER, HILUM, sphere(center, radius, TUMOR))
     ]
-    image, labels = Phantom(tuple(shapes)).draw(*grid_around((1.5, 1.5, 2.0), (122, 82, 70)))
+    image, labels = Phantom(tuple(shapes)).draw(*grid_around((1.5, 1.5, 2.0), (124, 60, 84)))
     return measure(image, labels).lesions[0]
 
 
@@ -39,25 +46,79 @@ def share_outside(center: tuple[float, float, float], radius: float) -> float:
     return float(1 - OUTER.contains(points).mean())
 
 
+def claw(center: tuple[float, float, float], radius: float, rim: float) -> list[Ellipsoid]:
+    """Parenchyma splayed around a tumor, as far as its middle and a third beyond."""
+    shell = sphere(center, radius + rim, KIDNEY)
+    outside = np.array(center) - OUTER.center
+    outside = outside / np.linalg.norm(outside / np.array(OUTER.radii))
+    cap = sphere(
+        tuple(np.array(center) + outside / np.linalg.norm(outside) * 1.3 * radius), radius, 0
+    )
+    return [shell, cap]
+
+
 @pytest.mark.parametrize(
-    ("center", "radius"),
-    [((90, -20, 0), 10.0), ((82, -20, 20), 12.0), ((70, -20, 0), 10.0), ((100, -20, 10), 16.0)],
+    ("center", "radius", "rim"),
+    [
+        ((90, -20, 0), 10.0, 0.0),
+        ((82, -20, 20), 12.0, 0.0),
+        ((70, -20, 0), 10.0, 0.0),
+        ((100, -20, 10), 16.0, 0.0),
+        ((65, -20, 43), 15.0, 0.0),
+        ((68, -15, 48), 16.0, 0.0),
+        ((66, -22, -50), 22.0, 0.0),
+        ((102, -20, 5), 17.0, 4.0),
+        ((98, -12, 10), 16.0, 6.0),
+    ],
+    ids=["side", "shoulder", "inside", "far out", "pole", "pole 2", "large pole", "claw", "claw 2"],
 )
-def test_exophytic_fraction(center: tuple[float, float, float], radius: float) -> None:
-    found = tumor_in(center, radius)
-    assert found.shape.exophytic_fraction == pytest.approx(share_outside(center, radius), abs=0.1)
-    assert found.nephrometry is not None
+def test_exophytic_fraction(center: tuple[float, float, float], radius: float, rim: float) -> None:
+    found = tumor_in(center, radius, splayed=claw(center, radius, rim) if rim else [])
     truth = share_outside(center, radius)
-    if abs(truth - 0.5) > 0.1:
-        expected = 3 if truth < 0.01 else 2 if truth < 0.5 else 1
-        assert found.nephrometry.exophytic.points == expected
+    assert found.shape.exophytic_fraction == pytest.approx(truth, abs=0.04)
+    assert found.nephrometry is not None
+    expected = 3 if truth < 0.01 else 2 if truth < 0.5 else 1
+    assert found.nephrometry.exophytic.points == expected
 
 
-@pytest.mark.parametrize("x_mm", [70.0, 75.0, 80.0])
-def test_distance_to_the_sinus(x_mm: float) -> None:
-    found = tumor_in((x_mm, -20, 0), 7.0)
-    gap = x_mm - 7.0 - (HILUM.center[0] + HILUM.radii[0])
-    assert found.shape.sinus_mm == pytest.approx(gap, abs=2.0)
+@pytest.mark.parametrize(
+    ("gap", "points"), [(1.0, 3), (3.6, 3), (4.6, 2), (6.4, 2), (7.6, 1), (10.0, 1)]
+)
+@pytest.mark.parametrize("slices", [0.8, 3.0])
+def test_distance_to_the_sinus(gap: float, points: int, slices: float) -> None:
+    place = np.random.default_rng(int(10 * gap)).uniform(-0.4, 0.4, 3)
+    tumor = sphere((HILUM.center[0] + HILUM.radii[0] + gap + 7, -20, 0), 7, TUMOR)
+    shapes = [
+        Ellipsoid(tuple(np.array(s.center) + place), s.radii, s.label)
+        for s in (OUTER, HILUM, tumor)
+    ]
+    affine, shape = grid_around((0.8, 0.8, slices), (33, 30, 60))
+    affine[:3, 3] += OUTER.center
+    image, labels = Phantom(tuple(shapes)).draw(affine, shape)
+    found = measure(image, labels, body=Body(None, (1, 1, 1), Midline(0.0))).lesions[0]
+    assert found.shape.sinus_mm == pytest.approx(gap, abs=0.85)  # a pixel
+    assert found.nephrometry is not None
+    if slices < 1:
+        assert found.shape.sinus_mm == pytest.approx(gap, abs=0.45)
+        assert found.nephrometry.nearness.points == points
+
+
+def test_a_tumor_that_fills_the_sinus_is_as_near_as_can_be() -> None:
+    found = tumor_in((46, -20, 0), 18.0)
+    assert found.shape.sinus_mm == 0
+    assert "fills" in found.shape.sinus_rule
+    assert found.nephrometry is not None
+    assert found.nephrometry.nearness.points == 3
+
+
+def test_a_bite_at_the_edge_of_a_kidney_without_a_hilum_fills_no_sinus() -> None:
+    shapes = (OUTER, sphere((38, -20, 25), 7, TUMOR))
+    affine, shape = grid_around((1.5, 1.5, 1.5), (40, 30, 60))
+    affine[:3, 3] += OUTER.center
+    image, labels = Phantom(shapes).draw(affine, shape)
+    found = measure(image, labels, body=Body(None, (1, 1, 1), Midline(0.0))).lesions[0]
+    assert found.shape.sinus_mm is None
+    assert found.shape.sinus_rule.startswith("not given")
 
 
 @pytest.mark.parametrize("side", [1.0, -1.0])
@@ -97,10 +158,10 @@ def test_anatomy_by_formula() -> None:
     found = anatomy()
     assert abs(found.axis[2]) > 0.99
     assert found.center == pytest.approx(np.array(OUTER.center), abs=1.5)
-    assert found.contour.sum() * found.frame.voxel_ml == pytest.approx(OUTER.ml, rel=0.04)
+    assert found.hull.sum() * found.frame.voxel_ml == pytest.approx(OUTER.ml, rel=0.04)
     # Mouth of the hilum: where its ellipsoid leaves the kidney's.
-    assert found.polar[0] == pytest.approx(-15, abs=4)
-    assert found.polar[1] == pytest.approx(15, abs=4)
+    assert found.polar[0] + found.center[2] == pytest.approx(-16.96, abs=1.5)
+    assert found.polar[1] + found.center[2] == pytest.approx(16.96, abs=1.5)
     assert found.front is not None
     assert found.front[1] > 0.98
 
@@ -142,20 +203,22 @@ def test_hull_equals_a_triangulation() -> None:
     assert (found != inside).mean() < 0.002
 
 
-@pytest.mark.parametrize("speck", [False, True])
-def test_the_share_outside_does_not_depend_on_how_far_the_kidneys_box_reaches(speck: bool) -> None:
+def test_the_share_outside_does_not_depend_on_how_far_the_kidneys_box_reaches() -> None:
     """Thick slices: half of the tumor stands on the kidney's upper end."""
     affine = np.diag([2.0, 2.0, 6.0, 1.0])
     affine[:3, 3] = -59, -29, -39
-    labels = np.zeros((60, 30, 14), np.uint8)
-    labels[40:56, 5:25, 2:10] = KIDNEY
-    labels[44:52, 10:20, 9:11] = TUMOR
-    if speck:
-        labels[44, 10, 11] = CYST
-    image = Volume(np.full(labels.shape, 40, np.int16), affine)
-    body = Body(None, (1, 1, 1), Midline(0.0))
-    found = measure(image, image.like(labels, Kind.LABELS), body=body).lesions[0]
-    assert found.shape.exophytic_fraction == pytest.approx(0.5, abs=0.01)
+    found = []
+    for speck in (False, True):
+        labels = np.zeros((60, 30, 14), np.uint8)
+        labels[40:56, 5:25, 2:10] = KIDNEY
+        labels[44:52, 10:20, 9:11] = TUMOR
+        if speck:
+            labels[44, 10, 11] = CYST
+        image = Volume(np.full(labels.shape, 40, np.int16), affine)
+        body = Body(None, (1, 1, 1), Midline(0.0))
+        measured = measure(image, image.like(labels, Kind.LABELS), body=body).lesions[0]
+        found.append(measured.shape.exophytic_fraction)
+    assert found[0] == pytest.approx(found[1], abs=0.02)
 
 
 def test_a_kidney_of_one_thick_slice_has_a_confidence() -> None:

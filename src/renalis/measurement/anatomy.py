@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.labels import Label
+from renalis.measurement.contour import Contour, restored_contour
 from renalis.measurement.frame import STEP_MM, sampled
+from renalis.measurement.nearness import border_points
 from renalis.measurement.results import Side
 from renalis.measurement.structures import Group
 from renalis.postprocessing.components import find_pieces
@@ -24,15 +26,36 @@ LEAST_PART = 0.1
 """Pieces of parenchyma below this share of the largest do not shape the contour."""
 SINUS_OPENING_MM = 2.0
 SINUS_ML = 0.5
+SINUS_REGAIN_MM = 3.0
+"""What the opening took from the ends of the sinus comes back within this distance."""
+FILLED_DEPTH = 0.5
+"""A lesion fills the sinus when it reaches this far from the hull towards the kidney's axis."""
 MOUTH_MM = 4.0
-"""The sinus opens where it comes this near to the contour."""
+"""The sinus opens where it comes this near to the hull."""
 LEAST_HILUM_MM = 10.0
 FUSED_RULE = "not given: the kidney is fused across the midline"
 THIN_RULE = f"not given: less than {LEAST_PARENCHYMA_ML:g} ml of parenchyma is left"
 THIRDS_RULE = "polar lines at the thirds of the kidney's length, because no hilum was seen"
 HILUM_RULE = (
-    "polar lines at the upper and lower end of the hilum, across the kidney's long axis "
-    "(first principal axis of its restored contour)"
+    "polar lines at the upper and lower end of the hilum, where the sinus no longer opens through "
+    "the medial lip of parenchyma, across the kidney's long axis (first principal axis of the "
+    "parenchyma's convex hull)"
+)
+SINUS_RULE = (
+    "shortest distance from the lesion's surface to the renal sinus, taken as the largest pocket "
+    "between the kidney and the convex hull of its parenchyma on the side of the midline"
+)
+FILLED_RULE = (
+    "the lesion fills the renal sinus: no other pocket was seen on the side of the midline"
+)
+NO_SINUS_RULE = "not given: no hilum was seen"
+RESTORED_RULE = (
+    "share of the lesion outside the kidney's contour, restored with its own curvature from the "
+    "surface that is left"
+)
+HULL_RULE = (
+    "share of the lesion outside the convex hull of the kidney's parenchyma, because too little "
+    "of its surface is left to restore its contour"
 )
 
 
@@ -44,14 +67,18 @@ class Anatomy:
     ----------
     frame : Volume
         uint8 labels of the kidney and its lesions on the frame.
-    contour : ndarray of bool
-        The kidney's own contour, restored: convex hull of its parenchyma.
+    hull : ndarray of bool
+        Convex hull of the parenchyma.
+    contour : Contour or None
+        The kidney's own contour, restored; None where too little of its surface is left.
     sinus : ndarray of bool or None
         Renal sinus; None when no hilum was seen.
-    sinus_mm : ndarray of float32 or None
-        Distance from each frame voxel to the sinus.
+    sinus_filled : bool
+        Whether a lesion fills it.
+    sinus_points : ndarray, shape (N, 3), or None
+        Points of its border in mm.
     center : ndarray, shape (3,)
-        Center of the contour in mm.
+        Center of the hull in mm.
     axis : ndarray, shape (3,)
         Unit vector of the long axis, towards the head.
     polar : tuple of float
@@ -63,14 +90,28 @@ class Anatomy:
     """
 
     frame: Volume
-    contour: NDArray[np.bool_]
+    hull: NDArray[np.bool_]
+    contour: Contour | None
     sinus: NDArray[np.bool_] | None
-    sinus_mm: NDArray[np.float32] | None
+    sinus_filled: bool
+    sinus_points: NDArray[np.float64] | None
     center: NDArray[np.float64]
     axis: NDArray[np.float64]
     polar: tuple[float, float]
     polar_rule: str
     front: NDArray[np.float64] | None
+
+    @property
+    def exophytic_rule(self) -> str:
+        """What a lesion's share outside is taken against."""
+        return HULL_RULE if self.contour is None else RESTORED_RULE
+
+    @property
+    def sinus_rule(self) -> str:
+        """What the distance to the sinus is, or why there is none."""
+        if self.sinus is None:
+            return NO_SINUS_RULE
+        return FILLED_RULE if self.sinus_filled else SINUS_RULE
 
 
 def distance_mm(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -93,9 +134,8 @@ def along_mm(
 def find_anatomy(group: Group, frame: Volume) -> Anatomy | str:
     """Restore a kidney's contour and find its sinus, axis and polar lines.
 
-    The contour is the convex hull of the parenchyma: it bridges the bites that lesions take out
-    of a kidney. The sinus is the largest pocket between contour and kidney (opened by 2 mm) on
-    the side of the midline. See ``docs/measurements.md``.
+    The sinus is the largest pocket between the convex hull of the parenchyma and the kidney
+    (opened by 2 mm) on the side of the midline. See ``docs/measurements.md``.
 
     Parameters
     ----------
@@ -115,20 +155,26 @@ def find_anatomy(group: Group, frame: Volume) -> Anatomy | str:
         return FUSED_RULE
     if np.count_nonzero(parenchyma) * frame.voxel_ml < LEAST_PARENCHYMA_ML:
         return THIN_RULE
-    contour = hull_mask(parenchyma)
-    inside = frame.world(np.argwhere(contour))
+    hull = hull_mask(parenchyma)
+    inside = frame.world(np.argwhere(hull))
     center = np.asarray(inside.mean(axis=0))
     axis = np.linalg.eigh(np.cov(inside.T))[1][:, -1]
     axis = axis * (1.0 if axis[2] >= 0 else -1.0)
     medial = {Side.RIGHT: -1.0, Side.LEFT: 1.0}.get(group.side)
-    sinus = _sinus(contour & (labels == 0), frame, center, medial)
-    polar, rule = _polar_lines(sinus, contour, along_mm(frame, center, axis))
+    sinus = _sinus(hull & (labels == 0), frame, center, medial)
+    polar, rule = _polar_lines(sinus, hull, along_mm(frame, center, axis))
     front = _front(sinus, frame, center, axis, medial=medial)
+    filled = sinus is None and medial is not None
+    if filled:
+        sinus = _sinus(hull & ~parenchyma, frame, center, medial)
+        sinus = sinus if sinus is not None and _is_deep(sinus, hull, frame, center) else None
     return Anatomy(
         frame=frame.like(labels, frame.kind),
-        contour=contour,
+        hull=hull,
+        contour=restored_contour(parenchyma, labels > Label.KIDNEY, hull, frame),
         sinus=sinus,
-        sinus_mm=None if sinus is None else distance_mm(sinus),
+        sinus_filled=filled and sinus is not None,
+        sinus_points=None if sinus is None else _border(sinus, group, frame),
         center=center,
         axis=axis,
         polar=polar,
@@ -163,24 +209,49 @@ def _sinus(
     found = find_pieces(opened, connectivity=6)
     if not found.pieces or found.pieces[0].voxels * frame.voxel_ml < SINUS_ML:
         return None
-    return np.asarray(found.array == found.pieces[0].number)
+    largest = np.asarray(found.array == found.pieces[0].number)
+    regained = find_pieces(pocket & (distance_mm(largest) <= SINUS_REGAIN_MM), connectivity=6)
+    inside = regained.array[largest][0]
+    return np.asarray(regained.array == inside)
+
+
+def _is_deep(
+    pocket: NDArray[np.bool_],
+    hull: NDArray[np.bool_],
+    frame: Volume,
+    center: NDArray[np.float64],
+) -> bool:
+    """Whether a pocket reaches as far into the kidney as a sinus, not only a bite at its edge."""
+    index = tuple(np.round(frame.index(center)).astype(int))
+    depth = distance_mm(~hull)
+    return bool(depth[pocket].max() >= FILLED_DEPTH * depth[index])
+
+
+def _border(sinus: NDArray[np.bool_], group: Group, frame: Volume) -> NDArray[np.float64]:
+    """Points of the sinus' border with the kidney in mm, on the scan's own grid."""
+    points, outside = border_points(group.labels.array > 0, group.labels)
+    index = np.round(frame.index(outside)).astype(np.intp)
+    # A voxel of the scan may reach beyond those of the frame that its center lies next to.
+    within = distance_mm(sinus) <= STEP_MM
+    found = points[within[tuple(index.T)]]
+    return found if len(found) else frame.world(np.argwhere(sinus))
 
 
 def _polar_lines(
     sinus: NDArray[np.bool_] | None,
-    contour: NDArray[np.bool_],
+    hull: NDArray[np.bool_],
     along: NDArray[np.float64],
 ) -> tuple[tuple[float, float], str]:
     """Ends of the hilum along the axis, or thirds of the length."""
-    low, high = float(along[contour].min()), float(along[contour].max())
+    low, high = float(along[hull].min()), float(along[hull].max())
     thirds = (low + (high - low) / 3, high - (high - low) / 3)
     if sinus is None:
         return thirds, THIRDS_RULE
-    mouth = sinus & (distance_mm(~contour) <= MOUTH_MM)
+    mouth = sinus & (distance_mm(~hull) <= MOUTH_MM)
     if not mouth.any():
         return thirds, THIRDS_RULE
     places = along[mouth]
-    ends = float(np.percentile(places, 2)), float(np.percentile(places, 98))
+    ends = float(places.min()) - STEP_MM / 2, float(places.max()) + STEP_MM / 2
     if ends[1] - ends[0] < LEAST_HILUM_MM:
         return thirds, THIRDS_RULE
     return ends, HILUM_RULE

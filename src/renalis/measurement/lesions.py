@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from renalis.measurement.anatomy import Anatomy, find_anatomy
 from renalis.measurement.diameters import axial_diameter, diameter_mm
 from renalis.measurement.frame import STEP_MM, frame_for, sampled
+from renalis.measurement.nearness import border_points
 from renalis.measurement.nephrometry import Seat, nephrometry, seat_of, shape_of
 from renalis.measurement.results import Confidence, Lesion, LesionKind
 from renalis.measurement.samples import confidence_of, intensity_of
@@ -46,7 +47,12 @@ def measure_lesions(
             center = np.argwhere(entry.mask).mean(axis=0) + [part.start for part in entry.box]
             inside = np.round(frame.index(group.labels.world(center))).astype(np.intp)
             where = inside[None]
-        seat = anatomy if isinstance(anatomy, str) else seat_of(where, anatomy)
+        seat: Seat | str
+        if isinstance(anatomy, str):
+            seat = anatomy
+        else:
+            surface, _ = border_points(entry.mask, group.labels.cropped(entry.box))
+            seat = seat_of(where, surface, anatomy)
         known = None if isinstance(anatomy, str) else anatomy
         confidence = _lesion_confidence(scene, frame, on_frame, where, entry.voxels)
         lesions.append(

@@ -118,7 +118,8 @@ def _check_labels(array: NDArray[Any]) -> None:
     for plane in array:  # small copies only
         unknown = ~np.isin(plane, list(Label))
         if unknown.any():
-            raise ValueError(f"labels hold {plane[unknown][0]}, which stands for nothing (0 to 3)")
+            value = float(plane[unknown][0])
+            raise ValueError(f"labels hold {value:g}, which stands for nothing (0 to 3)")
 
 
 def _midline_x(midline: Midline, center: NDArray[np.float64]) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from renalis.measurement.anatomy import Anatomy
 from renalis.measurement.frame import STEP_MM
+from renalis.measurement.nearness import apart_mm
 from renalis.measurement.results import Nephrometry, Pole, Score, Shape
 
 __all__ = ["Seat", "nephrometry", "seat_of", "shape_of"]
@@ -24,17 +25,15 @@ POLAR_SHARE = 0.05
 """Up to this share between the polar lines counts as entirely polar, for the same reason."""
 FACE_SHARE = 2 / 3
 
-EXOPHYTIC_RULE = (
-    "share of the lesion outside the convex hull of the kidney's parenchyma, on a 1.5 mm grid"
+RADIUS_RULE = (
+    "largest diameter in any direction; up to 40 mm: 1, below 70 mm: 2, from 70 mm: 3; as "
+    "published, but measured in space, where a reader takes the largest that a picture shows"
 )
-SINUS_RULE = (
-    "shortest distance from the lesion to the renal sinus, taken as the largest pocket between "
-    "the kidney and the convex hull of its parenchyma on the side of the midline"
-)
-RADIUS_RULE = "largest diameter in any direction; up to 40 mm: 1, below 70 mm: 2, from 70 mm: 3"
 FACE_RULE = (
     "a (anterior) or p (posterior) when at least two thirds of the tumor lie on that side of the "
-    "plane through the kidney's long axis and hilum, otherwise x"
+    "plane through the kidney's long axis and hilum, otherwise x; published: the side of the "
+    "kidney's coronal plane as read on axial pictures, x where neither can be said; the two thirds "
+    "are ours"
 )
 
 
@@ -66,26 +65,33 @@ class Seat:
     anterior: float | None
 
 
-def seat_of(lesion: NDArray[np.intp], anatomy: Anatomy) -> Seat:
+def seat_of(lesion: NDArray[np.intp], surface: NDArray[np.float64], anatomy: Anatomy) -> Seat:
     """Read a lesion's seat off the frame.
 
     Parameters
     ----------
     lesion : ndarray, shape (N, 3), int
         Indices of its voxels on the anatomy's frame; not empty.
+    surface : ndarray, shape (M, 3)
+        Points of its surface in mm.
     anatomy : Anatomy
         Of its kidney.
     """
-    where = anatomy.frame.world(lesion) - anatomy.center
+    places = anatomy.frame.world(lesion)
+    where = places - anatomy.center
     along = where @ anatomy.axis
     lower, upper = anatomy.polar
     middle = (lower + upper) / 2
     ends = np.percentile(along, [5, 95])
-    inside = anatomy.contour[tuple(lesion.T)]
+    if anatomy.contour is None:
+        inside = anatomy.hull[tuple(lesion.T)].astype(float)
+    else:
+        # A voxel that the contour cuts counts in part.
+        inside = np.clip(anatomy.contour.depth_mm(places) / STEP_MM + 0.5, 0, 1)
     sinus_mm = None
-    if anatomy.sinus_mm is not None:
-        # Between voxel centers; the surfaces are half a voxel nearer on either side.
-        sinus_mm = max(0.0, float(anatomy.sinus_mm[tuple(lesion.T)].min()) - STEP_MM)
+    if anatomy.sinus is not None and anatomy.sinus_points is not None:
+        in_sinus = anatomy.sinus[tuple(lesion.T)].any()
+        sinus_mm = 0.0 if in_sinus else apart_mm(surface, anatomy.sinus_points)
     anterior = None
     if anatomy.front is not None:
         anterior = float((where @ anatomy.front > 0).mean())
@@ -111,14 +117,13 @@ def shape_of(seat: Seat | str, anatomy: Anatomy | None) -> Shape:
         pole = Pole.LOWER
     else:
         pole = Pole.INTERPOLAR
-    sinus_rule = SINUS_RULE if seat.sinus_mm is not None else "not given: no hilum was seen"
     return Shape(
         pole,
         seat.exophytic,
         seat.sinus_mm,
         f"the lesion's center against {anatomy.polar_rule}",
-        EXOPHYTIC_RULE,
-        sinus_rule,
+        anatomy.exophytic_rule,
+        anatomy.sinus_rule,
     )
 
 
@@ -140,8 +145,8 @@ def nephrometry(diameter_mm: float, seat: Seat | str, anatomy: Anatomy | None) -
         return Nephrometry(radius, why, why, why, why, None, None)
     scores = (
         radius,
-        _exophytic(seat.exophytic),
-        _nearness(seat.sinus_mm),
+        _exophytic(seat.exophytic, anatomy.exophytic_rule),
+        _nearness(seat.sinus_mm, anatomy.sinus_rule),
         _location(seat, anatomy),
     )
     points = [score.points for score in scores]
@@ -159,12 +164,13 @@ def nephrometry(diameter_mm: float, seat: Seat | str, anatomy: Anatomy | None) -
 
 def _radius_points(diameter_mm: float) -> int:
     """R: at most 4 cm, more than 4 and less than 7 cm, at least 7 cm."""
-    if diameter_mm <= 40:
+    shown = round(diameter_mm, 2)  # as written, so that points and numbers agree
+    if shown <= 40:
         return 1
-    return 2 if diameter_mm < 70 else 3
+    return 2 if shown < 70 else 3
 
 
-def _exophytic(share: float) -> Score:
+def _exophytic(share: float, rule: str) -> Score:
     """E: at least half exophytic, less than half, entirely endophytic."""
     points = 1 if share >= 0.5 else 2
     if share <= ENDOPHYTIC:
@@ -172,18 +178,25 @@ def _exophytic(share: float) -> Score:
     return Score(
         share,
         points,
-        f"{EXOPHYTIC_RULE}; at least 0.5: 1, below: 2, up to {ENDOPHYTIC:g}: 3",
+        f"{rule}; at least 0.5: 1, below: 2, up to {ENDOPHYTIC:g}: 3; published: 3 for entirely "
+        f"endophytic, and by eye; the contour is known to about a voxel, so {ENDOPHYTIC:g} is ours",
     )
 
 
-def _nearness(sinus_mm: float | None) -> Score:
+def _nearness(sinus_mm: float | None, rule: str) -> Score:
     """N: at least 7 mm, 4 to 7 mm, at most 4 mm from sinus or collecting system."""
     if sinus_mm is None:
-        return Score(None, None, "not given: no hilum was seen")
-    points = 2 if sinus_mm > 4 else 3
-    if sinus_mm >= 7:
+        return Score(None, None, rule)
+    shown = round(sinus_mm, 2)
+    points = 2 if shown > 4 else 3
+    if shown >= 7:
         points = 1
-    return Score(sinus_mm, points, f"{SINUS_RULE}; from 7 mm: 1, above 4 mm: 2, up to 4 mm: 3")
+    return Score(
+        sinus_mm,
+        points,
+        f"{rule}; from 7 mm: 1, above 4 mm: 2, up to 4 mm: 3; published: to the collecting system "
+        "or sinus, whichever is nearer; calyces that reach out of the sinus are not labeled",
+    )
 
 
 def _face(anterior: float | None) -> Score:
@@ -200,8 +213,10 @@ def _location(seat: Seat, anatomy: Anatomy) -> Score:
     """L: beyond the polar lines, crossing one, or central."""
     rule = (
         f"{anatomy.polar_rule}; up to {POLAR_SHARE:g} of the tumor between the lines: 1, "
-        "more: 2, more than 0.5 or across the middle between the lines: 3; "
-        "contact with the main vessels (suffix h) cannot be told"
+        "more: 2, more than 0.5 or across the middle between the lines: 3; as published, but for "
+        f"the {POLAR_SHARE:g}, about a voxel, and for the kidney's middle, which is the lines'; "
+        "suffix h is not given: it means contact with the main renal artery or vein, which a label "
+        "map does not hold"
     )
     if seat.interpolar > 0.5 or seat.crosses_middle:
         points = 3

@@ -1,0 +1,45 @@
+"""Borders of structures on the scan's own grid, and how near they come to each other."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from renalis.volume import Volume
+
+__all__ = ["apart_mm", "border_points"]
+
+
+def border_points(mask: NDArray[np.bool_], grid: Volume) -> tuple[NDArray[np.float64], ...]:
+    """Points on the border of a mask, halfway between a voxel inside and its neighbor outside.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape of ``grid``
+        Goes on to nowhere beyond the grid.
+    grid : Volume
+        Any spacing, oblique or sheared.
+
+    Returns
+    -------
+    ndarray, shape (N, 3), twice
+        The points in mm (RAS+), and the centers of the voxels outside.
+    """
+    padded = np.pad(mask, 1)
+    points, outside = [], []
+    for axis in range(3):
+        low: list[slice] = [slice(None)] * 3
+        high: list[slice] = [slice(None)] * 3
+        low[axis], high[axis] = slice(None, -1), slice(1, None)
+        one, other = padded[tuple(low)], padded[tuple(high)]
+        where = np.argwhere(one != other)
+        step = np.eye(3)[axis]
+        points.append(where + step / 2 - 1)
+        outside.append(where + step * one[tuple(where.T)][:, None] - 1)
+    return grid.world(np.concatenate(points)), grid.world(np.concatenate(outside))
+
+
+def apart_mm(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Shortest distance in mm between two clouds of points (N, 3) and (M, 3)."""
+    return float(cKDTree(other).query(one)[0].min())

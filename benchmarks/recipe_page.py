@@ -13,6 +13,7 @@ from machine import in_words
 from small_recipes import ENTRIES, Entry, small_system
 
 from renalis.evaluation.statistics import Difference, Summary, difference, summary
+from renalis.io.natural_order import by_number
 from renalis.recipes import load_system
 from renalis.recipes.difference import differences
 
@@ -150,7 +151,10 @@ def region_summary(result: Result, region: str, which: str = "scores") -> Summar
 
 def numbers(values: Mapping[str, float | None]) -> list[float]:
     """Values by case in order of cases, NaN where there is none."""
-    return [math.nan if values[k] is None else float(values[k] or 0) for k in sorted(values)]
+    return [
+        math.nan if values[k] is None else float(values[k] or 0)
+        for k in sorted(values, key=by_number)
+    ]
 
 
 def cell(found: Summary | None) -> str:
@@ -195,7 +199,7 @@ def compared(
     if region_summary(first, region) is None or region_summary(second, region) is None:
         return None
     one, two = (r[w][region]["dice"] for r, w in zip((first, second), which, strict=True))
-    both = sorted(set(one) & set(two))
+    both = sorted(set(one) & set(two), key=by_number)
     return difference(*(numbers({k: v[k] for k in both}) for v in (one, two)))
 
 

@@ -84,5 +84,22 @@ def test_ranking_against_the_official_steps() -> None:
             dict(zip(names, dice.tolist(), strict=True)),
             dict(zip(names, surface.tolist(), strict=True)),
         )
-        expected = official_ranks(dice.mean(axis=1), surface.mean(axis=1), dice[:, 2])
+        means = [np.round(x.mean(axis=1), 9) for x in (dice, surface)]
+        expected = official_ranks(*means, dice[:, 2])
         assert [next(p.place for p in found if p.system == n) for n in names] == expected
+
+
+def test_equal_scores_in_another_order_tie() -> None:
+    scores = [0.1, 0.2, 0.3]
+    assert np.mean(scores) != np.mean(scores[::-1])
+    dice = {"a": [0.1, 0.2, 0.3], "b": [0.2, 0.1, 0.3]}
+    surface = {"a": scores, "b": scores[::-1]}
+    assert [p.place for p in rank(dice, surface)] == [1, 1]
+    tumor = {"a": [0.6, 0.1 + 0.2], "b": [0.6, 0.3]}
+    assert [p.place for p in rank(tumor, {"a": [0.5, 0.5], "b": [0.5, 0.5]})] == [1, 1]
+
+
+def test_one_voxel_of_one_case_is_no_tie() -> None:
+    dice = {"a": [0.9, 0.8], "b": [0.9, 0.8 + 1e-10]}
+    places = rank(dice, {"a": [0.5, 0.5], "b": [0.5, 0.5]})
+    assert [(p.system, p.place) for p in places] == [("b", 1), ("a", 2)]

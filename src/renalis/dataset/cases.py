@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from types import MappingProxyType
 from renalis.errors import InputError
 from renalis.evaluation.conventions import Convention
 
-__all__ = ["Case", "Dataset", "by_number", "open_dataset"]
+__all__ = ["Case", "Dataset", "open_dataset"]
 
 _NAMED = 5
 
@@ -119,16 +118,6 @@ def listed(names: Iterable[str], most: int = _NAMED) -> str:
     names = list(names)
     text = ", ".join(names[:most])
     return f"{text} and {len(names) - most} more" if len(names) > most else text
-
-
-def by_number(text: str) -> tuple[tuple[int, str, int], ...]:
-    """Sort key under which ``case_9`` comes before ``case_10``.
-
-    >>> sorted(["case_10", "case_9"], key=by_number)
-    ['case_9', 'case_10']
-    """
-    parts = re.findall(r"\d+|\D+", text)
-    return tuple((0, "", int(p)) if p.isdecimal() else (1, p.casefold(), 0) for p in parts)
 
 
 def open_dataset(

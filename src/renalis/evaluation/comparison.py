@@ -14,6 +14,7 @@ from renalis.evaluation.conventions import Convention, regions
 from renalis.evaluation.ranking import Place, rank
 from renalis.evaluation.statistics import Difference, Summary, difference, holm, summary
 from renalis.evaluation.systems import System
+from renalis.io.natural_order import by_number
 
 __all__ = ["COMPARED", "Comparison", "Stratum", "Test", "compare", "strata"]
 
@@ -110,7 +111,7 @@ def compare(
     corrected = holm([delta.p_wilcoxon for *_, delta in found])
     parts = []
     for by, members in groups.items():
-        present = sorted({members[c] for c in cases if c in members})
+        present = sorted({members[c] for c in cases if c in members}, key=by_number)
         order = [name for _, name in (*_SIZES, *_SLICES) if name in present]
         for group in (*order, *(name for name in present if name not in order)):
             inside = [c for c in cases if members.get(c) == group]

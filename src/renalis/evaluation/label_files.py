@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from renalis.errors import InputError
 from renalis.evaluation.names import GENERIC, CaseName
 from renalis.evaluation.sources import LabelKind, kind_of
+from renalis.io.natural_order import by_number
 from renalis.io.scan import shown
 from renalis.io.segments.organ_masks import organ_masks
 
@@ -53,7 +55,7 @@ def find_label_maps(folder: Path) -> list[LabelFile]:
     if organ_masks(folder):
         return [_of_folder(folder, folder)]
     found = [_named(path) for path in _candidates(folder)]
-    for below in sorted(p for p in folder.iterdir() if p.is_dir() and not _hidden(p)):
+    for below in _in_order(p for p in folder.iterdir() if p.is_dir() and not _hidden(p)):
         found += _of_one_case(below)
     if not found:
         raise InputError(f"{shown(folder)} holds no label maps: {_what_lies_there(folder)}")
@@ -68,7 +70,7 @@ def _of_one_case(folder: Path) -> list[LabelFile]:
         return [_of_folder(folder, folder)]
     if not candidates:
         # DICOM lies as deep as the archive that it comes from has it: study, series, file.
-        inner = sorted(p for p in folder.rglob("*") if p.is_dir())
+        inner = _in_order(p for p in folder.rglob("*") if p.is_dir())
         candidates = [p for below in inner for p in _candidates(below) if _of_segments(p)]
     chosen = named if len(named) == 1 else candidates
     if len(chosen) > 1:
@@ -86,7 +88,7 @@ def _candidates(folder: Path) -> list[Path]:
     if any(_stem(p).lower() == "segmentation" for p in found):
         # Our own copy of a tilted scan's labels lies on another grid than the scan.
         found = [p for p in found if _stem(p).lower() != "segmentation_straight"]
-    files = sorted(p for p in folder.iterdir() if p.is_file() and not _hidden(p))
+    files = _in_order(p for p in folder.iterdir() if p.is_file() and not _hidden(p))
     segments = [p for p in files if _of_segments(p)]
     # Slicer saves case_1.seg.nrrd beside the scan that it was drawn in, case_1.nrrd.
     drawn = {_stem(p) for p in segments}
@@ -133,6 +135,10 @@ def _hidden(path: Path) -> bool:
 
 
 def _niftis(folder: Path) -> list[Path]:
-    return sorted(
+    return _in_order(
         p for p in folder.iterdir() if p.is_file() and not _hidden(p) and _VALUES.search(p.name)
     )
+
+
+def _in_order(paths: Iterable[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: by_number(path.as_posix()))

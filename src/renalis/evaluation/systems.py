@@ -14,6 +14,7 @@ from typing import Any
 from renalis.errors import InputError, UsageError
 from renalis.evaluation.names import case_key
 from renalis.evaluation.records import METRICS
+from renalis.io.natural_order import by_number
 from renalis.io.scan import shown
 
 __all__ = ["System", "common_cases", "read_strata", "read_system"]
@@ -103,7 +104,7 @@ def common_cases(systems: Sequence[System], only_common: bool = False) -> list[s
     if not shared:
         raise InputError("the systems have no case in common")
     if shared != everything and not only_common:
-        odd = sorted(everything - shared)
+        odd = sorted(everything - shared, key=by_number)
         raise InputError(
             f"{len(odd)} cases were not scored for every system ({', '.join(odd[:5])}); "
             "use --common to compare the others"
@@ -115,7 +116,7 @@ def common_cases(systems: Sequence[System], only_common: bool = False) -> list[s
             "evaluate them with the same --labels"
         )
     _check_references(systems, shared)
-    return sorted(shared, key=lambda c: (not c.isdigit(), int(c) if c.isdigit() else 0, c))
+    return sorted(shared, key=by_number)
 
 
 def read_strata(path: Path, columns: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -229,7 +230,7 @@ def _number(value: Any) -> float:
 
 def _check_references(systems: Sequence[System], cases: set[str]) -> None:
     """Systems that were scored against different references cannot be compared."""
-    for case in sorted(cases):
+    for case in sorted(cases, key=by_number):
         for region in systems[0].scores[case]:
             volumes = [s.value(case, region, "reference_ml") for s in systems]
             known = [v for v in volumes if math.isfinite(v)]

@@ -15,6 +15,7 @@ from renalis.io.case_names import distinct, study_hash
 from renalis.io.dicom import find_studies
 from renalis.io.itk_header import ENDINGS, detached
 from renalis.io.label_maps import label_maps_among, named_label_map
+from renalis.io.natural_order import by_number
 from renalis.io.nifti_stored import pair_voxels
 from renalis.io.patient import hashed
 from renalis.io.scan import ScanSource, case_id_from, shown, state_of
@@ -182,7 +183,7 @@ def _no_format(path: Path) -> str:
 def _in_folder(path: Path, remarks: list[str]) -> list[ScanSource]:
     """The scans below a folder; what was left out is added to the remarks."""
     below = FolderFiles(path).found()
-    names = below.files
+    names = sorted(below.files, key=by_number)
     images = {n for n in names if n.lower().endswith(_ONE_FILE) and _may_be_scan(path / n)}
     labels = label_maps_among(sorted(images), path)
     scans = images - labels
@@ -198,7 +199,7 @@ def _in_folder(path: Path, remarks: list[str]) -> list[ScanSource]:
             above = os.path.dirname(name)
             found += [replace(s, place=_joined(above, s.place)) for s in inside]
     try:
-        found += find_studies(path)
+        found += sorted(find_studies(path), key=lambda study: by_number(study.place))
     except InputError as error:
         found.append(_unreadable(path, str(error)))
     for name in below.lost:

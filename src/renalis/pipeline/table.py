@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 from renalis.io import whole_file
+from renalis.io.natural_order import by_number
 from renalis.measurement.export import CSV_HEADER
 from renalis.pipeline.folder import MEASUREMENTS, provenance
 from renalis.pipeline.origin import ORIGIN_COLUMNS
@@ -18,7 +19,7 @@ TABLE = "measurements.csv"
 
 
 def write_table(output: Path) -> Path | None:
-    """Write ``measurements.csv`` anew from the measured cases of an output folder.
+    """Write ``measurements.csv`` anew from the measured cases of an output folder, counted.
 
     Returns
     -------
@@ -31,7 +32,8 @@ def write_table(output: Path) -> Path | None:
         If it cannot be written.
     """
     rows = []
-    for folder in sorted(path for path in output.iterdir() if not path.name.startswith(".")):
+    visible = (path for path in output.iterdir() if not path.name.startswith("."))
+    for folder in sorted(visible, key=lambda path: by_number(path.name)):
         content = provenance(folder) if folder.is_dir() else None
         measured = content is not None and (folder / MEASUREMENTS).is_file()
         if content is not None and measured and isinstance(content.get("row"), dict):

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from renalis.dataset.adapters.table import CASE_COLUMNS, case_of, columns, table_rows
-from renalis.dataset.cases import Case, Dataset, by_number, listed
+from renalis.dataset.cases import Case, Dataset, listed
 from renalis.errors import InputError
 from renalis.evaluation.conventions import Convention
+from renalis.io.natural_order import by_number
 from renalis.io.scan import case_id_from, shown
 
 __all__ = ["image_and_label_folders", "is_synthetic", "open_folder", "open_radboud", "paired_files"]

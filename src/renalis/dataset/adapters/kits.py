@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from renalis.dataset.adapters.folder import is_synthetic, open_folder
-from renalis.dataset.cases import Case, Dataset, by_number, listed
+from renalis.dataset.cases import Case, Dataset, listed
 from renalis.errors import InputError
 from renalis.evaluation.conventions import Convention
+from renalis.io.natural_order import by_number
 from renalis.io.scan import shown
 
 __all__ = ["case_folders", "open_kits19", "open_kits21", "open_kits23"]

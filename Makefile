@@ -55,6 +55,7 @@ bench: setup bench-peers
 measure: setup
 	RENALIS_DATA=$(DATA) $(BIN)/python benchmarks/published_predictions.py
 	$(BIN)/python benchmarks/tidying.py --reference $(DATA)/kits23-labels --limit 40
+	$(BIN)/python benchmarks/measurements.py
 	$(BIN)/python benchmarks/synthesis.py
 	$(BIN)/python benchmarks/real_scan.py --data $(DATA)
 	$(BIN)/python benchmarks/real_slices.py --slices $(DATA)/kits-slices/original.npz \

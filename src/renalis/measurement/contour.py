@@ -34,8 +34,9 @@ FITS = 16
 LEAST_SCALE_MM = 1.0
 OUTLIER = 3.0
 """Surface farther from the ellipsoid than this many scales has no say."""
-STIFFNESS = 1.0
-"""Smoothing of the spline: its points are known to about a voxel."""
+STIFFNESS = 300.0
+"""Smoothing of the spline: its points are known to about a voxel of the scan, and steps of thick
+slices must not be carried on across a gap."""
 
 
 @dataclass(frozen=True, eq=False)

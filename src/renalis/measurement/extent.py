@@ -101,7 +101,7 @@ def _extents(
         shares = depths**2 * (3 - depths) / 4 + (step / half) ** 2 / 16 * (1 - depths)
         near = np.interp(shares, beyond[index], places)
         far = np.interp(1 - shares, beyond[index], places)
-        told = _at_zero(depths, far) - _at_zero(depths, near)
+        told = _at_zero(depths, far - near)
         # At either end the next voxel, half of one beyond the outermost row, lies outside. Only
         # flat ends, as where a scan ends, are told to lie farther out.
         found[index] = min(told, outer + step)
@@ -125,11 +125,12 @@ def _binned(places: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
     return np.asarray(counts[:-1].reshape(places.shape[1], bins))
 
 
-def _at_zero(depths: NDArray[np.float64], places: NDArray[np.float64]) -> float:
-    """Where the straight line through (depth, place) meets depth zero."""
-    off = depths - depths.mean()
-    slope = float(off @ places / (off @ off))
-    return float(places.mean() - slope * depths.mean())
+def _at_zero(depths: NDArray[np.float64], lengths: NDArray[np.float64]) -> float:
+    """Where the straight line through (depth, length) meets depth zero."""
+    middle = float(depths.sum()) / len(depths)
+    off = depths - middle
+    slope = float(off @ lengths / (off @ off))
+    return float(lengths.sum()) / len(lengths) - slope * middle
 
 
 def _quadratic(directions: NDArray[np.float64]) -> NDArray[np.float64]:

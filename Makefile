@@ -78,7 +78,7 @@ full-size: setup
 
 # Trains the shipped model from label maps (KiTS23 labels); stopped, it goes on where it was.
 weights: setup
-	$(BIN)/renalis train renalis-kidney --data $(DATA)/kits23-labels -o runs/weights --processes $(PROCESSES)
+	$(BIN)/renalis train renalis-kidney --data $(DATA)/kits23-labels -o runs/weights --processes $(PROCESSES) --resume
 	cp runs/weights/renalis-kidney.safetensors src/renalis/weights/
 
 clean:

@@ -25,7 +25,7 @@ from arms import HERE, last_object
 from machine import in_words, machine
 from results import commit
 
-from renalis.recipes import System, load_any, names
+from renalis.recipes import published
 
 FOLDER = HERE / "results" / "full-size"
 PAGE = HERE.parent / "docs" / "full-size.md"
@@ -81,7 +81,7 @@ samples; *peak* is the largest resident memory of the process, or what was alloc
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    systems = [name for name in names() if isinstance(load_any(name), System)]
+    systems = list(published())
     add("--recipe", nargs="+", choices=systems, default=systems, metavar="NAME")
     add("--memory-limit", type=float, metavar="GB", help="default: nine tenths of what is free")
     add("--device", default="cpu", choices=("cpu", "cuda"))

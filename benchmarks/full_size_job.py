@@ -33,10 +33,10 @@ from renalis.recipes import sample_fields as fields
 from renalis.recipes.system import Phase
 from renalis.systems.data import grid_specs
 from renalis.systems.feeding import Feeding, feeding
+from renalis.systems.plans import PlannedStage, micro_batches, planned_stages
 from renalis.training.devices import Devices, open_fabric
 from renalis.training.engine import fit
 from renalis.training.freezing import freeze, train_mode
-from renalis.training.from_recipe import PlannedStage, planned_stages
 from renalis.training.stopping import Epochs
 from renalis.training.terms import total_loss
 from renalis.volume import Kind, Volume
@@ -87,7 +87,9 @@ def units(recipe: str, at_once: int | None = None) -> list[Unit]:
         if key in seen:
             continue
         seen.add(key)
-        found += [Unit(phase, stage) for stage in planned_stages(plan, phase.loss, 1, 0)]
+        found += [
+            Unit(phase, stage) for stage in planned_stages(plan, phase.loss, micro_batches(plan), 0)
+        ]
     return found
 
 

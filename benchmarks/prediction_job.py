@@ -34,18 +34,20 @@ NAMED = {"renal": (1, 2, 3), "kidney": (1,), "tumor": (2,), "cyst": (3,)}
 LIKE_RIVALS = {
     "mirror": Mirror.NONE,
     "together": 64,
-    "coarse_weight": 0.0,
-    "large_weight": 0.0,
-    "cyst_at": 0.0,
-    "lesion_at": 0.0,
-    "tumor_sure": 0.0,
-    "large_tumor_sure": 0.0,
-    "tumor_ml": 0.0,
-    "tumor_ball": 0.0,
-    "tumor_outside": 1.0,
-    "lesion_sure": 1.0,
-    "cyst_sure": 0.0,
-    "large_cyst_sure": 0.0,
+    "thresholds": {
+        "coarse_weight": 0.0,
+        "large_weight": 0.0,
+        "cyst_at": 0.0,
+        "lesion_at": 0.0,
+        "tumor_sure": 0.0,
+        "large_tumor_sure": 0.0,
+        "tumor_ml": 0.0,
+        "tumor_ball": 0.0,
+        "tumor_outside": 1.0,
+        "lesion_sure": 1.0,
+        "cyst_sure": 0.0,
+        "large_cyst_sure": 0.0,
+    },
 }
 """The fine network alone decides, looking once, by the largest of four probabilities; windows are
 all normalized together, because the rivals can be given one set of statistics only."""

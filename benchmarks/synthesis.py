@@ -14,12 +14,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from renalis.recipes import load_recipe
+from renalis.recipes import load_system
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.patches import load_body, save_body
 from renalis.synthesis.scan import scan_body
 from renalis.synthesis.shapes import invented_labels
-from renalis.training.examples import examples
+from renalis.systems.data import grid_specs
+from renalis.systems.patches import patch_feeding
 
 BATCH = 8
 """Patches that are timed together, because what is drawn into each differs."""
@@ -43,9 +44,10 @@ def main() -> None:
     runs = parser.parse_args().runs
     torch.set_num_threads(1)
     labels = invented_labels(np.random.default_rng(0), "normal")
-    stages = load_recipe("renalis-kidney").stages
+    phases = load_system("renalis-kidney").all_phases()
+    spacings = [phase.sampler.rendering.bodies_mm for phase in phases]
     bodies = {}
-    for mm in sorted({stage.bodies_mm for stage in stages}):
+    for mm in sorted(set(spacings)):
         bodies[mm] = body = compose(labels, np.random.default_rng(1), mm)
         million = body.array.size / 1e6
         seconds = cpu_seconds(lambda mm=mm: compose(labels, np.random.default_rng(1), mm), runs)
@@ -54,20 +56,20 @@ def main() -> None:
             f"{seconds / million:.2f} per million"
         )
     with TemporaryDirectory() as folder:
-        for stage in stages:
-            path = Path(folder) / f"{stage.name}.body"
-            save_body(path, np.asarray(bodies[stage.bodies_mm].array), stage.bodies_mm, 0)
-            alike = stage.model_copy(update={"other_patches": ()})
-            draw, rng = examples(alike, [load_body(path)]), np.random.default_rng(1)
+        for number, (phase, mm) in enumerate(zip(phases, spacings, strict=True)):
+            path = Path(folder) / f"{phase.name}.body"
+            save_body(path, np.asarray(bodies[mm].array), mm, 0)
+            pool = [load_body(path)]
+            feeding = patch_feeding(phase, number, 0, [], grid_specs(phase), pool, augment=False)
             seconds = cpu_seconds(
-                lambda draw=draw, rng=rng: [draw(rng) for _ in range(BATCH)], runs
+                lambda feeding=feeding: [feeding.sample(i) for i in range(BATCH)], runs
             )
-            size = " x ".join(map(str, stage.patch))
+            size = " x ".join(map(str, phase.sampler.patch))
             print(
-                f"training patch, {stage.name}, {size} at {stage.spacing_mm:g} mm: "
+                f"training patch, {phase.name}, {size} at {phase.grids[0].spacing_mm[0]:g} mm: "
                 f"{seconds / BATCH:.3f} CPU s"
             )
-    body = bodies[stages[0].bodies_mm]
+    body = bodies[spacings[0]]
     seconds = cpu_seconds(
         lambda: scan_body(body, np.random.default_rng(1), (3.0, 0.8, 0.8), 512), runs
     )

@@ -139,7 +139,7 @@ def test_weights_of_another_network_are_refused(saved: Path, tmp_path: Path) -> 
     [
         ("stages", []),
         ("stages", None),
-        ("format", 2),
+        ("format", 3),
         ("labels", "kits99"),
         ("name", "../../etc/passwd"),
         ("surprise", 1),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from renalis.errors import InputError
-from renalis.model_header import ModelHeader
+from renalis.model_header import ModelHeader, SystemHeader
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,10 +27,16 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_MODEL",
     "Model",
+    "SystemModel",
     "available_models",
+    "find_model",
+    "is_system_model",
     "load_model",
+    "load_system_model",
+    "read_any_header",
     "read_header",
     "save_model",
+    "save_system_model",
 ]
 
 DEFAULT_MODEL = "renalis-kidney"
@@ -38,8 +44,8 @@ DEFAULT_MODEL = "renalis-kidney"
 
 _KEY = "renalis"
 _MOST_HEADER_BYTES = 8 << 20
-_MOST_FILE_BYTES = 1 << 30
-_DTYPES: dict[str, type[np.generic]] = {"F16": np.float16, "F32": np.float32}
+_MOST_FILE_BYTES = 4 << 30
+_DTYPES: dict[str, type[np.generic]] = {"F16": np.float16, "F32": np.float32, "I64": np.int64}
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +94,15 @@ class Model:
                 "get the model file again"
             ) from error
         return network.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True, eq=False)
+class SystemModel:
+    """A packed run of a published system in memory; ``tensors`` are ``fold_N.PHASE.PARAMETER``."""
+
+    header: SystemHeader
+    tensors: Mapping[str, NDArray[Any]]
+    path: Path
 
 
 def available_models() -> list[Path]:
@@ -142,11 +157,27 @@ def read_header(name_or_path: str | Path = DEFAULT_MODEL) -> ModelHeader:
     Raises
     ------
     InputError
-        If the file is no model of renalis.
+        If the file is no model of renalis, or holds a published system.
     """
     path = find_model(name_or_path)
-    entries, _ = _entries(path)
-    return _parsed(path, entries)
+    return _two_passes(path, _entries(path)[0])
+
+
+def read_any_header(name_or_path: str | Path = DEFAULT_MODEL) -> ModelHeader | SystemHeader:
+    """Like `read_header`, of packed systems too."""
+    path = find_model(name_or_path)
+    return _parsed(path, _entries(path)[0])
+
+
+def is_system_model(name_or_path: str | Path) -> bool:
+    """Whether a model file holds a published system.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is no model of renalis.
+    """
+    return isinstance(read_any_header(name_or_path), SystemHeader)
 
 
 def load_model(name_or_path: str | Path = DEFAULT_MODEL, require_commercial: bool = False) -> Model:
@@ -166,21 +197,42 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL, require_commercial: boo
     """
     path = find_model(name_or_path)
     entries, start = _entries(path)
+    header = _two_passes(path, entries)
+    _check_licence(header, require_commercial)
+    return Model(header, _tensors(path, entries, start, header.sha256), path)
+
+
+def load_system_model(name_or_path: str | Path, require_commercial: bool = False) -> SystemModel:
+    """Like `load_model`, of a packed run of a published system."""
+    path = find_model(name_or_path)
+    entries, start = _entries(path)
     header = _parsed(path, entries)
+    if isinstance(header, ModelHeader):
+        raise InputError(f"{path} holds no published system but a model of two passes")
+    _check_licence(header, require_commercial)
+    return SystemModel(header, _tensors(path, entries, start, header.sha256), path)
+
+
+def _check_licence(header: ModelHeader | SystemHeader, require_commercial: bool) -> None:
     if require_commercial and not header.commercial_use:
         raise InputError(
             f"model {header.name} is licensed {header.licence}, which does not allow commercial "
             "use; choose another model with --model or leave --require-commercial out"
         )
+
+
+def _tensors(
+    path: Path, entries: dict[str, Any], start: int, sha256: str
+) -> dict[str, NDArray[Any]]:
+    """All tensors, after comparing their checksum."""
     data = path.read_bytes()[start:]
-    if hashlib.sha256(data).hexdigest() != header.sha256:
+    if hashlib.sha256(data).hexdigest() != sha256:
         raise InputError(f"{path} is damaged (its checksum differs); get the model file again")
-    tensors = {
+    return {
         name: _tensor(path, name, entry, data)
         for name, entry in entries.items()
         if name != "__metadata__"
     }
-    return Model(header, tensors, path)
 
 
 def save_model(path: str | Path, header: ModelHeader, networks: Mapping[str, nn.Module]) -> Path:
@@ -202,32 +254,63 @@ def save_model(path: str | Path, header: ModelHeader, networks: Mapping[str, nn.
     ValueError
         If a stage is missing or a weight is too large for float16 or not finite.
     """
-    from renalis.io import whole_file
-
     if set(networks) != {stage.name for stage in header.stages}:
         raise ValueError("networks and the header's stages differ")
-    layout: dict[str, Any] = {}
-    chunks: list[bytes] = []
-    offset = 0
+    tensors: dict[str, NDArray[Any]] = {}
     for stage in sorted(networks):
         for name, value in sorted(networks[stage].state_dict().items()):
             array = value.detach().cpu().numpy().astype("<f2")
             if not np.isfinite(array).all():
                 raise ValueError(f"{stage}.{name} is not finite in float16")
-            chunk = array.tobytes()
-            ends = [offset, offset + len(chunk)]
-            layout[f"{stage}.{name}"] = {"dtype": "F16", "shape": array.shape, "data_offsets": ends}
-            chunks.append(chunk)
-            offset += len(chunk)
-    data = b"".join(chunks)
-    digest = hashlib.sha256(data).hexdigest()
-    full = header.model_copy(update={"sha256": digest})
+            tensors[f"{stage}.{name}"] = array
+    return _write(Path(path), header, tensors)
+
+
+def save_system_model(
+    path: str | Path, header: SystemHeader, tensors: Mapping[str, NDArray[Any]]
+) -> Path:
+    """Write a packed system: weights as they were trained, header with their checksum.
+
+    Parameters
+    ----------
+    path : path-like
+        Ends in ``.safetensors``; appears whole or not at all.
+    header : SystemHeader
+        Its ``sha256`` is filled in.
+    tensors : mapping
+        ``fold_N.PHASE.PARAMETER`` to float32 or int64.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    return _write(Path(path), header, dict(sorted(tensors.items())))
+
+
+def _write(
+    path: Path, header: ModelHeader | SystemHeader, tensors: Mapping[str, NDArray[Any]]
+) -> Path:
+    from renalis.io import whole_file
+
+    kinds = {np.dtype(kind).newbyteorder("<"): name for name, kind in _DTYPES.items()}
+    layout: dict[str, Any] = {}
+    digest, offset = hashlib.sha256(), 0
+    for name, array in tensors.items():
+        ends = [offset, offset + array.nbytes]
+        kind = kinds[array.dtype.newbyteorder("<")]
+        layout[name] = {"dtype": kind, "shape": array.shape, "data_offsets": ends}
+        digest.update(array.tobytes())
+        offset += array.nbytes
+    full = header.model_copy(update={"sha256": digest.hexdigest()})
     layout["__metadata__"] = {_KEY: full.model_dump_json()}
     text = json.dumps(layout).encode()
     text += b" " * (-len(text) % 8)
     with whole_file(path) as file:
-        file.write(len(text).to_bytes(8, "little") + text + data)
-    return Path(path)
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in tensors.values():
+            file.write(array.tobytes())
+    return path
 
 
 def _entries(path: Path) -> tuple[dict[str, Any], int]:
@@ -250,7 +333,18 @@ def _entries(path: Path) -> tuple[dict[str, Any], int]:
     return entries, 8 + length
 
 
-def _parsed(path: Path, entries: dict[str, Any]) -> ModelHeader:
+def _two_passes(path: Path, entries: dict[str, Any]) -> ModelHeader:
+    """The validated header of a model that predicts coarse to fine."""
+    header = _parsed(path, entries)
+    if isinstance(header, SystemHeader):
+        raise InputError(
+            f"{path} holds the published system {header.name}; `renalis segment --model` takes it, "
+            "but not this"
+        )
+    return header
+
+
+def _parsed(path: Path, entries: dict[str, Any]) -> ModelHeader | SystemHeader:
     """The validated header."""
     metadata = entries.get("__metadata__")
     text = metadata.get(_KEY) if isinstance(metadata, dict) else None
@@ -260,6 +354,8 @@ def _parsed(path: Path, entries: dict[str, Any]) -> ModelHeader:
             "give a model that renalis made"
         )
     try:
+        if isinstance(found := json.loads(text), dict) and found.get("format") == 2:
+            return SystemHeader.model_validate_json(text)
         return ModelHeader.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
@@ -268,7 +364,7 @@ def _parsed(path: Path, entries: dict[str, Any]) -> ModelHeader:
             f"{path} has a header that this version cannot use ({place}: {first['msg']}); "
             "get the model file again or update renalis"
         ) from error
-    except RecursionError as error:
+    except (RecursionError, ValueError) as error:
         raise InputError(f"{path} has a damaged header; get the model file again") from error
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from renalis.thresholds import Thresholds
+
 if TYPE_CHECKING:
     from renalis.preparation import Interpolation
 
-__all__ = ["ModelHeader", "Stage"]
+__all__ = ["FoldFacts", "ModelHeader", "Stage", "SystemHeader"]
 
 _STAGES = ["coarse", "fine"]
 
@@ -102,6 +104,8 @@ class ModelHeader(_Frozen):
         Label convention, see `renalis.labels`.
     stages : tuple of Stage
         Coarse, then fine.
+    thresholds : Thresholds
+        What decides between labels; files of version 10 of the model and before have the defaults.
     postprocessing : tuple of str
         Names of the tidying rules that belong to the model.
     training : dict
@@ -122,6 +126,7 @@ class ModelHeader(_Frozen):
     created: Text
     labels: Literal["kits23"] = "kits23"
     stages: tuple[Stage, ...]
+    thresholds: Thresholds = Thresholds()
     postprocessing: tuple[Text, ...] = ()
     training: dict[str, JsonValue] = {}
     licence: Text
@@ -139,3 +144,46 @@ class ModelHeader(_Frozen):
     def stage(self, name: str) -> Stage:
         """The stage called ``name``."""
         return next(stage for stage in self.stages if stage.name == name)
+
+
+class FoldFacts(_Frozen):
+    """What one fold of a published system knows besides its weights, ``fold_N.PHASE.*``.
+
+    Attributes
+    ----------
+    number : int
+        The fold's.
+    statistics : dict
+        Mean and standard deviation (HU) by phase and grid, where the recipe asks for them.
+    """
+
+    number: Annotated[int, Field(ge=0, lt=1000)]
+    statistics: dict[Text, dict[Text, tuple[float, float]]]
+
+
+class SystemHeader(_Frozen):
+    """Everything that is known about a packed run of a published system; see `ModelHeader`.
+
+    Attributes
+    ----------
+    labels : str
+        Label convention of the dataset that it was trained on.
+    recipe : dict
+        All fields of the recipe, for `renalis.recipes.System`.
+    folds : tuple of FoldFacts
+        Their predictions are averaged.
+    """
+
+    format: Literal[2] = 2
+    name: Name
+    version: Text
+    created: Text
+    labels: Literal["kits19", "kits23", "radboud"]
+    recipe: dict[str, JsonValue]
+    folds: Annotated[tuple[FoldFacts, ...], Field(min_length=1)]
+    training: dict[str, JsonValue] = {}
+    licence: Text
+    commercial_use: bool
+    data_credit: Text
+    scores: dict[str, JsonValue] = {}
+    sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$")

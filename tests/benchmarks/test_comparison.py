@@ -8,22 +8,22 @@ import pytest
 from recipe_page import text
 from small_recipes import ENTRIES, entry, small_system
 
-from renalis.recipes import System, load_any, load_system, names
+from renalis.recipes import load_system, published
 
 OURS = [one for one in ENTRIES if one.group != "rivals"]
 
 
 def test_every_published_system_is_compared() -> None:
-    systems = {name for name in names() if isinstance(load_any(name), System)}
+    systems = set(published())
     assert {one.recipe for one in ENTRIES if one.group == "recipes"} == systems
 
 
 @pytest.mark.parametrize("one", OURS, ids=lambda one: one.name)
 def test_a_small_variant_keeps_what_defines_the_system(one: Any) -> None:
-    small, published = small_system(one, 6.0), load_system(one.recipe)
+    small, full = small_system(one, 6.0), load_system(one.recipe)
     changed = {key.split(".")[0] for key, _ in one.changes}
     as_many = "phases" not in changed
-    for mine, theirs in zip(small.all_phases(), published.all_phases(), strict=as_many):
+    for mine, theirs in zip(small.all_phases(), full.all_phases(), strict=as_many):
         assert mine.network.name == theirs.network.name
         assert mine.target == theirs.target
         assert mine.sampler.kind == theirs.sampler.kind

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from renalis.prediction import PredictionOptions
 from renalis.prediction.lesions import keep_sure_lesions
+from renalis.thresholds import Thresholds
 
 VOXEL_ML = 0.05
 """Makes the lesion one of 3.2 ml."""
@@ -30,7 +30,7 @@ def test_a_sure_lesion_stays() -> None:
     for channel in (1, 2):
         probability, box = kidney_with(channel, 0.9)
         before = probability.copy()
-        keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(tumor_ml=1))
+        keep_sure_lesions(probability, VOXEL_ML, Thresholds(tumor_ml=1))
         np.testing.assert_array_equal(probability, before)
         assert (probability.argmax(0)[box] == channel).all()
 
@@ -38,14 +38,14 @@ def test_a_sure_lesion_stays() -> None:
 def test_an_unsure_tumor_becomes_kidney_and_nothing_renal_is_lost() -> None:
     probability, box = kidney_with(1, 0.6)
     before = probability.sum(0)
-    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(tumor_sure=0.65, tumor_ml=1))
+    keep_sure_lesions(probability, VOXEL_ML, Thresholds(tumor_sure=0.65, tumor_ml=1))
     assert (probability[(1, *box)] == 0).all()
     np.testing.assert_allclose(probability.sum(0), before, rtol=1e-6)
 
 
 def test_unsure_fluid_belongs_to_no_label() -> None:
     probability, box = kidney_with(2, 0.6)
-    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(cyst_sure=0.7))
+    keep_sure_lesions(probability, VOXEL_ML, Thresholds(cyst_sure=0.7))
     assert (probability[(slice(None), *box)] == 0).all()
     assert np.count_nonzero(probability[0]) == 12**3 - 4**3
 
@@ -55,7 +55,7 @@ def test_a_lesion_of_unclear_kind_is_a_tumor_if_it_may_be_one() -> None:
         probability, box = kidney_with(1, 0.0)
         rest = 0.98 - tumor - cyst
         probability[(slice(None), *box)] = np.array([rest, tumor, cyst])[:, None, None, None]
-        options = PredictionOptions(
+        options = Thresholds(
             tumor_sure=0.6, cyst_sure=0.87, lesion_sure=0.75, maybe_tumor=0.25, unclear_ml=3
         )
         keep_sure_lesions(probability, VOXEL_ML, options)
@@ -66,7 +66,7 @@ def test_a_lesion_of_unclear_kind_is_a_tumor_if_it_may_be_one() -> None:
 def test_a_small_lesion_of_unclear_kind_is_none() -> None:
     probability, box = kidney_with(1, 0.0)
     probability[(slice(None), *box)] = np.array([0.08, 0.4, 0.5])[:, None, None, None]
-    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(unclear_ml=3.3))
+    keep_sure_lesions(probability, VOXEL_ML, Thresholds(unclear_ml=3.3))
     assert (probability[(slice(1, 3), *box)] == 0).all()
 
 
@@ -74,7 +74,7 @@ def test_a_tumor_that_may_be_nothing_renal_is_nothing() -> None:
     for renal, stays in ((0.8, True), (0.7, False)):
         probability, box = kidney_with(1, 0.97, renal)
         before = probability.copy()
-        options = PredictionOptions(tumor_outside=0.25, tumor_ml=1)
+        options = Thresholds(tumor_outside=0.25, tumor_ml=1)
         keep_sure_lesions(probability, VOXEL_ML, options)
         if stays:
             np.testing.assert_array_equal(probability, before)
@@ -85,9 +85,7 @@ def test_a_tumor_that_may_be_nothing_renal_is_nothing() -> None:
 def test_a_large_cyst_need_not_be_so_sure() -> None:
     for voxel_ml, stays in ((59 / 4**3, False), (61 / 4**3, True)):
         probability, box = kidney_with(2, 0.75)
-        keep_sure_lesions(
-            probability, voxel_ml, PredictionOptions(cyst_sure=0.8, large_cyst_sure=0.7)
-        )
+        keep_sure_lesions(probability, voxel_ml, Thresholds(cyst_sure=0.8, large_cyst_sure=0.7))
         assert bool((probability[(2, *box)] > 0).all()) == stays
 
 
@@ -97,13 +95,13 @@ def test_what_winds_through_the_kidney_is_no_tumor() -> None:
         probability[0, 2:18, 2:18, 1:63] = 0.98
         box = tuple(slice(5, 5 + n) if n < 60 else slice(2, 62) for n in shape)
         probability[(0, *box)], probability[(1, *box)] = 0.05, 0.93
-        keep_sure_lesions(probability, 1 / 100, PredictionOptions(tumor_ml=1))
+        keep_sure_lesions(probability, 1 / 100, Thresholds(tumor_ml=1))
         assert bool((probability.argmax(0)[box] == 1).all()) == stays
         assert (probability.sum(0)[box] > 0.9).all()
 
 
 def test_what_reaches_into_the_calyces_has_to_be_a_surer_cyst() -> None:
-    options = PredictionOptions(cyst_sure=0.8, cyst_ball=0.3, lobed_cyst_sure=0.9)
+    options = Thresholds(cyst_sure=0.8, cyst_ball=0.3, lobed_cyst_sure=0.9)
     for shape, share, stays in (((8, 8, 8), 0.85, True), ((3, 3, 60), 0.85, False),
                                 ((3, 3, 60), 0.95, True)):  # fmt: skip
         probability = np.zeros((3, 20, 20, 64), np.float32)
@@ -119,35 +117,35 @@ def test_unsure_fluid_in_a_tumor_is_a_part_of_it() -> None:
     fluid = (slice(7, 9), slice(7, 9), slice(7, 9))
     probability[(slice(None), *fluid)] = np.array([0.05, 0.3, 0.6])[:, None, None, None]
     renal = probability.sum(0)
-    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(tumor_ml=1))
+    keep_sure_lesions(probability, VOXEL_ML, Thresholds(tumor_ml=1))
     assert (probability.argmax(0)[box] == 1).all()
     np.testing.assert_allclose(probability.sum(0), renal, rtol=1e-6)
 
 
 def test_fluid_that_may_lie_outside_the_kidney_is_no_cyst() -> None:
     probability, box = kidney_with(2, 0.95, renal=0.7)
-    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(cyst_at=0.8))
+    keep_sure_lesions(probability, VOXEL_ML, Thresholds(cyst_at=0.8))
     assert (probability[(slice(None), *box)] == 0).all()
 
 
 def test_a_lesion_is_judged_as_a_whole() -> None:
     probability, box = kidney_with(1, 0.9)
     probability[:, 6, 6:10, 6:10] = np.array([0.42, 0.53, 0])[:, None, None]  # an unsure edge
-    keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(tumor_ml=1))
+    keep_sure_lesions(probability, VOXEL_ML, Thresholds(tumor_ml=1))
     assert (probability.argmax(0)[box] == 1).all()
 
 
 def test_a_tumor_below_the_least_volume_becomes_kidney() -> None:
     for least, stays in ((3.1, True), (3.3, False)):
         probability, box = kidney_with(1, 0.9)
-        keep_sure_lesions(probability, VOXEL_ML, PredictionOptions(tumor_ml=least))
+        keep_sure_lesions(probability, VOXEL_ML, Thresholds(tumor_ml=least))
         assert (probability.argmax(0)[box] == (1 if stays else 0)).all()
         assert (probability.sum(0)[box] > 0.9).all()
 
 
 @given(st.floats(0.02, 3), st.floats(0.52, 0.8))
 def test_a_large_tumor_has_to_be_surer_than_a_small_one(voxel_ml: float, share: float) -> None:
-    options = PredictionOptions(tumor_sure=0.55, large_tumor_sure=0.7, tumor_ml=0)
+    options = Thresholds(tumor_sure=0.55, large_tumor_sure=0.7, tumor_ml=0)
     probability, box = kidney_with(1, share)
     keep_sure_lesions(probability, voxel_ml, options)
     stays = bool((probability[(1, *box)] > 0).all())

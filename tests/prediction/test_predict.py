@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from stub import CYST, FAT, KIDNEY, TUMOR, phantom, stub_model
 
 # The stub answers exactly; a class is then the most probable one.
-OPTIONS = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False, cyst_at=0.0, cyst_sure=0.0)
+SURE = {"cyst_at": 0.0, "cyst_sure": 0.0}
+OPTIONS = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False, thresholds=SURE)
 LABEL_OF_HU = {FAT: 0, KIDNEY: 1, TUMOR: 2, CYST: 3}
 ORIENTATIONS = [
     "".join(signs)
@@ -143,7 +144,9 @@ def test_one_voxel_thin_scans_do_not_fail() -> None:
 
 
 def test_an_unsure_coarse_pass_means_the_whole_scan_is_searched(scan: Volume) -> None:
-    options = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False, find_at=1.5)
+    options = PredictionOptions(
+        runtime=RuntimeName.TORCH, keep_heap=False, thresholds={"find_at": 1.5}
+    )
     result = predict(scan, stub_model(), options)
     assert "unsure" in result.notes[0]
     assert dice(result.labels.array > 0, truth(scan) > 0) > 0.97
@@ -180,7 +183,9 @@ def test_the_fine_network_looks_at_mirrored_images_too(
 
 
 def test_the_coarse_pass_can_be_averaged_in(scan: Volume) -> None:
-    options = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False, coarse_weight=0.4)
+    options = PredictionOptions(
+        runtime=RuntimeName.TORCH, keep_heap=False, thresholds={"coarse_weight": 0.4}
+    )
     result = predict(scan, stub_model(), options)
     assert dice(result.labels.array > 0, truth(scan) > 0) > 0.95
 

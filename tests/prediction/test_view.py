@@ -23,7 +23,8 @@ from renalis.volume import Kind, Volume
 sys.path.insert(0, str(Path(__file__).parent))
 from stub import CYST, FAT, KIDNEY, TUMOR, phantom, stub_model
 
-OPTIONS = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False, cyst_at=0.0, cyst_sure=0.0)
+SURE = {"cyst_at": 0.0, "cyst_sure": 0.0}
+OPTIONS = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False, thresholds=SURE)
 PATCH = (48, 48, 48)
 # Large enough that no turn by 30 degrees cuts a kidney off.
 SIZE = (300.0, 260.0, 380.0)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from renalis.cli import main
-from renalis.recipes import load_any, load_system, names
+from renalis.recipes import load_system, names
 from renalis.recipes.reading import find_recipe, load_unswitched
 
 Capture = pytest.CaptureFixture[str]
@@ -64,7 +64,7 @@ def test_changes_together_are_the_same_recipe(capsys: Capture, tmp_path: Path) -
     assert main(["recipe", "show", "unet3d-residual", *words]) == 0
     path = tmp_path / "shown.yaml"
     path.write_text(capsys.readouterr().out, encoding="utf-8")
-    assert load_any(str(path)) == load_any("unet3d-residual", changes)
+    assert load_system(str(path)) == load_system("unet3d-residual", changes)
 
 
 def test_a_changed_line_says_what_it_was(capsys: Capture) -> None:
@@ -73,12 +73,12 @@ def test_a_changed_line_says_what_it_was(capsys: Capture) -> None:
     assert line == "  learning_rate: 0.001  # learning_rate was 0.0001; [paper]"
 
 
-@pytest.mark.parametrize("name", [n for n in names() if n != "renalis-kidney"])
+@pytest.mark.parametrize("name", names())
 def test_show_tiny_is_the_tiny_variant(name: str, capsys: Capture, tmp_path: Path) -> None:
     assert main(["recipe", "show", name, "--tiny"]) == 0
     path = tmp_path / "tiny.yaml"
     path.write_text(capsys.readouterr().out, encoding="utf-8")
-    assert load_any(str(path)) == load_any(name, tiny=True)
+    assert load_system(str(path)) == load_system(name, tiny=True)
 
 
 def test_show_json_has_every_field(capsys: Capture) -> None:
@@ -91,7 +91,7 @@ def test_copy_writes_a_recipe_that_trains_the_same(tmp_path: Path, capsys: Captu
     path = tmp_path / "mine.yaml"
     assert main(["recipe", "copy", "multires3d", "-o", str(path), "--set", "seed=9"]) == 0
     assert capsys.readouterr().out.strip() == str(path)
-    assert load_any(str(path)) == load_any("multires3d", ("seed=9",))
+    assert load_system(str(path)) == load_system("multires3d", ("seed=9",))
     assert "[paper]" in path.read_text(encoding="utf-8")
     written = path.read_bytes()
     assert main(["recipe", "copy", "cascade3d", "-o", str(path)]) == 2

@@ -11,11 +11,11 @@ import yaml
 from pydantic import BaseModel
 
 from renalis.networks import build
-from renalis.recipes import Phase, System, load_any, load_system, names
+from renalis.recipes import Phase, load_system, published
 from renalis.recipes.reading import find_recipe, load_unswitched, set_field
 
 MARKS = ("[paper]", "[code]", "[ours]", "[measured]")
-SYSTEMS = [name for name in names() if isinstance(load_any(name), System)]
+SYSTEMS = list(published())
 
 R1_SHARED = {
     "dataset.kind": "kits21",

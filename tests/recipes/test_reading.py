@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from renalis.errors import InputError
-from renalis.recipes import (
-    Recipe,
-    System,
-    load_any,
-    load_recipe,
-    load_system,
-    names,
-    stored_any,
-    stored_recipe,
-    stored_system,
-)
+from renalis.recipes import load_system, names, published, stored_system
 from renalis.recipes.reading import find_recipe
 
 REFUSED = [
@@ -113,16 +104,16 @@ def test_unknown_fields_in_a_file_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text + "\nlearning_rat: 1\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"mine.yaml: there is no field 'learning_rat'$"):
-        load_any(str(path))
+        load_system(str(path))
     path.write_text(text.replace("  threshold: 0.5 ", "  treshold: 0.5 "), encoding="utf-8")
     with pytest.raises(InputError, match=r"no field 'prediction.slices.treshold'"):
-        load_any(str(path))
+        load_system(str(path))
     path.write_text("- 1\n", encoding="utf-8")
     with pytest.raises(InputError, match="holds no fields"):
-        load_any(str(path))
+        load_system(str(path))
     path.write_text("a: [\n", encoding="utf-8")
     with pytest.raises(InputError, match="not valid YAML"):
-        load_any(str(path))
+        load_system(str(path))
 
 
 def test_a_key_that_is_there_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
@@ -130,10 +121,10 @@ def test_a_key_that_is_there_twice_is_refused_with_both_lines(tmp_path: Path) ->
     path = tmp_path / "mine.yaml"
     path.write_text(text + "\nseed: 7\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"mine.yaml.*the key 'seed' is there twice, in lines \d+"):
-        load_any(str(path))
+        load_system(str(path))
     path.write_text(text.replace("  threshold: 0.5 ", "  grid: x\n  threshold: 0.5 "), "utf-8")
     with pytest.raises(InputError, match="the key 'grid' is there twice"):
-        load_any(str(path))
+        load_system(str(path))
 
 
 @pytest.mark.parametrize("name", ["cascade3d", "multires3d"])
@@ -158,34 +149,67 @@ def test_a_flat_affine_is_refused_where_it_would_turn_about_every_axis() -> None
 
 def test_a_missing_recipe_is_told_with_the_nearest_name() -> None:
     with pytest.raises(InputError, match="did you mean 'unet3d-residual'"):
-        load_any("unet3d-residul")
+        load_system("unet3d-residul")
     with pytest.raises(InputError, match="known are cascade3d, "):
-        load_any("nothing at all")
+        load_system("nothing at all")
 
 
-def test_both_kinds_are_found_and_kept_apart() -> None:
-    kinds = {name: type(load_any(name)) for name in names()}
-    assert kinds["renalis-kidney"] is Recipe
-    assert all(k is System for name, k in kinds.items() if name != "renalis-kidney")
-    with pytest.raises(InputError, match="published system"):
-        load_recipe("cascade3d")
-    with pytest.raises(InputError, match="not the recipe of a published system"):
-        load_system("renalis-kidney")
-    with pytest.raises(InputError, match="no tiny variant"):
-        load_any("renalis-kidney", tiny=True)
+def test_the_shipped_model_is_a_recipe_like_the_others() -> None:
+    assert set(names()) - set(published()) == {"renalis-kidney"}
+    shipped = load_system("renalis-kidney")
+    assert [phase.name for phase in shipped.all_phases()] == ["coarse", "fine"]
+    assert shipped.coarse_to_fine
+    assert shipped.synthetic_alone
+    assert not load_system("renalis-kidney", fine_tuning=True).synthetic_alone
+
+
+SHIPPED_REFUSED = [
+    ("sampler.patch=[1, 2]", "patch"),
+    ("phases.nothing.sampler=1", "no item 'nothing'"),
+    ("sampler.mix={synthetic: 0.5}", "the shares must add to 1"),
+    ("sampler.rendering=null", "synthetic patches need the section rendering"),
+    ("bodies=null", "synthetic patches need the section bodies"),
+    ("phases.fine.sampler.rendering.phases=[0.5, 0.5, 0.5, -0.5]", "phases"),
+    ("optimisation.micro_batch=2", "set optimisation.micro_batch to 1"),
+    ("optimisation.precision=float32", "the same optimisation.precision"),
+    ("thresholds.tumor_sure=1.5", "thresholds.tumor_sure"),
+    ("thresholds.tumor_shure=0.5", "did you mean"),
+    ("target=kidney_tumor", "3 classes with background"),
+    ("phases=[]", "the phases coarse and fine"),
+    (
+        "dataset.synthetic={folder: made, share: 0.5}",
+        "sampler.mix says what is synthetic, not dataset",
+    ),
+    ("grids.mm4.normalize=training_zscore", "normalized by sub and div alone"),
+    ("augmentation.copies=2", "neither augmented copies nor an input mask"),
+    ("grids.mm4.low_pass=0.5", "image average is for kind resample without low_pass"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), SHIPPED_REFUSED)
+def test_a_shipped_recipe_that_cannot_be_is_refused(change: str, words: str) -> None:
+    with pytest.raises(InputError, match=re.escape(words)):
+        load_system("renalis-kidney", (change,))
+
+
+def test_thresholds_are_for_two_passes_alone() -> None:
+    with pytest.raises(InputError, match="for predictions coarse_to_fine"):
+        load_system("unet3d-plain", ("thresholds={tumor_sure: 0.5}",))
 
 
 @pytest.mark.parametrize("name", names())
 def test_what_a_run_stores_is_the_recipe(name: str, tmp_path: Path) -> None:
-    recipe = load_any(name)
+    recipe = load_system(name)
     (tmp_path / "recipe.json").write_text(recipe.model_dump_json(), encoding="utf-8")
-    assert stored_any(tmp_path) == recipe
-    if isinstance(recipe, System):
-        assert stored_system(tmp_path) == recipe
-        with pytest.raises(InputError, match="published system"):
-            stored_recipe(tmp_path)
-    else:
-        assert stored_recipe(tmp_path) == recipe
+    assert stored_system(tmp_path) == recipe
+
+
+def test_a_run_of_the_earlier_engine_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    old = {"name": "renalis-kidney", "seed": 1, "held_back": {}, "bodies": {}, "stages": []}
+    (tmp_path / "recipe.json").write_text(json.dumps(old), encoding="utf-8")
+    with pytest.raises(InputError, match="was trained by an earlier version of renalis") as caught:
+        stored_system(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_fields_that_recipes_once_had_do_no_harm_in_a_run(tmp_path: Path) -> None:
@@ -199,10 +223,10 @@ def test_fields_that_recipes_once_had_do_no_harm_in_a_run(tmp_path: Path) -> Non
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not the folder of a training"):
-        stored_any(tmp_path)
+        stored_system(tmp_path)
     (tmp_path / "recipe.json").write_text("[]", encoding="utf-8")
     with pytest.raises(InputError, match="not the folder of a training"):
-        stored_any(tmp_path)
+        stored_system(tmp_path)
 
 
 def test_a_damaged_recipe_of_a_run_is_told_in_one_sentence(tmp_path: Path) -> None:
@@ -212,7 +236,7 @@ def test_a_damaged_recipe_of_a_run_is_told_in_one_sentence(tmp_path: Path) -> No
     for damage in (json.dumps(content), json.dumps(content)[:-40], "", "[]"):
         path.write_text(damage, encoding="utf-8")
         with pytest.raises(InputError, match=r"recipe.json") as caught:
-            stored_any(tmp_path)
+            stored_system(tmp_path)
         assert "\n" not in str(caught.value)
         assert "http" not in str(caught.value)
 

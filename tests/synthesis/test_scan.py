@@ -14,7 +14,7 @@ import pytest
 
 from renalis.cli import main
 from renalis.errors import InputError, OutputError
-from renalis.recipes import HeldBack, load_recipe
+from renalis.recipes import HeldBack, load_system
 from renalis.recipes.reading import find_recipe
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.appearance import draw_appearance, render
@@ -168,7 +168,9 @@ def _label_maps(folder: Path, count: int) -> Path:
 def _recipe(path: Path, held_back: str) -> Path:
     """The shipped recipe with another rule for what is held back."""
     text = find_recipe("renalis-kidney").read_text(encoding="utf-8")
-    path.write_text(re.sub("^held_back: .*$", f"held_back: {held_back}", text, flags=re.MULTILINE))
+    path.write_text(
+        re.sub("^  held_back: .*$", f"  held_back: {held_back}", text, flags=re.MULTILINE)
+    )
     return path
 
 
@@ -200,7 +202,7 @@ def test_scans_around_held_back_label_maps_are_of_those_alone(tmp_path: Path) ->
     maps = _label_maps(tmp_path / "maps", 3)
     recipe = _recipe(tmp_path / "mine.yaml", "{every: 2, start: 1, among: 3}")
     cohort = Cohort(2, spacing=(12, 9, 9), matrix=48, body_mm=6.0)
-    cohort = replace(cohort, held_back=load_recipe(str(recipe)).held_back)
+    cohort = replace(cohort, held_back=load_system(str(recipe)).bodies.held_back)
     lines = list(make_cohort(cohort, maps, tmp_path / "out"))
     assert [line.rsplit(" ", 1)[1] for line in lines] == ["case_00001", "case_00001"]
 

@@ -10,10 +10,10 @@ import pytest
 
 import renalis
 from renalis.cli import main
-from renalis.recipes import System, load_any, load_system, names
+from renalis.recipes import load_system, published
 from renalis.systems import open_run, predict_scan
 
-SYSTEMS = [name for name in names() if isinstance(load_any(name), System)]
+SYSTEMS = list(published())
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import renalis.systems.train as training
+import renalis.systems.phase_data as training
 from renalis.dataset import Split, load_split, open_dataset, save_splits
 from renalis.errors import InputError
 from renalis.networks import build

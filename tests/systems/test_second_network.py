@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-import renalis.systems.train as training
+import renalis.systems.phase_data as training
 from renalis.dataset import open_dataset
 from renalis.io import read_scan
 from renalis.recipes import load_system

@@ -19,7 +19,9 @@ from renalis.errors import InputError
 from renalis.networks import build
 from renalis.recipes import load_system
 from renalis.systems.meaning import KITS23_CLASSES, of_count, regrouping, system_classes
+from renalis.systems.packed import open_packed, pack_system
 from renalis.systems.partners import open_partner
+from renalis.systems.predict import open_run
 from renalis.training.state import save_weights
 
 CASES = ("case_00001", "case_00002")
@@ -52,7 +54,8 @@ def untrained(name: str, run: Path, statistics: dict[str, tuple[float, float]]) 
     (run / "recipe.json").write_text(system.model_dump_json())
     torch.manual_seed(5)
     for phase in system.all_phases():
-        save_weights(fold / f"{phase.name}.safetensors", build(phase.network.config()), {})
+        weights = build(phase.network.config()).state_dict()
+        save_weights(fold / f"{phase.name}.safetensors", weights, {})
         plan = json.dumps({"phase": phase.name, "statistics": statistics})
         (fold / f"{phase.name}.plan.json").write_text(plan)
     return run
@@ -326,3 +329,75 @@ def test_probabilities_of_dicom_scans_need_a_label_map_beside_them(
     dicom = replace(scan, source=replace(scan.source, kind="dicom"))
     with pytest.raises(InputError, match="says nothing about its axes"):
         partner.of(dicom, wanted)
+
+
+@pytest.fixture(scope="module")
+def packed(run: Path) -> Path:
+    assert main(["model", "pack", str(run), "--credit", "nobody", "--version", "3"]) == 0
+    return run / "unet3d-plain.safetensors"
+
+
+def test_a_packed_run_segments_to_the_same_bits(
+    packed: Path,
+    segmented: Path,
+    scans: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    capsys.readouterr()
+    assert main(["model", "info", str(packed), "--verify"]) == 0
+    said = capsys.readouterr().out
+    assert "unet3d-plain 3" in said
+    assert "commercial use NOT allowed" in said
+    assert "checksum   agrees" in said
+    alone = tmp_path / "elsewhere.safetensors"
+    alone.write_bytes(packed.read_bytes())  # nothing of the run's folder is needed
+    assert segment(scans[0], tmp_path / "out", alone) == 0
+    for case in CASES:
+        np.testing.assert_array_equal(labels(tmp_path / "out", case), labels(segmented, case))
+    story = json.loads((tmp_path / "out" / CASES[0] / "provenance.json").read_text())
+    assert story["system"]["folds"] == [0]
+
+
+def test_a_packed_run_is_refused_where_it_does_not_fit(
+    packed: Path, scans: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert segment(scans[0], out, packed, "--fold", "4") == 2
+    assert "holds no fold 4; it has 0" in capsys.readouterr().err
+    assert segment(scans[0], out, packed, "--require-commercial") == 2
+    assert "does not allow commercial" in capsys.readouterr().err
+    with pytest.raises(InputError, match="holds the published system unet3d-plain"):
+        renalis.load_model(packed)
+    raw = bytearray(packed.read_bytes())
+    raw[-9] ^= 1
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(raw)
+    assert segment(scans[0], out, damaged) == 2
+    assert "checksum differs" in capsys.readouterr().err
+    assert not out.exists() or not any(out.iterdir())
+
+
+def test_every_system_is_packed_with_all_that_its_prediction_needs(tmp_path: Path) -> None:
+    run = untrained("cascade3d", tmp_path, {"mm1": (33.0, 44.0)})
+    (run / "fold_0" / "split.json").write_text('{"train": ["a"], "val": [], "test": []}')
+    whole, again = open_run(run), open_packed(pack_system(run))
+    assert again.system == whole.system
+    for one, other in zip(whole.folds, again.folds, strict=True):
+        assert one.specs == other.specs
+        for phase, network in one.networks.items():
+            copied = other.networks[phase].state_dict()
+            assert all(copied[n].equal(value) for n, value in network.state_dict().items())
+
+
+def test_a_training_starts_from_a_packed_system(packed: Path, kits: Path, tmp_path: Path) -> None:
+    still = ("optimisation.stop.epochs=1", "optimisation.learning_rate=1e-12")
+    sets = [part for change in still for part in ("--set", change)]
+    words = ["train", "unet3d-plain", "--tiny", "--data", str(kits), "--kind", "kits19"]
+    start = ["--start-from", str(packed), "--device", "cpu", "-o", str(tmp_path / "run")]
+    assert main([*words, *start, *sets]) == 0
+    before, after = (
+        f.folds[0].networks["main"] for f in (open_packed(packed), open_run(tmp_path / "run"))
+    )
+    for name, value in before.named_parameters():
+        torch.testing.assert_close(dict(after.named_parameters())[name], value, atol=1e-6, rtol=0)

@@ -16,9 +16,9 @@ from renalis.systems import validation
 from renalis.systems.answering import Answer
 from renalis.systems.data import grid_specs, with_specs
 from renalis.systems.feeding import feeding
+from renalis.systems.plans import loss_terms
 from renalis.systems.validation import PhaseValidation
 from renalis.training.devices import Place
-from renalis.training.from_recipe import loss_terms
 from renalis.volume import Kind, Volume
 
 AFFINE = np.array([[0, 0, -2, 0], [0, -2, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1.0]])

@@ -25,7 +25,7 @@ from renalis.training.feed import groups
 from renalis.training.freezing import Freezing, freeze
 from renalis.training.history import History
 from renalis.training.plan import FitPlan, OptimizerPlan
-from renalis.training.schedules import Step
+from renalis.training.schedules import Step, WarmupLinear
 from renalis.training.stages import Stage, fit_stages
 from renalis.training.state import load_weights
 from renalis.training.stopping import Epochs, Reach
@@ -288,3 +288,58 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_spares_the_checkpoint(
         fit(fabric, small_network(), plan, spoiled, small_validation, tmp_path, report=quiet)
     assert all(value.isfinite().all() for value in tensors(tmp_path).values())
     assert len(metrics(tmp_path)) == 1
+
+
+def test_an_average_of_the_weights_is_kept_validated_and_resumed(tmp_path: Path) -> None:
+    steps = 3 * 3
+    plan = replace(
+        PLAN,
+        average=0.9,
+        keep="last",
+        schedule=WarmupLinear(2, 0.5, steps),
+        stop=(Epochs(3),),
+    )
+    history = train(tmp_path / "whole", plan)
+    kept, last = tensors(tmp_path / "whole"), small_network()
+    assert load_weights(tmp_path / "whole" / WEIGHTS, last)["epoch"] == 2
+    for name in ("first.0.weight", "last.bias", "first.1.running_mean"):
+        assert kept[f"kept.{name}"].equal(kept[f"average.{name}"])
+        assert not kept[f"kept.{name}"].equal(kept[f"weights.{name}"])
+    scores = small_validation(last.eval(), Place(0, 1, torch.device("cpu")))
+    assert np.mean(scores["val_dice"]) == pytest.approx(history[-1].validation["val_dice"])
+
+    class Stop(Exception):
+        pass
+
+    def stop(_: History) -> None:
+        raise Stop
+
+    fabric = open_fabric(Devices("cpu", threads=1))
+    arguments = (plan, small_batch, small_validation, tmp_path / "parts")
+    with pytest.raises(Stop):
+        fit(fabric, small_network(), *arguments, False, quiet, stop)
+    train(tmp_path / "parts", plan, resume=True)
+    parts = tensors(tmp_path / "parts")
+    assert all(parts[name].equal(value) for name, value in kept.items())
+    with pytest.raises(InputError, match=r"made with average 0.9, now it is None"):
+        train(tmp_path / "parts", replace(plan, average=None), resume=True)
+
+
+def test_gradients_are_clipped_alike_however_an_optimizer_groups_its_parameters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders: list[list[tuple[int, ...]]] = []
+    real = nn.utils.clip_grad_norm_
+
+    def watched(parameters: object, norm: float) -> Tensor:
+        listed = list(parameters)  # type: ignore[call-overload]
+        orders.append([tuple(p.shape) for p in listed])
+        return real(listed, norm)
+
+    monkeypatch.setattr(nn.utils, "clip_grad_norm_", watched)
+    for kind in ("adamw", "muon"):
+        optimizer = OptimizerPlan(kind, 1e-3)
+        train(tmp_path / kind, replace(PLAN, optimizer=optimizer, stop=(Epochs(1),)))
+    wanted = [tuple(p.shape) for p in small_network().parameters()]
+    assert orders
+    assert all(order == wanted for order in orders)

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from renalis.training.history import Epoch, History, history_from_json, history_to_json
-from renalis.training.schedules import Constant, EmaPlateau, Exponential, Schedule, Step
+from renalis.training.schedules import (
+    Constant,
+    EmaPlateau,
+    Exponential,
+    Schedule,
+    Step,
+    WarmupLinear,
+)
 from renalis.training.stopping import (
     Epochs,
     Minutes,
@@ -146,3 +153,14 @@ def test_the_kept_epoch() -> None:
 def test_histories_come_back_bit_for_bit(losses: list[float]) -> None:
     past = history(losses, {"val_dice": list(losses)})
     assert history_from_json(json.loads(json.dumps(history_to_json(past)))) == past
+
+
+def test_a_step_wise_rate_warms_up_stays_and_falls_to_zero() -> None:
+    schedule = WarmupLinear(warmup=20, decay_share=0.5, steps=200)
+    rates = [schedule.at_step(2.0, step) for step in range(200)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[19] == rates[99] == 2.0
+    assert rates[150] == pytest.approx(1.0)
+    assert 0 < rates[-1] == pytest.approx(0.02)
+    # Of an epoch, the rate of its first step; the history made by hand has a step an epoch.
+    assert schedule.rate(2.0, history([1.0] * 150)) == rates[150]

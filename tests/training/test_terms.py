@@ -19,6 +19,7 @@ from renalis.training.terms import (
     Dice,
     Focal,
     LossTerm,
+    RenalCrossEntropyDice,
     SquaredError,
     Term,
     Tversky,
@@ -276,3 +277,28 @@ def test_mistakes_in_a_loss_are_named() -> None:
         Dice((KIDNEY,))(logits, labels[:, :-1])
     with pytest.raises(ValueError, match="own name"):
         total_loss((LossTerm("a", Focal()), LossTerm("a", Focal())), {"seg": logits}, {})
+
+
+def test_every_part_of_the_renal_term_has_a_gradient() -> None:
+    target = torch.zeros(1, 8, 8, 8, dtype=torch.uint8)
+    target[0, :4], target[0, 4, :4], target[0, 4, 4:] = 1, 2, 3
+    logits = torch.zeros(1, 4, 8, 8, 8, requires_grad=True)
+    term = RenalCrossEntropyDice()
+    term(logits, target).backward()
+    entropy = torch.zeros(1, 4, 8, 8, 8, requires_grad=True)
+    functional.cross_entropy(entropy, target.long()).backward()
+    assert logits.grad is not None
+    assert not torch.allclose(logits.grad, entropy.grad)  # the Dice terms contribute
+    perfect = functional.one_hot(target.long(), 4).permute(0, 4, 1, 2, 3) * 50.0
+    assert float(term(perfect, target)) < 0.02
+    # Nothing renal: only where kidneys are not is asked.
+    assert float(term(logits.detach(), torch.zeros_like(target))) > 0
+    with pytest.raises(ValueError, match="no weights per voxel"):
+        term(logits, target, torch.ones_like(target))
+
+
+def test_class_weights_of_the_renal_term_count() -> None:
+    target = torch.tensor([[[[1, 2], [3, 0]]]])
+    logits = torch.randn(1, 4, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    plain = float(RenalCrossEntropyDice()(logits, target))
+    assert float(RenalCrossEntropyDice((1.0, 1.0, 1.5, 2.0))(logits, target)) != plain

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
-    from renalis.model_header import ModelHeader
+    from renalis.model_header import ModelHeader, SystemHeader
 
 __all__ = ["add_arguments", "run"]
 
@@ -29,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument("--scores", type=Path, metavar="JSON", help="what was measured, and on what")
     pack.add_argument("--history", default="", help="what the recipe does not say")
     pack.add_argument("--version", default="1", help="the model's version (default 1)")
+    pack.add_argument("--licence", help="SPDX name of the terms of a published system's weights")
+    pack.add_argument("--credit", help="whom to credit for its training data")
+    pack.add_argument(
+        "--commercial-use", action="store_true", help="these terms allow commercial use"
+    )
     export = actions.add_parser("export", help="write the networks for another program")
     export.add_argument("model", nargs="?", default="renalis-kidney", metavar="NAME|FILE")
     export.add_argument("--to", choices=("openvino", "onnx", "torch"), required=True)
@@ -42,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "info":
         return _info(arguments.model, arguments.json, arguments.verify)
     if arguments.action == "pack":
-        return _pack(arguments.run, arguments.scores, arguments.history, arguments.version)
+        return _pack(arguments)
     return _export(arguments.model, arguments.to, arguments.output)
 
 
@@ -63,9 +68,12 @@ def _list(as_json: bool) -> int:
 
 
 def _info(name: str, as_json: bool, verify: bool) -> int:
-    from renalis.model import load_model, read_header
+    from renalis.model import load_model, load_system_model, read_any_header
+    from renalis.model_header import SystemHeader
 
-    header = load_model(name).header if verify else read_header(name)
+    header = read_any_header(name)
+    if verify:
+        (load_system_model if isinstance(header, SystemHeader) else load_model)(name)
     if as_json:
         print(header.model_dump_json(indent=1))
         return 0
@@ -75,24 +83,38 @@ def _info(name: str, as_json: bool, verify: bool) -> int:
     return 0
 
 
-def _pack(run: Path, scores: Path | None, history: str, version: str) -> int:
+def _pack(arguments: argparse.Namespace) -> int:
     from renalis.errors import InputError
-    from renalis.recipes import stored_recipe
-    from renalis.training.pack import pack
+    from renalis.recipes import stored_system
+    from renalis.systems.pack import pack_two_passes
+    from renalis.systems.packed import Terms, pack_system
 
-    recipe = stored_recipe(run)
-    measured = {}
+    scores, measured = arguments.scores, {}
     if scores is not None:
         try:
             measured = json.loads(scores.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{scores} cannot be read as JSON: {error}") from error
-    print(pack(recipe, run, measured, history, version))
+    told = {"scores": measured, "history": arguments.history, "version": arguments.version}
+    given = {"licence": arguments.licence, "data_credit": arguments.credit}
+    given = {name: text for name, text in given.items() if text is not None}
+    if not stored_system(arguments.run).coarse_to_fine:
+        terms = Terms(**given, commercial_use=arguments.commercial_use)
+        print(pack_system(arguments.run, terms, **told))
+        return 0
+    if given or arguments.commercial_use:
+        raise UsageError(
+            "--licence, --credit and --commercial-use are for published systems; the terms of this "
+            "run follow from what it was trained on"
+        )
+    print(pack_two_passes(arguments.run, **told))
     return 0
 
 
-def _lines(header: ModelHeader) -> list[str]:
+def _lines(header: ModelHeader | SystemHeader) -> list[str]:
     """The header for people."""
+    from renalis.model_header import ModelHeader
+
     commercial = "allowed" if header.commercial_use else "NOT allowed"
     lines = [
         f"{header.name} {header.version} ({header.created})",
@@ -101,11 +123,15 @@ def _lines(header: ModelHeader) -> list[str]:
         f"labels     {header.labels}",
         f"checksum   {header.sha256}",
     ]
-    for stage in header.stages:
-        mm = " x ".join(f"{s:g}" for s in stage.spacing_mm)
-        patch = " x ".join(str(n) for n in stage.patch)
-        low, high = stage.window_hu
-        lines.append(f"{stage.name:<10} {mm} mm, window {patch} voxels, {low:g} to {high:g} HU")
+    if isinstance(header, ModelHeader):
+        for stage in header.stages:
+            mm = " x ".join(f"{s:g}" for s in stage.spacing_mm)
+            patch = " x ".join(str(n) for n in stage.patch)
+            low, high = stage.window_hu
+            lines.append(f"{stage.name:<10} {mm} mm, window {patch} voxels, {low:g} to {high:g} HU")
+        lines.append(f"thresholds {_short(header.thresholds.model_dump())}")
+    else:
+        lines.append(f"folds      {', '.join(str(fold.number) for fold in header.folds)}")
     for title, content in (("training", header.training), ("scores", header.scores)):
         if content:
             lines.append(title)

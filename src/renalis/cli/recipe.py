@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from renalis.recipes import Recipe, System
+    from renalis.recipes import System
 
 __all__ = ["add_arguments", "run"]
 
@@ -57,29 +57,29 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(as_json: bool) -> int:
-    from renalis.recipes import System, load_any, names
+    from renalis.recipes import load_system, names
 
     rows: list[tuple[str, str, str]] = []
     for name in names():
-        recipe = load_any(name)
-        if isinstance(recipe, System):
-            rows.append((name, recipe.publication.id, recipe.publication.about))
+        publication = load_system(name).publication
+        if publication is not None:
+            rows.append((name, publication.id, publication.about))
         else:
             rows.append((name, "-", "The shipped model, trained on synthetic CT"))
     if as_json:
         print(json.dumps([dict(zip(("name", "publication", "about"), row, strict=True))
                           for row in rows], indent=1))  # fmt: skip
         return 0
-    for name, publication, about in rows:
-        print(f"{name:<16} {publication:<3} {about}")
+    for name, id_, about in rows:
+        print(f"{name:<16} {id_:<3} {about}")
     return 0
 
 
 def _show(name: str, changes: tuple[str, ...], tiny: bool, as_json: bool) -> int:
-    from renalis.recipes import load_any
+    from renalis.recipes import load_system
 
     if as_json:
-        print(load_any(name, changes, tiny).model_dump_json(indent=1))
+        print(load_system(name, changes, tiny).model_dump_json(indent=1))
         return 0
     from renalis.recipes.text import recipe_text
 
@@ -122,11 +122,11 @@ def _diff(left: str, right: str | None, as_json: bool) -> int:
     return 0
 
 
-def _any(name: str) -> Recipe | System:
+def _any(name: str) -> System:
     """A recipe by name, from a file, or the one stored in the folder of a training."""
-    from renalis.recipes import load_any, stored_any
+    from renalis.recipes import load_system, stored_system
 
-    return stored_any(Path(name)) if Path(name).is_dir() else load_any(name)
+    return stored_system(Path(name)) if Path(name).is_dir() else load_system(name)
 
 
 def _short(value: Any) -> str:

@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         default="renalis-kidney",
         metavar="NAME|FILE|RUN",
-        help="shipped model, .safetensors file, or folder of `renalis train` of a published "
-        "system (default renalis-kidney)",
+        help="shipped model, .safetensors file, or folder of `renalis train` (default "
+        "renalis-kidney)",
     )
     add("--series", metavar="S", help="DICOM series to read: its number, UID or description")
     add(
@@ -94,6 +94,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="switch a tidying rule off; may be repeated; 'all' switches all off",
     )
     add(
+        "--threshold",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="decide by another number than the model's own (renalis model info --json lists "
+        "them), for example tumor_sure=0.5; may be repeated",
+    )
+    add(
         "--runtime",
         choices=_RUNTIMES,
         default="auto",
@@ -130,6 +138,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     0 done, 1 some failed or are incomplete, 2 all failed or bad usage, 3 internal error.
     """
+    arguments.model = _model_file(arguments.model)
     segmented = _with_run(arguments) if _is_run(arguments.model) else _with_model(arguments)
     from renalis.cli.progress import progress
     from renalis.pipeline import Status
@@ -156,8 +165,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 3 if all(result.internal for result in failed) else 2
 
 
+def _model_file(model: str) -> str:
+    """What is meant by the folder of a training whose networks predict coarse to fine."""
+    if not (Path(model) / "recipe.json").is_file():
+        return model
+    from renalis.recipes import stored_system
+
+    system = stored_system(Path(model))
+    return str(Path(model) / f"{system.name}.safetensors") if system.coarse_to_fine else model
+
+
 def _is_run(model: str) -> bool:
-    return (Path(model) / "recipe.json").is_file()
+    from renalis.model import is_system_model
+
+    if (Path(model) / "recipe.json").is_file():
+        return True
+    return Path(model).is_file() and is_system_model(model)
 
 
 def _with_model(arguments: argparse.Namespace) -> Callable[[Listener], list[CaseResult]]:
@@ -196,13 +219,14 @@ def _run_options(arguments: argparse.Namespace) -> RunOptions:
         ("--mirror", arguments.mirror is not None),
         ("--windows", arguments.windows is not None),
         ("--interpolation", arguments.interpolation is not None),
+        ("--threshold", bool(arguments.threshold)),
         ("--runtime", arguments.runtime != "auto"),
         ("--max-ram", arguments.max_ram is not None),
     ):
         if given:
             raise UsageError(f"{option} belongs to the shipped model; a run's recipe decides")
     if arguments.require_commercial:
-        raise UsageError("the terms of a run's weights are those of its data; renalis knows none")
+        _require_commercial(Path(arguments.model))
     folds = None
     if arguments.fold not in (None, "all"):
         folds = tuple(int(n) for n in _listed("--fold", arguments.fold, r"\d+"))
@@ -224,6 +248,14 @@ def _run_options(arguments: argparse.Namespace) -> RunOptions:
         anonymous=arguments.anonymous,
         trust_place=arguments.trust_place,
     )
+
+
+def _require_commercial(model: Path) -> None:
+    if model.is_dir():
+        raise UsageError("the terms of a run's weights are those of its data; renalis knows none")
+    from renalis.model import load_system_model
+
+    load_system_model(model, require_commercial=True)
 
 
 def _listed(option: str, text: str, pattern: str) -> list[str]:
@@ -265,6 +297,7 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
         mirror=Mirror(arguments.mirror or PredictionOptions.mirror),
         windows=Windows(arguments.windows or PredictionOptions.windows),
         interpolation=arguments.interpolation,
+        thresholds=_thresholds(arguments.threshold),
         max_ram_mb=_megabytes(arguments.max_ram),
         threads=arguments.threads,
     )
@@ -279,6 +312,27 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
         trust_place=arguments.trust_place,
         require_commercial=arguments.require_commercial,
     )
+
+
+def _thresholds(changes: list[str]) -> dict[str, float]:
+    """Numbers to decide by, by name."""
+    from pydantic import ValidationError
+
+    from renalis.thresholds import Thresholds
+
+    chosen: dict[str, float] = {}
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals:
+            raise UsageError(f"--threshold {change!r} is not of the form NAME=VALUE")
+        if name not in Thresholds.model_fields:
+            known = ", ".join(Thresholds.model_fields)
+            raise UsageError(f"--threshold: there is no {name!r}; known are {known}")
+        try:
+            chosen[name] = float(getattr(Thresholds.model_validate({name: value}), name))
+        except ValidationError as error:
+            raise UsageError(f"--threshold {change}: {error.errors()[0]['msg'].lower()}") from error
+    return chosen
 
 
 def _megabytes(text: str | None) -> float | None:

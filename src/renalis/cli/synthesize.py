@@ -6,9 +6,13 @@ import argparse
 import math
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from renalis.cli.seeds import seed
 from renalis.errors import UsageError
+
+if TYPE_CHECKING:
+    from renalis.recipes import HeldBack
 
 __all__ = ["add_arguments", "run"]
 
@@ -53,7 +57,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the scans; finished ones are kept when the command is repeated."""
-    from renalis.recipes import load_recipe
     from renalis.synthesis.cohort import Cohort, make_cohort
     from renalis.synthesis.scan import matrix_for
 
@@ -81,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         matrix=matrix,
         phase=arguments.phase,
         kidneys=arguments.kidneys,
-        held_back=load_recipe(arguments.held_back).held_back if arguments.held_back else None,
+        held_back=_held_back(arguments.held_back),
     )
     if spacing and arguments.matrix is None:
         view = f"{matrix * spacing[1]:.0f} × {matrix * spacing[2]:.0f} mm"
@@ -90,3 +93,15 @@ def run(arguments: argparse.Namespace) -> int:
         print(line, file=sys.stderr, flush=True)
     print(f"{arguments.number} synthetic scans in {arguments.output}")
     return 0
+
+
+def _held_back(recipe: str | None) -> HeldBack | None:
+    """Which label maps a recipe keeps back."""
+    if recipe is None:
+        return None
+    from renalis.recipes import load_system
+
+    bodies = load_system(recipe).bodies
+    if bodies is None or bodies.held_back is None:
+        raise UsageError(f"--held-back: the recipe {recipe} keeps no label maps back")
+    return bodies.held_back

@@ -28,6 +28,7 @@ def result_key(source: ScanSource, header: ModelHeader, options: SegmentOptions)
     prediction = dataclasses.asdict(options.prediction)
     for name in _NO_INFLUENCE:
         prediction.pop(name)
+    prediction["thresholds"] = options.prediction.decided_by(header).model_dump()
     content: dict[str, Any] = {
         "renalis": metadata.version("renalis"),
         "model": header.sha256,

@@ -33,6 +33,7 @@ from renalis.prediction.view import View
 from renalis.prediction.windows import Box, Pace, Shape, about, cover, cover_all, lattice
 from renalis.preparation import Grid, linear_weights, window
 from renalis.preparation.resample import apply_matrices
+from renalis.thresholds import Thresholds
 from renalis.volume import Kind, Volume
 
 __all__ = ["Networks", "Progress", "open_networks", "predict", "search"]
@@ -109,7 +110,8 @@ def predict(
     options, peak, notes = fitted(scan, model, options)
     networks = networks or open_networks(model, options)
     view = View.of(scan)
-    work = _Work(view, options, progress or (lambda *_: None))
+    thresholds = options.decided_by(model.header)
+    work = _Work(view, options, thresholds, progress or (lambda *_: None))
     coarse, finding = work.coarse_pass(model.header.stage("coarse"), networks.coarse)
     own = volume.unlabeled()
     kidney = lesion = None
@@ -134,7 +136,8 @@ def predict(
 
 def search(volume: Volume, model: Model, networks: Networks, options: PredictionOptions) -> Finding:
     """The first half of `predict`: where the fine pass may look, on the coarse grid."""
-    work = _Work(View.of(volume.reoriented()), options, lambda *_: None)
+    thresholds = options.decided_by(model.header)
+    work = _Work(View.of(volume.reoriented()), options, thresholds, lambda *_: None)
     return work.coarse_pass(model.header.stage("coarse"), networks.coarse)[1]
 
 
@@ -144,6 +147,7 @@ class _Work:
 
     view: View
     options: PredictionOptions
+    thresholds: Thresholds
     progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)
     windows: dict[str, int] = field(default_factory=dict)
@@ -172,8 +176,8 @@ class _Work:
         windows = worth_looking(image, windows, stage.patch)
         seen = self.look(stage, network, image[None], windows)
         with self.timed(stage.name):
-            options = self.options
-            choices = options.find_at, options.find_ml, options.reach_mm
+            rules = self.thresholds
+            choices = rules.find_at, rules.find_ml, rules.reach_mm
             return seen, find(seen.probability, stage.spacing_mm, *choices)
 
     def fine_pass(
@@ -185,7 +189,7 @@ class _Work:
         ratio = tuple(a / b for a, b in zip(low.spacing_mm, stage.spacing_mm, strict=True))
         renal = coarse.probability.sum(0) * finding.allowed
         if self.options.windows == Windows.LATTICE:
-            where = renal > self.options.find_at
+            where = renal > self.thresholds.find_at
             windows = lattice(grid.shape, stage.patch)
             windows = about(windows, where, grid.shape, stage.patch, ratio)
         else:
@@ -199,7 +203,7 @@ class _Work:
         allowed = nearest(finding.allowed, box, tuple(1 / r for r in ratio))
         windows = worth_looking(image, _moved(windows, box), stage.patch, allowed)
         with self.timed("prepare"):
-            large = large_mass(renal, low.spacing_mm, self.options.large_mm)
+            large = large_mass(renal, low.spacing_mm, self.thresholds.large_mm)
             together = 1 if large.any() else self.options.together
         mirror = self.options.mirror
         found = self.look(stage, networks.fine, image[None], windows, mirror, together)
@@ -207,9 +211,10 @@ class _Work:
         with self.timed("fine"):
             large = nearest(large, box, tuple(1 / r for r in ratio))
             overview = _interpolated(coarse.probability, box, ratio)
-            _mix(probability, overview, large, self.options)
+            _mix(probability, overview, large, self.thresholds)
             probability *= allowed
-            keep_sure_lesions(probability, float(np.prod(stage.spacing_mm)) / 1000, self.options)
+            voxel_ml = float(np.prod(stage.spacing_mm)) / 1000
+            keep_sure_lesions(probability, voxel_ml, self.thresholds)
         return probability, box, grid
 
     def look(
@@ -239,10 +244,12 @@ def _mix(
     fine: NDArray[np.float32],
     coarse: NDArray[np.float32],
     large: NDArray[np.bool_],
-    options: PredictionOptions,
+    thresholds: Thresholds,
 ) -> None:
     """Give the coarse pass its weight, in place; a greater one in large masses."""
-    share = np.where(large, np.float32(options.large_weight), np.float32(options.coarse_weight))
+    share = np.where(
+        large, np.float32(thresholds.large_weight), np.float32(thresholds.coarse_weight)
+    )
     fine *= 1 - share
     fine += share * coarse
 

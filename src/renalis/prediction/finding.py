@@ -87,7 +87,7 @@ def find(
     spacing_mm : tuple of float
         Of the coarse grid.
     find_at, find_ml, reach_mm : float
-        See `renalis.prediction.PredictionOptions`.
+        See `renalis.thresholds.Thresholds`.
     """
     renal = probability.sum(0)
     voxel_ml = float(np.prod(spacing_mm)) / 1000

@@ -18,7 +18,7 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.prediction.options import PredictionOptions
+from renalis.thresholds import Thresholds
 
 __all__ = ["keep_sure_lesions"]
 
@@ -31,7 +31,7 @@ surer the larger they are, and a large unsure region is the renal sinus or a pie
 
 
 def keep_sure_lesions(
-    probability: NDArray[np.float32], voxel_ml: float, options: PredictionOptions
+    probability: NDArray[np.float32], voxel_ml: float, thresholds: Thresholds
 ) -> None:
     """Give unsure lesions to the kidney or, unsure fluid, to nothing; in place.
 
@@ -41,28 +41,28 @@ def keep_sure_lesions(
         Kidney, tumor, cyst.
     voxel_ml : float
         Volume of a voxel (ml).
-    options : PredictionOptions
+    thresholds : Thresholds
         ``cyst_at`` and ``lesion_at`` decide for voxels, ``tumor_ml``, ``tumor_ball``,
         ``tumor_sure``, ``large_tumor_sure``, ``tumor_outside``, ``cyst_sure``,
         ``large_cyst_sure``, ``cyst_ball``, ``lobed_cyst_sure``, ``lesion_sure``,
         ``maybe_tumor`` and ``unclear_ml`` for whole lesions.
     """
-    _drop_unsure_cysts(probability, options.cyst_at)
-    _drop_unsure_voxels(probability, options.lesion_at)
+    _drop_unsure_cysts(probability, thresholds.cyst_at)
+    _drop_unsure_voxels(probability, thresholds.lesion_at)
     renal = probability.sum(0)
     lesion = (renal >= _RENAL_AT) & (probability[1] + probability[2] > probability[0])
     tumor = lesion & (probability[1] >= probability[2])
     tumors, cysts = _Pieces.of(tumor), _Pieces.of(lesion & ~tumor)
-    no_tumor = _unsure(tumors, probability[1], renal, partial(_tumor_needs, voxel_ml, options))
-    no_cyst = _unsure(cysts, probability[2], renal, partial(_cyst_needs, voxel_ml, options))
-    lobed = _ragged(cysts, options.cyst_ball, _LARGE_ML / voxel_ml)
-    no_cyst |= lobed & _unsure(cysts, probability[2], renal, lambda _: options.lobed_cyst_sure)
-    nothing = _outside(tumors, renal, options.tumor_outside)
-    unclear = _of_unclear_kind((no_tumor | no_cyst) & ~nothing, probability, voxel_ml, options)
+    no_tumor = _unsure(tumors, probability[1], renal, partial(_tumor_needs, voxel_ml, thresholds))
+    no_cyst = _unsure(cysts, probability[2], renal, partial(_cyst_needs, voxel_ml, thresholds))
+    lobed = _ragged(cysts, thresholds.cyst_ball, _LARGE_ML / voxel_ml)
+    no_cyst |= lobed & _unsure(cysts, probability[2], renal, lambda _: thresholds.lobed_cyst_sure)
+    nothing = _outside(tumors, renal, thresholds.tumor_outside)
+    unclear = _of_unclear_kind((no_tumor | no_cyst) & ~nothing, probability, voxel_ml, thresholds)
     probability[1, unclear] += probability[2, unclear]
     probability[2, unclear] = 0
     tumor |= unclear
-    ragged = tumor & _ragged(_Pieces.of(lesion), options.tumor_ball, _LARGE_ML / voxel_ml)
+    ragged = tumor & _ragged(_Pieces.of(lesion), thresholds.tumor_ball, _LARGE_ML / voxel_ml)
     no_tumor = (no_tumor & ~unclear) | ragged
     no_cyst &= ~unclear
     probability[0][no_tumor] += probability[1][no_tumor] + probability[2][no_tumor]
@@ -124,21 +124,21 @@ def _drop_unsure_voxels(probability: NDArray[np.float32], share: float) -> None:
 
 
 def _tumor_needs(
-    voxel_ml: float, options: PredictionOptions, voxels: NDArray[np.int64]
+    voxel_ml: float, thresholds: Thresholds, voxels: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Least mean share of tumors of a number of voxels; above 1 where they are too small."""
     volume = np.maximum(voxels * voxel_ml, 1e-6)
     rise = np.clip(np.log(volume / _SMALL_ML) / np.log(_LARGE_ML / _SMALL_ML), 0, 1)
-    needs = options.tumor_sure + rise * (options.large_tumor_sure - options.tumor_sure)
-    return np.where(volume < options.tumor_ml, np.inf, needs)
+    needs = thresholds.tumor_sure + rise * (thresholds.large_tumor_sure - thresholds.tumor_sure)
+    return np.where(volume < thresholds.tumor_ml, np.inf, needs)
 
 
 def _cyst_needs(
-    voxel_ml: float, options: PredictionOptions, voxels: NDArray[np.int64]
+    voxel_ml: float, thresholds: Thresholds, voxels: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Least mean share of cysts of a number of voxels; a renal pelvis is hardly ever large."""
     large = voxels * voxel_ml >= _LARGE_ML
-    return np.where(large, options.large_cyst_sure, options.cyst_sure)
+    return np.where(large, thresholds.large_cyst_sure, thresholds.cyst_sure)
 
 
 def _outside(tumors: _Pieces, renal: NDArray[np.float32], most: float) -> NDArray[np.bool_]:
@@ -153,7 +153,7 @@ def _of_unclear_kind(
     unsure: NDArray[np.bool_],
     probability: NDArray[np.float32],
     voxel_ml: float,
-    options: PredictionOptions,
+    thresholds: Thresholds,
 ) -> NDArray[np.bool_]:
     """Pieces of unsure lesions that surely are one, and may well be a tumor.
 
@@ -162,10 +162,10 @@ def _of_unclear_kind(
     """
     pieces = _Pieces.of(unsure)
     tumor, cyst = (pieces.mean(p[unsure]) for p in probability[1:])
-    unclear = (tumor + cyst >= options.lesion_sure) & (
-        tumor >= options.maybe_tumor * (tumor + cyst)
+    unclear = (tumor + cyst >= thresholds.lesion_sure) & (
+        tumor >= thresholds.maybe_tumor * (tumor + cyst)
     )
-    return pieces.where(unclear & (pieces.counts * voxel_ml >= options.unclear_ml))
+    return pieces.where(unclear & (pieces.counts * voxel_ml >= thresholds.unclear_ml))
 
 
 def _ragged(pieces: _Pieces, share: float, most: float) -> NDArray[np.bool_]:

@@ -39,6 +39,9 @@ class GridSpec:
         Target spacing (Z, Y, X) for ``"resample"``; None along an axis keeps the scan's.
     order : int or tuple of int
         Spline order of the image, 0 (nearest), 1 or 3, for all axes or for (Z, Y, X).
+    average : bool
+        Linear interpolation that averages voxels where it reduces, as two passes predict
+        (`renalis.preparation.resample` with ``"average"``).
     label_order : {0, 1}
         0: nearest voxel. 1: linear interpolation of each class, largest wins. Never interpolates
         the label values: that turns the border of label 2 into label 1.
@@ -111,6 +114,7 @@ class GridSpec:
     weight_edge: float = 2.0
     weight_max: float = 10.0
     weight_floor: bool = False
+    average: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.replace("_", "").replace("-", "").isalnum():
@@ -123,6 +127,8 @@ class GridSpec:
             raise ValueError(f"grid {self.name}: spacings are positive, not {self.spacing_mm}")
         if any(order not in _ORDERS for order in self.orders) or self.label_order not in (0, 1):
             raise ValueError(f"grid {self.name}: spline orders are 0, 1 or 3, of labels 0 or 1")
+        if self.average and (self.kind != "resample" or self.fit != "spacing" or self.low_pass):
+            raise ValueError(f"grid {self.name}: average is for resampled grids of exact spacing")
         if self.clip_hu is not None and not self.clip_hu[0] < self.clip_hu[1]:
             raise ValueError(f"grid {self.name}: the HU window {self.clip_hu} is empty")
         if self.clip_first and self.clip_hu is None:
@@ -154,6 +160,8 @@ class GridSpec:
         fields = asdict(self)
         for later in ("sub", "div", "min_shape", "fill"):
             del fields[later]
+        if not self.average:  # what was stored before there was such a field keeps its key
+            del fields["average"]
         # The window also decides what lies beyond a padded slice and where the body begins.
         if not (self.crop_body or self.clip_first or self.kind == "native2d"):
             del fields["clip_hu"]

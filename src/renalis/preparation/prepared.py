@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from renalis.errors import InputError
 from renalis.preparation.grids import GridSpec, place_grid
 from renalis.preparation.regrid import regrid_image, regrid_labels
-from renalis.preparation.resample import Grid
+from renalis.preparation.resample import Grid, resample
 from renalis.preparation.truncated import truncated_labels
 from renalis.preparation.weight_map import weight_map
 from renalis.volume import Kind, Volume
@@ -141,14 +141,7 @@ def _prepare(image: Volume, label: Volume | None, spec: GridSpec) -> PreparedGri
     if grid.shape == image.shape and grid.ratio == (1, 1, 1) and not spec.clip_first:
         moved, moved_label = image, label
     else:
-        moved = regrid_image(
-            image,
-            grid,
-            spec.orders,
-            low_pass=spec.low_pass,
-            clip_hu=spec.clip_hu if spec.clip_first else None,
-            within_range=spec.within_range,
-        )
+        moved = _moved_image(image, grid, spec)
         moved_label = None if label is None else _moved_labels(label, grid, spec)
     stored = Volume(_int16(moved.array), moved.affine, Kind.IMAGE)
     if spec.crop_body:
@@ -171,6 +164,20 @@ def _prepare(image: Volume, label: Volume | None, spec: GridSpec) -> PreparedGri
         )
     voxels = np.ascontiguousarray(stored.array)
     return PreparedGrid(spec, voxels, labels, weights, held, stored.affine)
+
+
+def _moved_image(image: Volume, grid: Grid, spec: GridSpec) -> Volume:
+    if spec.average:
+        z, y, x = (mm * ratio for mm, ratio in zip(image.spacing, grid.ratio, strict=True))
+        return resample(image, (z, y, x), interpolation="average")
+    return regrid_image(
+        image,
+        grid,
+        spec.orders,
+        low_pass=spec.low_pass,
+        clip_hu=spec.clip_hu if spec.clip_first else None,
+        within_range=spec.within_range,
+    )
 
 
 def _moved_labels(label: Volume, grid: Grid, spec: GridSpec) -> Volume:

@@ -2,39 +2,22 @@
 
 from renalis.recipes.reading import (
     find_recipe,
-    load_any,
-    load_recipe,
     load_system,
     names,
-    stored_any,
-    stored_recipe,
+    published,
     stored_system,
 )
-from renalis.recipes.schema import (
-    Balance,
-    Bodies,
-    HeldBack,
-    Optimisation,
-    Recipe,
-    Stage,
-)
+from renalis.recipes.synthetic_fields import Bodies, HeldBack
 from renalis.recipes.system import Phase, System
 
 __all__ = [
-    "Balance",
     "Bodies",
     "HeldBack",
-    "Optimisation",
     "Phase",
-    "Recipe",
-    "Stage",
     "System",
     "find_recipe",
-    "load_any",
-    "load_recipe",
     "load_system",
     "names",
-    "stored_any",
-    "stored_recipe",
+    "published",
     "stored_system",
 ]

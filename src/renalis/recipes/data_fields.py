@@ -139,7 +139,8 @@ class GridPlan(Frozen):
     slice_size : int or None
         Side in pixels of the square that it is resized to; None: not resized.
     image, label : str
-        Interpolation. ``linear_truncated`` is the published code of R3: linear interpolation of
+        Interpolation; ``average`` is linear too, and averages voxels where it reduces.
+        ``linear_truncated`` is the published code of R3: linear interpolation of
         the integers, cut off, which shrinks every mask.
     low_pass : float
         Gaussian before resampling, its sigma in units of the factor between the grids; 0 is off.
@@ -171,7 +172,7 @@ class GridPlan(Frozen):
     spacing_mm: Triple | None = None
     frame: PositiveInt | None = None
     slice_size: PositiveInt | None = None
-    image: Literal["nearest", "linear", "cubic"] = "linear"
+    image: Literal["nearest", "linear", "cubic", "average"] = "linear"
     label: Literal["nearest", "linear_truncated"] = "nearest"
     low_pass: NonNegative = 0.0
     clip_hu: Range | None = None
@@ -192,6 +193,8 @@ class GridPlan(Frozen):
             raise ValueError("spacing_mm belongs to kind resample, and to no other")
         if self.kind == "resample" and (self.slice_size or self.frame):
             raise ValueError("slice_size and frame belong to kind native2d")
+        if self.image == "average" and (self.kind != "resample" or self.low_pass):
+            raise ValueError("image average is for kind resample without low_pass")
         if self.clip_hu is not None and self.clip_hu[0] >= self.clip_hu[1]:
             raise ValueError("clip_hu must rise")
         return self

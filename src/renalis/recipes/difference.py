@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from renalis.recipes.schema import Recipe
 from renalis.recipes.system import System
 
 __all__ = ["MISSING", "Difference", "differences"]
@@ -26,18 +25,18 @@ class Difference:
     right: Any
 
 
-def differences(left: Recipe | System, right: Recipe | System) -> tuple[Difference, ...]:
+def differences(left: System, right: System) -> tuple[Difference, ...]:
     """Every field that differs, in the order in which recipes are written.
 
     Defaults count: a field that only one file writes out is no difference when the other's default
-    is the same. Left out are the tiny variants and what the publication says of itself: neither
-    touches what is trained. Lists whose items have names are compared by these, so that an item
-    more does not shift the others.
+    is the same. Left out are the variants (tiny, fine_tuning) and what the publication says of
+    itself: neither touches what is trained. Lists whose items have names are compared by
+    these, so that an item more does not shift the others.
     """
     ours, theirs = left.model_dump(mode="json"), right.model_dump(mode="json")
     for content in (ours, theirs):
-        content.pop("tiny", None)
-        content.pop("publication", None)
+        for section in ("tiny", "fine_tuning", "publication"):
+            content.pop(section)
     return tuple(_compare("", ours, theirs))
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "QuickNat",
     "ResNet34UNet",
     "SimpleUNet",
+    "UNet",
     "UNet3d",
     "ValidUNet3d",
 ]
@@ -87,6 +88,21 @@ class UNet3d(_Network):
     attention: bool = False
 
 
+class UNet(_Network):
+    """The shipped model's; see ``renalis.networks.unet.UNet``.
+
+    ``channels`` at each level, finest first. ``stem``: voxels along each side that one voxel of the
+    finest level stands for. ``pooled``: windows of a scan are normalized together in prediction.
+    """
+
+    name: Literal["unet"]
+    in_channels: PositiveInt
+    out_channels: PositiveInt
+    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=8)]
+    stem: PositiveInt = 1
+    pooled: bool = False
+
+
 class ValidUNet3d(_Network):
     """The original 3D U-Net with valid convolutions; ``base`` doubles in every level."""
 
@@ -142,6 +158,6 @@ class Cascade3d(_Network):
 
 
 Network = Annotated[
-    ResNet34UNet | SimpleUNet | QuickNat | UNet3d | ValidUNet3d | Cascade3d,
+    ResNet34UNet | SimpleUNet | QuickNat | UNet | UNet3d | ValidUNet3d | Cascade3d,
     Field(discriminator="name"),
 ]

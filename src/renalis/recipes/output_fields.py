@@ -11,6 +11,7 @@ from renalis.recipes.sample_fields import Plane
 
 __all__ = [
     "Attached",
+    "CoarseToFine",
     "Evaluation",
     "FillHoles",
     "Gate",
@@ -96,8 +97,22 @@ class TilePrediction(_Prediction):
         return self
 
 
+class CoarseToFine(_Prediction):
+    """One of two networks: the first phase looks at the whole scan, the second at what it found.
+
+    ``window`` is what the network sees at a time (Z, Y, X). Everything else is in the recipe's
+    section ``thresholds``.
+    """
+
+    kind: Literal["coarse_to_fine"]
+    window: Size3
+    decision: Literal["argmax"] = "argmax"
+    restore: Literal["prob_linear"] = "prob_linear"
+    ensemble_folds: Literal[False] = False
+
+
 Prediction = Annotated[
-    SlicePrediction | WindowPrediction | TilePrediction, Field(discriminator="kind")
+    SlicePrediction | WindowPrediction | TilePrediction | CoarseToFine, Field(discriminator="kind")
 ]
 
 

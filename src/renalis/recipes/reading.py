@@ -1,4 +1,4 @@
-"""Find, read, change and check recipes: the shipped model's kind and published systems."""
+"""Find, read, change and check recipes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,17 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from renalis.errors import InputError
-from renalis.recipes.schema import Recipe
 from renalis.recipes.switches import switched
 from renalis.recipes.system import System
 from renalis.recipes.yaml_loader import LOADER
 
 __all__ = [
     "find_recipe",
-    "load_any",
-    "load_recipe",
     "load_system",
     "load_unswitched",
     "names",
+    "published",
     "set_field",
-    "stored_any",
-    "stored_recipe",
     "stored_system",
     "tiny_changes",
 ]
@@ -43,6 +39,11 @@ def names() -> tuple[str, ...]:
     """Names of all recipes of the package, in order of the alphabet."""
     folder = resources.files("renalis.recipes")
     return tuple(sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml")))
+
+
+def published() -> tuple[str, ...]:
+    """Names of those that are systems of publications."""
+    return tuple(name for name in names() if load_system(name).publication is not None)
 
 
 def find_recipe(name_or_path: str) -> Path:
@@ -63,10 +64,13 @@ def find_recipe(name_or_path: str) -> Path:
     return path
 
 
-def load_any(
-    name_or_path: str, changes: tuple[str, ...] = (), tiny: bool = False
-) -> Recipe | System:
-    """Read and check a recipe of either kind.
+def load_system(
+    name_or_path: str,
+    changes: tuple[str, ...] = (),
+    tiny: bool = False,
+    fine_tuning: bool = False,
+) -> System:
+    """Read and check a recipe.
 
     Parameters
     ----------
@@ -78,25 +82,29 @@ def load_any(
         tiny variant's.
     tiny : bool
         Take the recipe's own small variant, which runs on a CPU in minutes.
+    fine_tuning : bool
+        Take the recipe's own changes for a training that starts from a trained model.
 
     Returns
     -------
-    Recipe or System
-        The shipped model's kind, or a published system with its switches applied.
+    System
+        With its switches applied.
 
     Raises
     ------
     InputError
         If there is no such recipe, or a field is unknown, missing or out of range.
     """
-    recipe = load_unswitched(name_or_path, changes, tiny)
-    return switched(recipe) if isinstance(recipe, System) else recipe
+    return switched(load_unswitched(name_or_path, changes, tiny, fine_tuning))
 
 
 def load_unswitched(
-    name_or_path: str, changes: tuple[str, ...] = (), tiny: bool = False
-) -> Recipe | System:
-    """Like ``load_any``, as written: the switches are not applied yet."""
+    name_or_path: str,
+    changes: tuple[str, ...] = (),
+    tiny: bool = False,
+    fine_tuning: bool = False,
+) -> System:
+    """Like ``load_system``, as written: the switches are not applied yet."""
     path = find_recipe(name_or_path)
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
@@ -104,9 +112,12 @@ def load_unswitched(
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} is not a recipe: it holds no fields")
-    kind: type[Recipe] | type[System] = Recipe if "bodies" in content else System
+    if _is_old(content):
+        raise InputError(f"{path} is a recipe of an earlier version; begin with a new copy")
     try:
-        recipe = kind.model_validate(content)
+        recipe = System.model_validate(content)
+        if fine_tuning:
+            changes = _as_changes(recipe.fine_tuning) + changes
         if tiny:
             changes = tiny_changes(recipe, path) + changes
         if not changes:
@@ -114,36 +125,29 @@ def load_unswitched(
         full = recipe.model_dump(mode="json")
         for change in changes:
             set_field(full, change)
-        return kind.model_validate(full)
+        return System.model_validate(full)
     except ValidationError as error:
-        raise InputError(f"{path}: {_sentence(error.errors()[0], kind)}") from error
+        raise InputError(f"{path}: {_sentence(error.errors()[0])}") from error
 
 
-def load_recipe(name_or_path: str, changes: tuple[str, ...] = ()) -> Recipe:
-    """Like ``load_any``, for the shipped model's kind alone."""
-    recipe = load_any(name_or_path, changes)
-    if not isinstance(recipe, Recipe):
-        raise InputError(f"{name_or_path} is a published system, which works on real scans only")
-    return recipe
-
-
-def load_system(name_or_path: str, changes: tuple[str, ...] = (), tiny: bool = False) -> System:
-    """Like ``load_any``, for published systems alone."""
-    recipe = load_any(name_or_path, changes, tiny)
-    if not isinstance(recipe, System):
-        raise InputError(f"{name_or_path} is not the recipe of a published system")
-    return recipe
-
-
-def tiny_changes(recipe: Recipe | System, path: Path) -> tuple[str, ...]:
+def tiny_changes(recipe: System, path: Path) -> tuple[str, ...]:
     """What makes the small variant of a recipe, as ``key=value``."""
-    if not isinstance(recipe, System) or not recipe.tiny:
+    if not recipe.tiny:
         raise InputError(f"{path} has no tiny variant; give it a section 'tiny'")
-    return tuple(f"{key}={json.dumps(value)}" for key, value in recipe.tiny.items())
+    return _as_changes(recipe.tiny)
 
 
-def stored_any(run: Path) -> Recipe | System:
-    """The recipe that a training was started with, of either kind.
+def _as_changes(section: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(f"{key}={json.dumps(value)}" for key, value in section.items())
+
+
+def _is_old(content: Any) -> bool:
+    """Whether these are the fields that the shipped model's recipe had before it was one of all."""
+    return isinstance(content, dict) and "held_back" in content and "stages" in content
+
+
+def stored_system(run: Path) -> System:
+    """The recipe that a training was started with.
 
     Raises
     ------
@@ -153,15 +157,19 @@ def stored_any(run: Path) -> Recipe | System:
     path = run / "recipe.json"
     try:
         content = json.loads(path.read_bytes())
-        kind: type[Recipe] | type[System] = Recipe if "bodies" in content else System
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{run} is not the folder of a training ({path.name}: {error})") from error
+    if _is_old(content):
+        raise InputError(
+            f"{run} was trained by an earlier version of renalis, which had another engine; pack "
+            "it with that version, or train again in another folder"
+        )
     try:
-        return kind.model_validate(_without_retired(content))
+        return System.model_validate(_without_retired(content))
     except ValidationError as error:
         raise InputError(
             f"{run} is not the folder of a training that this version of renalis can read "
-            f"({path.name}: {_sentence(error.errors()[0], kind)}); choose another"
+            f"({path.name}: {_sentence(error.errors()[0])}); choose another"
         ) from error
 
 
@@ -171,22 +179,6 @@ def _without_retired(content: Any) -> Any:
         if isinstance(part, dict):
             part.pop(field, None)
     return content
-
-
-def stored_recipe(run: Path) -> Recipe:
-    """Like ``stored_any``, for the shipped model's kind alone."""
-    recipe = stored_any(run)
-    if not isinstance(recipe, Recipe):
-        raise InputError(f"{run} is the run of a published system")
-    return recipe
-
-
-def stored_system(run: Path) -> System:
-    """Like ``stored_any``, for published systems alone."""
-    recipe = stored_any(run)
-    if not isinstance(recipe, System):
-        raise InputError(f"{run} is not the run of a published system")
-    return recipe
 
 
 def set_field(content: Any, change: str) -> list[str | int]:
@@ -226,7 +218,7 @@ def _index(place: Any, part: str, key: str, before: str) -> str | int:
             return int(part)
         raise InputError(f"the recipe has no field {key!r}: {before} has no item {part!r}")
     if isinstance(place, dict):
-        if part in place or before == "tiny":
+        if part in place or before in ("tiny", "fine_tuning"):
             return part
         near = difflib.get_close_matches(part, list(place), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -236,11 +228,11 @@ def _index(place: Any, part: str, key: str, before: str) -> str | int:
     raise InputError(f"the recipe has no field {key!r}: {before} is a single value")
 
 
-def _sentence(error: ErrorDetails, kind: type[Recipe] | type[System]) -> str:
+def _sentence(error: ErrorDetails) -> str:
     """One validation error in words."""
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = list(kind.model_fields) if len(error["loc"]) == 1 else []
+        known = list(System.model_fields) if len(error["loc"]) == 1 else []
         near = difflib.get_close_matches(place, known, n=1)
         return f"there is no field {place!r}" + (f"; did you mean {near[0]!r}?" if near else "")
     if error["type"] == "missing":

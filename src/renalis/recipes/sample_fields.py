@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from renalis.recipes.data_fields import Target
 from renalis.recipes.fields import Frozen, NonNegative, Range, Share, Size3
+from renalis.recipes.synthetic_fields import Rendering
 
 __all__ = [
     "Affine",
@@ -18,8 +19,10 @@ __all__ = [
     "HardNegatives",
     "HuShift",
     "Intensity",
+    "Mix",
     "Noise",
     "Paired",
+    "Patches",
     "Plane",
     "Sampler",
     "Slices",
@@ -100,7 +103,68 @@ class Paired(Frozen):
     hard_negatives: HardNegatives | None = None
 
 
-Sampler = Annotated[Slices | Windows | Paired, Field(discriminator="kind")]
+class Mix(Frozen):
+    """Which share of the patches comes from where; the shares add to 1.
+
+    ``synthetic``: CT that is rendered anew for every patch, around label maps. ``volumes``: scans
+    with label maps.
+    """
+
+    synthetic: Share = 0.0
+    volumes: Share = 0.0
+
+    @model_validator(mode="after")
+    def _adds_to_one(self) -> Mix:
+        if abs(self.synthetic + self.volumes - 1) > 1e-6:
+            raise ValueError("the shares must add to 1")
+        return self
+
+
+class Patches(Frozen):
+    """Patches that are drawn anew for every step, near kidneys more often than elsewhere.
+
+    Parameters
+    ----------
+    grid : str
+        The grid they are cut from.
+    patch : tuple of int
+        Voxels (Z, Y, X).
+    other_patches : tuple of tuple of int
+        Sizes that every second patch is drawn from instead.
+    mix : Mix
+        Where patches come from.
+    near : float
+        Share of patches with a renal voxel near their center.
+    lesion : float
+        Share of those that have a voxel of a lesion there, if there is one.
+    jitter : float
+        How far, in patch sizes, the center may lie from that voxel.
+    rendering : Rendering or None
+        How synthetic patches are made, where there are some.
+    steps_per_epoch : int
+        Optimizer steps from one checkpoint and validation to the next: there is no list of
+        patches to pass through.
+    """
+
+    kind: Literal["patches"]
+    grid: str
+    patch: Size3
+    other_patches: tuple[Size3, ...] = ()
+    mix: Mix
+    near: Share
+    lesion: Share
+    jitter: NonNegative
+    rendering: Rendering | None = None
+    steps_per_epoch: PositiveInt = 50
+
+    @model_validator(mode="after")
+    def _can_render(self) -> Patches:
+        if self.mix.synthetic and self.rendering is None:
+            raise ValueError("synthetic patches need the section rendering")
+        return self
+
+
+Sampler = Annotated[Slices | Windows | Paired | Patches, Field(discriminator="kind")]
 
 
 class Flip(Frozen):
@@ -175,7 +239,7 @@ Transform = Annotated[
 
 
 class Augmentation(Frozen):
-    """Transforms of training samples.
+    """Transforms of training samples; synthetic patches vary by themselves and are left alone.
 
     ``copies`` 0: every transform is tried on every sample with its own chance. ``copies`` n: the
     step sees each sample and n changed copies, each changed by one transform, all different.

@@ -1,4 +1,4 @@
-"""A published system as one typed recipe.
+"""A recipe: one typed model for the shipped model and the published systems.
 
 Sections stand at the top level. A system of several networks trained one after another has
 ``phases``, each of which may replace any section; what a phase does not say holds as written above.
@@ -15,6 +15,7 @@ from renalis.recipes.data_fields import DataPlan, GridPlan, Split, Target
 from renalis.recipes.fields import Frozen, Seed, Share
 from renalis.recipes.network_fields import Network
 from renalis.recipes.output_fields import (
+    CoarseToFine,
     Evaluation,
     Prediction,
     Published,
@@ -26,10 +27,13 @@ from renalis.recipes.sample_fields import (
     Augmentation,
     Elastic,
     Paired,
+    Patches,
     Sampler,
     Windows,
 )
+from renalis.recipes.synthetic_fields import Bodies
 from renalis.recipes.train_fields import LossTerm, Optimisation
+from renalis.thresholds import Thresholds
 
 __all__ = ["InputMask", "Phase", "PhaseChange", "Publication", "Switches", "System"]
 
@@ -129,13 +133,19 @@ class Switches(Frozen):
 
 
 class System(Frozen):
-    """Everything that defines a published system."""
+    """Everything that defines a training and what becomes of its networks.
+
+    ``publication`` is None for the shipped model. ``bodies`` are what synthetic patches are cut
+    from, ``thresholds`` what a prediction ``coarse_to_fine`` decides by. ``tiny`` and
+    ``fine_tuning`` are changes, key to value, for a CPU's minutes and for ``--start-from``.
+    """
 
     name: str
-    publication: Publication
+    publication: Publication | None = None
     seed: Seed
     dataset: DataPlan
     split: Split
+    bodies: Bodies | None = None
     target: Target
     grids: tuple[GridPlan, ...]
     sampler: Sampler
@@ -145,10 +155,23 @@ class System(Frozen):
     optimisation: Optimisation
     prediction: Prediction
     phases: tuple[PhaseChange, ...] = ()
+    thresholds: Thresholds | None = None
     postprocessing: tuple[Rule, ...] = ()
     evaluation: Evaluation
     switches: Switches = Switches()
     tiny: dict[str, Any] = Field(default_factory=dict)
+    fine_tuning: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def coarse_to_fine(self) -> bool:
+        """Whether two networks predict together, as the shipped model's do."""
+        return isinstance(self.prediction, CoarseToFine)
+
+    @property
+    def synthetic_alone(self) -> bool:
+        """Whether no image of a real scan is learned from."""
+        samplers = [phase.sampler for phase in self.all_phases()]
+        return all(isinstance(one, Patches) and not one.mix.volumes for one in samplers)
 
     def all_phases(self) -> tuple[Phase, ...]:
         """The phases in order of training, with all sections; one called ``main`` if none are."""
@@ -194,6 +217,8 @@ class System(Frozen):
             missing = sorted(str(name) for name in used if name and name not in grids)
             if missing:
                 raise ValueError(f"phase {phase.name!r} has no grid {missing[0]!r}")
+            if isinstance(sampler, Patches):
+                self._require_patches(phase, sampler)
             if phase.input_mask is not None:
                 _require_mask(phase, phase.input_mask, earlier)
             _require_transforms(phase)
@@ -204,6 +229,44 @@ class System(Frozen):
             if phase.name in earlier:
                 raise ValueError(f"two phases are called {phase.name!r}")
             earlier[phase.name] = phase
+        return self
+
+    def _require_patches(self, phase: Phase, sampler: Patches) -> None:
+        plan = phase.optimisation
+        if sampler.other_patches and (plan.micro_batch or plan.batch) != 1:
+            raise ValueError(
+                f"patches of phase {phase.name!r} have several sizes, which cannot lie in one "
+                "array; set optimisation.micro_batch to 1"
+            )
+        if sampler.mix.synthetic and self.bodies is None:
+            raise ValueError("synthetic patches need the section bodies")
+        if self.dataset.synthetic is not None:
+            raise ValueError("of patches, sampler.mix says what is synthetic, not dataset")
+        if phase.grid(sampler.grid).normalize != "affine":
+            raise ValueError(f"patches of phase {phase.name!r} are normalized by sub and div alone")
+        if phase.augmentation.copies or phase.input_mask is not None:
+            raise ValueError(
+                f"patches of phase {phase.name!r} have neither augmented copies nor an input mask"
+            )
+
+    @model_validator(mode="after")
+    def _two_passes(self) -> System:
+        """Two networks predict coarse to fine, and only these have thresholds."""
+        phases = self.all_phases()
+        kinds = {isinstance(phase.prediction, CoarseToFine) for phase in phases}
+        if kinds == {True}:
+            names = [phase.name for phase in phases]
+            if names != ["coarse", "fine"] or self.target != "labels":
+                raise ValueError(
+                    "a prediction coarse_to_fine has the target labels and the phases coarse and "
+                    "fine, in this order"
+                )
+        elif True in kinds:
+            raise ValueError("either all phases predict coarse_to_fine, or none")
+        elif self.thresholds is not None:
+            raise ValueError("thresholds are for predictions coarse_to_fine")
+        if len({phase.optimisation.precision for phase in phases}) > 1:
+            raise ValueError("all phases compute in the same optimisation.precision")
         return self
 
 

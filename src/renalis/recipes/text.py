@@ -13,7 +13,7 @@ import yaml
 from renalis.errors import InputError
 from renalis.recipes.reading import (
     find_recipe,
-    load_any,
+    load_system,
     load_unswitched,
     set_field,
     tiny_changes,
@@ -29,14 +29,14 @@ def recipe_text(name_or_path: str, changes: tuple[str, ...] = (), tiny: bool = F
     Parameters
     ----------
     name_or_path, changes, tiny
-        As for `renalis.recipes.load_any`.
+        As for `renalis.recipes.load_system`.
 
     Raises
     ------
     InputError
         If there is no such recipe, or the changes cannot be made or written into the text.
     """
-    load_any(name_or_path, changes, tiny)  # refuses what is not valid
+    load_system(name_or_path, changes, tiny)  # refuses what is not valid
     path = find_recipe(name_or_path)
     recipe = load_unswitched(name_or_path)
     if tiny:
@@ -55,7 +55,7 @@ def changed_text(text: str, full: dict[str, Any], changes: tuple[str, ...]) -> s
         All fields of the recipe, those that the text leaves to their defaults too; changed in
         place.
     changes : tuple of str
-        ``key=value``, as ``renalis.recipes.load_any`` takes them.
+        ``key=value``, as ``renalis.recipes.load_system`` takes them.
 
     Returns
     -------

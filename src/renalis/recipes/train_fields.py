@@ -18,11 +18,13 @@ __all__ = [
     "FreezeStage",
     "LossTerm",
     "Optimisation",
+    "RenalCrossEntropyDice",
     "Schedule",
     "SquaredError",
     "Step",
     "Stop",
     "Tversky",
+    "WarmupLinear",
 ]
 
 
@@ -91,8 +93,19 @@ class Focal(_Term):
     class_weights: tuple[Positive, ...] | None = None
 
 
+class RenalCrossEntropyDice(_Term):
+    """Where is anything renal, and what is it? Of background, kidney, tumor and cyst.
+
+    See ``renalis.training.terms.renal``; ``class_weights`` of the four in its cross-entropies.
+    """
+
+    term: Literal["renal_ce_dice"]
+    class_weights: tuple[Positive, Positive, Positive, Positive] = (1.0, 1.0, 1.0, 1.0)
+
+
 LossTerm = Annotated[
-    CrossEntropy | Dice | SquaredError | Tversky | Focal, Field(discriminator="term")
+    CrossEntropy | Dice | SquaredError | Tversky | Focal | RenalCrossEntropyDice,
+    Field(discriminator="term"),
 ]
 
 
@@ -132,7 +145,21 @@ class EmaPlateau(Frozen):
     cooldown: NonNegativeInt
 
 
-Schedule = Annotated[Constant | Step | Exponential | EmaPlateau, Field(discriminator="kind")]
+class WarmupLinear(Frozen):
+    """Rises over ``warmup`` steps, stays, and falls linearly to zero over the last ones.
+
+    ``decay_share`` is the part of all steps in which it falls; ``stop.epochs`` says how many there
+    are.
+    """
+
+    kind: Literal["warmup_linear"]
+    warmup: NonNegativeInt
+    decay_share: Share
+
+
+Schedule = Annotated[
+    Constant | Step | Exponential | EmaPlateau | WarmupLinear, Field(discriminator="kind")
+]
 
 
 class Stop(Frozen):
@@ -181,6 +208,9 @@ class Optimisation(Frozen):
         Cases scored after each epoch; None: all.
     gradient_clip : float or None
         Largest norm of the gradient.
+    average : float or None
+        Weight of the past in a moving average of the weights over the steps, which is validated and
+        kept in place of the weights.
     deep_weights : tuple of float
         Weights of the losses of lower resolutions, when the network has deep supervision.
     stages : tuple of FreezeStage
@@ -200,6 +230,7 @@ class Optimisation(Frozen):
     micro_batch: PositiveInt | None = None
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     gradient_clip: Positive | None = None
+    average: Annotated[float, Field(ge=0, lt=1)] | None = None
     validation_cases: PositiveInt | None = None
     deep_weights: tuple[NonNegative, ...] = ()
     stages: tuple[FreezeStage, ...] = ()

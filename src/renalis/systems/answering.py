@@ -112,6 +112,7 @@ def answer(
             outside=_outside(phase, spec),
         )
     else:
+        assert isinstance(plan, fields.TilePrediction), "two passes predict from their model file"
         probability, low = _tiles(phase, plan, networks, case, specs, device, half)
     if kind == "sigmoid":
         probability = np.concatenate([1 - probability, probability])

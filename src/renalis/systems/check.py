@@ -57,7 +57,7 @@ def _check_phase(phase: Phase) -> None:
     if isinstance(sampler, sample_fields.Paired):
         sides, wanted = (sampler.patch,) * 3, (sampler.output,) * 3
         fields = "sampler.patch", "sampler.output"
-    elif isinstance(sampler, sample_fields.Windows):
+    elif isinstance(sampler, sample_fields.Windows | sample_fields.Patches):
         sides = wanted = sampler.patch
         fields = "sampler.patch", "sampler.patch"
     else:
@@ -65,6 +65,9 @@ def _check_phase(phase: Phase) -> None:
         fields = "slice_size of the grid", "slice_size of the grid"
     paired = isinstance(sampler, sample_fields.Paired)
     outputs = _asked(network, sides, paired, wanted, fields)
+    if isinstance(sampler, sample_fields.Patches):
+        for size in sampler.other_patches:
+            _asked(network, size, False, size, ("sampler.other_patches", "sampler.other_patches"))
     _check_loss(phase, outputs)
     _check_prediction(phase, network)
 
@@ -150,6 +153,9 @@ def _check_prediction(phase: Phase, network: nn.Module) -> None:
         _asked(network, tile, two, output, ("prediction.tile", "prediction.output"))
     elif isinstance(plan, output_fields.WindowPrediction):
         _asked(network, plan.tile, False, plan.tile, ("prediction.tile", "prediction.tile"))
+    elif isinstance(plan, output_fields.CoarseToFine):
+        names = ("prediction.window", "prediction.window")
+        _asked(network, plan.window, False, plan.window, names)
     else:
         # Padded to multiples of 32, see `renalis.systems.answering`.
         side = -(-_side(phase, plan.grid, plan.planes) // 32) * 32
@@ -196,6 +202,11 @@ def _check_term(phase: Phase, term: LossTerm, field: str, outputs: Mapping[str, 
     channels = outputs[term.output].shape[1]
     if term.term in ("bce", "mse") and channels != 1:
         raise InputError(f"{field}: {term.term} is for one channel, not {channels}; take ce")
+    if term.term == "renal_ce_dice" and channels != 4:
+        raise InputError(
+            f"{field}: {term.term} is for background, kidney, tumor and cyst, not {channels} "
+            "classes"
+        )
     if term.term == "ce" and channels == 1:
         raise InputError(f"{field}: ce is for several channels, not 1; take bce")
     classes = max(2, channels)

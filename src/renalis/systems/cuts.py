@@ -62,6 +62,7 @@ def cut_of(
         return _Slices.of(phase, sampler, cases, regions)
     if isinstance(sampler, fields.Windows):
         return _windows(phase, sampler, cases, regions)
+    assert isinstance(sampler, fields.Paired), "patches have no list, see `renalis.systems.patches`"
     return _pairs(phase, sampler, cases, plan)
 
 

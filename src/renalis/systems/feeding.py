@@ -233,7 +233,7 @@ def _grid(sampler: fields.Sampler) -> str:
 
 def _hard(phase: Phase, own: Cut) -> _Hard | None:
     sampler = phase.sampler
-    if sampler.hard_negatives is None:
+    if isinstance(sampler, fields.Patches) or sampler.hard_negatives is None:
         return None
     negative = own.negative()
     if not negative.any():

@@ -19,8 +19,9 @@ from renalis.systems.meaning import (
     regrouping,
     system_classes,
 )
-from renalis.systems.predict import Run, answers_of, member, open_run
-from renalis.systems.train import fold_folder
+from renalis.systems.packed import open_any_run
+from renalis.systems.predict import Run, answers_of, member
+from renalis.systems.run_folder import fold_folder
 
 __all__ = ["Partner", "is_run", "open_partner", "run_hash"]
 
@@ -47,8 +48,9 @@ class Partner(Protocol):
 
 
 def is_run(path: Path) -> bool:
-    """Whether a path is the folder of a training."""
-    return (path / "recipe.json").is_file()
+    """Whether a path is the folder of a training, or a model file that one was packed into."""
+    packed = path.suffix == ".safetensors" and path.is_file()
+    return (path / "recipe.json").is_file() or packed
 
 
 def open_partner(path: Path, device: str = "cpu") -> Partner:
@@ -60,7 +62,7 @@ def open_partner(path: Path, device: str = "cpu") -> Partner:
         If the path is neither.
     """
     if is_run(path):
-        run = open_run(path, device=device)
+        run = open_any_run(path, device=device)
         return _OtherRun(run, run_hash(path, run))
     if not path.is_dir():
         raise InputError(
@@ -72,6 +74,8 @@ def open_partner(path: Path, device: str = "cpu") -> Partner:
 
 def run_hash(path: Path, run: Run) -> str:
     """Hash of a run's recipe and weights, of the folds that are used."""
+    if path.is_file():
+        return file_hash([path])
     files = [path / "recipe.json"]
     for number in run.numbers:
         folder = fold_folder(path, number)

@@ -23,8 +23,8 @@ from renalis.preparation import GridSpec
 from renalis.recipes import stored_system
 from renalis.recipes.system import Phase, System
 from renalis.systems.answering import Answer, answer, decided
-from renalis.systems.data import grid_specs, of_scan
-from renalis.systems.train import fold_folder, load_statistics
+from renalis.systems.data import grid_specs, load_statistics, of_scan
+from renalis.systems.run_folder import fold_folder
 from renalis.training.state import load_weights
 from renalis.volume import Kind, Volume
 
@@ -49,13 +49,17 @@ class Fold:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A trained system, ready to predict; ``numbers`` are those of its folds."""
+    """A trained system, ready to predict.
+
+    ``numbers`` are those of its folds, ``licence`` what a model file says, if it comes from one.
+    """
 
     system: System
     folds: tuple[Fold, ...]
     device: torch.device
     half: bool = False
     numbers: tuple[int, ...] = (0,)
+    licence: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +106,11 @@ def open_run(
         If the folder is not a run, or a fold is not finished.
     """
     system = stored_system(run)
+    if system.coarse_to_fine:
+        raise InputError(
+            f"{run} predicts coarse to fine; give the model file in it, {system.name}.safetensors, "
+            "which is of no ensemble"
+        )
     if folds is None:
         folds = _numbers(run)
         if not system.prediction.ensemble_folds:

@@ -12,7 +12,7 @@ from renalis.io import whole_file
 from renalis.recipes import stored_system
 from renalis.recipes.system import System
 
-__all__ = ["make_folder", "once", "refuse_another", "store_recipe"]
+__all__ = ["fold_folder", "make_folder", "once", "refuse_another", "store_recipe"]
 
 _NAME = "recipe.json"
 
@@ -77,6 +77,11 @@ def store_recipe(run: Path, system: System) -> None:
         system = kept
     with whole_file(run / _NAME) as file:
         file.write(system.model_dump_json(indent=1).encode())
+
+
+def fold_folder(run: Path, fold: int) -> Path:
+    """Where a fold's weights are."""
+    return run / f"fold_{fold}"
 
 
 def make_folder(folder: Path) -> None:

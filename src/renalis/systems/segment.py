@@ -24,10 +24,10 @@ from renalis.pipeline.options import CaseResult, Clock, Listener
 from renalis.pipeline.segmented import Segmented
 from renalis.prediction.systems.ensemble import Member
 from renalis.preparation.place import with_place_notes
-from renalis.recipes import stored_system
 from renalis.systems.meaning import Classes, remarks, system_classes
+from renalis.systems.packed import open_any_run
 from renalis.systems.partners import Partner, is_run, open_partner, run_hash
-from renalis.systems.predict import Run, SystemPrediction, open_run, predict_scan
+from renalis.systems.predict import Run, SystemPrediction, predict_scan
 from renalis.volume import Kind, Volume
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class RunOptions:
     Attributes
     ----------
     run : Path
-        Folder of ``renalis train``.
+        Folder of ``renalis train``, or the model file of ``renalis model pack``.
     partners : tuple of Path
         Further members of the ensemble: runs, or folders of ``CASE.npz`` or label maps.
     weights : tuple of float or None
@@ -95,10 +95,10 @@ def segment_with_run(
     listener = listener or Listener()
     paths = input_paths(inputs)
     device = _device(options.device)
-    system = stored_system(options.run)
     weights = _weights(options)
-    _known_rules(options, [rule.rule for rule in system.postprocessing])
-    run = _without(open_run(options.run, options.folds, device), options.without_rules)
+    run = open_any_run(options.run, options.folds, device)
+    _known_rules(options, [rule.rule for rule in run.system.postprocessing])
+    run = _without(run, options.without_rules)
     if options.anonymous and not all(map(is_run, options.partners)):
         raise UsageError(
             "--with finds files of other programs by the cases' names, which --anonymous takes "
@@ -177,13 +177,15 @@ class _Work:
         from renalis.report import ModelFacts, gather
 
         publication = self.run.system.publication
-        facts = [("Publication", f"{publication.authors}: {publication.about}")]
+        facts: list[tuple[str, str]] = []
+        if publication is not None:
+            facts += [("Publication", f"{publication.authors}: {publication.about}")]
         facts += [("Folds averaged", ", ".join(map(str, self.run.numbers)))]
         facts += [("Together with", str(one.facts()["system"])) for one in self.partners]
         facts += [("Checksum (SHA-256)", self.sha256)]
         model = ModelFacts(
             f"{self.run.system.name}, trained by its user",
-            "weights are under the terms of the data they were trained on",
+            self.run.licence or "weights are under the terms of the data they were trained on",
             tuple(facts),
         )
         content = gather(
@@ -197,12 +199,13 @@ class _Work:
 
     def _story(self, scan: Scan, said: SystemPrediction) -> dict[str, Any]:
         """How the result was made; nothing in it identifies the patient or this machine."""
+        publication = self.run.system.publication
         return {
             "renalis": metadata.version("renalis"),
             "case": scan.case_id,
             "system": {
                 "name": self.run.system.name,
-                "publication": self.run.system.publication.id,
+                "publication": None if publication is None else publication.id,
                 "folds": list(self.run.numbers),
                 "sha256": self.sha256,
             },

@@ -1,57 +1,50 @@
-"""Train a published system: cases, split, phases one after another, folds."""
+"""Train a recipe: data, split, phases one after another, folds."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from renalis.dataset import Case, Dataset, open_dataset
+from renalis.dataset import Case
 from renalis.errors import InputError
-from renalis.io import whole_file
 from renalis.networks import ResNet34UNet, build, load_imagenet_encoder
+from renalis.prediction.heap import keep_freed_memory
 from renalis.preparation import GridSpec, PreparedCase
 from renalis.recipes import network_fields as fields
 from renalis.recipes.data_fields import KFold
+from renalis.recipes.sample_fields import Patches
 from renalis.recipes.system import Phase, System
+from renalis.systems.bodies import build_bodies
 from renalis.systems.check import check_system
-from renalis.systems.data import (
-    chosen_cases,
-    grid_specs,
-    keep_split,
-    load_statistics,
-    prepared,
-    training_statistics,
-    with_specs,
-)
-from renalis.systems.feeding import Feeding, Further, feeding
+from renalis.systems.data import grid_specs, keep_split, prepared
+from renalis.systems.feeding import Further
 from renalis.systems.masks import (
     Masks,
     out_of_fold_masks,
     predicted_masks,
     true_masks,
 )
-from renalis.systems.run_folder import make_folder, once, refuse_another, store_recipe
-from renalis.systems.sides import Sides, require_masks, sides_of, split_for, synthetic_cases
-from renalis.systems.validation import PhaseValidation
+from renalis.systems.material import Material, check_material, open_material
+from renalis.systems.pack import pack_two_passes
+from renalis.systems.phase_data import PhaseData, case_data, patch_data
+from renalis.systems.plans import planned_stages, require_shares
+from renalis.systems.run_folder import fold_folder, make_folder, once, refuse_another, store_recipe
+from renalis.systems.sides import Sides, synthetic_cases
+from renalis.systems.start import Start, keep_start, open_start
 from renalis.training.devices import Devices, devices_for_folds, devices_here, open_fabric
-from renalis.training.feed import Arrays, BatchSource
 from renalis.training.folds import run_folds
-from renalis.training.from_recipe import planned_stages
 from renalis.training.history import History
-from renalis.training.mining import Mined
 from renalis.training.stages import Stage, fit_stages
 from renalis.training.state import save_weights
 from renalis.training.stopping import needed_scores
 
-__all__ = ["Job", "fold_folder", "load_statistics", "train_system"]
+__all__ = ["Job", "train_system"]
 
 Report = Callable[[str], None]
 
@@ -83,6 +76,8 @@ class Job:
     watch : callable, optional
         Told a phase's name, its stage and the stage's epochs after each of them and on resuming;
         what it raises ends the training of one fold.
+    start_from : str, optional
+        Name or file of a model whose weights are the first ones.
     """
 
     system: System
@@ -95,6 +90,7 @@ class Job:
     workers: int = 0
     scores: frozenset[str] = frozenset()
     watch: Callable[[str, Stage, History], None] | None = None
+    start_from: str | None = None
 
 
 def train_system(
@@ -103,7 +99,7 @@ def train_system(
     devices: Devices | None = None,
     report: Report = print,
 ) -> Path:
-    """Train a system on one fold or on several.
+    """Train a recipe on one fold or on several.
 
     Parameters
     ----------
@@ -120,7 +116,7 @@ def train_system(
     Returns
     -------
     Path
-        The run's folder.
+        The run's folder; of a recipe that predicts coarse to fine, the model file in it.
 
     Raises
     ------
@@ -139,27 +135,33 @@ def train_system(
     if isinstance(split, KFold) and job.split is None and max(folds) >= split.k:
         raise InputError(f"the recipe has {split.k} folds, counted from 0; not {max(folds)}")
     precision = job.system.optimisation.precision
+    start = None if job.start_from is None else open_start(job.start_from, job.system)
     if len(folds) == 1:
         chosen = devices or devices_here(precision)[0]
+        for phase in job.system.all_phases():
+            require_shares(phase.optimisation, chosen.processes)
         fabric = open_fabric(replace(chosen, precision=precision))
+        if fabric.device.type == "cpu":
+            keep_freed_memory()
         once(fabric, partial(refuse_another, job.run, job.system, job.resume))
-        dataset, cases = _cases(job)
-        _check(job, dataset, cases, folds)
+        material = open_material(job.system, job.data, job.kind)
+        _check(job, material, folds)
         once(fabric, partial(store_recipe, job.run, job.system))
+        once(fabric, partial(keep_start, job.run, start))
         fold_report = report if fabric.global_rank == 0 else _silent
-        train_fold(job, folds[0], fabric, fold_report, (dataset, cases))
+        train_fold(job, folds[0], fabric, fold_report, material, start)
+        if job.system.coarse_to_fine:
+            once(fabric, partial(_pack, job.run))
     else:
         places = devices_for_folds(devices or Devices(), precision)
         refuse_another(job.run, job.system, job.resume)
-        _check(job, *_cases(job), folds)
+        _check(job, open_material(job.system, job.data, job.kind), folds)
         store_recipe(job.run, job.system)
+        keep_start(job.run, start)
         run_folds(partial(_quiet_fold, job), list(folds), places, report)
+    if job.system.coarse_to_fine:
+        return job.run / f"{job.system.name}.safetensors"
     return job.run
-
-
-def fold_folder(run: Path, fold: int) -> Path:
-    """Where a fold's weights are."""
-    return run / f"fold_{fold}"
 
 
 def train_fold(
@@ -167,44 +169,56 @@ def train_fold(
     fold: int,
     fabric: Fabric,
     report: Report,
-    opened: tuple[Dataset, Sequence[Case]] | None = None,
+    material: Material | None = None,
+    start: Start | None = None,
 ) -> None:
     """Train all phases of one fold; finished phases are not repeated when resuming."""
     system = job.system
-    dataset, cases = opened or _cases(job)
-    split = split_for(dataset, cases, system, fold, job.split)
+    material = material or open_material(system, job.data, job.kind)
+    split = material.split(system, fold, job.split)
     folder = fold_folder(job.run, fold)
     make_folder(folder)
-    keep_split(folder / "split.json", split, fabric, dataset.name)
+    keep_split(folder / "split.json", split, fabric, material.name)
     report(
         f"{system.name}, fold {fold}: {len(split.train)} cases to learn from, {len(split.val)} to "
         f"validate with, {len(split.test)} kept for testing"
     )
-    sides = sides_of(split, cases)
+    sides = material.sides(split)
+    part = fabric.global_rank, fabric.world_size
+    build_bodies(system, material.body_maps(split), folder, part, report)
+    fabric.barrier()
     networks: dict[str, nn.Module] = {}
+    place = _Place(folder, fabric, report, start)
     for phase in system.all_phases():
-        networks[phase.name] = _train_phase(job, phase, networks, sides, folder, fabric, report)
+        networks[phase.name] = _train_phase(job, phase, networks, sides, place)
 
 
-def _cases(job: Job) -> tuple[Dataset, Sequence[Case]]:
-    """The dataset, and those of its cases that the recipe uses."""
-    dataset = open_dataset(job.data, job.kind)
-    return dataset, chosen_cases(dataset, job.system.dataset)
-
-
-def _check(job: Job, dataset: Dataset, cases: Sequence[Case], folds: Sequence[int]) -> None:
+def _check(job: Job, material: Material, folds: Sequence[int]) -> None:
     """Refuse data that does not fit the recipe while nothing is stored that would have to go."""
-    synthetic_cases(job.system)
     for fold in folds:
-        split = split_for(dataset, cases, job.system, fold, job.split)
-        require_masks(job.system, sides_of(split, cases))
+        check_material(job.system, material, material.split(job.system, fold, job.split))
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where phases are trained: a fold's folder and its processes; and from which weights."""
+
+    folder: Path
+    fabric: Fabric
+    report: Report
+    start: Start | None
 
 
 def _quiet_fold(job: Job, fold: int, devices: Devices) -> None:
     def report(line: str) -> None:
         print(f"fold {fold}: {line}", flush=True)  # noqa: T201 - for whoever started the folds
 
-    train_fold(job, fold, open_fabric(devices), report)
+    start = None if job.start_from is None else open_start(job.start_from, job.system)
+    train_fold(job, fold, open_fabric(devices), report, start=start)
+
+
+def _pack(run: Path) -> None:
+    pack_two_passes(run)
 
 
 def _silent(_: str) -> None:
@@ -212,64 +226,56 @@ def _silent(_: str) -> None:
 
 
 def _train_phase(
-    job: Job,
-    phase: Phase,
-    earlier: dict[str, nn.Module],
-    sides: Sides,
-    folder: Path,
-    fabric: Fabric,
-    report: Report,
+    job: Job, phase: Phase, earlier: dict[str, nn.Module], sides: Sides, place: _Place
 ) -> nn.Module:
-    system, plan = job.system, phase.optimisation
-    cache = _cache(job)
-    specs = grid_specs(phase)
-    train = prepared(sides.train, list(specs.values()), cache)
-    watched = sides.val[: plan.validation_cases]
-    val = prepared(watched, list(specs.values()), cache)
-    regions = _learning_regions(job, phase, earlier, sides, train, folder, fabric, report)
-    val_regions = _regions(job, phase, earlier, watched, folder, fabric.device)
-    statistics = training_statistics(phase, train, regions)
-    if fabric.global_rank == 0:
-        about = {"phase": phase.name, "statistics": statistics}
-        with whole_file(folder / f"{phase.name}.plan.json") as file:
-            file.write(json.dumps(about, indent=1).encode())
-    fabric.barrier()
-    specs = grid_specs(phase, statistics)
-    train, val = with_specs(train, specs), with_specs(val, specs)
+    system, plan, folder, fabric = job.system, phase.optimisation, place.folder, place.fabric
+    data = _data(job, phase, earlier, sides, place)
     torch.manual_seed(system.seed)
     network = build(phase.network.config())
     if isinstance(phase.network, fields.ResNet34UNet) and phase.network.init_weights:
         assert isinstance(network, ResNet34UNet)
         load_imagenet_encoder(network.encoder, phase.network.init_weights)
-    more = _synthetic(job, phase, earlier, specs, folder, fabric.device)
-    batch = feeding(phase, train, seed=system.seed, specs=specs, regions=regions, synthetic=more)
-    still: Feeding | None = None
+    if place.start is not None:
+        place.start.give(phase.name, network)
     stages = []
     for planned in planned_stages(
-        plan, phase.loss, 1, system.seed, fabric.world_size, workers=job.workers
+        plan, phase.loss, data.batches, system.seed, fabric.world_size, workers=job.workers
     ):
         coarse = "seg" not in planned.outputs
-        title = f"{system.name}, {phase.name}, {planned.name}"
-        fit_plan = replace(planned.plan, batches=batch.batches, name=title)
+        fit_plan = replace(planned.plan, name=f"{system.name}, {phase.name}, {planned.name}")
         scores = needed_scores(fit_plan.stop, fit_plan.keep)
         scores |= {"low_dice" if coarse else "val_dice"} | job.scores
-        if "val_loss" in scores and still is None:
-            still = feeding(phase, val, seed=0, specs=specs, regions=val_regions, augment=False)
-        stages.append(
-            Stage(
-                planned.name,
-                fit_plan,
-                _coarse_only(batch) if coarse else batch.source,
-                PhaseValidation(phase, val, specs, val_regions, scores, still, fit_plan.terms),
-            )
-        )
+        validation = data.validation(scores, fit_plan.terms)
+        stages.append(Stage(planned.name, fit_plan, data.source(coarse), validation))
     target = folder / phase.name
     watch = None if job.watch is None else partial(job.watch, phase.name)
-    fit_stages(fabric, network, stages, target, plan.stop.epochs, job.resume, report, watch)
+    histories = fit_stages(
+        fabric, network, stages, target, plan.stop.epochs, job.resume, place.report, watch
+    )
     if fabric.global_rank == 0:
-        save_weights(folder / f"{phase.name}.safetensors", network, {"recipe": system.name})
+        steps = sum(history[-1].steps for history in histories.values() if history)
+        about = {"recipe": system.name, "steps": steps}
+        save_weights(folder / f"{phase.name}.safetensors", network.state_dict(), about)
     fabric.barrier()
     return network
+
+
+def _data(
+    job: Job, phase: Phase, earlier: dict[str, nn.Module], sides: Sides, place: _Place
+) -> PhaseData:
+    """What a phase learns from and is validated with."""
+    cache, folder, fabric = _cache(job), place.folder, place.fabric
+    if isinstance(phase.sampler, Patches):
+        return patch_data(job.system, phase, sides, folder, cache, fabric)
+    train = prepared(sides.train, list(grid_specs(phase).values()), cache)
+    watched = sides.val[: phase.optimisation.validation_cases]
+    masks = (
+        _learning_regions(job, phase, earlier, sides, train, place),
+        _regions(job, phase, earlier, watched, folder, fabric.device),
+    )
+    further = partial(_synthetic, job, phase, earlier, folder=folder, device=fabric.device)
+    seed = job.system.seed
+    return case_data(phase, train, watched, cache, masks, further, folder, seed, fabric)
 
 
 def _synthetic(
@@ -291,23 +297,6 @@ def _synthetic(
     else:
         regions = _regions(job, phase, earlier, cases, folder, device)
     return Further(ready, plan.share, regions)
-
-
-def _coarse_only(batch: Feeding) -> BatchSource | Mined:
-    if batch.hard is None:
-        return _CoarseOnly(batch)
-    return Mined(lambda losses: _CoarseOnly(batch.after(losses)))
-
-
-@dataclass(frozen=True, eq=False)
-class _CoarseOnly:
-    """Micro-batches without the fine patch: the network then computes its coarse half alone."""
-
-    whole: BatchSource
-
-    def __call__(self, epoch: int, index: int, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
-        inputs, targets = self.whole(epoch, index, rng)
-        return {"low_image": inputs["low_image"]}, targets
 
 
 def _regions(
@@ -333,14 +322,12 @@ def _learning_regions(
     earlier: dict[str, nn.Module],
     sides: Sides,
     own: Sequence[PreparedCase],
-    folder: Path,
-    fabric: Fabric,
-    report: Report,
+    place: _Place,
 ) -> Masks | None:
     """Input masks of the cases to learn from, made as the recipe says."""
     mask = phase.input_mask
     if mask is None or mask.training == "predicted":
-        return _regions(job, phase, earlier, sides.train, folder, fabric.device)
+        return _regions(job, phase, earlier, sides.train, place.folder, place.fabric.device)
     before = job.system.phase(mask.phase)
     if mask.training == "truth":
         return true_masks(phase, before, own)
@@ -349,11 +336,15 @@ def _learning_regions(
         # Validated with the same cases as the network of all: those whose masks it will make must
         # not choose its weights.
         inner = Sides(cases, sides.val)
-        return _train_phase(replace(job, watch=None), before, {}, inner, home, fabric, report)
+        return _train_phase(
+            replace(job, watch=None), before, {}, inner, replace(place, folder=home)
+        )
 
-    home = folder / f"{before.name}.out_of_fold"
+    home = place.folder / f"{before.name}.out_of_fold"
     seed, cache = job.system.seed, _cache(job)
-    return out_of_fold_masks(before, mask, sides.train, seed, home, cache, fabric, train, report)
+    return out_of_fold_masks(
+        before, mask, sides.train, seed, home, cache, place.fabric, train, place.report
+    )
 
 
 def _cache(job: Job) -> Path:

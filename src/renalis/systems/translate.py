@@ -13,7 +13,7 @@ __all__ = ["AXIS", "abnormal_labels", "grid_spec", "target_table"]
 AXIS: dict[Plane, int] = {"axial": 0, "coronal": 1, "sagittal": 2}
 """The array axis that slices of each plane are cut along."""
 
-_ORDER = {"nearest": 0, "linear": 1, "cubic": 3}
+_ORDER = {"nearest": 0, "linear": 1, "cubic": 3, "average": 1}
 
 _TARGETS: dict[str, LabelTable] = {
     "renal": label_table({1: 1, 2: 1, 3: 1}),
@@ -59,6 +59,7 @@ def grid_spec(plan: GridPlan, zscore: tuple[float, float] | None = None) -> Grid
         kind=plan.kind,
         spacing_mm=plan.spacing_mm,
         order=_ORDER[plan.image],
+        average=plan.image == "average",
         label_truncated=plan.label == "linear_truncated",
         low_pass=plan.low_pass,
         clip_hu=plan.clip_hu,

@@ -47,6 +47,12 @@ class Devices:
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     threads: int | None = None
 
+    @property
+    def processes(self) -> int:
+        """How many train together."""
+        local = self.count if isinstance(self.count, int) else len(self.count)
+        return local * self.nodes
+
 
 @dataclass(frozen=True)
 class Place:
@@ -79,13 +85,11 @@ def open_fabric(devices: Devices) -> Fabric:
         _check_numbers(devices.count, torch.cuda.device_count())
     if devices.threads is not None:
         torch.set_num_threads(devices.threads)
-    local = devices.count if isinstance(devices.count, int) else len(devices.count)
-    several = local * devices.nodes > 1
     fabric = Fabric(
         accelerator=accelerator,
         devices=list(devices.count) if isinstance(devices.count, tuple) else devices.count,
         num_nodes=devices.nodes,
-        strategy=_strategy() if several else "auto",
+        strategy=_strategy() if devices.processes > 1 else "auto",
         precision=_PRECISION[devices.precision],
     )
     fabric.launch()

@@ -1,4 +1,4 @@
-"""The training loop of the published systems, on Lightning Fabric.
+"""The training loop of all recipes, on Lightning Fabric.
 
 The same code runs on one device, on several, and on several computers, on CPU and CUDA. What it
 learns from comes from a function of (epoch, index, generator), so a training that was killed and
@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from renalis.errors import InputError
+from renalis.training.average import start_average
 from renalis.training.devices import Place
 from renalis.training.epoch import Validation, finish_epoch, train_epoch
 from renalis.training.feed import Batch, BatchSource, Feed, groups, stream
@@ -87,21 +88,25 @@ def fit(
             f"{plan.name} cannot stop or keep by {', '.join(sorted(missing))} without validation; "
             "choose keep: last, or validate"
         )
+    known = (run / CHECKPOINT).exists()
+    if known and not resume:
+        raise InputError(f"{run} holds a training; resume it or choose another folder")
     freeze(network, plan.freezing)
+    # On its device before the checkpoint is read, which puts the optimizer's moments beside it.
+    wrapped = fabric.setup_module(ScoredNetwork(network, plan.terms))
     optimizer = build_optimizer(network.parameters(), plan.optimizer)
     described_plan = described(plan, fabric.world_size, str(fabric.strategy.precision.precision))
+    average = None if plan.average is None else start_average(network)
     position, scaler = Position(), dict[str, Any]()
-    if (run / CHECKPOINT).exists():
-        if not resume:
-            raise InputError(f"{run} holds a training; resume it or choose another folder")
-        position, scaler = load_checkpoint(run / CHECKPOINT, network, optimizer, described_plan)
+    if known:
+        checkpoint = run / CHECKPOINT
+        position, scaler = load_checkpoint(checkpoint, network, optimizer, described_plan, average)
     if watch is not None and position.history:
         watch(position.history)
     reason = reason_to_stop(plan.stop, position.history)
     if reason:
         report(f"{plan.name} is finished already: {reason}")
         return position.history
-    wrapped = fabric.setup_module(ScoredNetwork(network, plan.terms))
     session = Session(
         fabric,
         wrapped,
@@ -111,6 +116,7 @@ def fit(
         plan,
         run,
         described_plan,
+        average,
     )
     if scaler:
         fabric.strategy.precision.load_state_dict(scaler)
@@ -148,7 +154,8 @@ def _epochs(
         history = (*position.history, epoch)
         if first and kept_epoch(plan.keep, history) == epoch.number:
             about = {"epoch": epoch.number, "validation": dict(epoch.validation)}
-            save_weights(session.run / WEIGHTS, session.network, about)
+            kept = session.average or session.network.state_dict()
+            save_weights(session.run / WEIGHTS, kept, about)
         position = Position(history, 0, position.steps, drawn_by=position.seen.means())
         session.save(position)
         if journal is not None:

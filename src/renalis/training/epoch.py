@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from renalis.errors import InputError
+from renalis.training.average import averaged, follow
 from renalis.training.devices import Place
 from renalis.training.exchange import (
     average_statistics,
@@ -23,6 +24,7 @@ from renalis.training.freezing import train_mode
 from renalis.training.history import Epoch
 from renalis.training.journal import Pace
 from renalis.training.mining import without_numbers
+from renalis.training.schedules import WarmupLinear
 from renalis.training.session import Session, require_finite
 from renalis.training.state import Position
 from renalis.training.stopping import needed_scores, reason_to_stop
@@ -45,9 +47,7 @@ def train_epoch(
     """The rest of an epoch; the position returned has sums over all processes."""
     plan, place, fabric = session.plan, session.place, session.fabric
     number = len(position.history)
-    rate = plan.schedule.rate(plan.optimizer.learning_rate, position.history)
-    for group in session.bare_optimizer.param_groups:
-        group["lr"] = rate
+    _set_rate(session, plan.schedule.rate(plan.optimizer.learning_rate, position.history))
     train_mode(session.network, plan.freezing)
     turns = groups(plan.batches, plan.accumulate, place.rank, place.count)
     size = plan.accumulate * place.count
@@ -66,13 +66,12 @@ def train_epoch(
         for turn in turns[index]:
             last = _backward(session, number, turn, next(batches), sums, seen)
         if plan.clip_norm is not None:
-            fabric.clip_gradients(
-                session.wrapped,
-                session.optimizer,
-                max_norm=plan.clip_norm,
-                error_if_nonfinite=False,
-            )
+            _clip(session, plan.clip_norm)
+        if isinstance(plan.schedule, WarmupLinear):
+            _set_rate(session, plan.schedule.at_step(plan.optimizer.learning_rate, steps))
         session.optimizer.step()
+        if session.average is not None and plan.average is not None:
+            follow(session.average, session.network, plan.average, steps)
         steps += 1
         pace.step(number, index + 1, last.item)
         position = replace(position, batches=min((index + 1) * size, plan.batches), steps=steps)
@@ -91,6 +90,18 @@ def train_epoch(
                 session.save(position)
                 train_mode(session.network, plan.freezing)
     return position
+
+
+def _set_rate(session: Session, rate: float) -> None:
+    for group in session.bare_optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _clip(session: Session, norm: float) -> None:
+    # Over the network's parameters, not over the optimizer's groups: a norm of norms is rounded
+    # by their order, and the same network should learn the same with every optimizer's grouping.
+    session.fabric.strategy.precision.unscale_gradients(session.bare_optimizer)
+    nn.utils.clip_grad_norm_(session.network.parameters(), norm)
 
 
 def _numbers(seen: Sequence[tuple[int, Tensor]]) -> list[tuple[int, float]]:
@@ -153,7 +164,8 @@ def finish_epoch(session: Session, position: Position, validate: Validation | No
         average_statistics(session.fabric, session.network)
         session.network.eval()
         seed_torch(plan.seed, number, plan.batches)
-        with torch.no_grad(), session.fabric.autocast():
+        weights = averaged(session.network, session.average)
+        with torch.no_grad(), session.fabric.autocast(), weights:
             values = validate(session.network, session.place)
         if missing := needed_scores(plan.stop, plan.keep) - set(values):
             raise InputError(

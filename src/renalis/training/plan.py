@@ -56,6 +56,9 @@ class FitPlan:
     freezing : Freezing
     clip_norm : float, optional
         Largest norm of the gradient.
+    average : float, optional
+        Weight of the past in a moving average of the weights over the optimizer steps, which is
+        then validated and kept instead of the weights themselves.
     validate_every : int
         Epochs from one validation to the next; the last epoch is validated in any case.
     checkpoint_steps : int, optional
@@ -80,6 +83,7 @@ class FitPlan:
     seed: int = 0
     freezing: Freezing = field(default_factory=Freezing)
     clip_norm: float | None = None
+    average: float | None = None
     validate_every: int = 1
     checkpoint_steps: int | None = None
     workers: int = 0
@@ -111,7 +115,7 @@ def described(plan: FitPlan, processes: int, precision: str) -> dict[str, str]:
     When to stop, how often to look, and how the micro-batches of a step are shared between
     processes may change.
     """
-    return {
+    text = {
         "terms": repr(plan.terms),
         "batches": str(plan.batches),
         "batches in a step": str(plan.accumulate * processes),
@@ -123,6 +127,9 @@ def described(plan: FitPlan, processes: int, precision: str) -> dict[str, str]:
         "clip_norm": str(plan.clip_norm),
         "precision": precision,
     }
+    if plan.average is not None:
+        text["average"] = str(plan.average)
+    return text
 
 
 def build_optimizer(

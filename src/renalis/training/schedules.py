@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from renalis.training.history import History
 
-__all__ = ["Constant", "EmaPlateau", "Exponential", "Schedule", "Step"]
+__all__ = ["Constant", "EmaPlateau", "Exponential", "Schedule", "Step", "WarmupLinear"]
 
 
 @dataclass(frozen=True)
@@ -94,4 +94,35 @@ class EmaPlateau:
         return rate
 
 
-Schedule = Constant | Step | Exponential | EmaPlateau
+@dataclass(frozen=True)
+class WarmupLinear:
+    """Rises over the first steps, stays, and falls linearly to zero over the last ones.
+
+    The only one that changes the rate within an epoch.
+
+    Parameters
+    ----------
+    warmup : int
+        Optimizer steps in which the rate rises.
+    decay_share : float
+        Share of all steps in which it falls.
+    steps : int
+        Optimizer steps of the whole training.
+    """
+
+    warmup: int
+    decay_share: float
+    steps: int
+
+    def at_step(self, start: float, step: int) -> float:
+        """The rate of optimizer step ``step``, counted from 0."""
+        risen = min(1.0, (step + 1) / max(1, self.warmup))
+        left = (self.steps - step) / max(1.0, self.decay_share * self.steps)
+        return start * min(risen, left, 1.0)
+
+    def rate(self, start: float, history: History) -> float:
+        """The rate of the next epoch's first step."""
+        return self.at_step(start, history[-1].steps if history else 0)
+
+
+Schedule = Constant | Step | Exponential | EmaPlateau | WarmupLinear

@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from renalis.errors import InputError
+from renalis.training.average import Average
 from renalis.training.devices import Place
 from renalis.training.exchange import average_statistics
 from renalis.training.mining import each_loss
@@ -28,7 +29,7 @@ WEIGHTS = "weights.safetensors"
 
 @dataclass(frozen=True)
 class Session:
-    """What stays the same from the first epoch to the last."""
+    """What stays the same from the first epoch to the last; ``average`` changes in place."""
 
     fabric: Fabric
     wrapped: Any
@@ -38,6 +39,7 @@ class Session:
     plan: FitPlan
     run: Path
     described: Mapping[str, str]
+    average: Average | None = None
 
     @property
     def place(self) -> Place:
@@ -57,6 +59,7 @@ class Session:
                 scaler,
                 position,
                 self.described,
+                self.average,
             )
         self.fabric.barrier()
 

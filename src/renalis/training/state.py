@@ -1,8 +1,9 @@
 """Checkpoints of the engine: one safetensors file, whole or not at all.
 
-Tensors are the network's weights and buffers and the optimizer's moments; everything else is JSON
-in the file's header. One file, because two could be from different moments. Random state is the
-numbers of the epoch and the micro-batch (see `renalis.training.feed`).
+Tensors are the network's weights and buffers, their moving average where there is one, and the
+optimizer's moments; everything else is JSON in the file's header. One file, because two could be
+from different moments. Random state is the numbers of the epoch and the micro-batch (see
+`renalis.training.feed`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from renalis.errors import InputError
 from renalis.io import whole_file
-from renalis.training.checkpoint import under
+from renalis.training.average import Average
 from renalis.training.history import History, history_from_json, history_to_json
 from renalis.training.mining import SampleLosses
 
@@ -67,6 +68,7 @@ def save_checkpoint(
     scaler: Mapping[str, Any],
     position: Position,
     plan: Mapping[str, str],
+    average: Average | None = None,
 ) -> None:
     """Write all that a later process needs to go on as if nothing had happened.
 
@@ -76,6 +78,8 @@ def save_checkpoint(
         State of the loss scaling of float16; empty otherwise.
     plan : mapping of str to str
         What the weights depend on; a training is resumed only with the same.
+    average : dict of str to Tensor, optional
+        Moving average of the weights.
 
     Raises
     ------
@@ -83,6 +87,7 @@ def save_checkpoint(
         If the file cannot be written.
     """
     tensors = {f"weights.{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in (average or {}).items()}
     for number, moments in optimizer.state_dict()["state"].items():
         for name, moment in moments.items():
             if isinstance(moment, Tensor):
@@ -108,8 +113,9 @@ def load_checkpoint(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     plan: Mapping[str, str],
+    average: Average | None = None,
 ) -> tuple[Position, dict[str, Any]]:
-    """Give network and optimizer their state back.
+    """Give network, optimizer and average their state back.
 
     Returns
     -------
@@ -126,16 +132,19 @@ def load_checkpoint(
     if "state" not in header:
         raise InputError(f"{path} is not a checkpoint of a training; choose another run folder")
     state = json.loads(header["state"])
-    for name, now in plan.items():
-        before = state["plan"].get(name)
+    for name in {**plan, **state["plan"]}:
+        before, now = state["plan"].get(name), plan.get(name)
         if before != now:
             raise InputError(
                 f"{path} was made with {name} {before}, now it is {now}; "
                 "choose another run folder or the old settings"
             )
-    _fill(path, network, under(tensors, "weights."))
+    _fill(path, network, _under(tensors, "weights."))
+    for name, value in _under(tensors, "average.").items():
+        assert average is not None, "the plan says whether there is an average"
+        average[name].copy_(value)
     moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in under(tensors, "optimizer.").items():
+    for name, value in _under(tensors, "optimizer.").items():
         number, key = name.split(".", 1)
         moments.setdefault(int(number), {})[key] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
@@ -151,15 +160,15 @@ def load_checkpoint(
     return position, state["scaler"]
 
 
-def save_weights(path: Path, network: nn.Module, about: Mapping[str, Any]) -> None:
-    """Write the network's weights and buffers alone, with ``about`` as JSON in the header.
+def save_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write a network's weights and buffers alone, with ``about`` as JSON in the header.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    _write(path, network.state_dict(), {"about": json.dumps(dict(about), allow_nan=False)})
+    _write(path, weights, {"about": json.dumps(dict(about), allow_nan=False)})
 
 
 def load_weights(path: Path, network: nn.Module) -> dict[str, Any]:
@@ -193,6 +202,15 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise InputError(f"{path} cannot be read as a safetensors file: {error}") from error
 
 
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, by the rest of their names."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
 def _fill(path: Path, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     try:
         network.load_state_dict(weights)
@@ -203,7 +221,7 @@ def _fill(path: Path, network: nn.Module, weights: Mapping[str, Tensor]) -> None
 
 
 def _losses(tensors: Mapping[str, Tensor], prefix: str) -> SampleLosses:
-    part = under(tensors, prefix)
+    part = _under(tensors, prefix)
     if not part:
         return SampleLosses.of([])
     return SampleLosses(

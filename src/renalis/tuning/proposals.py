@@ -45,7 +45,7 @@ def values(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changes(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """The fields as ``key=value``, as `renalis.recipes.load_any` takes them."""
+    """The fields as ``key=value``, as `renalis.recipes.load_system` takes them."""
     return tuple(f"{key}={json.dumps(value)}" for key, value in fields.items())
 
 

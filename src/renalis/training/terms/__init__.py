@@ -1,6 +1,7 @@
 """Terms of a loss, and their weighted sum over a network's outputs."""
 
 from renalis.training.terms.overlap import Dice, Tversky
+from renalis.training.terms.renal import RenalCrossEntropyDice
 from renalis.training.terms.total import LossTerm, Term, build_term, total_loss
 from renalis.training.terms.voxels import (
     BinaryCrossEntropy,
@@ -16,6 +17,7 @@ __all__ = [
     "Dice",
     "Focal",
     "LossTerm",
+    "RenalCrossEntropyDice",
     "SquaredError",
     "Term",
     "Tversky",

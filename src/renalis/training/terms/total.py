@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from renalis.training.terms.overlap import Dice, Tversky
+from renalis.training.terms.renal import RenalCrossEntropyDice
 from renalis.training.terms.shapes import to_resolution
 from renalis.training.terms.voxels import BinaryCrossEntropy, CrossEntropy, Focal, SquaredError
 
@@ -31,6 +32,7 @@ _KINDS: dict[str, type[Any]] = {
     "bce": BinaryCrossEntropy,
     "focal": Focal,
     "mse": SquaredError,
+    "renal_ce_dice": RenalCrossEntropyDice,
 }
 
 
@@ -39,7 +41,7 @@ def build_term(kind: str, **options: Any) -> Term:
 
     Parameters
     ----------
-    kind : {"dice", "tversky", "ce", "bce", "focal", "mse"}
+    kind : {"dice", "tversky", "ce", "bce", "focal", "mse", "renal_ce_dice"}
     **options
         Fields of the term's class.
 

@@ -1,4 +1,4 @@
-"""What a recipe of a published system says about learning, as the engine's plans."""
+"""What a recipe says about learning, as the engine's plans."""
 
 from __future__ import annotations
 
@@ -10,11 +10,25 @@ from renalis.errors import InputError
 from renalis.recipes import train_fields as recipe
 from renalis.training.freezing import Freezing
 from renalis.training.plan import FitPlan, OptimizerPlan
-from renalis.training.schedules import Constant, EmaPlateau, Exponential, Schedule, Step
+from renalis.training.schedules import (
+    Constant,
+    EmaPlateau,
+    Exponential,
+    Schedule,
+    Step,
+    WarmupLinear,
+)
 from renalis.training.stopping import Epochs, Keep, Minutes, Patience, Reach, Rises, StopRule
 from renalis.training.terms import LossTerm, build_term
 
-__all__ = ["PlannedStage", "loss_terms", "micro_batches", "planned_stages", "stop_rules"]
+__all__ = [
+    "PlannedStage",
+    "loss_terms",
+    "micro_batches",
+    "planned_stages",
+    "require_shares",
+    "stop_rules",
+]
 
 _SCHEDULES: dict[str, type[Schedule]] = {
     "constant": Constant,
@@ -36,7 +50,7 @@ class PlannedStage:
 def planned_stages(
     optimisation: recipe.Optimisation,
     loss: Sequence[recipe.LossTerm],
-    steps: int,
+    batches: int,
     seed: int,
     processes: int = 1,
     **options: Any,
@@ -50,8 +64,8 @@ def planned_stages(
     ----------
     optimisation, loss
         Sections of a phase of the recipe.
-    steps : int
-        Optimizer steps in an epoch.
+    batches : int
+        Micro-batches in an epoch.
     seed : int
         Of the training; the same for all folds, which differ by their cases.
     processes : int
@@ -64,17 +78,11 @@ def planned_stages(
     InputError
         If the batch cannot be shared by so many processes.
     """
+    require_shares(optimisation, processes)
     together = micro_batches(optimisation)
-    if together % processes:
-        raise InputError(
-            f"{together} micro-batches of a step cannot be shared by {processes} processes; "
-            "set optimisation.micro_batch so that their number is a multiple"
-        )
     stages = optimisation.stages or (
         recipe.FreezeStage(name="main", outputs=("seg", "low", "cls"), stop=optimisation.stop),
     )
-    kind = optimisation.schedule.kind
-    schedule = _SCHEDULES[kind](**optimisation.schedule.model_dump(exclude={"kind"}))
     return [
         PlannedStage(
             stage.name,
@@ -84,7 +92,7 @@ def planned_stages(
                     [term for term in loss if term.output in stage.outputs],
                     optimisation.deep_weights,
                 ),
-                batches=steps * together,
+                batches=batches,
                 stop=stop_rules(stage.stop),
                 optimizer=OptimizerPlan(
                     optimisation.optimizer,
@@ -93,17 +101,44 @@ def planned_stages(
                     optimisation.eps,
                     optimisation.weight_decay,
                 ),
-                schedule=schedule,
+                schedule=_schedule(
+                    optimisation.schedule, stage.stop.epochs * -(-batches // together)
+                ),
                 keep=_keep(optimisation.keep, stage.outputs),
                 accumulate=together // processes,
                 seed=seed,
                 freezing=Freezing(stage.frozen, stage.learning),
                 clip_norm=optimisation.gradient_clip,
+                average=optimisation.average,
                 **{"name": stage.name, **options},
             ),
         )
         for stage in stages
     ]
+
+
+def require_shares(optimisation: recipe.Optimisation, processes: int) -> None:
+    """Refuse a batch that so many processes cannot share.
+
+    Raises
+    ------
+    InputError
+        If the micro-batches of a step are no multiple of the processes.
+    """
+    together = micro_batches(optimisation)
+    if together % processes:
+        raise InputError(
+            f"{together} micro-batches of a step cannot be shared by {processes} processes; "
+            "set optimisation.micro_batch so that their number is a multiple"
+        )
+
+
+def _schedule(plan: recipe.Schedule, steps: int) -> Schedule:
+    """The schedule of a training of so many optimizer steps."""
+    fields = plan.model_dump(exclude={"kind"})
+    if isinstance(plan, recipe.WarmupLinear):
+        return WarmupLinear(**fields, steps=steps)
+    return _SCHEDULES[plan.kind](**fields)
 
 
 def micro_batches(optimisation: recipe.Optimisation) -> int:

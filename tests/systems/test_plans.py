@@ -6,8 +6,8 @@ import pytest
 
 from renalis.errors import InputError
 from renalis.recipes import load_system
+from renalis.systems.plans import PlannedStage, micro_batches, planned_stages
 from renalis.training.freezing import Freezing
-from renalis.training.from_recipe import PlannedStage, planned_stages
 from renalis.training.schedules import EmaPlateau, Exponential, Step
 from renalis.training.stopping import Epochs, Minutes, Patience, Reach, Rises
 from renalis.training.terms import BinaryCrossEntropy, CrossEntropy, Dice, LossTerm, SquaredError
@@ -15,7 +15,8 @@ from renalis.training.terms import BinaryCrossEntropy, CrossEntropy, Dice, LossT
 
 def stages(name: str, *changes: str, processes: int = 1, **options: object) -> list[PlannedStage]:
     phase = load_system(name, changes).all_phases()[0]
-    return planned_stages(phase.optimisation, phase.loss, 84, 7, processes, **options)
+    batches = 84 * micro_batches(phase.optimisation)
+    return planned_stages(phase.optimisation, phase.loss, batches, 7, processes, **options)
 
 
 def test_two_phases_in_two_dimensions() -> None:

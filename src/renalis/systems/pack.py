@@ -1,0 +1,139 @@
+"""From the finished run of two passes, coarse and fine, to one model file."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue
+from torch import nn
+
+from renalis.dataset import load_split
+from renalis.errors import InputError
+from renalis.model import save_model
+from renalis.model_header import ModelHeader
+from renalis.model_header import Stage as ModelStage
+from renalis.networks import build
+from renalis.recipes import stored_system
+from renalis.recipes.output_fields import CoarseToFine
+from renalis.recipes.system import Phase, System
+from renalis.systems.run_folder import fold_folder
+from renalis.systems.start import known_start
+from renalis.thresholds import Thresholds
+from renalis.training.state import load_weights
+
+__all__ = ["pack_two_passes"]
+
+_CREDIT = (
+    "Label maps of the KiTS23 training set (CC BY-NC-SA 4.0), KiTS challenge, Heller et al., "
+    "arXiv 2307.01984 and 1904.00445. No CT of KiTS was used: all training images are synthetic."
+)
+
+
+def pack_two_passes(
+    run: Path, scores: dict[str, Any] | None = None, history: str = "", version: str = "1"
+) -> Path:
+    """Write the kept weights of both networks into one model file.
+
+    Parameters
+    ----------
+    run : Path
+        The run's folder, of a recipe that predicts ``coarse_to_fine``.
+    scores : dict, optional
+        What was measured, and on what.
+    history : str
+        Anything about the training that the recipe does not say.
+    version : str
+        Of the model.
+
+    Returns
+    -------
+    Path
+        ``<recipe's name>.safetensors`` in the run's folder.
+
+    Raises
+    ------
+    InputError
+        If a phase has not been trained.
+    """
+    system, folder = stored_system(run), fold_folder(run, 0)
+    networks: dict[str, nn.Module] = {}
+    steps: dict[str, JsonValue] = {}
+    for phase in system.all_phases():
+        path = folder / f"{phase.name}.safetensors"
+        if not path.exists():
+            raise InputError(f"{run} holds no weights of phase {phase.name}; resume its training")
+        networks[phase.name] = build(phase.network.config())
+        steps[phase.name] = load_weights(path, networks[phase.name]).get("steps")
+    header = ModelHeader(
+        name=system.name,
+        version=version,
+        created=datetime.now(UTC).date().isoformat(),
+        stages=tuple(_stage(phase) for phase in system.all_phases()),
+        thresholds=system.thresholds or Thresholds(),
+        training={
+            **_learned_from(system, folder),
+            "steps": steps,
+            "recipe": json.loads(system.model_dump_json()),
+            **({"history": history} if history else {}),
+        },
+        scores=scores or {},
+        **_terms(run, system),
+    )
+    return save_model(run / f"{system.name}.safetensors", header, networks)
+
+
+def _stage(phase: Phase) -> ModelStage:
+    plan = phase.prediction
+    grid = phase.grid(plan.grid)
+    if not isinstance(plan, CoarseToFine) or grid.spacing_mm is None or grid.clip_hu is None:
+        raise InputError(
+            f"phase {phase.name} does not predict coarse_to_fine on a grid with spacing_mm and "
+            "clip_hu"
+        )
+    return ModelStage(
+        name=phase.name,  # type: ignore[arg-type]
+        spacing_mm=grid.spacing_mm,
+        patch=plan.window,
+        window_hu=grid.clip_hu,
+        network=phase.network.model_dump(mode="json"),
+    )
+
+
+def _learned_from(system: System, folder: Path) -> dict[str, JsonValue]:
+    """What the images were."""
+    facts: dict[str, JsonValue] = {}
+    count = len(load_split(folder / "split.json").train)
+    if system.synthetic_alone:
+        facts["images"] = "synthetic CT only"
+    else:
+        facts["images"] = f"{count} scans with label maps"
+    if system.bodies is not None and any((folder / "bodies").glob("*/*.body")):
+        facts["bodies"] = system.bodies.count
+    return facts
+
+
+def _terms(run: Path, system: System) -> dict[str, Any]:
+    """Licence and credit: those of the model that it started from hold on."""
+    start = known_start(run)
+    if start is None and system.synthetic_alone:
+        return {
+            "licence": "CC-BY-NC-SA-4.0",
+            "commercial_use": False,
+            "data_credit": _CREDIT,
+        }
+    own = "Scans and label maps of whoever trained it; their terms hold too."
+    if start is None:
+        return {
+            "licence": "LicenseRef-terms-of-the-training-data",
+            "commercial_use": False,
+            "data_credit": own,
+        }
+    return {
+        "licence": start["licence"],
+        "commercial_use": False,
+        "data_credit": f"{start['data_credit']} Started from {start['name']} {start['version']}. "
+        f"{own}",
+    }

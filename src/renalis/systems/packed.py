@@ -1,0 +1,161 @@
+"""A published system in one model file: packed from a run, and opened again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import JsonValue, ValidationError
+from torch import nn
+
+from renalis.dataset import load_split
+from renalis.errors import InputError
+from renalis.model import SystemModel, load_system_model, save_system_model
+from renalis.model_header import FoldFacts, SystemHeader
+from renalis.networks import build
+from renalis.recipes import stored_system
+from renalis.recipes.system import System
+from renalis.systems.data import grid_specs, load_statistics
+from renalis.systems.predict import Fold, Run, open_run
+from renalis.systems.run_folder import fold_folder
+
+__all__ = ["Terms", "open_any_run", "open_packed", "pack_system"]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Under which terms the weights are; those of the data that they were trained on hold."""
+
+    licence: str = "LicenseRef-terms-of-the-training-data"
+    commercial_use: bool = False
+    data_credit: str = "Scans and label maps of whoever trained it; their terms hold."
+
+
+def pack_system(
+    run: Path,
+    terms: Terms | None = None,
+    scores: dict[str, Any] | None = None,
+    history: str = "",
+    version: str = "1",
+) -> Path:
+    """Write all trained folds of a run into one model file, to the bit as they are.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of a training of a published system.
+    terms : Terms, optional
+        Of the weights.
+    scores : dict, optional
+        What was measured, and on what.
+    history : str
+        Anything about the training that the recipe does not say.
+    version : str
+        Of the model.
+
+    Returns
+    -------
+    Path
+        ``<recipe's name>.safetensors`` in the run's folder.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a run, or a fold is not finished.
+    OutputError
+        If the file cannot be written.
+    """
+    terms, system = terms or Terms(), stored_system(run)
+    opened = open_run(run)
+    tensors: dict[str, NDArray[Any]] = {}
+    folds: list[FoldFacts] = []
+    cases: dict[str, JsonValue] = {}
+    for number, fold in zip(opened.numbers, opened.folds, strict=True):
+        statistics: dict[str, dict[str, tuple[float, float]]] = {}
+        for phase in system.all_phases():
+            statistics[phase.name] = load_statistics(fold_folder(run, number), phase.name)
+            for name, value in fold.networks[phase.name].state_dict().items():
+                tensors[f"fold_{number}.{phase.name}.{name}"] = value.detach().cpu().numpy()
+        folds.append(FoldFacts(number=number, statistics=statistics))
+        split = load_split(fold_folder(run, number) / "split.json")
+        cases[f"fold_{number}"] = {"train": len(split.train), "val": len(split.val)}
+    header = SystemHeader(
+        name=system.name,
+        version=version,
+        created=datetime.now(UTC).date().isoformat(),
+        labels=system.dataset.labels,
+        recipe=json.loads(system.model_dump_json()),
+        folds=tuple(folds),
+        training={"cases": cases, **({"history": history} if history else {})},
+        licence=terms.licence,
+        commercial_use=terms.commercial_use,
+        data_credit=terms.data_credit,
+        scores=scores or {},
+    )
+    return save_system_model(run / f"{system.name}.safetensors", header, tensors)
+
+
+def open_packed(
+    path: Path, folds: Sequence[int] | None = None, device: str = "cpu", half: bool = False
+) -> Run:
+    """Like `renalis.systems.predict.open_run`, from a model file.
+
+    Raises
+    ------
+    InputError
+        If the file is no packed system, or has no such fold.
+    """
+    model = load_system_model(path)
+    header = model.header
+    try:
+        system = System.model_validate(header.recipe)
+    except ValidationError as error:
+        raise InputError(
+            f"{path} holds a recipe that this version of renalis cannot read; update renalis, or "
+            "pack the run again"
+        ) from error
+    there = {fold.number: fold for fold in header.folds}
+    numbers = tuple(there) if folds is None else tuple(folds)
+    missing = [number for number in numbers if number not in there]
+    if missing:
+        raise InputError(f"{path} holds no fold {missing[0]}; it has {', '.join(map(str, there))}")
+    opened = tuple(_fold(system, model, there[number]) for number in numbers)
+    return Run(system, opened, torch.device(device), half, numbers, header.licence)
+
+
+def open_any_run(
+    path: Path, folds: Sequence[int] | None = None, device: str = "cpu", half: bool = False
+) -> Run:
+    """A run's folder, or a model file that one was packed into."""
+    return (open_packed if path.is_file() else open_run)(path, folds, device, half)
+
+
+def _fold(system: System, model: SystemModel, facts: FoldFacts) -> Fold:
+    networks: dict[str, nn.Module] = {}
+    specs = {}
+    for phase in system.all_phases():
+        prefix = f"fold_{facts.number}.{phase.name}."
+        weights = {
+            name.removeprefix(prefix): torch.from_numpy(np.array(array))
+            for name, array in model.tensors.items()
+            if name.startswith(prefix)
+        }
+        try:
+            with torch.device("meta"):  # a hostile configuration costs no memory
+                network = build(phase.network.config())
+            network.load_state_dict(weights, strict=True, assign=True)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise InputError(
+                f"{model.path} holds weights that do not fit its {phase.name} network "
+                f"({str(error).splitlines()[0]}); get the model file again"
+            ) from error
+        networks[phase.name] = network.eval().requires_grad_(False)
+        specs[phase.name] = grid_specs(phase, facts.statistics.get(phase.name, {}))
+    return Fold(networks, specs)

@@ -1,0 +1,204 @@
+"""Where the micro-batches of a sampler ``patches`` come from: synthetic bodies, scans, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.errors import InputError
+from renalis.preparation import GridSpec, PreparedCase
+from renalis.recipes.sample_fields import Patches
+from renalis.recipes.system import Phase
+from renalis.sampling import LabelTable, Nearness, NearPatchSampler
+from renalis.synthesis.patches import Body, PatchPlan, draw_patch, load_body
+from renalis.systems.bodies import bodies_folder
+from renalis.systems.changes import Finish, finishing
+from renalis.systems.translate import abnormal_labels, target_table
+from renalis.training.feed import Arrays
+
+__all__ = ["PatchFeeding", "load_bodies", "patch_feeding"]
+
+
+@dataclass(frozen=True, eq=False)
+class PatchFeeding:
+    """Micro-batches of a phase; everything random follows from seed, phase and number of sample.
+
+    Attributes
+    ----------
+    number, seed : int
+        Of the phase in its recipe, and of the recipe.
+    batches, micro_batch : int
+        Micro-batches of an epoch, and samples of each.
+    sizes : tuple of tuple of int
+        Of a patch of a scan; every second one has the first.
+    bodies : sequence of Body
+        To cut synthetic patches from; may be empty.
+    plan : PatchPlan or None
+        How.
+    volumes : NearPatchSampler or None
+        Scans.
+    share : float
+        Of patches that come from scans.
+    finish : callable
+        From a sample of a scan to network inputs.
+    table : LabelTable
+        From the bodies' labels to training labels.
+    """
+
+    number: int
+    seed: int
+    batches: int
+    micro_batch: int
+    sizes: tuple[tuple[int, int, int], ...]
+    bodies: Sequence[Body]
+    plan: PatchPlan | None
+    volumes: NearPatchSampler | None
+    share: float
+    finish: Finish
+    table: LabelTable
+
+    @property
+    def source(self) -> PatchFeeding:
+        """What the engine trains with."""
+        return self
+
+    def __call__(self, epoch: int, index: int, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
+        """One micro-batch; see `renalis.training.feed.BatchSource`."""
+        del rng
+        first = (epoch * self.batches + index) * self.micro_batch
+        samples = [self.sample(first + item) for item in range(self.micro_batch)]
+        inputs, targets = zip(*samples, strict=True)
+        return {"image": np.stack(inputs)}, {"seg": np.stack(targets)}
+
+    def sample(self, number: int, *more: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Image (1, Z, Y, X) and label map (Z, Y, X) of a training's sample of that number."""
+        own = np.random.default_rng((self.seed, self.number, number, *more))
+        if self.volumes is not None and (self.plan is None or own.random() < self.share):
+            size = self.sizes[0]
+            if len(self.sizes) > 1 and own.random() < 0.5:
+                size = self.sizes[1 + int(own.integers(len(self.sizes) - 1))]
+            (shown,) = self.finish(self.volumes.draw(size, own), own)
+            return shown.inputs["image"], shown.targets["seg"]
+        assert self.plan is not None, "patches come from bodies or from scans"
+        image, label = draw_patch(list(self.bodies), self.plan, own)
+        return image[None], self.table[label]
+
+
+def load_bodies(folder: Path, sampler: Patches) -> list[Body]:
+    """The bodies that a sampler's synthetic patches are cut from; none if it has none.
+
+    Raises
+    ------
+    InputError
+        If there are no bodies.
+    """
+    if not sampler.mix.synthetic or sampler.rendering is None:
+        return []
+    place = bodies_folder(folder, sampler.rendering.bodies_mm)
+    pool = [load_body(path) for path in sorted(place.glob("*.body"))]
+    if not pool:
+        raise InputError(f"{place} holds no bodies to train with")
+    return pool
+
+
+def patch_feeding(
+    phase: Phase,
+    number: int,
+    seed: int,
+    cases: Sequence[PreparedCase],
+    specs: Mapping[str, GridSpec],
+    bodies: Sequence[Body],
+    augment: bool = True,
+) -> PatchFeeding:
+    """The micro-batches of a phase whose sampler is ``patches``.
+
+    Parameters
+    ----------
+    phase : Phase
+        From the recipe.
+    number : int
+        Of the phase, from 0 on.
+    seed : int
+        Of the recipe.
+    cases : sequence of PreparedCase
+        Scans with labels; may be empty.
+    specs : mapping of str to GridSpec
+        The phase's grids by name.
+    bodies : sequence of Body
+        From `load_bodies`.
+    augment : bool
+        False for validation: scans as they are, one size.
+
+    Raises
+    ------
+    InputError
+        If the grid does not fit the bodies.
+    """
+    sampler, plan = phase.sampler, phase.optimisation
+    assert isinstance(sampler, Patches)
+    spec, micro = specs[sampler.grid], plan.micro_batch or plan.batch
+    volumes = None
+    if cases:
+        volumes = NearPatchSampler(
+            [case.grid(sampler.grid) for case in cases],
+            Nearness(sampler.near, sampler.lesion, sampler.jitter),
+            (*abnormal_labels(phase.target), 3),
+            target_table(phase.target),
+        )
+    return PatchFeeding(
+        number,
+        seed,
+        sampler.steps_per_epoch * (plan.batch // micro),
+        micro,
+        (sampler.patch, *(sampler.other_patches if augment else ())),
+        bodies,
+        _patch_plan(phase, sampler, bodies[0], augment) if bodies else None,
+        volumes,
+        sampler.mix.volumes,
+        finishing(phase.augmentation if augment else None, spec),
+        target_table(phase.target),
+    )
+
+
+def _patch_plan(phase: Phase, sampler: Patches, body: Body, augment: bool) -> PatchPlan:
+    """How synthetic patches are made, in plain numbers."""
+    grid, rendering = phase.grid(sampler.grid), sampler.rendering
+    assert rendering is not None
+    if grid.spacing_mm is None or len(set(grid.spacing_mm)) > 1 or grid.clip_hu is None:
+        raise InputError(
+            f"phase {phase.name}: synthetic patches need a grid of one spacing_mm along all axes "
+            "and of clip_hu"
+        )
+    low, high = grid.clip_hu
+    if (grid.sub, grid.div) != ((low + high) / 2, (high - low) / 2):
+        raise InputError(
+            f"phase {phase.name}: in synthetic patches clip_hu become -1 and 1; set sub to "
+            f"{(low + high) / 2:g} and div to {(high - low) / 2:g}"
+        )
+    reduction = grid.spacing_mm[0] / body.spacing
+    if abs(reduction - round(reduction)) > 1e-6 or reduction < 1:
+        raise InputError(
+            f"phase {phase.name}: {grid.spacing_mm[0]} mm is no whole multiple of the bodies' "
+            f"{body.spacing} mm"
+        )
+    return PatchPlan(
+        sampler.patch,
+        round(reduction),
+        grid.clip_hu,
+        sampler.near,
+        sampler.lesion,
+        sampler.jitter,
+        rendering.flip,
+        rendering.added_lesions,
+        rendering.large_mass,
+        rendering.wide_pelvis,
+        rendering.new_inside,
+        rendering.mottled,
+        sampler.other_patches if augment else (),
+        rendering.phases,
+    )

@@ -1,0 +1,218 @@
+"""What one phase learns from and is validated with, whatever its sampler."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from lightning_fabric import Fabric
+
+from renalis.dataset import Case
+from renalis.errors import InputError
+from renalis.io import whole_file
+from renalis.preparation import GridSpec, PreparedCase
+from renalis.recipes.sample_fields import Patches
+from renalis.recipes.system import Phase, System
+from renalis.systems.data import grid_specs, prepared, training_statistics, with_specs
+from renalis.systems.feeding import Feeding, Further, feeding
+from renalis.systems.masks import Masks
+from renalis.systems.patch_validation import PatchValidation
+from renalis.systems.patches import PatchFeeding, load_bodies, patch_feeding
+from renalis.systems.sides import Sides
+from renalis.systems.validation import PhaseValidation
+from renalis.training.engine import Validation
+from renalis.training.feed import Arrays, BatchSource
+from renalis.training.mining import Mined
+from renalis.training.terms import LossTerm
+
+__all__ = ["CaseData", "PatchData", "PhaseData", "case_data", "patch_data"]
+
+
+class PhaseData(Protocol):
+    """A phase's micro-batches and its validation."""
+
+    @property
+    def batches(self) -> int:
+        """Micro-batches of an epoch."""
+
+    def source(self, coarse: bool) -> BatchSource | Mined:
+        """What the engine trains with; ``coarse``: for the coarse half of a cascade alone."""
+
+    def validation(self, scores: Collection[str], terms: Sequence[LossTerm]) -> Validation:
+        """What gives these scores."""
+
+
+@dataclass(frozen=True, eq=False)
+class CaseData:
+    """Of a sampler that passes through cases."""
+
+    phase: Phase
+    feeding: Feeding
+    val: Sequence[PreparedCase]
+    specs: Mapping[str, GridSpec]
+    regions: Masks | None
+
+    @property
+    def batches(self) -> int:
+        """See `PhaseData`."""
+        return self.feeding.batches
+
+    def source(self, coarse: bool) -> BatchSource | Mined:
+        """See `PhaseData`."""
+        return _coarse_only(self.feeding) if coarse else self.feeding.source
+
+    def validation(self, scores: Collection[str], terms: Sequence[LossTerm]) -> Validation:
+        """See `PhaseData`."""
+        still = None
+        if "val_loss" in scores:
+            still = feeding(
+                self.phase,
+                self.val,
+                seed=0,
+                specs=self.specs,
+                regions=self.regions,
+                augment=False,
+            )
+        return PhaseValidation(self.phase, self.val, self.specs, self.regions, scores, still, terms)
+
+
+@dataclass(frozen=True, eq=False)
+class PatchData:
+    """Of a sampler that draws patches."""
+
+    feeding: PatchFeeding
+    still: PatchFeeding
+
+    @property
+    def batches(self) -> int:
+        """See `PhaseData`."""
+        return self.feeding.batches
+
+    def source(self, coarse: bool) -> BatchSource:
+        """See `PhaseData`."""
+        assert not coarse, "networks of two grids have paired patches"
+        return self.feeding
+
+    def validation(self, scores: Collection[str], terms: Sequence[LossTerm]) -> Validation:
+        """See `PhaseData`."""
+        return PatchValidation(self.still, scores, terms)
+
+
+def patch_data(
+    system: System, phase: Phase, sides: Sides, folder: Path, cache: Path, fabric: Fabric
+) -> PatchData:
+    """The data of a phase whose sampler is ``patches``.
+
+    Parameters
+    ----------
+    system, phase
+        The recipe and the phase.
+    sides : Sides
+        Scans to learn from and to validate with; not looked at if the sampler takes none.
+    folder : Path
+        The fold's; its bodies are there.
+    cache : Path
+        Folder of prepared cases.
+    fabric : Fabric
+        The first process notes the phase's plan.
+
+    Raises
+    ------
+    InputError
+        If there are no bodies or scans where the sampler wants some.
+    """
+    sampler = phase.sampler
+    assert isinstance(sampler, Patches)
+    specs = grid_specs(phase)
+    train: list[PreparedCase] = []
+    val: list[PreparedCase] = []
+    if sampler.mix.volumes:
+        train, val = (
+            prepared(cases, list(specs.values()), cache) for cases in (sides.train, sides.val)
+        )
+        if not train:
+            raise InputError(f"phase {phase.name}: there are no scans to learn from")
+    note_plan(folder, phase, {}, fabric)
+    number = [one.name for one in system.all_phases()].index(phase.name)
+    bodies = load_bodies(folder, sampler)
+    learning = patch_feeding(phase, number, system.seed, train, specs, bodies)
+    # Scans that are not learned from where there are some, otherwise the same bodies anew.
+    watched = [] if val else bodies
+    still = patch_feeding(phase, number, system.seed, val or train, specs, watched, augment=False)
+    return PatchData(learning, still)
+
+
+def case_data(
+    phase: Phase,
+    train: Sequence[PreparedCase],
+    watched: Sequence[Case],
+    cache: Path,
+    masks: tuple[Masks | None, Masks | None],
+    further: Callable[[dict[str, GridSpec]], Further | None],
+    folder: Path,
+    seed: int,
+    fabric: Fabric,
+) -> CaseData:
+    """The data of a phase whose sampler passes through cases.
+
+    Parameters
+    ----------
+    phase : Phase
+    train : sequence of PreparedCase
+        To learn from.
+    watched : sequence of Case
+        To validate with.
+    cache : Path
+        Folder of prepared cases.
+    masks : tuple of Masks or None
+        Input masks of both, for a phase that has them.
+    further : callable
+        From the grids with their final intensities to synthetic cases.
+    folder : Path
+        The fold's; gets the phase's plan.
+    seed : int
+        Of the recipe.
+    fabric : Fabric
+        The first process notes the phase's plan.
+    """
+    val = prepared(watched, list(grid_specs(phase).values()), cache)
+    regions, val_regions = masks
+    statistics = training_statistics(phase, train, regions)
+    note_plan(folder, phase, statistics, fabric)
+    specs = grid_specs(phase, statistics)
+    train, val = with_specs(train, specs), with_specs(val, specs)
+    more = further(specs)
+    source = feeding(phase, train, seed=seed, specs=specs, regions=regions, synthetic=more)
+    return CaseData(phase, source, val, specs, val_regions)
+
+
+def note_plan(
+    folder: Path, phase: Phase, statistics: Mapping[str, tuple[float, float]], fabric: Fabric
+) -> None:
+    """Store what was computed from the training cases, which predictions need too."""
+    if fabric.global_rank == 0:
+        about = {"phase": phase.name, "statistics": statistics}
+        with whole_file(folder / f"{phase.name}.plan.json") as file:
+            file.write(json.dumps(about, indent=1).encode())
+    fabric.barrier()
+
+
+def _coarse_only(batch: Feeding) -> BatchSource | Mined:
+    if batch.hard is None:
+        return _CoarseOnly(batch)
+    return Mined(lambda losses: _CoarseOnly(batch.after(losses)))
+
+
+@dataclass(frozen=True, eq=False)
+class _CoarseOnly:
+    """Micro-batches without the fine patch: the network then computes its coarse half alone."""
+
+    whole: BatchSource
+
+    def __call__(self, epoch: int, index: int, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
+        inputs, targets = self.whole(epoch, index, rng)
+        return {"low_image": inputs["low_image"]}, targets

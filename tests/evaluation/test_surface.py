@@ -15,6 +15,7 @@ from scipy import ndimage
 from surface_distance import lookup_tables
 
 from renalis.evaluation.islands import BLOCK, islands
+from renalis.evaluation.lattice import Lattice
 from renalis.evaluation.surface import PlacedMasks, SurfaceDistances, surface_distances
 from renalis.evaluation.surfels import area_table, cell_codes
 
@@ -24,7 +25,7 @@ SPACINGS = [(1.0, 1.0, 1.0), (5.0, 0.78, 0.78), (0.5, 0.7421875, 2.5), (0.9, 3.0
 def measured(one: NDArray, two: NDArray, spacing: tuple[float, ...]) -> SurfaceDistances:
     boxes = islands(one.view(np.uint8), two.view(np.uint8))
     placed = [PlacedMasks(one[b], two[b], tuple(s.start for s in b)) for b in boxes]
-    return surface_distances(placed, one.shape, spacing)
+    return surface_distances(placed, one.shape, Lattice.straight(spacing))
 
 
 def assert_same(one: NDArray, two: NDArray, spacing: tuple[float, ...]) -> None:
@@ -60,7 +61,7 @@ def blob(rng: np.random.Generator, shape: tuple[int, ...], share: float, smooth:
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_area_of_every_cell(spacing: tuple[float, float, float]) -> None:
     theirs = lookup_tables.create_table_neighbour_code_to_surface_area(spacing)
-    ours = area_table(spacing)
+    ours = area_table(Lattice.straight(spacing))
     for code in range(256):
         corners = (code & lookup_tables.ENCODE_NEIGHBOURHOOD_3D_KERNEL) > 0
         padded = np.pad(corners, 1)

@@ -100,7 +100,8 @@ class CaseScore:
     spacing : tuple of float
         Voxel spacing of the reference along its axes, mm.
     slice_thickness_mm : float
-        Spacing along the axis nearest to head-foot, mm.
+        Distance between the slices across the axis nearest to head-foot, mm: at right angles, also
+        where the gantry was tilted.
     worst_slice : int
         Index along that axis of the slice in which most voxels differ.
     notes : tuple of str

@@ -15,6 +15,7 @@ from renalis.evaluation import laterality, overlap
 from renalis.evaluation.conventions import Convention, Region, Side, expressed, mapping, regions
 from renalis.evaluation.grids import on_grid_of
 from renalis.evaluation.islands import Box, islands
+from renalis.evaluation.lattice import Lattice
 from renalis.evaluation.lesions import Detection, detect
 from renalis.evaluation.overlap import EmptyRule
 from renalis.evaluation.remarks import remarks
@@ -166,6 +167,7 @@ class _Written:
 def score_pair(pair: Pair, options: Options) -> CaseScore:
     """Score two label maps that are on one grid already."""
     boxes = islands(pair.reference, pair.prediction)
+    lattice = Lattice.of(pair.grid)
     table, midline = _table(pair, boxes)
     present = frozenset(
         int(v) for v in range(1, overlap.LABELS) if table[:, :, v].any() or table[..., v].any()
@@ -181,7 +183,7 @@ def score_pair(pair: Pair, options: Options) -> CaseScore:
         key = (region.values & present, region.side)
         if reference and prediction and key not in surfaces:
             masks = (_masks(pair, box, region, midline) for box in boxes)
-            surfaces[key] = surface_distances(masks, pair.grid.shape, pair.grid.spacing)
+            surfaces[key] = surface_distances(masks, pair.grid.shape, lattice)
         if region.lesions and key not in detections:
             masks = (_masks(pair, box, region, midline) for box in boxes)
             detections[key] = detect(masks, pair.grid.voxel_ml, options.lesion)
@@ -202,7 +204,7 @@ def score_pair(pair: Pair, options: Options) -> CaseScore:
     return CaseScore(
         regions=scores,
         spacing=pair.grid.spacing,
-        slice_thickness_mm=pair.grid.spacing[pair.axial],
+        slice_thickness_mm=lattice.plane_distances[pair.axial],
         worst_slice=int(np.argmax(worst)),
         notes=pair.notes + _remarks(pair, boxes),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from renalis.cli.recipe_arguments import add_recipe, add_system, check_workers
@@ -30,6 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="name or file of a model whose weights are the first ones: the recipe's fine_tuning "
         "then holds, for renalis-kidney a short training on the dataset's scans",
+    )
+    add(
+        "--slices",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE.npz",
+        help="single real slices with label maps to learn from as well: the recipe's with_slices "
+        "then holds",
     )
     add("--fold", metavar="K|all", help="which fold, or all over the devices there are")
     add(
@@ -59,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         tuple(arguments.set),
         arguments.tiny,
         fine_tuning=arguments.start_from is not None,
+        with_slices=bool(arguments.slices),
     )
     job = Job(
         system,
@@ -70,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.resume,
         arguments.workers,
         start_from=arguments.start_from,
+        slices=tuple(arguments.slices),
     )
     devices = Devices(arguments.device, arguments.devices, arguments.nodes)
     print(f"trained: {train_system(job, _folds(arguments.fold, system), devices, _report)}")

@@ -9,7 +9,8 @@ the patient's back, columns to the patient's left.
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,18 @@ class SliceSet:
 
     def __len__(self) -> int:
         return len(self.image)
+
+    def of_cases(self, wanted: Callable[[int], bool]) -> SliceSet:
+        """The slices of patients whose number is wanted."""
+        keep = np.array([wanted(int(case)) for case in self.case], bool)
+        return replace(
+            self,
+            image=self.image[keep],
+            labels=self.labels[keep],
+            case=self.case[keep],
+            place=self.place[keep],
+            spacing_mm=self.spacing_mm[keep],
+        )
 
 
 def read_slices(path: Path, grey_hu: tuple[float, float] | None = None) -> SliceSet:

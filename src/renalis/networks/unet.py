@@ -116,13 +116,15 @@ class UNet(nn.Module):
         Parameters
         ----------
         image : Tensor, shape (N, in_channels, Z, Y, X)
-            Windowed CT, about -1 to 1.
+            Windowed CT, about -1 to 1. With Z of 1 it is a slice, see `forward_slices`.
 
         Returns
         -------
         Tensor, shape (N, out_channels, Z, Y, X)
             Unnormalized class scores.
         """
+        if image.shape[2] == 1:
+            return self.forward_slices(image[:, :, 0])[:, :, None]
         skips: list[Tensor] = []
         features = self.fold(image) if self.stem > 1 else image
         for encode in self.encoder:

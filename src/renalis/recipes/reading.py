@@ -69,6 +69,7 @@ def load_system(
     changes: tuple[str, ...] = (),
     tiny: bool = False,
     fine_tuning: bool = False,
+    with_slices: bool = False,
 ) -> System:
     """Read and check a recipe.
 
@@ -84,6 +85,8 @@ def load_system(
         Take the recipe's own small variant, which runs on a CPU in minutes.
     fine_tuning : bool
         Take the recipe's own changes for a training that starts from a trained model.
+    with_slices : bool
+        Take, after these, its own changes for a training that sees single real slices too.
 
     Returns
     -------
@@ -95,7 +98,7 @@ def load_system(
     InputError
         If there is no such recipe, or a field is unknown, missing or out of range.
     """
-    return switched(load_unswitched(name_or_path, changes, tiny, fine_tuning))
+    return switched(load_unswitched(name_or_path, changes, tiny, fine_tuning, with_slices))
 
 
 def load_unswitched(
@@ -103,6 +106,7 @@ def load_unswitched(
     changes: tuple[str, ...] = (),
     tiny: bool = False,
     fine_tuning: bool = False,
+    with_slices: bool = False,
 ) -> System:
     """Like ``load_system``, as written: the switches are not applied yet."""
     path = find_recipe(name_or_path)
@@ -116,6 +120,10 @@ def load_unswitched(
         raise InputError(f"{path} is a recipe of an earlier version; begin with a new copy")
     try:
         recipe = System.model_validate(content)
+        if with_slices:
+            if not recipe.with_slices:
+                raise InputError(f"{path}: this recipe does not learn from single slices")
+            changes = _as_changes(recipe.with_slices) + changes
         if fine_tuning:
             changes = _as_changes(recipe.fine_tuning) + changes
         if tiny:
@@ -218,7 +226,7 @@ def _index(place: Any, part: str, key: str, before: str) -> str | int:
             return int(part)
         raise InputError(f"the recipe has no field {key!r}: {before} has no item {part!r}")
     if isinstance(place, dict):
-        if part in place or before in ("tiny", "fine_tuning"):
+        if part in place or before in ("tiny", "fine_tuning", "with_slices"):
             return part
         near = difflib.get_close_matches(part, list(place), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

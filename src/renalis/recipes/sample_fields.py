@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from renalis.recipes.data_fields import Target
-from renalis.recipes.fields import Frozen, NonNegative, Range, Share, Size3
+from renalis.recipes.fields import Count, Frozen, NonNegative, Range, Share, Size3
 from renalis.recipes.synthetic_fields import Rendering
 
 __all__ = [
@@ -107,15 +107,17 @@ class Mix(Frozen):
     """Which share of the patches comes from where; the shares add to 1.
 
     ``synthetic``: CT that is rendered anew for every patch, around label maps. ``volumes``: scans
-    with label maps.
+    with label maps. ``slices``: single real slices with label maps (``renalis.dataset.slices``),
+    taken to go on unchanged along the body.
     """
 
     synthetic: Share = 0.0
     volumes: Share = 0.0
+    slices: Share = 0.0
 
     @model_validator(mode="after")
     def _adds_to_one(self) -> Mix:
-        if abs(self.synthetic + self.volumes - 1) > 1e-6:
+        if abs(self.synthetic + self.volumes + self.slices - 1) > 1e-6:
             raise ValueError("the shares must add to 1")
         return self
 
@@ -141,6 +143,10 @@ class Patches(Frozen):
         How far, in patch sizes, the center may lie from that voxel.
     rendering : Rendering or None
         How synthetic patches are made, where there are some.
+    slice_sizes : tuple of tuple of int
+        Pixels (Y, X) of samples of single slices, one of which is drawn for each.
+    slices_kept_back : int or None
+        Slices of patients whose number this divides are not learned from.
     steps_per_epoch : int
         Optimizer steps from one checkpoint and validation to the next: there is no list of
         patches to pass through.
@@ -155,12 +161,16 @@ class Patches(Frozen):
     lesion: Share
     jitter: NonNegative
     rendering: Rendering | None = None
+    slice_sizes: tuple[tuple[Count, Count], ...] = ()
+    slices_kept_back: PositiveInt | None = None
     steps_per_epoch: PositiveInt = 50
 
     @model_validator(mode="after")
     def _can_render(self) -> Patches:
         if self.mix.synthetic and self.rendering is None:
             raise ValueError("synthetic patches need the section rendering")
+        if self.mix.slices and not self.slice_sizes:
+            raise ValueError("samples of single slices need slice_sizes")
         return self
 
 

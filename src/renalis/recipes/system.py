@@ -136,8 +136,9 @@ class System(Frozen):
     """Everything that defines a training and what becomes of its networks.
 
     ``publication`` is None for the shipped model. ``bodies`` are what synthetic patches are cut
-    from, ``thresholds`` what a prediction ``coarse_to_fine`` decides by. ``tiny`` and
-    ``fine_tuning`` are changes, key to value, for a CPU's minutes and for ``--start-from``.
+    from, ``thresholds`` what a prediction ``coarse_to_fine`` decides by. ``tiny``,
+    ``fine_tuning`` and ``with_slices`` are changes, key to value, for a CPU's minutes, for
+    ``--start-from`` and for ``--slices``.
     """
 
     name: str
@@ -161,6 +162,7 @@ class System(Frozen):
     switches: Switches = Switches()
     tiny: dict[str, Any] = Field(default_factory=dict)
     fine_tuning: dict[str, Any] = Field(default_factory=dict)
+    with_slices: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def coarse_to_fine(self) -> bool:
@@ -172,6 +174,12 @@ class System(Frozen):
         """Whether no image of a real scan is learned from."""
         samplers = [phase.sampler for phase in self.all_phases()]
         return all(isinstance(one, Patches) and not one.mix.volumes for one in samplers)
+
+    @property
+    def learns_from_slices(self) -> bool:
+        """Whether samples of single real slices are learned from."""
+        samplers = [phase.sampler for phase in self.all_phases()]
+        return any(isinstance(one, Patches) and one.mix.slices > 0 for one in samplers)
 
     def all_phases(self) -> tuple[Phase, ...]:
         """The phases in order of training, with all sections; one called ``main`` if none are."""

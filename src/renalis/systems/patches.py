@@ -1,4 +1,4 @@
-"""Where the micro-batches of a sampler ``patches`` come from: synthetic bodies, scans, or both."""
+"""Where the micro-batches of a sampler ``patches`` come from: synthetic bodies, scans, slices."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.dataset.slices import SliceSet
 from renalis.errors import InputError
 from renalis.preparation import GridSpec, PreparedCase
 from renalis.recipes.sample_fields import Patches
 from renalis.recipes.system import Phase
 from renalis.sampling import LabelTable, Nearness, NearPatchSampler
+from renalis.sampling.real_slices import RealSlices, SliceVariation
 from renalis.synthesis.patches import Body, PatchPlan, draw_patch, load_body
 from renalis.systems.bodies import bodies_folder
 from renalis.systems.changes import Finish, finishing
@@ -42,8 +44,12 @@ class PatchFeeding:
         How.
     volumes : NearPatchSampler or None
         Scans.
-    share : float
-        Of patches that come from scans.
+    slices : RealSlices or None
+        Single real slices.
+    share, slice_share : float
+        Of patches that come from scans, and from slices.
+    slice_sizes : tuple of tuple of int
+        Of samples of slices.
     finish : callable
         From a sample of a scan to network inputs.
     table : LabelTable
@@ -58,7 +64,10 @@ class PatchFeeding:
     bodies: Sequence[Body]
     plan: PatchPlan | None
     volumes: NearPatchSampler | None
+    slices: RealSlices | None
     share: float
+    slice_share: float
+    slice_sizes: tuple[tuple[int, int], ...]
     finish: Finish
     table: LabelTable
 
@@ -78,6 +87,10 @@ class PatchFeeding:
     def sample(self, number: int, *more: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Image (1, Z, Y, X) and label map (Z, Y, X) of a training's sample of that number."""
         own = np.random.default_rng((self.seed, self.number, number, *more))
+        if self.slices is not None and own.random() < self.slice_share:
+            pixels = self.slice_sizes[int(own.integers(len(self.slice_sizes)))]
+            image, label = self.slices.draw(pixels, own)
+            return image[None], self.table[label]
         if self.volumes is not None and (self.plan is None or own.random() < self.share):
             size = self.sizes[0]
             if len(self.sizes) > 1 and own.random() < 0.5:
@@ -114,6 +127,7 @@ def patch_feeding(
     specs: Mapping[str, GridSpec],
     bodies: Sequence[Body],
     augment: bool = True,
+    slices: Sequence[SliceSet] = (),
 ) -> PatchFeeding:
     """The micro-batches of a phase whose sampler is ``patches``.
 
@@ -132,7 +146,9 @@ def patch_feeding(
     bodies : sequence of Body
         From `load_bodies`.
     augment : bool
-        False for validation: scans as they are, one size.
+        False for validation: scans as they are, one size, and no slices.
+    slices : sequence of SliceSet
+        Single real slices to learn from.
 
     Raises
     ------
@@ -159,10 +175,34 @@ def patch_feeding(
         bodies,
         _patch_plan(phase, sampler, bodies[0], augment) if bodies else None,
         volumes,
-        sampler.mix.volumes,
+        _real_slices(phase, sampler, slices) if augment else None,
+        sampler.mix.volumes / max(1 - sampler.mix.slices, 1e-9),
+        sampler.mix.slices,
+        sampler.slice_sizes,
         finishing(phase.augmentation if augment else None, spec),
         target_table(phase.target),
     )
+
+
+def _real_slices(phase: Phase, sampler: Patches, files: Sequence[SliceSet]) -> RealSlices | None:
+    """What draws samples of slices, if the mix has some.
+
+    Raises
+    ------
+    InputError
+        If there are none to learn from.
+    """
+    if not sampler.mix.slices:
+        return None
+    every = sampler.slices_kept_back
+    kept = [one.of_cases(lambda case: every is None or case % every != 0) for one in files]
+    kept = [one for one in kept if len(one)]
+    if not kept:
+        raise InputError(f"phase {phase.name}: there are no slices to learn from; give --slices")
+    grid = phase.grid(sampler.grid)
+    if grid.spacing_mm is None or grid.clip_hu is None:
+        raise InputError(f"phase {phase.name}: slices need a grid of spacing_mm and of clip_hu")
+    return RealSlices(kept, grid.spacing_mm[2], grid.clip_hu, SliceVariation())
 
 
 def _patch_plan(phase: Phase, sampler: Patches, body: Body, augment: bool) -> PatchPlan:

@@ -12,6 +12,7 @@ import numpy as np
 from lightning_fabric import Fabric
 
 from renalis.dataset import Case
+from renalis.dataset.slices import SliceSet
 from renalis.errors import InputError
 from renalis.io import whole_file
 from renalis.preparation import GridSpec, PreparedCase
@@ -103,7 +104,13 @@ class PatchData:
 
 
 def patch_data(
-    system: System, phase: Phase, sides: Sides, folder: Path, cache: Path, fabric: Fabric
+    system: System,
+    phase: Phase,
+    sides: Sides,
+    folder: Path,
+    cache: Path,
+    fabric: Fabric,
+    slices: Sequence[SliceSet] = (),
 ) -> PatchData:
     """The data of a phase whose sampler is ``patches``.
 
@@ -119,11 +126,13 @@ def patch_data(
         Folder of prepared cases.
     fabric : Fabric
         The first process notes the phase's plan.
+    slices : sequence of SliceSet
+        Single real slices; only learned from.
 
     Raises
     ------
     InputError
-        If there are no bodies or scans where the sampler wants some.
+        If there are no bodies, slices or scans where the sampler wants some.
     """
     sampler = phase.sampler
     assert isinstance(sampler, Patches)
@@ -139,7 +148,7 @@ def patch_data(
     note_plan(folder, phase, {}, fabric)
     number = [one.name for one in system.all_phases()].index(phase.name)
     bodies = load_bodies(folder, sampler)
-    learning = patch_feeding(phase, number, system.seed, train, specs, bodies)
+    learning = patch_feeding(phase, number, system.seed, train, specs, bodies, slices=slices)
     # Scans that are not learned from where there are some, otherwise the same bodies anew.
     watched = [] if val else bodies
     still = patch_feeding(phase, number, system.seed, val or train, specs, watched, augment=False)

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from renalis.dataset import Case
+from renalis.dataset.slices import read_slices
 from renalis.errors import InputError
 from renalis.networks import ResNet34UNet, build, load_imagenet_encoder
 from renalis.prediction.heap import keep_freed_memory
@@ -78,6 +79,8 @@ class Job:
         what it raises ends the training of one fold.
     start_from : str, optional
         Name or file of a model whose weights are the first ones.
+    slices : tuple of Path
+        Files of single real slices to learn from.
     """
 
     system: System
@@ -91,6 +94,7 @@ class Job:
     scores: frozenset[str] = frozenset()
     watch: Callable[[str, Stage, History], None] | None = None
     start_from: str | None = None
+    slices: tuple[Path, ...] = ()
 
 
 def train_system(
@@ -129,6 +133,8 @@ def train_system(
         If the folder cannot be written.
     """
     check_system(job.system)
+    if job.system.learns_from_slices and not job.slices:
+        raise InputError(f"{job.system.name} learns from single slices too; give them by --slices")
     split = job.system.split
     if folds is None:
         folds = [split.fold if isinstance(split, KFold) else 0]
@@ -266,7 +272,8 @@ def _data(
     """What a phase learns from and is validated with."""
     cache, folder, fabric = _cache(job), place.folder, place.fabric
     if isinstance(phase.sampler, Patches):
-        return patch_data(job.system, phase, sides, folder, cache, fabric)
+        slices = [read_slices(path) for path in job.slices]
+        return patch_data(job.system, phase, sides, folder, cache, fabric, slices)
     train = prepared(sides.train, list(grid_specs(phase).values()), cache)
     watched = sides.val[: phase.optimisation.validation_cases]
     masks = (

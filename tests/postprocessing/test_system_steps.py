@@ -14,6 +14,7 @@ from renalis.postprocessing.beside import Beside
 from renalis.postprocessing.morphology import closed, dilated, filled, opened
 from renalis.postprocessing.sides import middle_x_mm
 from renalis.postprocessing.steps import make_step, run_steps
+from renalis.recipes import load_system
 from renalis.volume import Kind, Volume
 
 SHAPE = (24, 30, 60)
@@ -262,14 +263,69 @@ def test_opening_and_closing_in_mm(codes: str) -> None:
 
 
 @pytest.mark.parametrize("codes", ORIENTATIONS)
-def test_cavities_become_kidney(codes: str) -> None:
-    block, hole = (box(5, 8, 10, (6, 8, 8)), 2), (box(7, 10, 12, (2, 2, 2)), 0)
+@pytest.mark.parametrize("label", [1, 2])
+def test_cavities_become_what_surrounds_them(codes: str, label: int) -> None:
+    block, hole = (box(5, 8, 10, (6, 8, 8)), label), (box(7, 10, 12, (2, 2, 2)), 0)
     tunnel = (box(5, 14, 16, (6, 1, 1)), 0)
     array = drawn(block, hole, tunnel)
     found, _ = after(codes, array, {"rule": "fill_holes"})
-    np.testing.assert_array_equal(found, np.where(drawn((hole[0], 1)), 1, array))
+    np.testing.assert_array_equal(found, drawn(block, tunnel))
     found, _ = after(codes, array, {"rule": "fill_holes", "planes": "axial"})
-    np.testing.assert_array_equal(found, np.where(drawn((hole[0], 1), (tunnel[0], 1)), 1, array))
+    np.testing.assert_array_equal(found, drawn(block))
+
+
+def published(*parts: tuple[Box, int]) -> np.ndarray:
+    """A label map of 2 mm voxels after the rules of R5's recipe, in their order."""
+    affine = np.array([[0, 0, -2.0, 100], [0, -2.0, 0, 10], [2.0, 0, 0, -50], [0, 0, 0, 1]])
+    array = np.zeros((40, 50, 100), np.uint8)
+    for where, value in parts:
+        array[where] = value
+    steps = []
+    for rule in load_system("multires3d").postprocessing:
+        numbers = rule.model_dump()
+        steps.append(make_step(numbers.pop("rule"), **numbers))
+    return run_steps(Volume(array, affine, Kind.LABELS), steps).labels.array
+
+
+RIGHT = (box(5, 10, 10, (15, 15, 15)), 1)
+"""A kidney of 27 ml."""
+
+
+def test_a_large_mass_apart_from_its_kidney_does_not_remove_the_kidney() -> None:
+    mass = (box(5, 8, 30, (25, 25, 25)), 2)  # 125 ml, 12 mm from the kidney
+    found = published(RIGHT, mass)
+    assert np.count_nonzero(found == 1) == 15**3
+    assert np.count_nonzero(found == 2) == 25**3
+
+
+def test_a_small_abnormality_near_its_kidney_stays_and_one_far_from_it_goes() -> None:
+    cyst = (box(10, 15, 26, (5, 5, 5)), 2)  # 1 ml, one voxel of 2 mm between it and the kidney
+    far = (box(30, 40, 10, (5, 5, 5)), 2)
+    found = published(RIGHT, cyst, far)
+    assert np.count_nonzero(found == 1) == 15**3
+    assert found[cyst[0]].all()
+    assert not found[far[0]].any()
+
+
+def test_the_larger_parenchyma_is_the_kidney_and_not_the_larger_mass() -> None:
+    """A second piece on the right with little parenchyma and a cyst that makes it the larger."""
+    rind, cyst = (box(5, 30, 10, (15, 2, 15)), 1), (box(5, 32, 10, (15, 16, 15)), 2)
+    found = published(RIGHT, rind, cyst)
+    assert found[RIGHT[0]].all()
+    assert not found[rind[0]].any()
+
+
+def test_a_kidney_that_a_tumor_splits_stays_whole() -> None:
+    upper, tumor, lower = (
+        (box(4, 10, 10, (12, 12, 12)), 1),
+        (box(16, 10, 10, (6, 12, 12)), 2),
+        (box(22, 10, 10, (8, 12, 12)), 1),
+    )
+    second = (box(4, 35, 10, (10, 10, 10)), 1)
+    found = published(upper, tumor, lower, second)
+    for where, label in (upper, tumor, lower):
+        assert (found[where] == label).all()
+    assert not found[second[0]].any()
 
 
 def test_cysts_are_lesions_when_told_so() -> None:

@@ -6,12 +6,12 @@ order of array axes plays no part.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.postprocessing.components import find_pieces, grown, labeled_box
+from renalis.postprocessing.components import Piece, Pieces, find_pieces, grown, labeled_box
 from renalis.preparation.body import find_body
 from renalis.volume import Volume
 
@@ -47,6 +47,7 @@ def smaller_on_each_side(
     per_side: int = 1,
     min_ml: float = 0.0,
     neighbors: Literal[6, 18, 26] = 26,
+    joined_by: Volume | None = None,
 ) -> NDArray[np.bool_]:
     """Voxels of the pieces that are not among the largest on their side.
 
@@ -65,23 +66,38 @@ def smaller_on_each_side(
         A piece is kept only if it has at least this volume (ml).
     neighbors : {6, 18, 26}
         What belongs to one piece.
+    joined_by : Volume, optional
+        bool, on the same grid. Pieces that it connects count as one, such as the halves of a
+        kidney on both sides of a tumor; their volume, their center and what is dropped are those
+        of ``mask`` alone.
 
     Returns
     -------
     ndarray, shape of ``mask``, bool
     """
     dropped = np.zeros(mask.shape, dtype=bool)
-    box = labeled_box(mask.array)
+    every = mask.array > 0 if joined_by is None else (mask.array > 0) | (joined_by.array > 0)
+    box = labeled_box(every)
     if box is None:
         return dropped
-    part = mask.cropped(grown(box, mask.shape))
-    target: NDArray[Any] = dropped[grown(box, mask.shape)]
-    found = find_pieces(part.array > 0, connectivity=neighbors)
+    reach = grown(box, mask.shape)
+    part, target = mask.cropped(reach), dropped[reach]
+    found = find_pieces(every[reach], connectivity=neighbors)
+    pieces = [(np.argwhere(_own(part, found, piece)), piece) for piece in found.pieces]
+    pieces.sort(key=lambda one: (-len(one[0]), one[1].number))
     kept = {False: 0, True: 0}
-    for piece in found.pieces:
-        right = bool(part.world(piece.centroid)[0] > middle_mm)
-        if kept[right] < per_side and piece.voxels * mask.voxel_ml >= min_ml:
+    for own, piece in pieces:
+        if not len(own):
+            continue
+        center = own.mean(axis=0) + [side.start for side in piece.box]
+        right = bool(part.world(center)[0] > middle_mm)
+        if kept[right] < per_side and len(own) * mask.voxel_ml >= min_ml:
             kept[right] += 1
         else:
-            target[piece.box][found.mask(piece)] = True
+            target[piece.box][_own(part, found, piece)] = True
     return dropped
+
+
+def _own(mask: Volume, found: Pieces, piece: Piece) -> NDArray[np.bool_]:
+    """A piece's voxels inside its own box that are the mask's, not what joins them."""
+    return np.asarray(found.mask(piece) & (mask.array[piece.box] > 0))

@@ -56,7 +56,10 @@ class SideLargest:
     Attributes
     ----------
     region : {"kidney", "tumor", "renal"}
-        What pieces are made of. "renal" keeps a kidney in one piece that a tumor splits.
+        What pieces are made of, and what is dropped of the others. "renal" drops lesions too:
+        whatever lies apart from the largest piece, however near or large.
+    joined_by : {"kidney", "tumor", "renal"}, optional
+        Pieces that this connects count as one: a kidney that a tumor splits stays whole.
     per_side : int
         Pieces to keep on each side.
     min_ml : float
@@ -73,6 +76,7 @@ class SideLargest:
     min_ml: float = 0.0
     split: Split = "body_centroid"
     neighbors: Neighbors = 26
+    joined_by: Region | None = None
 
     def apply(self, labels: Volume, beside: Beside) -> None:
         """Change the labels in place."""
@@ -82,6 +86,7 @@ class SideLargest:
             per_side=self.per_side,
             min_ml=self.min_ml,
             neighbors=self.neighbors,
+            joined_by=None if self.joined_by is None else beside.region(labels, self.joined_by),
         )
         labels.array[dropped] = 0
 
@@ -214,7 +219,10 @@ class Closing:
 
 @dataclass(frozen=True)
 class FillHoles:
-    """Closed cavities of a region become kidney."""
+    """Closed cavities of a region become what most of their border is.
+
+    The core of a tumor is tumor, not kidney.
+    """
 
     rule: ClassVar[str] = "fill_holes"
     region: Region = "renal"
@@ -225,7 +233,7 @@ class FillHoles:
         canonical = labels.reoriented()
         mask = beside.region(canonical, self.region).array
         holes = filled(mask, self.planes) & (canonical.array == 0)
-        canonical.array[holes] = beside.kidney
+        _surrounded(canonical, holes)
 
 
 _STEPS: dict[str, Callable[..., Step]] = {
@@ -344,19 +352,24 @@ def _change(rule: str, voxels: int, voxel_ml: float) -> RuleChange:
 
 def _erase(labels: Volume, dropped: NDArray[np.bool_], into: Into) -> None:
     """Drop pieces; those inside something else become what is around them."""
-    box = labeled_box(dropped)
+    labels.array[dropped] = 0
+    if into == "around":
+        _surrounded(labels, dropped)
+
+
+def _surrounded(labels: Volume, places: NDArray[np.bool_]) -> None:
+    """Give each piece of places without a label the one that most of what touches it has."""
+    box = labeled_box(places)
     if box is None:
         return
     reach = grown(box, labels.shape)
-    part, gone = labels.array[reach], dropped[reach]
-    found = find_pieces(gone)
-    part[gone] = 0
-    if into == "background":
-        return
+    part = labels.array[reach]
+    found = find_pieces(places[reach])
     for piece in found.pieces:
         near = grown(piece.box, part.shape)
         own = found.array[near] == piece.number
-        counts = np.bincount(part[near][~own].ravel(), minlength=2)
+        border = ndimage.binary_dilation(own, np.ones((3, 3, 3), bool)) & ~own
+        counts = np.bincount(part[near][border], minlength=2)
         counts[0] = 0
         if counts.any():
             part[near][own] = counts.argmax()

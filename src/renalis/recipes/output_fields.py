@@ -125,10 +125,14 @@ class RestrictToRoi(Frozen):
 
 
 class SideLargest(Frozen):
-    """On each side of the body keep the largest components of ``region``, if above ``min_ml``."""
+    """On each side of the body keep the largest components of ``region``, if above ``min_ml``.
+
+    Components that ``joined_by`` connects count as one, as a kidney does that a tumor splits.
+    """
 
     rule: Literal["side_largest"]
     region: Region
+    joined_by: Region | None = None
     per_side: PositiveInt = 1
     min_ml: NonNegative = 0.0
     split: Literal["body_centroid", "middle"] = "body_centroid"
@@ -173,7 +177,7 @@ class MaskByLow(Frozen):
 
 
 class FillHoles(Frozen):
-    """Holes of ``region`` become kidney."""
+    """Holes of ``region`` become what most of their border is."""
 
     rule: Literal["fill_holes"]
     region: Region

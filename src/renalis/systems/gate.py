@@ -1,0 +1,88 @@
+"""The gate of a cascade: its fine network is asked only where the coarse one saw a kidney.
+
+While the coarse half sees none anywhere, the whole answer is empty, whatever the fine network
+would say. That is as published, but nobody should take it for a patient without kidneys: it is said
+in the notes of a result and among the scores of a training, and `Gate.closed` changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from renalis.errors import UsageError
+from renalis.recipes import output_fields as fields
+from renalis.recipes.system import System
+from renalis.systems.answering import Answer
+
+__all__ = ["gate_notes", "looking_everywhere", "rules_in_force"]
+
+
+def looking_everywhere(system: System) -> System:
+    """The system whose fine network looks everywhere when the coarse one found nothing.
+
+    Raises
+    ------
+    UsageError
+        If it has no coarse network that decides where to look.
+    """
+    plan = system.prediction
+    if not isinstance(plan, fields.TilePrediction) or plan.gate is None:
+        raise UsageError(
+            f"--look-everywhere: no coarse network decides where {system.name} looks; leave the "
+            "option out"
+        )
+    gate = plan.gate.model_copy(update={"closed": "everywhere"})
+    return system.model_copy(update={"prediction": plan.model_copy(update={"gate": gate})})
+
+
+def rules_in_force(system: System, answer: Answer) -> Sequence[fields.Rule]:
+    """The clean-up without ``mask_by_low`` where the fine network was to look everywhere.
+
+    The rule would erase all of it again.
+    """
+    rules = system.postprocessing
+    if not (answer.gate_closed and _everywhere(system)):
+        return rules
+    return [rule for rule in rules if rule.rule != "mask_by_low"]
+
+
+def gate_notes(system: System, answer: Answer) -> tuple[str, ...]:
+    """What a reader of the result should know when the coarse half found nothing."""
+    rules = [rule for rule in system.postprocessing if isinstance(rule, fields.MaskByLow)]
+    if answer.low is None:
+        return ()
+    if answer.gate_closed:
+        found = f"The coarse network found no kidney anywhere (nothing above {_threshold(system)})"
+        if not _everywhere(system):
+            return (
+                f"{found}, so the fine network was not asked and nothing is labelled. "
+                "With --look-everywhere it looks at the whole scan.",
+            )
+        rests = ", and the rule mask_by_low rests" if rules else ""
+        return (f"{found}; the fine network looked at the whole scan instead{rests}.",)
+    low = answer.low.probability
+    if not answer.gated and any(not np.any(low > rule.threshold) for rule in rules):
+        return (
+            f"The coarse network found no kidney anywhere (nothing above {rules[0].threshold:g}), "
+            "so the rule mask_by_low removes whatever the fine network found. With "
+            "--without-rule mask_by_low it stays.",
+        )
+    return ()
+
+
+def _gate(system: System) -> fields.Gate | None:
+    plan = system.all_phases()[-1].prediction
+    return plan.gate if isinstance(plan, fields.TilePrediction) else None
+
+
+def _everywhere(system: System) -> bool:
+    gate = _gate(system)
+    return gate is not None and gate.closed == "everywhere"
+
+
+def _threshold(system: System) -> str:
+    gate = _gate(system)
+    assert gate is not None
+    return f"{gate.threshold:g}"

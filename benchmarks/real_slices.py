@@ -128,12 +128,14 @@ def table(scores: Sequence[Score]) -> dict[str, Any]:
     result: dict[str, Any] = {"slices": len(scores), "patients": len({s.case for s in scores})}
     for region in REGIONS:
         values = [s.dice[region] for s in scores if s.dice[region] is not None]
-        figures = summary(values) if values else None  # type: ignore[arg-type]
+        figures = summary(values, limits=(0, 1)) if values else None  # type: ignore[arg-type]
         result[f"{region}_dice"] = round(figures.mean, 4) if figures else None
         result[f"{region}_slices"] = len(values)
         if figures:
             result[f"{region}_dice_median"] = round(figures.median, 4)
-            result[f"{region}_dice_interval"] = [round(figures.low, 4), round(figures.high, 4)]
+            known = figures.has_interval
+            limits = [round(figures.low, 4), round(figures.high, 4)] if known else None
+            result[f"{region}_dice_interval"] = limits
     tumors = [s for s in scores if s.has_tumor]
     others = [s for s in scores if s.has_tumor is False]
     result["tumor_slices"] = len(tumors)

@@ -12,14 +12,13 @@ from typing import Any
 from machine import in_words
 from small_recipes import ENTRIES, Entry, small_system
 
-from renalis.evaluation.statistics import Difference, Summary, difference, summary
+from renalis.evaluation.statistics import FEWEST, Difference, Summary, difference, summary
 from renalis.io.natural_order import by_number
 from renalis.recipes import load_system
 from renalis.recipes.difference import differences
 
 Result = Mapping[str, Any]
 REGIONS = ("kidney", "tumor", "abnormality")
-FEWEST = 6
 HEAD = """# Recipes compared on synthetic scans
 
 Made by `python benchmarks/recipes.py`; do not edit. **Everything here is synthetic**: the scans are
@@ -146,7 +145,7 @@ def region_summary(result: Result, region: str, which: str = "scores") -> Summar
     values = result[which].get(region)
     if values is None or (region != "kidney" and 2 not in result["values"]):
         return None
-    return summary(numbers(values["dice"]))
+    return summary(numbers(values["dice"]), limits=(0, 1))
 
 
 def numbers(values: Mapping[str, float | None]) -> list[float]:
@@ -160,7 +159,8 @@ def numbers(values: Mapping[str, float | None]) -> list[float]:
 def cell(found: Summary | None) -> str:
     if found is None or not found.n:
         return "–"
-    return f"{found.mean:.3f} ({found.low:.3f}–{found.high:.3f}, n {found.n})"
+    limits = f"{found.low:.3f}–{found.high:.3f}, " if found.has_interval else ""
+    return f"{found.mean:.3f} ({limits}n {found.n})"
 
 
 def rivals(found: Mapping[str, Result]) -> str:
@@ -204,6 +204,8 @@ def compared(
 
 
 def signed(change: Difference) -> str:
+    if change.n < FEWEST:
+        return f"{change.mean:+.3f}"
     return f"{change.mean:+.3f} ({change.low:+.3f} to {change.high:+.3f})"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,8 @@ def test_false_tumors_and_touched_ones_are_counted() -> None:
     assert table["tumor_slices_found"] == 0
     assert (table["slices_without_tumor"], table["false_tumor_slices"]) == (2, 1)
     assert table["cyst_dice"] is None
+    assert table["tumor_dice_interval"] is None  # one slice has no interval
+    json.dumps(table, allow_nan=False)
 
 
 def test_old_pictures_do_not_stay_beside_new_ones(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from renalis.errors import UsageError
 
 if TYPE_CHECKING:
     from renalis.evaluation.evaluation import Evaluation
+    from renalis.evaluation.statistics import Summary
 
 __all__ = ["add_arguments", "run"]
 
@@ -193,9 +194,7 @@ def _print(evaluation: Evaluation, out: Path) -> None:
     print(f"{'region':<14}{'cases':>6}  {'Dice':<24}{'surface Dice':<24}{'HD95 mm':>8}{'ml':>9}")
     for name, found in evaluation.summaries.items():
         dice, surface = found["dice"], found["surface_dice"]
-        cells = [
-            f"{s.mean:.5f} ({s.low:.3f}-{s.high:.3f})" if s.n else "-" for s in (dice, surface)
-        ]
+        cells = [_with_interval(s) for s in (dice, surface)]
         hd, error = found["hd95_mm"], found["volume_error_ml"]
         print(
             f"{name:<14}{dice.n:>6}  {cells[0]:<24}{cells[1]:<24}"
@@ -204,3 +203,10 @@ def _print(evaluation: Evaluation, out: Path) -> None:
     for warning in warnings(evaluation):
         print(f"note: {warning}", file=sys.stderr)
     print(f"tables and page: {out}")
+
+
+def _with_interval(s: Summary) -> str:
+    """Mean with its interval, where there are cases enough for one."""
+    if not s.n:
+        return "-"
+    return f"{s.mean:.5f}" + (f" ({s.low:.3f}-{s.high:.3f})" if s.has_interval else "")

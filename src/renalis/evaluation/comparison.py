@@ -12,6 +12,7 @@ import numpy as np
 from renalis.errors import InputError
 from renalis.evaluation.conventions import Convention, regions
 from renalis.evaluation.ranking import Place, rank
+from renalis.evaluation.records import limits
 from renalis.evaluation.statistics import Difference, Summary, difference, holm, summary
 from renalis.evaluation.systems import System
 from renalis.io.natural_order import by_number
@@ -191,7 +192,7 @@ def _stratum(
 ) -> Stratum:
     summaries = {
         s.name: {
-            region: {m: summary(_values(s, cases, region, m), seed) for m in COMPARED}
+            region: {m: summary(_values(s, cases, region, m), seed, limits(m)) for m in COMPARED}
             for region in names
         }
         for s in systems

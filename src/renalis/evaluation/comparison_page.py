@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -14,6 +15,7 @@ from renalis.evaluation.comparison import Comparison, Stratum
 from renalis.evaluation.page import Plot, Table, number, rendered, with_interval
 from renalis.evaluation.plots import box_plot
 from renalis.evaluation.records import plain
+from renalis.evaluation.statistics import FEWEST, Difference
 from renalis.evaluation.systems import System
 
 __all__ = ["comparison_csv", "comparison_json", "comparison_page", "tables"]
@@ -40,12 +42,13 @@ def comparison_csv(comparison: Comparison) -> str:
     """The tests, one row each."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    numbers = ("n", "mean", "median", "low", "high", "p_bootstrap", "p_wilcoxon")
+    numbers = ("n", "mean", "median", "low", "high", "p_permutation", "p_wilcoxon")
     writer.writerow(["first", "second", "region", "metric", *numbers, "p_holm"])
     for test in comparison.tests:
         values = [getattr(test.difference, name) for name in numbers]
         row = [test.first, test.second, test.region, test.metric]
-        writer.writerow([*row, *(f"{v:.8g}" for v in (*values, test.p_holm))])
+        cells = ["" if math.isnan(v) else f"{v:.8g}" for v in (*values, test.p_holm)]
+        writer.writerow([*row, *cells])
     return stream.getvalue()
 
 
@@ -108,6 +111,13 @@ def _p(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else number(value, 4)
 
 
+def _with_interval(found: Difference) -> str:
+    """Mean difference with its interval, if there are enough cases for one."""
+    if math.isnan(found.low):
+        return f"{found.mean:+.4f}"
+    return f"{found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+
+
 def _tests(comparison: Comparison) -> Table:
     """Differences with their tests."""
     rows = [
@@ -116,16 +126,17 @@ def _tests(comparison: Comparison) -> Table:
             t.region.replace("_", " "),
             t.metric.replace("_", " "),
             str(t.difference.n),
-            f"{t.difference.mean:+.4f} ({t.difference.low:+.4f} to {t.difference.high:+.4f})",
-            *(_p(v) for v in (t.difference.p_bootstrap, t.difference.p_wilcoxon, t.p_holm)),
+            _with_interval(t.difference),
+            *(_p(v) for v in (t.difference.p_permutation, t.difference.p_wilcoxon, t.p_holm)),
         ]
         for t in comparison.tests
     ]
     header = ("systems", "region", "metric", "n", "mean difference (95 % CI)")
     return Table(
         "Paired tests",
-        (*header, "p bootstrap", "p Wilcoxon", "p Holm"),
+        (*header, "p permutation", "p Wilcoxon", "p Holm"),
         rows,
-        "Paired bootstrap of the mean difference; Wilcoxon's signed-rank test, two-sided; Holm's "
-        "correction over all rows.",
+        "Studentized bootstrap of the mean difference; paired permutation test of it by changes of "
+        "sign; Wilcoxon's signed-rank test, both two-sided and exact in few cases; Holm's "
+        f"correction of Wilcoxon's over all rows. Below {FEWEST} cases there is none of these.",
     )

@@ -13,7 +13,7 @@ from renalis.evaluation.conventions import regions
 from renalis.evaluation.grids import Grid
 from renalis.evaluation.lesions import detection_table
 from renalis.evaluation.pairing import CasePair, Pairing, pair_cases
-from renalis.evaluation.records import METRICS, CaseRecord
+from renalis.evaluation.records import METRICS, CaseRecord, limits
 from renalis.evaluation.scores import Options
 from renalis.evaluation.statistics import Summary, summary
 from renalis.io.scan import shown
@@ -178,7 +178,9 @@ def summarized(records: Sequence[CaseRecord], seed: int) -> dict[str, dict[str, 
     return {
         name: {
             metric: summary(
-                [getattr(r.score[name], metric) for r in records if name in r.score.regions], seed
+                [getattr(r.score[name], metric) for r in records if name in r.score.regions],
+                seed,
+                limits(metric),
             )
             for metric in METRICS
         }

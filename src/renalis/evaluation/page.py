@@ -17,7 +17,7 @@ from renalis.evaluation.pairing import CasePair, How
 from renalis.evaluation.pictures import COLORS
 from renalis.evaluation.plots import bland_altman, box_plot
 from renalis.evaluation.records import CaseRecord
-from renalis.evaluation.statistics import Summary
+from renalis.evaluation.statistics import FEWEST, Summary
 
 __all__ = ["Picture", "Plot", "Table", "metrics_page", "rendered", "warnings"]
 
@@ -119,9 +119,11 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def with_interval(s: Summary, digits: int = 3) -> str:
-    """Mean with its confidence interval."""
+    """Mean with its confidence interval, if there are enough cases for one."""
     if not s.n:
         return "–"
+    if not s.has_interval:
+        return f"{s.mean:.{digits}f} (n {s.n})"
     return f"{s.mean:.{digits}f} ({s.low:.{digits}f} to {s.high:.{digits}f})"
 
 
@@ -150,7 +152,8 @@ def _summary_table(evaluation: Evaluation, names: Sequence[str]) -> Table:
         _SUMMARY_HEADER,
         rows,
         "Distances have no value where reference or prediction is empty; such cases are left out "
-        "of their means and count in Dice and surface Dice.",
+        "of their means and count in Dice and surface Dice. Intervals are those of the "
+        f"studentized bootstrap; below {FEWEST} cases there is none.",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from renalis.evaluation.lesions import Detection, Lesion
 from renalis.evaluation.scores import CaseScore, RegionScore
 
-__all__ = ["METRICS", "CaseRecord", "as_json", "from_json", "plain"]
+__all__ = ["METRICS", "CaseRecord", "as_json", "from_json", "limits", "plain"]
 
 METRICS = tuple(
     f.name for f in dataclasses.fields(RegionScore) if f.name not in ("name", "detection")
@@ -37,6 +37,17 @@ class CaseRecord:
     score: CaseScore
     picture: str = ""
     missing: bool = False
+
+
+def limits(metric: str) -> tuple[float, float]:
+    """The least and the most that a metric can be.
+
+    >>> limits("surface_dice"), limits("hd95_mm"), limits("volume_error_ml")
+    ((0.0, 1.0), (0.0, inf), (-inf, inf))
+    """
+    if "dice" in metric:
+        return 0.0, 1.0
+    return (-math.inf if metric.startswith("volume_error") else 0.0), math.inf
 
 
 def plain(value: Any) -> Any:

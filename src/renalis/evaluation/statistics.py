@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Difference", "Summary", "difference", "holm", "summary"]
+from renalis.evaluation.exact_tests import sign_flip_p, signed_rank_p
+from renalis.evaluation.intervals import studentized
 
-RESAMPLES = 10_000
-_BLOCK = 1_000
+__all__ = ["FEWEST", "Difference", "Summary", "difference", "holm", "summary"]
+
+FEWEST = 6
+"""Cases from which on there are intervals and tests. With five, no two-sided test that keeps its
+error can come below 0.05 (2 of 2⁵ choices of signs are 0.0625), and no interval of the mean covers
+it as often as it says without being as wide as the range of the scores."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,8 @@ class Summary:
     mean, sd, median : float
         Mean, standard deviation (n - 1), median; NaN without cases.
     low, high : float
-        Limits of the 95 % confidence interval of the mean: percentiles of the means of 10 000
-        resamples of the cases (Efron's percentile bootstrap).
+        Limits of the 95 % confidence interval of the mean by the studentized bootstrap
+        (`renalis.evaluation.intervals`); NaN below `FEWEST` cases.
     """
 
     n: int
@@ -37,6 +41,11 @@ class Summary:
     median: float
     low: float
     high: float
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there are enough cases for an interval."""
+        return math.isfinite(self.low)
 
 
 @dataclass(frozen=True)
@@ -50,12 +59,14 @@ class Difference:
     mean, median : float
         Of the differences.
     low, high : float
-        95 % confidence interval of the mean difference, paired percentile bootstrap.
-    p_bootstrap : float
-        Two-sided: twice the smaller share of resampled means on one side of zero.
+        95 % confidence interval of the mean difference, by the studentized bootstrap of the
+        differences; NaN below `FEWEST` cases.
+    p_permutation : float
+        Paired permutation test of the mean difference, two-sided, by changes of sign: exact up to
+        14 cases. NaN below `FEWEST` cases.
     p_wilcoxon : float
-        Wilcoxon's signed-rank test, two-sided; differences of zero are dropped. 1 when there are
-        no other differences.
+        Wilcoxon's signed-rank test, two-sided; differences of zero are dropped. Exact, with ties
+        too, up to 200 differences. 1 when there are no other differences, NaN below `FEWEST` cases.
     """
 
     n: int
@@ -63,31 +74,44 @@ class Difference:
     median: float
     low: float
     high: float
-    p_bootstrap: float
+    p_permutation: float
     p_wilcoxon: float
 
 
-def summary(values: Sequence[float] | NDArray[np.float64], seed: int = 0) -> Summary:
+def summary(
+    values: Sequence[float] | NDArray[np.float64],
+    seed: int = 0,
+    limits: tuple[float, float] = (-math.inf, math.inf),
+) -> Summary:
     """Summarize one metric; NaN values do not count.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One for each case.
+    seed : int
+        Of the bootstrap.
+    limits : tuple of float
+        The least and the most that the metric can be; the interval ends there.
 
     Examples
     --------
     >>> s = summary([0.9, 0.8, float("nan"), 1.0])
-    >>> s.n, round(s.mean, 3), round(s.median, 3)
-    (3, 0.9, 0.9)
+    >>> s.n, round(s.mean, 3), round(s.median, 3), s.has_interval
+    (3, 0.9, 0.9, False)
     """
     data = np.asarray(values, dtype=np.float64)
     data = data[np.isfinite(data)]
     if not len(data):
         return Summary(0, math.nan, math.nan, math.nan, math.nan, math.nan)
-    low, high = np.percentile(_resampled_means(data, seed), [2.5, 97.5])
+    low, high = _interval(data, seed)
     return Summary(
         n=len(data),
         mean=float(data.mean()),
         sd=float(data.std(ddof=1)) if len(data) > 1 else math.nan,
         median=float(np.median(data)),
-        low=float(low),
-        high=float(high),
+        low=float(np.maximum(low, limits[0])),
+        high=float(np.minimum(high, limits[1])),
     )
 
 
@@ -100,32 +124,30 @@ def difference(
 
     Examples
     --------
-    >>> d = difference([0.5, 0.6, 0.7], [0.6, 0.7, 0.8])
-    >>> d.n, round(d.mean, 3), d.p_wilcoxon
-    (3, 0.1, 0.25)
+    >>> d = difference([0.5, 0.6, 0.7, 0.4, 0.5, 0.6], [0.6, 0.8, 0.8, 0.6, 0.6, 0.8])
+    >>> d.n, round(d.mean, 3), d.p_wilcoxon, d.p_permutation
+    (6, 0.15, 0.03125, 0.03125)
     """
-    from scipy.stats import wilcoxon
-
     deltas = np.asarray(second, np.float64) - np.asarray(first, np.float64)
     deltas = deltas[np.isfinite(deltas)]
     if not len(deltas):
         nan = math.nan
         return Difference(0, nan, nan, nan, nan, nan, nan)
-    means = _resampled_means(deltas, seed)
-    low, high = np.percentile(means, [2.5, 97.5])
-    # The sample itself is one of its resamples: keeps p above zero (Davison and Hinkley 1997).
-    below, above = int((means <= 0).sum()), int((means >= 0).sum())
-    p = min(1.0, 2 * (min(below, above) + 1) / (len(means) + 1))
-    moved = deltas[deltas != 0]
+    low, high = _interval(deltas, seed)
+    enough = len(deltas) >= FEWEST
     return Difference(
         n=len(deltas),
         mean=float(deltas.mean()),
         median=float(np.median(deltas)),
-        low=float(low),
-        high=float(high),
-        p_bootstrap=p,
-        p_wilcoxon=float(wilcoxon(moved).pvalue) if len(moved) else 1.0,
+        low=low,
+        high=high,
+        p_permutation=sign_flip_p(deltas, seed) if enough else math.nan,
+        p_wilcoxon=signed_rank_p(deltas) if enough else math.nan,
     )
+
+
+def _interval(data: NDArray[np.float64], seed: int) -> tuple[float, float]:
+    return studentized(data, seed) if len(data) >= FEWEST else (math.nan, math.nan)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -143,16 +165,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
     factors = np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
     return [float(v) for v in adjusted]
-
-
-def _resampled_means(data: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """Means of resamples with replacement; the same for the same data and seed."""
-    drawn = _resamples(len(data), seed)
-    blocks = range(0, RESAMPLES, _BLOCK)
-    return np.concatenate([data[drawn[k : k + _BLOCK]].mean(axis=1) for k in blocks])
-
-
-@lru_cache(maxsize=2)
-def _resamples(n: int, seed: int) -> NDArray[np.int32]:
-    """Which of ``n`` cases each resample holds; drawn once for all metrics."""
-    return np.random.default_rng(seed).integers(0, n, size=(RESAMPLES, n), dtype=np.int32)

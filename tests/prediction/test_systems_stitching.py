@@ -11,11 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from renalis.prediction.sliding import slide
 from renalis.prediction.systems.networks import mean_network, mirrored, torch_network
 from renalis.prediction.systems.patches import cut
 from renalis.prediction.systems.slices import predict_slices
 from renalis.prediction.systems.three_plane import predict_three_planes
 from renalis.prediction.systems.windows import predict_windows, strided_windows
+from renalis.prediction.window_mean import WindowMean
+from renalis.prediction.windows import gaussian
 
 RNG = np.random.default_rng(3)
 
@@ -206,3 +209,44 @@ def test_a_trained_module_gives_probabilities() -> None:
     with torch.inference_mode():
         logits = module(torch.from_numpy(image))
     np.testing.assert_allclose(one["cls"], torch.sigmoid(logits["cls"]).numpy(), atol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    shape=st.tuples(*[st.integers(8, 30)] * 3),
+    side=st.sampled_from([6, 8]),
+    seed=st.integers(0, 99),
+)
+def test_both_sliding_windows_are_one_to_the_bit(
+    shape: tuple[int, int, int], side: int, seed: int
+) -> None:
+    image = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+    patch, stride = (side,) * 3, (side // 2 + 1,) * 3
+
+    def three(patches: np.ndarray) -> np.ndarray:
+        return np.concatenate([patches, 0.3 - patches / 3, patches**2], axis=1)
+
+    one = slide(image[None], three, patch, strided_windows(shape, patch, stride))
+    other = predict_windows(
+        image, lambda patches: {"seg": three(patches)}, patch, stride, weight="gaussian"
+    )
+    np.testing.assert_array_equal(one.probability, other)
+    assert one.seen.all()
+
+
+def test_a_mean_of_windows_is_weighted_and_ends_with_the_array() -> None:
+    importance = gaussian((4, 4, 4))
+    mean = WindowMean(1, (6, 4, 5), importance)
+    mean.add((0, 0, 0), np.full((1, 4, 4, 4), 1.0, np.float32))
+    mean.add((2, 0, 0), np.full((1, 4, 4, 4), 3.0, np.float32))
+    assert not mean.seen[:, :, 4].any()  # no window lay there
+    weights = importance[2:, 0, 0], importance[:2, 0, 0]
+    expected = (weights[0] + 3 * weights[1]) / (weights[0] + weights[1])
+    result = mean.mean()
+    np.testing.assert_allclose(result[0, 2:4, 0, 0], expected, rtol=1e-6)
+    assert (result[0, :2, :, :4] == 1).all()
+    assert (result[0, 4:, :, :4] == 3).all()
+    assert (result[0, :, :, 4] == 0).all()
+    over = WindowMean(1, (3, 4, 4), importance)
+    over.add((0, 0, 0), np.ones((1, 4, 4, 4), np.float32))
+    assert over.mean().shape == (1, 3, 4, 4)

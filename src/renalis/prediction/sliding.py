@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.prediction.options import Mirror
+from renalis.prediction.window_mean import WindowMean
 from renalis.prediction.windows import Box, Shape, gaussian, padding
 
 __all__ = ["AIR", "Network", "Slid", "slide", "worth_looking"]
@@ -92,25 +93,21 @@ def slide(
     inner = tuple(slice(first, n + first)
                   for (first, _), n in zip(before, image.shape[1:], strict=True))  # fmt: skip
     image = _continued(image, before)
-    shape = image.shape[1:]
-    total = np.zeros((3, *shape), np.float32)
-    weight = np.zeros(shape, np.float32)
-    importance = gaussian(patch)
+    depth, height, width = image.shape[1:]
+    mean = WindowMean(3, (depth, height, width), gaussian(patch))
     done = 0
     for batch in batches(windows, together):
         boxes = [
             tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True)) for start in batch
         ]
         answers = _mirrored(network, np.stack([image[(slice(None), *b)] for b in boxes]), mirror)
-        for box, answer in zip(boxes, answers, strict=True):
-            total[(slice(None), *box)] += answer * importance
-            weight[box] += importance
+        for start, answer in zip(batch, answers, strict=True):
+            mean.add(start, answer)
         done += len(batch)
         if progress is not None:
             progress(done, len(windows))
-    seen = weight > 0
-    np.divide(total, weight, out=total, where=seen)
-    return Slid(total[(slice(None), *inner)], seen[inner], len(windows))
+    seen = mean.seen[inner]
+    return Slid(mean.mean()[(slice(None), *inner)], seen, len(windows))
 
 
 def batches(windows: Sequence[Shape], most: int) -> list[Sequence[Shape]]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from renalis.prediction.systems.networks import BatchNetwork
 from renalis.prediction.systems.patches import Prepare, Progress, as_float, batches, cut, inner
+from renalis.prediction.window_mean import WindowMean
 from renalis.prediction.windows import Shape, gaussian
 from renalis.sampling.windows import window_list
 
@@ -83,8 +84,7 @@ def predict_windows(
             raise ValueError(f"an image of {shape}, but a region of {region.shape}")
         windows = [start for start in windows if region[inner(start, patch, shape)[0]].any()]
     importance = gaussian(patch) if weight == "gaussian" else np.ones(patch, np.float32)
-    total: NDArray[np.float32] | None = None
-    count = np.zeros(shape, np.float32)
+    mean: WindowMean | None = None
     done = 0
     for group in batches(windows, batch):
         inputs = np.stack([cut(image, start, patch, fill, prepare) for start in group])
@@ -94,21 +94,17 @@ def predict_windows(
         answer = network(inputs[:, None])["seg"]
         if answer.shape[2:] != patch:
             raise ValueError(f"a window of {patch} came back as {answer.shape[2:]}")
-        if total is None:
-            total = np.zeros((answer.shape[1], *shape), np.float32)
-        for start, value in zip(group, answer * importance, strict=True):
-            there, here = inner(start, patch, shape)
-            total[(slice(None), *there)] += value[(slice(None), *here)]
-            count[there] += importance[here]
+        mean = mean or WindowMean(answer.shape[1], shape, importance)
+        for start, value in zip(group, answer, strict=True):
+            mean.add(start, value)
         done += len(group)
         if progress is not None:
             progress(done, len(windows))
-    if total is None:
+    if mean is None:
         # Nothing was asked: the number of classes is known from one empty window.
         empty = np.full((1, 1, *patch), outside, np.float32)
         return np.zeros((network(empty)["seg"].shape[1], *shape), np.float32)
+    result = mean.mean()
     if region is not None:
-        count[count == 0] = 1  # windows that were left out
-        total *= region
-    total /= count
-    return total
+        result *= region
+    return result

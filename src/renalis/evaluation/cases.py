@@ -27,7 +27,7 @@ from renalis.io.write import whole_file
 
 __all__ = ["Missing", "Outcome", "score_cases"]
 
-_VERSION = "3"
+_VERSION = "4"
 """Part of the key of kept results; raise it when a number or a note would come out differently."""
 
 

@@ -4,6 +4,10 @@ A lesion is a 26-connected component of a region. A reference lesion is found wh
 covers at least a tenth of its volume; a predicted lesion is true when at least a tenth of its
 volume lies in the reference's region, else it is a false positive. Components smaller than a ball
 of 3 mm diameter are no lesions; they are counted apart. All three numbers can be chosen.
+
+By this rule one prediction that covers three lesions finds all three, and sixteen fragments of one
+lesion are sixteen true predictions. Beside it, lesions are matched one to one
+(`renalis.evaluation.matching`).
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.evaluation.matching import one_to_one
 from renalis.evaluation.surface import PlacedMasks
 
 __all__ = ["SIZES_MM", "Detection", "Lesion", "LesionRule", "detect", "detection_table"]
@@ -54,16 +59,19 @@ class Lesion:
         Share of the volume that the other map covers.
     hit : bool
         Reference: found. Prediction: true.
+    matched : bool
+        Whether it has a partner of its own in the other map. A matched lesion is a hit.
     """
 
     ml: float
     overlap: float
     hit: bool
+    matched: bool
 
     @property
     def diameter_mm(self) -> float:
         """Diameter of the ball of the same volume, mm."""
-        return float((6000 * self.ml / math.pi) ** (1 / 3))
+        return _diameter(self.ml)
 
 
 @dataclass(frozen=True)
@@ -98,32 +106,62 @@ def detect(boxes: Iterable[PlacedMasks], voxel_ml: float, rule: LesionRule) -> D
     found: tuple[list[Lesion], list[Lesion]] = ([], [])
     ignored = 0
     for box in boxes:
-        for mask, other, lesions in zip(
-            (box.reference, box.prediction), (box.prediction, box.reference), found, strict=True
+        one, two = _components(box.reference), _components(box.prediction)
+        # Too small components are no lesions and take no partner from one.
+        kept = [_large(part, voxel_ml, rule.min_diameter_mm) for part in (one, two)]
+        ignored += len(one.sizes) + len(two.sizes) - sum(map(len, kept))
+        shared = _shared(one, two)
+        common = shared[np.ix_(*kept)]
+        sizes = np.append(one.sizes[kept[0]], 0)[:, None]
+        table = np.block([[common], [two.sizes[kept[1]]]])
+        partners = one_to_one(np.hstack([table, sizes]), rule.overlap)
+        for lesions, part, chosen, covered, partnered in zip(
+            found, (one, two), kept, (shared.sum(axis=1), shared.sum(axis=0)), partners, strict=True
         ):
-            for lesion in _components(mask, other, voxel_ml, rule.overlap):
-                if lesion.diameter_mm < rule.min_diameter_mm:
-                    ignored += 1
-                else:
-                    lesions.append(lesion)
+            lesions += [
+                Lesion(
+                    ml=float(part.sizes[n] * voxel_ml),
+                    overlap=float(covered[n] / part.sizes[n]),
+                    hit=bool(covered[n] / part.sizes[n] >= rule.overlap and covered[n] > 0),
+                    matched=place in partnered,
+                )
+                for place, n in enumerate(chosen)
+            ]
     return Detection(tuple(found[0]), tuple(found[1]), ignored)
 
 
-def _components(
-    mask: NDArray[np.bool_], other: NDArray[np.bool_], voxel_ml: float, needed: float
-) -> list[Lesion]:
-    """The components of a mask and how far the other mask covers them."""
+@dataclass(frozen=True)
+class _Components:
+    """Components of a mask: number of each voxel (0: outside), and voxels of each."""
+
+    labels: NDArray[np.uint32]
+    sizes: NDArray[np.int64]
+
+
+def _components(mask: NDArray[np.bool_]) -> _Components:
     if not mask.any():
-        return []
+        return _Components(np.zeros(mask.shape, np.uint32), np.zeros(0, np.int64))
     labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
-    inside = np.flatnonzero(mask)
-    component = labels.reshape(-1)[inside]
-    sizes = np.bincount(component, minlength=count + 1)[1:]
-    covered = np.bincount(component[other.reshape(-1)[inside]], minlength=count + 1)[1:]
-    return [
-        Lesion(float(n * voxel_ml), float(c / n), bool(c / n >= needed and c > 0))
-        for n, c in zip(sizes, covered, strict=True)
-    ]
+    sizes = np.bincount(labels[mask], minlength=count + 1)[1:]
+    return _Components(labels, sizes)
+
+
+def _large(part: _Components, voxel_ml: float, least_mm: float) -> list[int]:
+    """The components that are lesions."""
+    return [n for n, size in enumerate(part.sizes) if _diameter(float(size * voxel_ml)) >= least_mm]
+
+
+def _shared(one: _Components, two: _Components) -> NDArray[np.int64]:
+    """Voxels that each component of one mask shares with each of the other."""
+    count = len(two.sizes)
+    both = (one.labels > 0) & (two.labels > 0)
+    code = (one.labels[both].astype(np.int64) - 1) * count + two.labels[both] - 1
+    return np.bincount(code, minlength=len(one.sizes) * count).reshape(len(one.sizes), count)
+
+
+def _diameter(ml: float) -> float:
+    """Diameter in mm of the ball of this volume."""
+    return float((6000 * ml / math.pi) ** (1 / 3))
 
 
 def detection_table(cases: Sequence[Detection]) -> list[dict[str, float | int | str | None]]:
@@ -135,7 +173,9 @@ def detection_table(cases: Sequence[Detection]) -> list[dict[str, float | int | 
     -------
     list of dict
         Keys ``size_mm``, ``reference``, ``found``, ``sensitivity``, ``predicted``, ``true``,
-        ``precision``, ``false_positives_per_scan``. Quotients without value are None.
+        ``precision``, ``false_positives_per_scan``, and of the matching one to one ``matched``,
+        ``one_to_one_sensitivity``, ``one_to_one_precision``. Quotients without value are None. In
+        a row of a size, ``matched`` counts reference lesions.
     """
     limits = [(0.0, math.inf), *itertools.pairwise(SIZES_MM)]
     rows: list[dict[str, float | int | str | None]] = []
@@ -143,6 +183,7 @@ def detection_table(cases: Sequence[Detection]) -> list[dict[str, float | int | 
         reference = [x for c in cases for x in c.reference if low <= x.diameter_mm < high]
         predicted = [x for c in cases for x in c.prediction if low <= x.diameter_mm < high]
         hits, true = sum(x.hit for x in reference), sum(x.hit for x in predicted)
+        pairs, partners = sum(x.matched for x in reference), sum(x.matched for x in predicted)
         rows.append(
             {
                 "size_mm": _size_name(low, high),
@@ -153,6 +194,9 @@ def detection_table(cases: Sequence[Detection]) -> list[dict[str, float | int | 
                 "true": true,
                 "precision": true / len(predicted) if predicted else None,
                 "false_positives_per_scan": (len(predicted) - true) / len(cases) if cases else None,
+                "matched": pairs,
+                "one_to_one_sensitivity": pairs / len(reference) if reference else None,
+                "one_to_one_precision": partners / len(predicted) if predicted else None,
             }
         )
     return rows

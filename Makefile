@@ -57,6 +57,8 @@ measure: setup
 	$(BIN)/python benchmarks/tidying.py --reference $(DATA)/kits23-labels --limit 40
 	$(BIN)/python benchmarks/measurements.py
 	$(BIN)/python benchmarks/synthesis.py
+	$(BIN)/python benchmarks/few_cases.py
+	$(BIN)/python benchmarks/known_scores.py
 	$(BIN)/python benchmarks/real_scan.py --data $(DATA)
 	$(BIN)/python benchmarks/real_slices.py --slices $(DATA)/kits-slices/original.npz \
 	  $(DATA)/kits-slices/middle.npz --cases %5 --output runs/real-slices

@@ -140,7 +140,7 @@ def definitions_table() -> str:
         )
         rows.append([name, truth, *(f"{v:.2f}" for v in values)])
     header = ["masks", "truth (mm)", "renalis, DeepMind", "MedPy", "MONAI with spacing",
-              "MONAI as it comes (voxels)"]  # fmt: skip
+              "MONAI without spacing (voxels)"]  # fmt: skip
     return table(header, rows)
 
 

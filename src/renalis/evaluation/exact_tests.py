@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata, wilcoxon
 
 __all__ = ["sign_flip_p", "signed_rank_p"]
 
@@ -74,6 +73,8 @@ def signed_rank_p(deltas: NDArray[np.float64]) -> float:
     >>> signed_rank_p(np.array([0.7 - 0.6, 0.8 - 0.7, 0.1, 0.9 - 0.8, 0.5 - 0.4, 0.3 - 0.4]))
     0.21875
     """
+    from scipy.stats import rankdata, wilcoxon  # slow to load, and evaluate needs none
+
     largest = float(np.abs(deltas).max(initial=0))
     if not largest:
         return 1.0

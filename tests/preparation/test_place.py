@@ -71,6 +71,15 @@ def test_parts_of_two_phases_stacked(torso: Volume) -> None:
     assert "from 29 of 62" in impossible(Volume(stacked, torso.affine))
 
 
+def test_parts_that_look_the_same_all_along_are_no_copies() -> None:
+    """Two ellipsoids in a block of fat, both ends of which are alike."""
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (28, 60, 80)), indexing="ij")
+    kidneys = (z / 0.45) ** 2 + (y / 0.3) ** 2 + ((abs(x) - 0.5) / 0.2) ** 2 < 1
+    noise = np.random.default_rng(1).normal(0, 3, z.shape)
+    array = (np.where(kidneys, 160, -100) + noise).astype(np.int16)
+    assert not impossible(in_ras(array[::-1, ::-1, ::-1].transpose(2, 1, 0), 4, 4, 8))
+
+
 def test_a_small_body_is_named_and_not_refused(torso: Volume) -> None:
     (doubt,) = place_doubts(Volume(torso.array, torso.affine @ np.diag([0.4, 0.4, 0.4, 1])))
     assert "a small child or an animal" in doubt.sentence

@@ -237,6 +237,35 @@ def test_a_series_for_each_slice_is_put_together(tmp_path: Path, change) -> None
     assert f"each of 12 slices has a {uid} of its own; they were put together" in note
 
 
+@pytest.mark.parametrize("each", [2, 5, 7])
+def test_a_series_for_every_few_slices_is_put_together(tmp_path: Path, each: int) -> None:
+    def change(data: Dataset, index: int) -> None:
+        data.SeriesInstanceUID = f"1.2.3.1.5.{index // each}"
+
+    write_series(tmp_path / "p", body(), change=change)
+    scan = read_scan(tmp_path / "p")
+    assert_body(scan)
+    (note,) = scan.warnings
+    assert f"12 slices of one stack have {-(-12 // each)} different SeriesInstanceUIDs" in note
+
+
+def test_series_of_other_places_stay_apart(tmp_path: Path) -> None:
+    """Instance numbers begin again, or a gap lies between: as of chest and abdomen."""
+    for number in (1, 2):
+        uid = f"1.2.3.1.{number}"
+        origin = (-100.0, -80.0, 200.0 * number)
+        write_series(tmp_path / f"{number}", body(), SeriesInstanceUID=uid, origin=origin)
+    assert read_scan(tmp_path).volume.shape == (32, 24, 12)
+
+
+@pytest.mark.parametrize("length", [*range(370, 450, 9), 700, 1000])
+def test_a_slice_cut_short_anywhere_is_no_other_study(tmp_path: Path, length: int) -> None:
+    file = write_series(tmp_path / "p", body())[5]
+    file.write_bytes(file.read_bytes()[:length])
+    (source,) = find_scans([tmp_path / "p"])
+    assert source.case_id == "p"
+
+
 def test_a_series_for_each_slice_with_one_position(tmp_path: Path) -> None:
     def change(data: Dataset, index: int) -> None:
         own_series(data, index)

@@ -158,7 +158,8 @@ def frames_of(stream: BinaryIO, name: str) -> list[Frame] | None:
     # pydicom stops in front of the pixel data; a slice that ends there has lost part of its header.
     syntax = header.file_meta.get("TransferSyntaxUID")
     packed = syntax == DeflatedExplicitVRLittleEndian
-    sliced = text_of(header, "SOPClassUID") in (_CT, *_ENHANCED_CT)
+    stated = text_of(header.file_meta, "MediaStorageSOPClassUID")  # whole where the other is cut
+    sliced = any(u in (_CT, *_ENHANCED_CT) for u in (stated, text_of(header, "SOPClassUID")))
     if sliced and ("Rows" not in header or not (packed or stream.read(1))):
         raise EOFError("it ends within its header")
     series = _series_tags(header)

@@ -64,37 +64,49 @@ def _without_copies(frames: Sequence[Frame], size: Callable[[str], int]) -> list
 
 
 def _rejoined(frames: Sequence[Frame]) -> list[Frame]:
-    """Put together what was given a SeriesInstanceUID, or a StudyInstanceUID, for each slice."""
+    """Put together what has several SeriesInstanceUIDs or StudyInstanceUIDs, as one per slice."""
     found = _gathered(frames, lambda f: (f.series.study, f.series.uid), "SeriesInstanceUID")
     return _gathered(found, lambda f: f.series.study, "StudyInstanceUID")
 
 
 def _gathered(frames: Sequence[Frame], uid: Callable[[Frame], Hashable], name: str) -> list[Frame]:
-    """Give frames that are alone with their UID the UIDs of the first, where they are one stack.
+    """Give frames of one stack that have several UIDs those of the first.
 
     They are one if they agree in what else a series shares, and if positions (or SliceLocation,
-    see `_placed`) rise or fall evenly with InstanceNumber.
+    see `_placed`) rise or fall evenly with InstanceNumber, on from one UID to the next.
     """
-    groups = _grouped(frames, uid)
-    found = [f for group in groups if len(group) > 1 or group[0].barred for f in group]
-    alone = [group[0] for group in groups if len(group) == 1 and not group[0].barred]
-    for group in _grouped(alone, lambda f: _kind_key(f, name)):
-        if len(group) < _FEWEST:
+    found = [frame for frame in frames if frame.barred]
+    for group in _grouped((f for f in frames if not f.barred), lambda f: _kind_key(f, name)):
+        parts = _grouped(group, uid)
+        single = [part[0] for part in parts if len(part) == 1]
+        if len(parts) == 1 or len(group) < _FEWEST:
             found += group
-            continue
-        first = group[0].series
-        tags = [replace(f.series, uid=first.uid, study=first.study) for f in group]
-        placed = _placed([replace(f, series=t) for f, t in zip(group, tags, strict=True)])
-        what = f"each of {len(group)} slices has a {name} of its own"
-        if placed[0].barred:
-            found += _barred(group, f"{what}, and {placed[0].barred}")
-        elif not _rises_evenly(placed, slice_places(placed)):
-            reason = f"{what}, and their positions and InstanceNumbers do not make them one stack"
-            found += _barred(group, reason)
+        elif len(single) == len(parts):
+            found += _of_one_stack(group, f"each of {len(group)} slices has a {name} of its own")
         else:
-            note = f"{what}; they were put together by their positions and InstanceNumbers"
-            found += [replace(f, mended=(*f.mended, note)) for f in placed]
+            what = f"{len(group)} slices of one stack have {len(parts)} different {name}s"
+            joined = _of_one_stack(group, what)
+            if not joined[0].barred:
+                found += joined
+                continue
+            found += [f for part in parts if len(part) > 1 for f in part]
+            what = f"each of {len(single)} slices has a {name} of its own"
+            found += single if len(single) < _FEWEST else _of_one_stack(single, what)
     return found
+
+
+def _of_one_stack(group: Sequence[Frame], what: str) -> list[Frame]:
+    """Frames with the UIDs of the first, or barred if they are no stack."""
+    first = group[0].series
+    tags = [replace(f.series, uid=first.uid, study=first.study) for f in group]
+    placed = _placed([replace(f, series=t) for f, t in zip(group, tags, strict=True)])
+    if placed[0].barred:
+        return _barred(group, f"{what}, and {placed[0].barred}")
+    if not _rises_evenly(placed, slice_places(placed)):
+        reason = f"{what}, and their positions and InstanceNumbers do not make them one stack"
+        return _barred(group, reason)
+    note = f"{what}; they were put together by their positions and InstanceNumbers"
+    return [replace(f, mended=(*f.mended, note)) for f in placed]
 
 
 def _placed(frames: Sequence[Frame]) -> list[Frame]:

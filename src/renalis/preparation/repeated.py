@@ -27,9 +27,8 @@ _ALIKE = 0.55
 stacked with a noisier, brighter copy, moved by two voxels. Ordinary scans, whole, thinned or cut,
 have no jump, and 0.57 and more."""
 _PAIRED = 0.75
-"""Difference of the pairs over that of slices of the same two parts that are no pairs, at most: 0.3
-to 0.75 in copies, 0.9 and more where both parts look the same all along, as air, table and phantoms.
-"""
+"""Difference of the pairs over that of slices of the same two parts that are no pairs, at most:
+0.3 to 0.74 in copies, 0.9 and more where both parts look the same all along, as in phantoms."""
 _JUMP = 2.5
 """Difference where the second copy begins over that of usual neighbours, at least."""
 _VARIED = 2.0

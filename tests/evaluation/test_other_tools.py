@@ -66,6 +66,16 @@ def test_a_folder_of_masks_for_each_case(tmp_path: Path, capsys) -> None:
     )
 
 
+def test_a_folder_of_masks_below_each_case(tmp_path: Path) -> None:
+    """As in TotalSegmentator's own data, with the scan beside it and without."""
+    for number in (1, 2):
+        write(tmp_path / "r" / f"case_{number}.nii.gz", anatomy(number))
+        organ_folder(tmp_path / "p" / f"case_{number}" / "segmentations", anatomy(number))
+    write(tmp_path / "p" / "case_1" / "ct.nii.gz", anatomy())
+    assert run(tmp_path / "r", tmp_path / "p", tmp_path / "o") == 0
+    assert dice(tmp_path / "o")["cyst"] == 1
+
+
 @pytest.mark.parametrize("as_reference", [True, False])
 def test_a_folder_of_masks_with_tumors_given_itself(as_reference: bool, tmp_path: Path) -> None:
     labels = write(tmp_path / "case_1.nii.gz", anatomy())

@@ -68,9 +68,13 @@ def _of_one_case(folder: Path) -> list[LabelFile]:
     named = [p for p in candidates if _stem(p).lower() in GENERIC]
     if len(named) != 1 and organ_masks(folder):
         return [_of_folder(folder, folder)]
+    inner = _in_order(p for p in folder.rglob("*") if p.is_dir() and not _hidden(p))
+    masks = [below for below in inner if organ_masks(below)]
+    if not named and len(masks) == 1:
+        # TotalSegmentator's own data: case/ct.nii.gz, case/segmentations/kidney_left.nii.gz.
+        return [_of_folder(masks[0], folder)]
     if not candidates:
         # DICOM lies as deep as the archive that it comes from has it: study, series, file.
-        inner = _in_order(p for p in folder.rglob("*") if p.is_dir())
         candidates = [p for below in inner for p in _candidates(below) if _of_segments(p)]
     chosen = named if len(named) == 1 else candidates
     if len(chosen) > 1:

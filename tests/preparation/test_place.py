@@ -56,6 +56,19 @@ def test_an_identity_affine_of_a_body_that_no_adult_has(torso: Volume, order) ->
     assert impossible(in_ras(torso.array.transpose(order), 1, 1, 1))
 
 
+def test_an_identity_affine_of_a_body_that_fills_the_field_of_view(torso: Volume) -> None:
+    array = torso.array[:, 66:12:-1, 14:86].repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    assert "affine is the identity" in impossible(in_ras(array.transpose(2, 1, 0), 1, 1, 1))
+
+
+def test_a_scan_in_centimetres_is_named(torso: Volume) -> None:
+    affine = torso.affine.copy()
+    affine[:3] /= 10
+    (doubt,) = place_doubts(Volume(torso.array, affine))
+    assert not doubt.impossible
+    assert "only 4.0 cm large" in doubt.sentence
+
+
 def test_an_identity_affine_of_a_large_matrix(torso: Volume) -> None:
     array = np.repeat(np.repeat(torso.array, 6, axis=2), 6, axis=1)[::-1, ::-1, ::-1]
     assert "identity" in impossible(in_ras(array.transpose(2, 1, 0), 1, 1, 1))

@@ -30,6 +30,8 @@ _CLOSED, _OPEN = 0.1, 0.2
 through. Trunks are cut through at head and feet."""
 _NARROW_MM, _WIDE_MM = 180.0, 650.0
 """A body as narrow is a small child's; none as wide fits into a scanner's field of view."""
+_KIDNEY_MM = 60.0
+"""No adult's kidney is as short."""
 _LARGE_MATRIX = 512
 _SIDEWAYS, _CENTRAL, _FRONT = 0.2, 0.25, -0.25
 _BEHIND = 0.1
@@ -112,7 +114,7 @@ def place_doubts(scan: Volume) -> list[Doubt]:
     if axes is not None:
         return [axes]
     body = find_body(canonical)
-    doubts = _lost_affine(canonical, body) + _size(body) + _turned(canonical, body)
+    doubts = _lost_affine(canonical, body) + _size(canonical, body) + _turned(canonical, body)
     again = repetition(canonical)
     return doubts if again is None else [*doubts, _stacked(canonical, again)]
 
@@ -164,7 +166,8 @@ def _lost_affine(scan: Volume, body: Body) -> list[Doubt]:
         "lost: volumes, right and left are not to be trusted"
     )
     width = _extent_mm(body, 2)
-    narrow = width is None or (width < _NARROW_MM and not _cut(body, 2))
+    # A body that fills the field of view is no wider for that.
+    narrow = width is None or width < _NARROW_MM
     side = _spine_side(scan, body)
     forward = side is not None and side[0] < _BEHIND
     wrong = narrow or forward or (width is not None and width > _WIDE_MM)
@@ -173,8 +176,16 @@ def _lost_affine(scan: Volume, body: Body) -> list[Doubt]:
     return [Doubt(said)]
 
 
-def _size(body: Body) -> list[Doubt]:
-    """A body that is narrow or wide."""
+def _size(scan: Volume, body: Body) -> list[Doubt]:
+    """A field of view that holds no kidney, a body that is narrow or wide."""
+    field = max(n * mm for n, mm in zip(scan.shape, scan.spacing, strict=True))
+    if field < _KIDNEY_MM:
+        return [
+            Doubt(
+                f"the whole scan is only {field / 10:.1f} cm large, smaller than a kidney: the "
+                "voxel spacing is wrong (in cm instead of mm?), and volumes with it"
+            )
+        ]
     width = _extent_mm(body, 2)
     if width is None:
         return []

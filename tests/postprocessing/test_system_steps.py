@@ -274,6 +274,16 @@ def test_cavities_become_what_surrounds_them(codes: str, label: int) -> None:
     np.testing.assert_array_equal(found, drawn(block))
 
 
+@pytest.mark.parametrize("codes", ORIENTATIONS)
+def test_a_sinus_is_no_hole(codes: str) -> None:
+    kidney, sinus = (box(5, 8, 10, (6, 8, 8)), 1), (box(7, 10, 12, (2, 2, 2)), 0)
+    for most, filled_ in ((8 * ML, True), (7 * ML, False)):
+        step = {"rule": "fill_holes", "most_ml": most}
+        found, changes = after(codes, drawn(kidney, sinus), step)
+        assert changes == [8 if filled_ else 0]
+        np.testing.assert_array_equal(found, drawn(kidney) if filled_ else drawn(kidney, sinus))
+
+
 def published(*parts: tuple[Box, int]) -> np.ndarray:
     """A label map of 2 mm voxels after the rules of R5's recipe, in their order."""
     affine = np.array([[0, 0, -2.0, 100], [0, -2.0, 0, 10], [2.0, 0, 0, -50], [0, 0, 0, 1]])

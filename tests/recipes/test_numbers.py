@@ -210,6 +210,7 @@ GIVEN: dict[str, dict[str, Any]] = {
         "postprocessing.attached.radius_mm": 4,
         "postprocessing.attached.or_above_ml": 100,
         "postprocessing.min_feret.mm": 3,
+        "postprocessing.fill_holes.most_ml": 0.02,
         "evaluation.regions.parenchyma": [1],
         "evaluation.regions.abnormality": [2],
         "evaluation.empty": "left_out",

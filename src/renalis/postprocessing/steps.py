@@ -221,19 +221,22 @@ class Closing:
 class FillHoles:
     """Closed cavities of a region become what most of their border is.
 
-    The core of a tumor is tumor, not kidney.
+    The core of a tumor is tumor, not kidney. ``most_ml`` leaves larger ones open: a kidney's sinus,
+    which is not kidney, often is one of several ml.
     """
 
     rule: ClassVar[str] = "fill_holes"
     region: Region = "renal"
     planes: Literal["3d", "axial"] = "3d"
+    most_ml: float | None = None
 
     def apply(self, labels: Volume, beside: Beside) -> None:
         """Change the labels in place."""
         canonical = labels.reoriented()
         mask = beside.region(canonical, self.region).array
         holes = filled(mask, self.planes) & (canonical.array == 0)
-        _surrounded(canonical, holes)
+        most = np.inf if self.most_ml is None else self.most_ml * (1 + 1e-9)
+        _surrounded(canonical, holes, most / labels.voxel_ml)
 
 
 _STEPS: dict[str, Callable[..., Step]] = {
@@ -357,7 +360,7 @@ def _erase(labels: Volume, dropped: NDArray[np.bool_], into: Into) -> None:
         _surrounded(labels, dropped)
 
 
-def _surrounded(labels: Volume, places: NDArray[np.bool_]) -> None:
+def _surrounded(labels: Volume, places: NDArray[np.bool_], most_voxels: float = np.inf) -> None:
     """Give each piece of places without a label the one that most of what touches it has."""
     box = labeled_box(places)
     if box is None:
@@ -366,6 +369,8 @@ def _surrounded(labels: Volume, places: NDArray[np.bool_]) -> None:
     part = labels.array[reach]
     found = find_pieces(places[reach])
     for piece in found.pieces:
+        if piece.voxels > most_voxels:
+            continue
         near = grown(piece.box, part.shape)
         own = found.array[near] == piece.number
         border = ndimage.binary_dilation(own, np.ones((3, 3, 3), bool)) & ~own

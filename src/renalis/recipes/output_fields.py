@@ -67,11 +67,14 @@ class Gate(Frozen):
     """Tiles that cannot meet the low-resolution mask, dilated, are left out.
 
     ``dilate`` counts voxels of the fine grid, 6 neighbors. With the rule ``mask_by_low`` of the
-    same numbers the result is the same, only sooner.
+    same numbers the result is the same, only sooner. ``closed`` says what happens where the low
+    resolution has nothing above the threshold anywhere: ``empty``, as published, or the fine
+    network looks ``everywhere`` and ``mask_by_low`` rests.
     """
 
     threshold: Share
     dilate: NonNegativeInt
+    closed: Literal["empty", "everywhere"] = "empty"
 
 
 class TilePrediction(_Prediction):
@@ -177,10 +180,11 @@ class MaskByLow(Frozen):
 
 
 class FillHoles(Frozen):
-    """Holes of ``region`` become what most of their border is."""
+    """Holes of ``region`` of up to ``most_ml`` become what most of their border is."""
 
     rule: Literal["fill_holes"]
     region: Region
+    most_ml: Positive | None = None
 
 
 class Morphology(Frozen):

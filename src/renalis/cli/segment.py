@@ -130,6 +130,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--weights", metavar="W,W,...", help="of the run and of each --with (default: equal)")
     add("--fold", metavar="K,...|all", help="folds of the run (default: all that are trained)")
+    add(
+        "--look-everywhere",
+        action="store_true",
+        help="where the coarse network of a cascade finds no kidney at all, its fine network looks "
+        "at the whole scan instead of nowhere",
+    )
     add("--device", choices=("auto", "cpu", "cuda"), help="where to compute (default auto)")
 
 
@@ -187,10 +193,10 @@ def _with_model(arguments: argparse.Namespace) -> Callable[[Listener], list[Case
     """Segment with the shipped model or a model file."""
     from renalis.model import find_model
 
-    for name in ("partners", "weights", "fold", "device"):
+    for name in ("partners", "weights", "fold", "device", "look_everywhere"):
         if getattr(arguments, name):
             find_model(arguments.model)  # a run that is not there is another mistake
-            option = "--with" if name == "partners" else f"--{name}"
+            option = "--with" if name == "partners" else f"--{name.replace('_', '-')}"
             raise UsageError(f"{option} belongs to --model RUN, the folder of a training")
     options = _options(arguments)
     from renalis.pipeline import segment
@@ -242,6 +248,7 @@ def _run_options(arguments: argparse.Namespace) -> RunOptions:
         folds=folds,
         device=arguments.device or "auto",
         without_rules=tuple(name.replace("-", "_") for name in arguments.without_rule),
+        look_everywhere=arguments.look_everywhere,
         series=arguments.series,
         report=not arguments.no_report,
         overwrite=arguments.overwrite,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ __all__ = ["Answer", "Low", "answer", "decided", "low_probability"]
 
 _SLICE_DIVISOR = 32
 
+Gate = Literal["open", "closed"]
+
 
 @dataclass(frozen=True, eq=False)
 class Low:
@@ -52,11 +54,15 @@ class Answer:
         Of the grid.
     low : Low or None
         Of a network of two resolutions.
+    gate : {"open", "closed"} or None
+        Whether the coarse half, which decides where the fine one may speak, has anything above
+        the gate's threshold; None without a gate.
     """
 
     probability: NDArray[np.float32]
     affine: NDArray[np.float64]
     low: Low | None = None
+    gate: Gate | None = None
 
 
 def answer(
@@ -95,7 +101,6 @@ def answer(
             [on_arrays(m, {output: activation}, device=device, half=half) for m in modules]
         )
 
-    low: Low | None = None
     if isinstance(plan, fields.SlicePrediction):
         probability = _slices(phase, plan, ready("seg", networks, kind), grid, specs, region)
     elif isinstance(plan, fields.WindowPrediction):
@@ -113,10 +118,10 @@ def answer(
         )
     else:
         assert isinstance(plan, fields.TilePrediction), "two passes predict from their model file"
-        probability, low = _tiles(phase, plan, networks, case, specs, device, half)
+        return _tiles(phase, plan, networks, case, specs, device, half)
     if kind == "sigmoid":
         probability = np.concatenate([1 - probability, probability])
-    return Answer(probability, grid.affine, low)
+    return Answer(probability, grid.affine)
 
 
 def decided(phase: Phase, probability: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -169,7 +174,7 @@ def _tiles(
     specs: Mapping[str, GridSpec],
     device: torch.device | str,
     half: bool,
-) -> tuple[NDArray[np.float32], Low | None]:
+) -> Answer:
     grid, spec = case.grid(plan.grid), specs[plan.grid]
     modules = networks if plan.coarse is None else [_FineHalf(module) for module in networks]
     seg = mean_network(
@@ -179,10 +184,11 @@ def _tiles(
     numbers: dict[str, Any] = {"fill": _air(spec), "prepare": _prepare(spec)}
     if plan.coarse is None:
         tiled = predict_valid(grid.image, seg, tile=plan.output, margin=margin, **numbers)
-        return tiled.probability, None
+        return Answer(tiled.probability, grid.affine)
     low = low_probability(phase, plan, networks, case, specs, device, half)
     pairing = Pairing.of(grid.affine, low.affine)
-    within = None
+    within: NDArray[np.bool_] | None = None
+    gate: Gate | None = None
     if plan.gate is not None:
         within = low_mask(
             low.probability,
@@ -191,6 +197,9 @@ def _tiles(
             at=plan.gate.threshold,
             iterations=plan.gate.dilate,
         )
+        gate = "open" if within.any() else "closed"
+        if gate == "closed" and plan.gate.closed == "everywhere":
+            within = None
     tiled = predict_pairs(
         grid.image,
         case.grid(plan.coarse).image,
@@ -201,7 +210,7 @@ def _tiles(
         within=within,
         **numbers,
     )
-    return tiled.probability, low
+    return Answer(tiled.probability, grid.affine, low, gate)
 
 
 def _slices(

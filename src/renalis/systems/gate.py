@@ -43,7 +43,7 @@ def rules_in_force(system: System, answer: Answer) -> Sequence[fields.Rule]:
     The rule would erase all of it again.
     """
     rules = system.postprocessing
-    if not (answer.gate_closed and _everywhere(system)):
+    if not (answer.gate == "closed" and _everywhere(system)):
         return rules
     return [rule for rule in rules if rule.rule != "mask_by_low"]
 
@@ -53,7 +53,7 @@ def gate_notes(system: System, answer: Answer) -> tuple[str, ...]:
     rules = [rule for rule in system.postprocessing if isinstance(rule, fields.MaskByLow)]
     if answer.low is None:
         return ()
-    if answer.gate_closed:
+    if answer.gate == "closed":
         found = f"The coarse network found no kidney anywhere (nothing above {_threshold(system)})"
         if not _everywhere(system):
             return (
@@ -63,7 +63,7 @@ def gate_notes(system: System, answer: Answer) -> tuple[str, ...]:
         rests = ", and the rule mask_by_low rests" if rules else ""
         return (f"{found}; the fine network looked at the whole scan instead{rests}.",)
     low = answer.low.probability
-    if not answer.gated and any(not np.any(low > rule.threshold) for rule in rules):
+    if answer.gate is None and any(not np.any(low > rule.threshold) for rule in rules):
         return (
             f"The coarse network found no kidney anywhere (nothing above {rules[0].threshold:g}), "
             "so the rule mask_by_low removes whatever the fine network found. With "

@@ -22,8 +22,9 @@ from renalis.prediction.systems.restore import OnScan, restore_labels
 from renalis.preparation import GridSpec
 from renalis.recipes import stored_system
 from renalis.recipes.system import Phase, System
-from renalis.systems.answering import Answer, answer, decided
+from renalis.systems.answering import Answer, Low, answer, decided
 from renalis.systems.data import grid_specs, load_statistics, of_scan
+from renalis.systems.gate import gate_notes, rules_in_force
 from renalis.systems.run_folder import fold_folder
 from renalis.training.state import load_weights
 from renalis.volume import Kind, Volume
@@ -76,12 +77,15 @@ class SystemPrediction:
         Class probabilities of this system alone, background first, on its grid.
     foreground : Volume or None
         uint8 0 to 255 on the scan's grid: what an ensemble takes for anything but background.
+    notes : tuple of str
+        What a reader of the result should know.
     """
 
     raw: Volume
     tidied: Tidied
     classes: OnScan
     foreground: Volume | None = None
+    notes: tuple[str, ...] = ()
 
 
 def open_run(
@@ -183,7 +187,8 @@ def predict_scan(
             labels = decided(phase, answers[phase.name].probability)
             grid[labels > 0] = labels[labels > 0]
         raw = restore_labels(grid, answers[last.name].affine, scan)
-    return SystemPrediction(raw, _tidied(run, raw, scan, answers), own, foreground)
+    notes = gate_notes(run.system, answers[last.name])
+    return SystemPrediction(raw, _tidied(run, raw, scan, answers), own, foreground, notes)
 
 
 def answers_of(run: Run, scan: Volume) -> dict[str, Answer]:
@@ -206,10 +211,24 @@ def answers_of(run: Run, scan: Volume) -> dict[str, Answer]:
                     phase, networks, case, specs, region=region, device=run.device, half=run.half
                 )
             )
-        total = sum((one.probability for one in per_fold[1:]), per_fold[0].probability)
-        mean = np.asarray(total / np.float32(len(per_fold)), np.float32)
-        result[phase.name] = Answer(mean, per_fold[0].affine, per_fold[0].low)
+        result[phase.name] = _mean(per_fold)
     return result
+
+
+def _mean(answers: Sequence[Answer]) -> Answer:
+    """Of folds whose grids differ in intensities alone."""
+    first = answers[0]
+    probability = _averaged([one.probability for one in answers])
+    lows = [one.low for one in answers if one.low is not None]
+    low = Low(_averaged([one.probability for one in lows]), lows[0].affine) if lows else None
+    # What any fold's coarse half let through is in the mean.
+    opened = [one for one in answers if one.gate == "open"]
+    return Answer(probability, first.affine, low, (opened or answers)[0].gate)
+
+
+def _averaged(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    total = sum(arrays[1:], arrays[0])
+    return np.asarray(total / np.float32(len(arrays)), np.float32)
 
 
 def member(run: Run, answers: dict[str, Answer], scan: Volume) -> OnScan:
@@ -233,12 +252,12 @@ def _values(phases: Sequence[Phase]) -> NDArray[np.uint8]:
 
 
 def _tidied(run: Run, raw: Volume, scan: Volume, answers: dict[str, Answer]) -> Tidied:
-    steps = []
-    for rule in run.system.postprocessing:
-        numbers = rule.model_dump()
-        steps.append(make_step(numbers.pop("rule"), **numbers))
     phases = run.system.all_phases()
     last = answers[phases[-1].name]
+    steps = []
+    for rule in rules_in_force(run.system, last):
+        numbers = rule.model_dump()
+        steps.append(make_step(numbers.pop("rule"), **numbers))
     rois = {}
     for phase in phases[:-1]:
         said = answers[phase.name]

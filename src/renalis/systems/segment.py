@@ -24,6 +24,7 @@ from renalis.pipeline.options import CaseResult, Clock, Listener
 from renalis.pipeline.segmented import Segmented
 from renalis.prediction.systems.ensemble import Member
 from renalis.preparation.place import with_place_notes
+from renalis.systems.gate import looking_everywhere
 from renalis.systems.meaning import Classes, remarks, system_classes
 from renalis.systems.packed import open_any_run
 from renalis.systems.partners import Partner, is_run, open_partner, run_hash
@@ -56,6 +57,8 @@ class RunOptions:
         Where to compute.
     without_rules : tuple of str
         Clean-up rules of the system to leave out; ``all`` leaves all out.
+    look_everywhere : bool
+        Where the coarse network of a cascade finds nothing, the fine one looks everywhere.
     series, report, overwrite, anonymous, trust_place
         As in `renalis.pipeline.SegmentOptions`.
     """
@@ -66,6 +69,7 @@ class RunOptions:
     folds: tuple[int, ...] | None = None
     device: str = "auto"
     without_rules: tuple[str, ...] = ()
+    look_everywhere: bool = False
     series: str | None = None
     report: bool = True
     overwrite: bool = False
@@ -99,6 +103,8 @@ def segment_with_run(
     run = open_any_run(options.run, options.folds, device)
     _known_rules(options, [rule.rule for rule in run.system.postprocessing])
     run = _without(run, options.without_rules)
+    if options.look_everywhere:
+        run = replace(run, system=looking_everywhere(run.system))
     if options.anonymous and not all(map(is_run, options.partners)):
         raise UsageError(
             "--with finds files of other programs by the cases' names, which --anonymous takes "
@@ -129,6 +135,7 @@ class _Work:
             "partners": [list(partner.key(source)) for partner in self.partners],
             "weights": self.weights,
             "without_rules": sorted(self.options.without_rules),
+            "look_everywhere": self.options.look_everywhere,
             "series": self.options.series or "",
             "report": self.options.report,
             "scan": scan_facts(source),
@@ -163,7 +170,7 @@ class _Work:
             labels=said.tidied.labels,
             kidney=kidney,
             lesion=lesion,
-            notes=tuple(remarks(self.run.system)),
+            notes=(*remarks(self.run.system), *said.notes),
             changes=said.tidied.changes,
             story=self._story(scan, said),
         )

@@ -13,7 +13,7 @@ from torch import nn
 from renalis.preparation import GridSpec, PreparedCase, near_slices
 from renalis.recipes import output_fields, sample_fields
 from renalis.recipes.system import Phase
-from renalis.systems.answering import answer, decided, low_probability
+from renalis.systems.answering import Answer, answer, decided, low_probability
 from renalis.systems.feeding import Feeding
 from renalis.systems.translate import target_table
 from renalis.training.devices import Place
@@ -40,7 +40,9 @@ class PhaseValidation:
     scores : collection of str
         Which to give: ``val_dice`` (mean over the target's regions, per case, on the grid; where
         the grid drops slices far from any label, on the others), ``low_dice`` (of the coarse half
-        of a cascade), ``val_loss`` (mean over all samples, as they are).
+        of a cascade), ``val_loss`` (mean over all samples, as they are). With ``val_dice`` of a
+        cascade comes ``gate_closed``: 1 for a case in which its coarse half found nothing, so that
+        its fine half was not asked.
     feeding : Feeding, optional
         The samples for ``val_loss``.
     terms : sequence of LossTerm
@@ -58,10 +60,15 @@ class PhaseValidation:
     def __call__(self, network: nn.Module, place: Place) -> dict[str, list[float]]:
         """Values per case (``val_loss``: per sample) of this process's share."""
         result: dict[str, list[float]] = {name: [] for name in self.scores}
+        if "val_dice" in result and _gate(self.phase):
+            result["gate_closed"] = []
         mine = range(place.rank, len(self.cases), place.count)
         for number in mine:
             if "val_dice" in result:
-                result["val_dice"].append(self._dice(network, number, place))
+                said = self._answer(network, number, place)
+                result["val_dice"].append(self._dice(said, number))
+                if said.gate is not None:
+                    result["gate_closed"].append(float(said.gate == "closed"))
             if "low_dice" in result:
                 result["low_dice"].append(self._low_dice(network, number, place))
         if "val_loss" in result and self.feeding is not None:
@@ -77,10 +84,13 @@ class PhaseValidation:
                 result["val_loss"] += [loss] * len(next(iter(inputs.values())))
         return result
 
-    def _dice(self, network: nn.Module, number: int, place: Place) -> float:
-        phase, case = self.phase, self.cases[number]
+    def _answer(self, network: nn.Module, number: int, place: Place) -> Answer:
         region = None if self.regions is None else self.regions[number] > 0
-        said = answer(phase, [network], case, self.specs, region=region, device=place.device)
+        case = self.cases[number]
+        return answer(self.phase, [network], case, self.specs, region=region, device=place.device)
+
+    def _dice(self, said: Answer, number: int) -> float:
+        phase, case = self.phase, self.cases[number]
         grid = case.grid(phase.prediction.grid)
         label = grid.label
         assert label is not None
@@ -109,6 +119,12 @@ class PhaseValidation:
         label = case.grid(plan.coarse).label
         assert label is not None
         return _dice(low.probability > 0.5, target_table(sampler.low_target)[label] > 0)
+
+
+def _gate(phase: Phase) -> bool:
+    """Whether a coarse half decides where the phase's network may speak."""
+    plan = phase.prediction
+    return isinstance(plan, output_fields.TilePrediction) and plan.gate is not None
 
 
 def _dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:

@@ -1,0 +1,144 @@
+"""A cascade whose coarse half sees no kidney: said, and not taken for a patient without one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from renalis.cli import main
+from renalis.networks import build
+from renalis.preparation import PreparedCase, prepare_case
+from renalis.recipes import load_system
+from renalis.recipes.system import System
+from renalis.systems.data import grid_specs
+from renalis.systems.predict import Fold, Run, predict_scan
+from renalis.systems.validation import PhaseValidation
+from renalis.training.devices import Place
+from renalis.training.state import save_weights
+from renalis.volume import Kind, Volume
+
+AFFINE = np.array([[0, 0, -4, 0], [0, -4, 0, 0], [4, 0, 0, 0], [0, 0, 0, 1.0]])
+HERE = Place(0, 1, torch.device("cpu"))
+EVERYWHERE = "prediction.gate.closed=everywhere"
+NO_GATE = "prediction.gate=null"
+
+
+def system_of(*changes: str) -> System:
+    return load_system("cascade3d", changes, tiny=True)
+
+
+def network_of(system: System, coarse: bool) -> nn.Module:
+    """One whose fine half says kidney everywhere, and whose coarse half everywhere or nowhere."""
+    torch.manual_seed(0)
+    network = build(system.all_phases()[0].network.config())
+    heads = {name: module for name, module in network.named_modules() if name.endswith("head")}
+    for name, favored in (("low.head", int(coarse)), ("high.head", 1)):
+        head = heads[name]
+        assert isinstance(head, nn.Conv3d)
+        assert head.bias is not None
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        head.bias.data[favored] = 20.0
+    return network.eval()
+
+
+def scan() -> Volume:
+    hu = np.random.default_rng(0).normal(40, 30, (16, 24, 24)).astype(np.int16)
+    return Volume(hu, AFFINE)
+
+
+def run_of(system: System, coarse: bool) -> Run:
+    phase = system.all_phases()[0]
+    fold = Fold({phase.name: network_of(system, coarse)}, {phase.name: grid_specs(phase)})
+    return Run(system, (fold,), torch.device("cpu"))
+
+
+@torch.inference_mode()
+def test_a_gate_that_opens_nowhere_is_said() -> None:
+    said = predict_scan(run_of(system_of(), coarse=False), scan())
+    assert not said.raw.array.any()
+    (note,) = said.notes
+    assert "found no kidney anywhere (nothing above 0.5)" in note
+    assert "--look-everywhere" in note
+
+
+@torch.inference_mode()
+def test_a_gate_that_opens_says_nothing() -> None:
+    said = predict_scan(run_of(system_of(EVERYWHERE), coarse=True), scan())
+    assert said.tidied.labels.array.any()
+    assert said.notes == ()
+
+
+@torch.inference_mode()
+def test_the_fine_network_may_look_everywhere_instead() -> None:
+    said = predict_scan(run_of(system_of(EVERYWHERE), coarse=False), scan())
+    assert said.raw.array.all()
+    # The rule that masks by the coarse answer would erase all of it again.
+    assert said.tidied.labels.array.all()
+    assert [change.name for change in said.tidied.changes] == ["side_largest", "attached"]
+    (note,) = said.notes
+    assert "looked at the whole scan instead, and the rule mask_by_low rests" in note
+
+
+@torch.inference_mode()
+def test_a_rule_that_erases_everything_is_said_without_a_gate() -> None:
+    said = predict_scan(run_of(system_of(NO_GATE), coarse=False), scan())
+    assert said.raw.array.all()
+    assert not said.tidied.labels.array.any()
+    (note,) = said.notes
+    assert "the rule mask_by_low removes whatever the fine network found" in note
+
+
+def prepared(system: System) -> PreparedCase:
+    labels = np.zeros((16, 24, 24), np.uint8)
+    labels[5:11, 6:12, 6:12] = 1
+    specs = grid_specs(system.all_phases()[0])
+    return prepare_case(scan(), Volume(labels, AFFINE, Kind.LABELS), list(specs.values()))
+
+
+@torch.inference_mode()
+def test_validation_reports_closed_gates() -> None:
+    system = system_of()
+    phase, case = system.all_phases()[0], prepared(system)
+    scores = PhaseValidation(phase, [case], grid_specs(phase), None, {"val_dice"})
+    for coarse, closed in ((False, 1.0), (True, 0.0)):
+        assert scores(network_of(system, coarse), HERE)["gate_closed"] == [closed]
+    # As many names from a process without cases, or several would not agree.
+    assert scores(network_of(system, True), Place(1, 2, HERE.device))["gate_closed"] == []
+
+
+def test_from_the_command_line(tmp_path: Path) -> None:
+    system = system_of()
+    run, phase = tmp_path / "run", system.all_phases()[0].name
+    (run / "fold_0").mkdir(parents=True)
+    (run / "recipe.json").write_text(system.model_dump_json(), encoding="utf-8")
+    save_weights(
+        run / "fold_0" / f"{phase}.safetensors", network_of(system, False).state_dict(), {}
+    )
+    plan = json.dumps({"phase": phase, "statistics": {}})
+    (run / "fold_0" / f"{phase}.plan.json").write_text(plan, encoding="utf-8")
+    path = tmp_path / "one.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(scan().array, AFFINE), path)
+    words = ["segment", str(path), "--model", str(run), "--device", "cpu", "--no-report"]
+    for name, more, found in (("a", [], False), ("b", ["--look-everywhere"], True)):
+        assert main([*words, "--trust-place", "-o", str(tmp_path / name), *more]) == 0
+        case = tmp_path / name / "one"
+        stored = nibabel.load(case / "segmentation.nii.gz")
+        assert bool(np.asarray(stored.dataobj).any()) is found
+        story = (case / "provenance.json").read_text(encoding="utf-8")
+        assert "The coarse network found no kidney anywhere" in story
+
+
+@pytest.mark.parametrize("recipe", ["unet3d-plain"])
+def test_a_system_without_a_gate_has_no_such_option(recipe: str, tmp_path: Path) -> None:
+    from renalis.errors import UsageError
+    from renalis.systems.gate import looking_everywhere
+
+    with pytest.raises(UsageError, match="--look-everywhere"):
+        looking_everywhere(load_system(recipe, tiny=True))

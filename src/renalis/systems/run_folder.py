@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lightning_fabric import Fabric
 
 from renalis.errors import InputError, OutputError, RenalisError
 from renalis.io import whole_file
+from renalis.io.lock import held
 from renalis.recipes import stored_system
 from renalis.recipes.system import System
 
-__all__ = ["fold_folder", "make_folder", "once", "refuse_another", "store_recipe"]
+__all__ = ["alone_in", "fold_folder", "make_folder", "once", "refuse_another", "store_recipe"]
 
 _NAME = "recipe.json"
+_PATIENCE_S = 10.0
+"""Folds of a killed training end within moments."""
 
 
 def once(fabric: Fabric, act: Callable[[], None]) -> None:
@@ -82,6 +86,27 @@ def store_recipe(run: Path, system: System) -> None:
 def fold_folder(run: Path, fold: int) -> Path:
     """Where a fold's weights are."""
     return run / f"fold_{fold}"
+
+
+@contextmanager
+def alone_in(folder: Path, fabric: Fabric) -> Iterator[None]:
+    """Keep a second training out of a fold's folder, for all processes of this one.
+
+    Two would write the same files in turns, and the fold would end as a mixture of both.
+
+    Raises
+    ------
+    InputError
+        If another training works there.
+    """
+    with ExitStack() as stack:
+
+        def hold() -> None:
+            busy = f"another training works in {folder}; wait for its end, or end it and resume"
+            stack.enter_context(held(folder, busy, _PATIENCE_S))
+
+        once(fabric, hold)
+        yield
 
 
 def make_folder(folder: Path) -> None:

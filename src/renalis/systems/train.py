@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from renalis.dataset import Case
+from renalis.dataset import Case, Split
 from renalis.dataset.slices import read_slices
 from renalis.errors import InputError
 from renalis.networks import ResNet34UNet, build, load_imagenet_encoder
@@ -35,7 +35,14 @@ from renalis.systems.material import Material, check_material, open_material
 from renalis.systems.pack import pack_two_passes
 from renalis.systems.phase_data import PhaseData, case_data, patch_data
 from renalis.systems.plans import planned_stages, require_shares
-from renalis.systems.run_folder import fold_folder, make_folder, once, refuse_another, store_recipe
+from renalis.systems.run_folder import (
+    alone_in,
+    fold_folder,
+    make_folder,
+    once,
+    refuse_another,
+    store_recipe,
+)
 from renalis.systems.sides import Sides, synthetic_cases
 from renalis.systems.start import Start, keep_start, open_start
 from renalis.training.devices import Devices, devices_for_folds, devices_here, open_fabric
@@ -184,6 +191,12 @@ def train_fold(
     split = material.split(system, fold, job.split)
     folder = fold_folder(job.run, fold)
     make_folder(folder)
+    with alone_in(folder, fabric):
+        _train_fold(job, fold, split, material, _Place(folder, fabric, report, start))
+
+
+def _train_fold(job: Job, fold: int, split: Split, material: Material, place: _Place) -> None:
+    system, folder, fabric, report = job.system, place.folder, place.fabric, place.report
     keep_split(folder / "split.json", split, fabric, material.name)
     report(
         f"{system.name}, fold {fold}: {len(split.train)} cases to learn from, {len(split.val)} to "
@@ -194,7 +207,6 @@ def train_fold(
     build_bodies(system, material.body_maps(split), folder, part, report)
     fabric.barrier()
     networks: dict[str, nn.Module] = {}
-    place = _Place(folder, fabric, report, start)
     for phase in system.all_phases():
         networks[phase.name] = _train_phase(job, phase, networks, sides, place)
 

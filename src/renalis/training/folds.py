@@ -1,13 +1,16 @@
 """Folds: the same training on each, over the devices there are.
 
 Each fold is a process of its own, so nothing of one fold is left over for the next, and each
-device has one fold at a time.
+device has one fold at a time. It ends with the process that started it, however that ends: what is
+killed outright has no time to end others.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -82,6 +85,7 @@ def run_folds(
 
 
 def _train(train: FoldTraining, fold: int, devices: Devices, parent: Connection) -> None:
+    _end_with_parent()
     try:
         train(fold, devices)
     except RenalisError as error:
@@ -91,6 +95,19 @@ def _train(train: FoldTraining, fold: int, devices: Devices, parent: Connection)
         traceback.print_exc()
         parent.send_bytes(f"{type(error).__name__}: {error}".encode())
         sys.exit(3)
+
+
+def _end_with_parent() -> None:
+    """Watch the starting process, and end at once when it is gone; files are whole at any time."""
+    starter = multiprocessing.parent_process()
+    if starter is None:
+        return
+
+    def watch() -> None:
+        starter.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _last_words(connection: Connection, exit_code: int) -> str:

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from renalis.dataset import load_split, open_dataset
 from renalis.errors import InputError
 from renalis.io import whole_file
+from renalis.io.lock import held
 from renalis.recipes import System, load_system
 from renalis.recipes.data_fields import KFold
 from renalis.systems.data import chosen_cases, split_of
@@ -24,7 +25,7 @@ from renalis.tuning.page import write_page
 from renalis.tuning.proposals import distributions, proposed, values
 from renalis.tuning.rows import State, TrialRow, best_row, plain, write_trials
 from renalis.tuning.search import Search, check_search
-from renalis.tuning.store import held, open_study
+from renalis.tuning.store import open_study
 from renalis.tuning.trials import NOTE, SECONDS, OutOfTime, Trying, full_text, try_values
 
 __all__ = ["Found", "Tuning", "tune"]
@@ -91,7 +92,7 @@ def tune(tuning: Tuning, report: Report = print) -> Found:
     """
     folder, search = tuning.job.run, tuning.search
     check_search(search, tuning.job.system)
-    with held(folder):
+    with held(folder, f"another search works in {folder}; wait for its end"):
         _begin(tuning)
         study = open_study(folder / "journal.jsonl", search)
         deadline = None if tuning.minutes is None else time.monotonic() + 60 * tuning.minutes

@@ -22,18 +22,13 @@ from optuna.storages.journal import BaseJournalBackend
 from renalis.errors import InputError, OutputError
 from renalis.tuning.search import Median, Search
 
-try:
-    import fcntl
-except ImportError:  # not a Unix
-    fcntl = None  # type: ignore[assignment]
-
-__all__ = ["JournalLines", "held", "open_study"]
+__all__ = ["JournalLines", "open_study"]
 
 NAME = "renalis"
 
 
 class JournalLines(BaseJournalBackend):
-    """Lines of a file; for one process at a time, see `held`.
+    """Lines of a file; for one process at a time, see `renalis.io.lock`.
 
     Parameters
     ----------
@@ -109,29 +104,3 @@ def open_study(path: Path, search: Search) -> optuna.Study:
         raise InputError(
             f"{path} is damaged ({type(error).__name__}: {error}); search again in another folder"
         ) from error
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Keep a second search out of the folder; a killed process lets go of it by itself.
-
-    Raises
-    ------
-    InputError
-        If another process searches in the folder.
-    OutputError
-        If the folder cannot be written.
-    """
-    path = folder / ".lock"
-    with _written(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab")
-    with file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(f"another search works in {folder}; wait for its end") from None
-            except OSError:
-                pass  # a drive without locks
-        yield

@@ -32,6 +32,8 @@ _NARROW_MM, _WIDE_MM = 180.0, 650.0
 """A body as narrow is a small child's; none as wide fits into a scanner's field of view."""
 _KIDNEY_MM = 60.0
 """No adult's kidney is as short."""
+_FEWEST_VOXELS = 64
+"""Along the longest axis of what may be a whole scan; less is a snippet."""
 _LARGE_MATRIX = 512
 _SIDEWAYS, _CENTRAL, _FRONT = 0.2, 0.25, -0.25
 _BEHIND = 0.1
@@ -179,7 +181,7 @@ def _lost_affine(scan: Volume, body: Body) -> list[Doubt]:
 def _size(scan: Volume, body: Body) -> list[Doubt]:
     """A field of view that holds no kidney, a body that is narrow or wide."""
     field = max(n * mm for n, mm in zip(scan.shape, scan.spacing, strict=True))
-    if field < _KIDNEY_MM:
+    if field < _KIDNEY_MM and max(scan.shape) >= _FEWEST_VOXELS:
         return [
             Doubt(
                 f"the whole scan is only {field / 10:.1f} cm large, smaller than a kidney: the "

@@ -341,3 +341,14 @@ def test_the_command_says_it_once_and_debug_says_where(
         patch.setattr(running, "load_model", lambda *_: stub_model())
         never_predict(patch)
         assert main(words) == 0
+
+
+def test_other_options_do_not_touch_what_is_incomplete_and_say_how_to_finish(
+    scan_file: Path, tmp_path: Path
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        break_step(patch, "report.html", ValueError("no"))
+        run(scan_file, tmp_path)
+    result = run(scan_file, tmp_path, PLAIN)
+    assert "repeat the command that made them" in result.problem
+    assert run(scan_file, tmp_path).status == Status.DONE

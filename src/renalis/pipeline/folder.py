@@ -144,8 +144,10 @@ def _refuse(target: Path, overwrite: bool) -> None:
     if not overwrite:
         what = "results of another scan, model or choice of options"
         known = provenance(target)
-        if known is None or missing(target, known):
+        if known is None:
             what = "incomplete results, or other files"
+        elif missing(target, known):
+            what = f"incomplete {what} (repeat the command that made them to finish them)"
         raise OutputError(
             f"{target} holds {what}; give --overwrite or another output folder with -o"
         )

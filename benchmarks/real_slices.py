@@ -5,7 +5,7 @@
 Each file holds axial slices with label maps (`renalis.dataset.slices` says how). The rule: a slice
 is taken to go on unchanged along the body, the model's fine network looks at all of it and at its
 mirror image (`renalis.prediction.single_slice`), and what it names is compared on the slice's own
-grid. Areas of a lesion that are smaller than ``--least-mm2`` are given to what lies around them.
+grid. Areas of tumor that are smaller than ``--least-mm2`` are given to what lies around them.
 
 Masks that hold only tumors, or only kidneys, score what they hold: kidneys are scored in files
 that have label 1 somewhere, tumors (false ones too) in files that have label 2 somewhere, cysts
@@ -38,7 +38,7 @@ from renalis.errors import InputError
 from renalis.evaluation.statistics import summary
 from renalis.labels import Label
 from renalis.model import load_model
-from renalis.postprocessing.slice_lesions import drop_small_lesions
+from renalis.postprocessing.slice_tumors import drop_small_tumors
 from renalis.prediction.single_slice import SliceReader
 
 REGIONS: dict[str, tuple[int, ...]] = {"kidney": (1, 2, 3), "tumor": (2,), "cyst": (3,)}
@@ -233,7 +233,7 @@ def main() -> int:
             row, column = (float(mm) for mm in slices.spacing_mm[number, 1:])
             named = reader.labels(slice_hu(slices, int(number)), (row, column))
             least = {} if arguments.least_mm2 is None else {"least_mm2": arguments.least_mm2}
-            named = drop_small_lesions(named, (row, column), **least)
+            named = drop_small_tumors(named, (row, column), **least)
             scores.append(score(slices, int(number), named, annotated))
             maps.append(named)
     if not scores:

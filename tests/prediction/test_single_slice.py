@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from renalis.networks.unet import UNet
-from renalis.postprocessing.slice_lesions import drop_small_lesions
+from renalis.postprocessing.slice_tumors import drop_small_tumors
 from renalis.prediction.single_slice import SliceReader
 
 
@@ -37,14 +37,16 @@ def test_labels_lie_where_the_image_does_at_any_spacing() -> None:
         assert overlap / (np.count_nonzero(labels) + np.count_nonzero(disk)) > 0.96
 
 
-def test_small_areas_of_a_lesion_go_to_what_surrounds_them() -> None:
+def test_small_areas_of_tumor_go_to_what_surrounds_them() -> None:
     labels = np.zeros((40, 40), np.uint8)
     labels[5:20, 5:20] = 1
     labels[8:10, 8:10] = 2  # 4 pixels of 2 mm2 in the kidney
-    labels[30:32, 30:32] = 3  # apart from it
+    labels[30:32, 30:32] = 2  # apart from it
+    labels[15:17, 6:8] = 3  # cysts are small
     labels[12:18, 12:18] = 2  # 72 mm2
-    kept = drop_small_lesions(labels, (2.0, 1.0), least_mm2=20)
+    kept = drop_small_tumors(labels, (2.0, 1.0), least_mm2=20)
     assert (kept[8:10, 8:10] == 1).all()
     assert (kept[30:32, 30:32] == 0).all()
+    assert (kept[15:17, 6:8] == 3).all()
     assert (kept[12:18, 12:18] == 2).all()
     assert (labels[8:10, 8:10] == 2).all()

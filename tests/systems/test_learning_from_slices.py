@@ -66,6 +66,8 @@ def test_the_fine_network_learns_from_slices_and_resumes_to_the_same_bits(tmp_pa
     assert all(torch.equal(whole[name], again[name]) for name in whole)
     assert any(not torch.equal(whole[name], other[name]) for name in whole)
     model = load_model(tmp_path / "whole" / "renalis-kidney.safetensors")
+    assert model.header.training["images"] == "synthetic CT and single real slices"
+    assert "No CT" not in model.header.data_credit
     one = read_slices(tmp_path / "s.npz")
     hu = one.image[0].astype(np.float32)
     assert SliceReader.of(model).labels(hu, (3.0, 3.0)).shape == hu.shape

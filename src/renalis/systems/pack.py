@@ -106,10 +106,12 @@ def _learned_from(system: System, folder: Path) -> dict[str, JsonValue]:
     """What the images were."""
     facts: dict[str, JsonValue] = {}
     count = len(load_split(folder / "split.json").train)
-    if system.synthetic_alone:
-        facts["images"] = "synthetic CT only"
-    else:
+    if not system.synthetic_alone:
         facts["images"] = f"{count} scans with label maps"
+    elif system.learns_from_slices:
+        facts["images"] = "synthetic CT and single real slices"
+    else:
+        facts["images"] = "synthetic CT only"
     if system.bodies is not None and any((folder / "bodies").glob("*/*.body")):
         facts["bodies"] = system.bodies.count
     return facts
@@ -118,13 +120,13 @@ def _learned_from(system: System, folder: Path) -> dict[str, JsonValue]:
 def _terms(run: Path, system: System) -> dict[str, Any]:
     """Licence and credit: those of the model that it started from hold on."""
     start = known_start(run)
-    if start is None and system.synthetic_alone:
+    if start is None and system.synthetic_alone and not system.learns_from_slices:
         return {
             "licence": "CC-BY-NC-SA-4.0",
             "commercial_use": False,
             "data_credit": _CREDIT,
         }
-    own = "Scans and label maps of whoever trained it; their terms hold too."
+    own = "Scans, slices and label maps of whoever trained it; their terms hold too."
     if start is None:
         return {
             "licence": "LicenseRef-terms-of-the-training-data",

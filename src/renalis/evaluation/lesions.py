@@ -143,7 +143,7 @@ def _components(mask: NDArray[np.bool_]) -> _Components:
         return _Components(np.zeros(mask.shape, np.uint32), np.zeros(0, np.int64))
     labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
     sizes = np.bincount(labels[mask], minlength=count + 1)[1:]
-    return _Components(labels, sizes)
+    return _Components(labels.astype(np.uint32, copy=False), sizes)
 
 
 def _large(part: _Components, voxel_ml: float, least_mm: float) -> list[int]:

@@ -401,3 +401,28 @@ def test_a_training_starts_from_a_packed_system(packed: Path, kits: Path, tmp_pa
     )
     for name, value in before.named_parameters():
         torch.testing.assert_close(dict(after.named_parameters())[name], value, atol=1e-6, rtol=0)
+
+
+def test_a_fold_that_is_still_training_is_left_out_and_named(
+    scans: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run = untrained("unet3d-plain", tmp_path / "run", {})
+    (run / "fold_3" / "main" / "main").mkdir(parents=True)
+    scan = scans[0] / CASES[0]
+    assert segment(scan, tmp_path / "out", run, "--no-report") == 0
+    (story,) = (tmp_path / "out").glob("*/provenance.json")
+    found = json.loads(story.read_text(encoding="utf-8"))
+    assert found["system"]["folds"] == [0]
+    assert "not finished were left out of the mean: 3." in story.read_text(encoding="utf-8")
+    # Asked for by its number, it is refused; nor is a file made that lacks it.
+    with pytest.raises(InputError, match=r"fold 3 .* is not finished"):
+        open_run(run, [3])
+    with pytest.raises(InputError, match=r"fold 3 .* is not finished"):
+        pack_system(run)
+
+
+def test_a_run_without_any_finished_fold_says_what_to_do(tmp_path: Path) -> None:
+    run = untrained("unet3d-plain", tmp_path / "run", {})
+    (run / "fold_0" / "main.safetensors").unlink()
+    with pytest.raises(InputError, match="no trained fold; resume its training"):
+        open_run(run)

@@ -74,6 +74,11 @@ def pack_system(
     """
     terms, system = terms or Terms(), stored_system(run)
     opened = open_run(run)
+    if opened.unfinished:
+        raise InputError(
+            f"fold {opened.unfinished[0]} in {run} is not finished; resume its training, or take "
+            "its folder away to pack the others"
+        )
     tensors: dict[str, NDArray[Any]] = {}
     folds: list[FoldFacts] = []
     cases: dict[str, JsonValue] = {}

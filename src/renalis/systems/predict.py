@@ -52,7 +52,8 @@ class Fold:
 class Run:
     """A trained system, ready to predict.
 
-    ``numbers`` are those of its folds, ``licence`` what a model file says, if it comes from one.
+    ``numbers`` are those of its folds, ``licence`` what a model file says, if it comes from one,
+    ``unfinished`` the folds in its folder that were left out because their training has not ended.
     """
 
     system: System
@@ -61,6 +62,7 @@ class Run:
     half: bool = False
     numbers: tuple[int, ...] = (0,)
     licence: str | None = None
+    unfinished: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,7 @@ def open_run(
     run : Path
         Folder of `renalis.systems.train.train_system`.
     folds : sequence of int, optional
-        All that are there by default; more than one are averaged.
+        All that are trained by default; more than one are averaged.
     device : str
         Where to compute.
     half : bool
@@ -107,7 +109,7 @@ def open_run(
     Raises
     ------
     InputError
-        If the folder is not a run, or a fold is not finished.
+        If the folder is not a run, none of its folds is finished, or one that is asked for is not.
     """
     system = stored_system(run)
     if system.coarse_to_fine:
@@ -115,14 +117,19 @@ def open_run(
             f"{run} predicts coarse to fine; give the model file in it, {system.name}.safetensors, "
             "which is of no ensemble"
         )
+    unfinished: list[int] = []
     if folds is None:
-        folds = _numbers(run)
+        there = _numbers(run)
+        folds = [number for number in there if _finished(system, run, number)]
+        unfinished = [number for number in there if number not in folds]
         if not system.prediction.ensemble_folds:
             folds = folds[:1]
     if not folds:
-        raise InputError(f"{run} holds no trained fold")
+        rest = "; resume its training" if unfinished else ""
+        raise InputError(f"{run} holds no trained fold{rest}")
     opened = tuple(_open(system, run, fold) for fold in folds)
-    return Run(system, opened, torch.device(device), half, tuple(folds))
+    place = torch.device(device)
+    return Run(system, opened, place, half, tuple(folds), unfinished=tuple(unfinished))
 
 
 def _numbers(run: Path) -> list[int]:
@@ -131,6 +138,11 @@ def _numbers(run: Path) -> list[int]:
         re.fullmatch(r"fold_(0|[1-9][0-9]*)", path.name) for path in run.iterdir() if path.is_dir()
     )
     return sorted(int(name[1]) for name in found if name)
+
+
+def _finished(system: System, run: Path, fold: int) -> bool:
+    folder = fold_folder(run, fold)
+    return all((folder / f"{phase.name}.safetensors").exists() for phase in system.all_phases())
 
 
 def _open(system: System, run: Path, fold: int) -> Fold:

@@ -170,7 +170,7 @@ class _Work:
             labels=said.tidied.labels,
             kidney=kidney,
             lesion=lesion,
-            notes=(*remarks(self.run.system), *said.notes),
+            notes=(*remarks(self.run.system), *_left_out(self.run), *said.notes),
             changes=said.tidied.changes,
             story=self._story(scan, said),
         )
@@ -266,6 +266,14 @@ def _weights(options: RunOptions) -> tuple[float, ...] | None:
     ):
         raise UsageError("--weights are 0 or more, and not all 0")
     return options.weights
+
+
+def _left_out(run: Run) -> tuple[str, ...]:
+    """Folds whose training has not ended, where all that are trained were wanted."""
+    if not run.unfinished or not run.system.prediction.ensemble_folds:
+        return ()
+    which = ", ".join(map(str, run.unfinished))
+    return (f"Folds whose training is not finished were left out of the mean: {which}.",)
 
 
 def _known_rules(options: RunOptions, known: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from renalis.measurement import Confidence, Measurements, measure
 from renalis.postprocessing.verdict import judged
 from renalis.report.findings import find, short_name
 from renalis.report.scene import Scene
+from renalis.report.sheet import numbers
 from renalis.report.tables import (
     cards,
     doubts,
@@ -100,6 +101,7 @@ def test_a_doubtful_kidney_is_called_so_wherever_it_is_named(
     changed = dataclasses.replace(measured, kidneys=(likely, doubtful))
     assert summary(changed).startswith("Found: right kidney (doubtful) and left kidney;")
     assert "doubtful" in cards(changed)[0].detail
+    assert numbers(changed).startswith("Right kidney (doubtful) ")
     table = kidney_table(changed)
     assert table is not None
     assert [row[1] for row in table.rows] == ["doubtful (0.50)", "likely (0.70)"]

@@ -13,10 +13,10 @@ from renalis.report.choice import Tile
 from renalis.report.picture import ABDOMEN
 from renalis.report.raster import dashed, font
 from renalis.report.style import STYLES
-from renalis.report.tables import kidney_name, right_first
+from renalis.report.tables import doubted_name, right_first
 from renalis.report.typeface import fitted, legible
 
-__all__ = ["COLUMNS", "LARGE", "SMALL", "SMALL_COLUMNS", "Block", "captioned", "sheet"]
+__all__ = ["COLUMNS", "LARGE", "SMALL", "SMALL_COLUMNS", "Block", "captioned", "numbers", "sheet"]
 
 COLUMNS, SMALL_COLUMNS, GAP, CAPTION, HEADER = 4, 8, 8, 20, 92
 LARGE = Tile(width=400, height=310)
@@ -78,7 +78,7 @@ def _header(drawn: Image.Image, measurements: Measurements, case_id: str) -> Non
     name, typeface = legible(case_id or "renalis", 21)
     room = right - pen.textlength(warning, font(16)) - 2 * GAP - GAP
     pen.text((GAP + 2, 10), fitted(name, typeface, room), INK, typeface)
-    pen.text((GAP + 2, 40), _numbers(measurements), INK, font(15))
+    pen.text((GAP + 2, 40), numbers(measurements), INK, font(15))
     words = f"Window {ABDOMEN}. Patient's right on the left; sagittal: front on the left."
     pen.text((right, 42), words, QUIET, font(13), anchor="ra")
     x = GAP + 2.0
@@ -91,10 +91,10 @@ def _header(drawn: Image.Image, measurements: Measurements, case_id: str) -> Non
         x += 42 + pen.textlength(label, font(13)) + 24
 
 
-def _numbers(measurements: Measurements) -> str:
+def numbers(measurements: Measurements) -> str:
     """The numbers that are looked for first, in one line."""
     parts = [
-        f"{kidney_name(kidney)} {kidney.parenchyma_ml:.0f} ml"
+        f"{doubted_name(kidney)} {kidney.parenchyma_ml:.0f} ml"
         for kidney in right_first(measurements.kidneys)
     ]
     for kind, total in (

@@ -13,6 +13,7 @@ __all__ = [
     "Card",
     "Table",
     "cards",
+    "doubted_name",
     "doubts",
     "kidney_name",
     "kidney_table",
@@ -59,14 +60,16 @@ def kidney_name(kidney: Kidney) -> str:
     return f"{side.capitalize()} kidney {number}".strip()
 
 
+def doubted_name(kidney: Kidney) -> str:
+    """Its name, and that it is doubtful as a kidney where it is: ``"Left kidney (doubtful)"``."""
+    return kidney_name(kidney) + ("" if kidney.is_kidney.answer.counts else " (doubtful)")
+
+
 def summary(measurements: Measurements) -> str:
     """What was found, in one sentence."""
     if not measurements.kidneys and not measurements.lesions:
         return "No kidney, no tumor and no cyst was found in this scan."
-    names = [
-        kidney_name(kidney).lower() + ("" if kidney.is_kidney.answer.counts else " (doubtful)")
-        for kidney in right_first(measurements.kidneys)
-    ]
+    names = [doubted_name(kidney).lower() for kidney in right_first(measurements.kidneys)]
     tumors = [lesion for lesion in measurements.lesions if lesion.kind == "tumor"]
     cysts = [lesion for lesion in measurements.lesions if lesion.kind == "cyst"]
     parts = [_joined(names) if names else "no kidney", _counted(tumors, "tumor")]

@@ -197,3 +197,20 @@ def test_real_kidneys_with_stones_are_not_taken_for_bone(data_folder: Path, shar
     hu[tuple(places.T)] = 1200
     labels = Volume(mask.astype(np.uint8), stored.affine, Kind.LABELS)
     assert dropped(tidy(labels, Volume(hu, stored.affine))) == 0
+
+
+def test_a_vertebra_is_none_and_a_bright_cortex_stays() -> None:
+    bone: Blob = ((-10, 20, -100), (24, 24, 24))
+    hu = chest_and_belly()
+    hu[inside(bone)] = 330  # a thin cortex, partly averaged away
+    hu[inside(bone, -3.0)] = 150
+    labels, image = scan(hu, bone)
+    sure = np.full(SHAPE, 230, np.uint8)
+    sure[inside(bone)] = 195  # as the network gave a real one: 0.77
+    probability = Volume(sure, AFFINE, Kind.PROBABILITY)
+    done = tidy(labels, image, probability=probability)
+    assert dropped(done) == int(inside(bone).sum())
+    assert "its surface" in next(c for c in done.changes if c.name == "impossible").sentence
+    hu[inside(KIDNEY)] = 320  # an arterial cortex around the medulla, where the network is sure
+    hu[inside(KIDNEY, -6.0)] = 110
+    assert dropped(tidy(*scan(hu), probability=probability)) == 0

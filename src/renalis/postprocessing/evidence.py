@@ -23,6 +23,8 @@ __all__ = ["Evidence", "gather"]
 MINERAL_HU = 300
 """Cortical bone, stones and excreted contrast medium lie above; the mean of parenchyma never."""
 FAT_HU = (-200, -20)
+SHELL_MM = 3.5
+"""Thickness of the outer layer of a piece: bone has its cortex there."""
 RIM_MM = 4.0
 """How far around a piece its surroundings are asked for."""
 STEP_MM = 1.5
@@ -49,6 +51,8 @@ class Evidence:
         Lung at lower heights than its lowest point, and as a share of all lung in the scan.
     mean_probability : float or None
         The network's, not calibrated; None without probabilities.
+    mineral_shell_fraction, mineral_core_fraction : float or None
+        Shares above 300 HU of its outermost 3.5 mm, and of what lies deeper; None without any.
     """
 
     volume_ml: float
@@ -60,6 +64,8 @@ class Evidence:
     lungs_below_ml: float
     lungs_below_fraction: float
     mean_probability: float | None
+    mineral_shell_fraction: float | None = None
+    mineral_core_fraction: float | None = None
 
 
 def gather(
@@ -92,6 +98,7 @@ def gather(
     finite = values[np.isfinite(values)]
     points = image.world(np.argwhere(inside) + [part.start for part in box])
     rim = _around(image.cropped(reach), labels.array[reach], own)
+    deep = _depth(own, image.spacing)[_within(box, reach)][inside] > SHELL_MM
     below = lungs.below_ml(float(points[:, 2].min()))
     return Evidence(
         volume_ml=float(values.size * image.voxel_ml),
@@ -103,7 +110,15 @@ def gather(
         lungs_below_ml=below,
         lungs_below_fraction=below / lungs.total_ml if lungs.total_ml else 0.0,
         mean_probability=_mean_probability(probability, points),
+        mineral_shell_fraction=_share(values[~deep] > MINERAL_HU),
+        mineral_core_fraction=_share(values[deep] > MINERAL_HU),
     )
+
+
+def _depth(own: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float32]:
+    """How deep (mm) in a piece its voxels lie; the scan's border is no surface."""
+    piece = np.ascontiguousarray(own)
+    return np.asarray(edt.edt(piece, anisotropy=spacing, black_border=False, parallel=1))
 
 
 def _around(image: Volume, labels: NDArray[Any], own: NDArray[np.bool_]) -> NDArray[Any]:

@@ -24,6 +24,9 @@ LEAST_FAT = 0.1
 BESIDE_LUNGS, BESIDE_LUNGS_ML = 0.1, 100.0
 """With this much of the lungs below its lowest point a piece lies beside them: a kidney that
 slipped through the diaphragm does."""
+SHELL, SHELL_TO_CORE = 0.1, 2.0
+"""Bone that the network takes for a kidney: this share of its surface is dense, that many times the
+share deeper inside (a vertebra: 16 % and 4 %). Kidneys have contrast medium and stones inside."""
 DOUBTFUL, UNSURE = 0.6, 0.75
 """Mean probabilities below which the network doubts, or is unsure."""
 
@@ -101,9 +104,23 @@ def _never(evidence: Evidence, rule: ImpossibleRule) -> list[str]:
             f"{_percent(evidence.mineral_fraction)} of it and "
             f"{_percent(evidence.mineral_rim_fraction)} of what lies around it are as dense as bone"
         )
+    elif _in_bone(evidence, rule):
+        reasons.append(
+            f"{_percent(evidence.mineral_shell_fraction)} of its surface is as dense as bone, and "
+            f"{_percent(evidence.mineral_core_fraction)} of what lies deeper"
+        )
     if _above_lungs(evidence, rule.lungs_below, rule.lungs_below_ml):
         reasons.append(f"{_percent(evidence.lungs_below_fraction)} of the lungs lie below it")
     return reasons
+
+
+def _in_bone(evidence: Evidence, rule: ImpossibleRule) -> bool:
+    """Whether it has a shell of bone, and the network is not sure: of true kidneys it is."""
+    shell, core = evidence.mineral_shell_fraction, evidence.mineral_core_fraction or 0.0
+    sure = evidence.mean_probability
+    if shell is None or sure is None or sure >= rule.safe_at:
+        return False
+    return shell >= SHELL and shell >= SHELL_TO_CORE * core
 
 
 def _strong(evidence: Evidence, rule: ImpossibleRule) -> list[str]:

@@ -114,10 +114,12 @@ def test_oblique_sheared_and_shifted_grids(
     found = measure(*Phantom(shift_mm=shift).draw(affine, shape))
     assert [kidney.id for kidney in found.kidneys] == ["left", "right"]
     coarse = max(spacing)
-    for kidney, truth in zip(found.kidneys, (LEFT, RIGHT), strict=True):
+    # The cyst takes the left one's upper pole: the points of the ellipsoid outside of its ball are
+    # 93.0 mm apart at most.
+    for kidney, truth, length in zip(found.kidneys, (LEFT, RIGHT), (93.0, 104), strict=True):
         assert kidney.offset_mm == pytest.approx(truth.center[0], abs=8)
         assert kidney.parenchyma_ml == pytest.approx(truth.ml, rel=0.12)
-        assert kidney.length_mm == pytest.approx(2 * truth.radii[2], abs=1.5 * coarse)
+        assert kidney.length_mm == pytest.approx(length, abs=1.5 * coarse)
     tumor, cyst = found.lesions
     assert tumor.volume_ml == pytest.approx(RIGHT_TUMOR.ml, rel=0.15)
     assert tumor.diameter_mm == pytest.approx(24, abs=1.3 * coarse)

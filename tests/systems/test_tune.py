@@ -22,12 +22,13 @@ from optuna.trial import TrialState
 import renalis
 from renalis.cli import main
 from renalis.errors import InputError
+from renalis.io.lock import held
 from renalis.recipes import load_system, stored_system
 from renalis.systems import open_run, predict_scan
 from renalis.training.curves import axis
 from renalis.tuning.proposals import changes, distributions, proposed, values
 from renalis.tuning.search import Search, check_search
-from renalis.tuning.store import JournalLines, held, open_study
+from renalis.tuning.store import JournalLines, open_study
 
 RATE, BATCH = "optimisation.learning_rate", "optimisation.batch"
 # Drawn in this order from the seed: batch 3, which the sampler does not draw; a rate that makes the
@@ -244,9 +245,10 @@ def test_lines_come_back_from_any_number_on(tmp_path: Path) -> None:
 
 
 def test_two_searches_in_one_folder_are_refused(tmp_path: Path) -> None:
-    with held(tmp_path), pytest.raises(InputError, match="another search"), held(tmp_path):
+    busy = "another search works here"
+    with held(tmp_path, busy), pytest.raises(InputError, match=busy), held(tmp_path, busy):
         pass
-    with held(tmp_path):
+    with held(tmp_path, busy):
         pass
 
 

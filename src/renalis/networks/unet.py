@@ -116,14 +116,14 @@ class UNet(nn.Module):
         Parameters
         ----------
         image : Tensor, shape (N, in_channels, Z, Y, X)
-            Windowed CT, about -1 to 1. With Z of 1 it is a slice, see `forward_slices`.
+            Windowed CT, about -1 to 1. In training, Z of 1 is a slice: see `forward_slices`.
 
         Returns
         -------
         Tensor, shape (N, out_channels, Z, Y, X)
             Unnormalized class scores.
         """
-        if image.shape[2] == 1:
+        if self.training and image.shape[2] == 1:  # a condition that no tracing meets
             return self.forward_slices(image[:, :, 0])[:, :, None]
         skips: list[Tensor] = []
         features = self.fold(image) if self.stem > 1 else image

@@ -119,7 +119,7 @@ def measure_ours(file: Path) -> None:
     print(json.dumps(figures))
 
 
-def case(number: int, islands: int) -> tuple[np.ndarray, np.ndarray]:
+def case(number: int, label_boxes: int) -> tuple[np.ndarray, np.ndarray]:
     """A reference and a prediction, shape (Z, Y, X) uint8."""
     rng = np.random.default_rng(number)
     small = source(number)
@@ -129,7 +129,7 @@ def case(number: int, islands: int) -> tuple[np.ndarray, np.ndarray]:
     start = [(n - m) // 2 for n, m in zip(shape, labels.shape, strict=True)]
     inside = tuple(slice(s, s + m) for s, m in zip(start, labels.shape, strict=True))
     reference[inside], prediction[inside] = labels, warped(labels, rng)
-    for _ in range(islands):
+    for _ in range(label_boxes):
         edge = int(rng.integers(4, 12))
         place = [int(rng.integers(0, n - edge)) for n in shape]
         prediction[tuple(slice(p, p + edge) for p in place)] = 2

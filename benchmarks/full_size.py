@@ -65,7 +65,7 @@ HEAD = """# Recipes at full size
 
 Made by `python benchmarks/full_size.py`; do not edit. Two optimizer steps of every published
 system, with the package's own engine, sampler and augmentation, at the patch and the batch of its
-recipe, on a synthetic phantom. A recipe of several trainings has a line for each; phases that cost
+recipe, on a synthetic phantom. A recipe of several trainings has a line for each; stages that cost
 the same have one.
 
 *Reckoned* is what a step needs with the whole batch in memory: what autograd keeps of a forward

@@ -30,10 +30,10 @@ from renalis.networks import build
 from renalis.preparation import prepare_case
 from renalis.recipes import load_system
 from renalis.recipes import sample_fields as fields
-from renalis.recipes.system import Phase
+from renalis.recipes.system import Stage
+from renalis.systems.batches import CaseBatches, case_batches
 from renalis.systems.data import grid_specs
-from renalis.systems.feeding import Feeding, feeding
-from renalis.systems.plans import PlannedStage, micro_batches, planned_stages
+from renalis.systems.plans import PlannedRound, micro_batches, planned_rounds
 from renalis.training.devices import Devices, open_fabric
 from renalis.training.engine import fit
 from renalis.training.freezing import freeze, train_mode
@@ -49,25 +49,25 @@ PER_PARAMETER = 16
 
 @dataclass(frozen=True)
 class Unit:
-    """A training of a recipe: a phase, or one stage of it."""
+    """A training of a recipe: a stage, or one round of it."""
 
-    phase: Phase
-    stage: PlannedStage
+    stage: Stage
+    round: PlannedRound
 
     @property
     def name(self) -> str:
-        """Such as ``whole``, or ``kidney`` of a recipe with several phases."""
-        parts = (self.phase.name, self.stage.name)
+        """Such as ``whole``, or ``kidney`` of a recipe with several stages."""
+        parts = (self.stage.name, self.round.name)
         return " ".join(part for part in parts if part != "main") or "all"
 
     @property
     def coarse_alone(self) -> bool:
-        """Whether the stage is about the coarse half of a cascade."""
-        return "seg" not in self.stage.outputs
+        """Whether the round is about the coarse half of a cascade."""
+        return "seg" not in self.round.outputs
 
 
 def units(recipe: str, at_once: int | None = None) -> list[Unit]:
-    """The trainings of a recipe; phases that cost the same as an earlier one are left out.
+    """The trainings of a recipe; stages that cost the same as an earlier one are left out.
 
     Parameters
     ----------
@@ -78,37 +78,37 @@ def units(recipe: str, at_once: int | None = None) -> list[Unit]:
     """
     found: list[Unit] = []
     seen: set[str] = set()
-    for written in load_system(recipe).all_phases():
+    for written in load_system(recipe).all_stages():
         change = {} if at_once is None else {"micro_batch": at_once}
         plan = written.optimisation.model_copy(update=change)
-        phase = written.model_copy(update={"optimisation": plan})
-        key = json.dumps([phase.network.model_dump(), input_shapes(phase, 1),
-                          [t.model_dump() for t in phase.loss], plan.batch])  # fmt: skip
+        stage = written.model_copy(update={"optimisation": plan})
+        key = json.dumps([stage.network.model_dump(), input_shapes(stage, 1),
+                          [t.model_dump() for t in stage.loss], plan.batch])  # fmt: skip
         if key in seen:
             continue
         seen.add(key)
         found += [
-            Unit(phase, stage) for stage in planned_stages(plan, phase.loss, micro_batches(plan), 0)
+            Unit(stage, round) for round in planned_rounds(plan, stage.loss, micro_batches(plan), 0)
         ]
     return found
 
 
-def input_shapes(phase: Phase, samples: int) -> dict[str, tuple[int, ...]]:
+def input_shapes(stage: Stage, samples: int) -> dict[str, tuple[int, ...]]:
     """Shapes of the network's inputs for so many samples, augmented copies included."""
-    sampler = phase.sampler
-    channels = phase.network.in_channels
-    count = samples * (1 + phase.augmentation.copies)
+    sampler = stage.sampler
+    channels = stage.network.in_channels
+    count = samples * (1 + stage.augmentation.copies)
     if isinstance(sampler, fields.Paired):
         side = (count, channels, *(sampler.patch,) * 3)
-        return {"image": side, "low_image": side} if _two_grids(phase) else {"image": side}
+        return {"image": side, "low_image": side} if _two_grids(stage) else {"image": side}
     if isinstance(sampler, fields.Windows):
         return {"image": (count, channels, *sampler.patch)}
-    side2d = phase.grid(sampler.grid).slice_size or 512
+    side2d = stage.grid(sampler.grid).slice_size or 512
     return {"image": (count, channels, side2d, side2d)}
 
 
-def _two_grids(phase: Phase) -> bool:
-    return bool(getattr(phase.network, "multires", False))
+def _two_grids(stage: Stage) -> bool:
+    return bool(getattr(stage.network, "multires", False))
 
 
 def estimate(unit: Unit, at_once: int) -> dict[str, Any]:
@@ -123,9 +123,9 @@ def estimate(unit: Unit, at_once: int) -> dict[str, Any]:
     """
     kept: dict[int, tuple[Tensor, int]] = {}
     with torch.device("meta"):
-        network = build(unit.phase.network.config())
-    freeze(network, unit.stage.plan.freezing)
-    train_mode(network, unit.stage.plan.freezing)
+        network = build(unit.stage.network.config())
+    freeze(network, unit.round.plan.freezing)
+    train_mode(network, unit.round.plan.freezing)
     own = {p.untyped_storage()._cdata for p in [*network.parameters(), *network.buffers()]}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -136,18 +136,18 @@ def estimate(unit: Unit, at_once: int) -> dict[str, Any]:
 
     inputs = {
         name: torch.empty(shape, device="meta")
-        for name, shape in input_shapes(unit.phase, at_once).items()
+        for name, shape in input_shapes(unit.stage, at_once).items()
         if name != "image" or not unit.coarse_alone
     }
     with FlopCounterMode(display=False) as counter:
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             outputs = network(**inputs)
-            loss, _ = total_loss(unit.stage.plan.terms, outputs, _targets(unit, outputs, at_once))
+            loss, _ = total_loss(unit.round.plan.terms, outputs, _targets(unit, outputs, at_once))
         loss.backward()
     kept_bytes = sum(size for _, size in kept.values())
     largest = max(size for _, size in kept.values())
     parameters = sum(p.numel() for p in network.parameters())
-    steps = -(-unit.phase.optimisation.batch // at_once)
+    steps = -(-unit.stage.optimisation.batch // at_once)
     return {
         "parameters": parameters,
         "kept_bytes": kept_bytes,
@@ -169,16 +169,16 @@ def _targets(unit: Unit, outputs: Any, at_once: int) -> dict[str, Tensor]:
         else:
             shape = (logits.shape[0], *logits.shape[2:])
             made[name] = torch.empty(shape, dtype=torch.uint8, device="meta")
-    if any(term.pixel_weights for term in unit.stage.plan.terms):
+    if any(term.pixel_weights for term in unit.round.plan.terms):
         made["weights"] = torch.empty(made["seg"].shape, device="meta")
     return made
 
 
 @dataclass(frozen=True, eq=False)
 class _Samples:
-    """A feeding's samples; without the fine patch for a stage that does not look at it."""
+    """A feeding's samples; without the fine patch for a round that does not look at it."""
 
-    whole: Feeding
+    whole: CaseBatches
     coarse_alone: bool
 
     def __call__(self, epoch: int, index: int, rng: np.random.Generator) -> tuple[Any, Any]:
@@ -193,22 +193,22 @@ def steps(unit: Unit, device: str, count: int) -> dict[str, Any]:
 
     Seconds include cutting and augmenting the samples, as in training without loader processes.
     """
-    phase = unit.phase
-    specs = grid_specs(phase)
+    stage = unit.stage
+    specs = grid_specs(stage)
     image, label = phantom()
     case = prepare_case(image, label, list(specs.values()))
     # Enough cases for one batch, however many slices or windows each has.
-    cases = [case] * phase.optimisation.batch
+    cases = [case] * stage.optimisation.batch
     regions = None
-    if phase.input_mask is not None:
-        truth = case.grid(phase.prediction.grid).label
+    if stage.input_mask is not None:
+        truth = case.grid(stage.prediction.grid).label
         assert truth is not None
         regions = [(truth > 0).astype(np.uint8)] * len(cases)
-    source = feeding(phase, cases, seed=0, specs=specs, regions=regions)
-    fabric = open_fabric(Devices(device, 1, 1, phase.optimisation.precision))
+    source = case_batches(stage, cases, seed=0, specs=specs, regions=regions)
+    fabric = open_fabric(Devices(device, 1, 1, stage.optimisation.precision))
     torch.manual_seed(0)
-    network = build(phase.network.config())
-    plan = replace(unit.stage.plan, stop=(Epochs(count),), keep="last", name=unit.name)
+    network = build(stage.network.config())
+    plan = replace(unit.round.plan, stop=(Epochs(count),), keep="last", name=unit.name)
     with TemporaryDirectory() as folder:
         history = fit(
             fabric,
@@ -276,18 +276,18 @@ def main() -> None:
         return
     rows = []
     for number, unit in enumerate(units(arguments.recipe)):
-        plan = unit.phase.optimisation
+        plan = unit.stage.optimisation
         divisors = [n for n in range(1, plan.batch + 1) if plan.batch % n == 0]
         rows.append(
             {
                 "unit": number,
                 "name": unit.name,
                 "batch": plan.batch,
-                "copies": unit.phase.augmentation.copies,
+                "copies": unit.stage.augmentation.copies,
                 "at_once": plan.micro_batch or plan.batch,
                 "input": {
                     name: list(shape[2:])
-                    for name, shape in input_shapes(unit.phase, 1).items()
+                    for name, shape in input_shapes(unit.stage, 1).items()
                     if name != "image" or not unit.coarse_alone
                 },
                 "needs": {str(n): estimate(unit, n) for n in divisors},

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
-from renalis.evaluation.islands import islands
-from renalis.evaluation.lattice import Lattice
+from renalis.evaluation.label_boxes import label_boxes
 from renalis.evaluation.surface import PlacedMasks, surface_distances
+from renalis.evaluation.voxel_geometry import VoxelGeometry
 from renalis.volume import Kind, Volume
 
 Mask = NDArray[np.bool_]
@@ -59,9 +59,9 @@ def moved_ball(radius: float, shift: float) -> float:
     return float(np.percentile(np.abs(away), 95))
 
 
-def ours(one: Mask, two: Mask, lattice: Lattice) -> float:
+def ours(one: Mask, two: Mask, lattice: VoxelGeometry) -> float:
     """HD95 as renalis computes it; on perpendicular axes DeepMind's."""
-    boxes = islands(one.view(np.uint8), two.view(np.uint8))
+    boxes = label_boxes(one.view(np.uint8), two.view(np.uint8))
     placed = [PlacedMasks(one[b], two[b], (b[0].start, b[1].start, b[2].start)) for b in boxes]
     i, j, k = one.shape
     return surface_distances(placed, (i, j, k), lattice).hausdorff(95)
@@ -92,12 +92,12 @@ def tilted_table() -> str:
         for shift in ((0, 12, 0), (8.5, 8.5, 0), (0, 8.5, 8.5), (0, 8.5, -8.5), (0, 0, 12)):
             half = np.array(shift) / 2
             one, two = (ball(space, 16, tuple(s * half)) for s in (-1, 1))
-            found["ours"].append(ours(one, two, Lattice.of(space)))
-            found["straight"].append(ours(one, two, Lattice.straight(space.spacing)))
+            found["ours"].append(ours(one, two, VoxelGeometry.of(space)))
+            found["straight"].append(ours(one, two, VoxelGeometry.straight(space.spacing)))
             clouds = borders(one, two, space.world)
             found["clouds"].append(max(float(np.percentile(d, 95)) for d in clouds))
         cells = [f"{np.mean(v):.2f} ({min(v):.2f} to {max(v):.2f})" for v in found.values()]
-        planes = Lattice.of(space).plane_distances[0]
+        planes = VoxelGeometry.of(space).plane_distances[0]
         rows.append([f"{degrees}°", f"{moved_ball(16, 12):.2f}", *cells,
                      f"{planes:.2f} (way of the table {space.spacing[0]:.2f})"])  # fmt: skip
     header = ["tilt", "truth (mm)", "renalis", "points of the borders in the patient, k-d tree",
@@ -133,7 +133,7 @@ def definitions_table() -> str:
     for name, truth, space, one, two in phantoms():
         spacing = np.array(space.spacing)
         values = (
-            ours(one, two, Lattice.of(space)),
+            ours(one, two, VoxelGeometry.of(space)),
             medpy(one, two, spacing),
             monai(one, two, spacing),
             monai(one, two, np.ones(3)),

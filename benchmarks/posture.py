@@ -33,7 +33,7 @@ NOISE_HU = 60.0
 
 
 def main() -> None:
-    """Count the answers for every angle."""
+    """Count the predicted for every angle."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--scans", type=Path, help="a folder of further scans")

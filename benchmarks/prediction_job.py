@@ -26,7 +26,7 @@ from renalis.labels import Label
 from renalis.networks.unet import PooledNorm3d
 from renalis.prediction import Mirror, PredictionOptions, Windows, predict
 from renalis.prediction.cascade import open_networks, search
-from renalis.prediction.finding import nearest
+from renalis.prediction.region_of_interest import nearest
 from renalis.preparation import resample, stage_grid, window
 from renalis.volume import Kind, Volume
 
@@ -70,7 +70,7 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
     prepared = resample(canonical, fine.spacing_mm, interpolation=fine.interpolation)
     prepared = window(prepared.array, *fine.window_hu)
     np.save(folder / "prepared.npy", prepared)
-    finding = search(scan, model, networks, options)
+    region = search(scan, model, networks, options)
     box = tuple(slice(0, n) for n in canonical.shape)
     steps = tuple(a / b for a, b in zip(canonical.spacing, coarse.spacing_mm, strict=True))
     own = predict(scan, model, options, networks=networks)
@@ -110,7 +110,7 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
         (folder / f"{rival}.json").write_text(json.dumps(job, indent=1))
         if rival == "nnunet":
             write_example(network, folder / "example.npz")
-    np.savez_compressed(folder / "ours.npz", region=nearest(finding.allowed, box, steps), **labels)
+    np.savez_compressed(folder / "ours.npz", region=nearest(region.allowed, box, steps), **labels)
     about = {"grid": list(grid.shape), "runtime": str(networks.runtime), "windows": counts}
     print(json.dumps(about))
 

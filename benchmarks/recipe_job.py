@@ -35,7 +35,7 @@ from renalis.io import read_scan, whole_file, write_labels
 from renalis.networks import build, parameter_count
 from renalis.recipes import System
 from renalis.systems import open_run, predict_scan, train_system
-from renalis.systems.predict import Run, answers_of, member
+from renalis.systems.predict import Run, member, stage_predictions
 from renalis.systems.train import Job
 from renalis.training.devices import Devices
 
@@ -76,12 +76,12 @@ def ours(one: Entry, work: Path, minutes: float, seed: int) -> dict[str, Any]:
     return {
         "training": [about(run) for run in runs],
         "parameters": sum(
-            parameter_count(build(phase.network.config()))
+            parameter_count(build(stage.network.config()))
             for run in opened
-            for phase in run.system.all_phases()
+            for stage in run.system.all_stages()
         ),
         "labels": str(labels),
-        "values": sorted({v for phase in system.all_phases() for v in phase.written}),
+        "values": sorted({v for stage in system.all_stages() for v in stage.written}),
         "predict_s": json.loads((tidied.parent / "seconds.json").read_text(encoding="utf-8")),
         "scores": scores(tidied, work, labels),
         "scores_raw": scores(raw, work, labels),
@@ -159,7 +159,7 @@ def predict(first: Run, others: Sequence[Run], work: Path, name: str) -> tuple[P
             continue
         scan = read_scan(case.image)
         began = time.perf_counter()
-        members = [member(run, answers_of(run, scan.volume), scan.volume) for run in others]
+        members = [member(run, stage_predictions(run, scan.volume), scan.volume) for run in others]
         said = predict_scan(first, scan.volume, members)
         taken = time.perf_counter() - began
         write_labels(raw / f"{case.id}.nii.gz", said.raw, scan)

@@ -58,7 +58,7 @@ RUNTIMES = (RuntimeName.TORCH, RuntimeName.OPENVINO)
 MIRRORS = (Mirror.NONE, Mirror.FOUR)
 
 TINY_NETWORK = "network={name: unet, in_channels: 1, out_channels: 4, channels: [16, 16]}"
-"""Of both phases of the shipped recipe: the same, whatever its small variant has."""
+"""Of both stages of the shipped recipe: the same, whatever its small variant has."""
 
 
 def main() -> int:
@@ -162,16 +162,16 @@ def _shipped(optimizer: str, processes: int, folder: Path) -> Digests:
         (labels / f"case_{number:05d}.nii.gz").touch()
     run = folder / "run"
     changes = [
-        f"{phase}{change}"
-        for phase in ("", "phases.fine.")
+        f"{stage}{change}"
+        for stage in ("", "stages.fine.")
         for change in (TINY_NETWORK, f"optimisation.optimizer={optimizer}")
     ]
     sets = [part for change in changes for part in ("--set", change)]
     more = ("--data", labels, "-o", run, "--processes", processes, "--device", "cpu")
     _run("train", "renalis-kidney", "--tiny", *more, *sets)
     digests = {
-        phase: _of_weights(run / "fold_0" / f"{phase}.safetensors", "")
-        for phase in ("coarse", "fine")
+        stage: _of_weights(run / "fold_0" / f"{stage}.safetensors", "")
+        for stage in ("coarse", "fine")
     }
     digests["packed"] = renalis.load_model(run / "renalis-kidney.safetensors").header.sha256
     return digests

@@ -72,12 +72,12 @@ _VALID: dict[str, Any] = {
 SMALL: dict[str, dict[str, Any]] = {
     "resnet34-2d": {
         **_R1,
-        "phases.tumor.grids.slices.slice_size": 64,
+        "stages.tumor.grids.slices.slice_size": 64,
         # Where kidneys are, every feature before the last convolution soon is 0, and its bias
         # rises only as fast as cross-entropy clears the rest of the slices. After minutes the
         # network says 0.01 there and at most 0.45 in kidneys [measured].
         "prediction.threshold": 0.25,
-        "phases.tumor.input_mask.threshold": 0.25,
+        "stages.tumor.input_mask.threshold": 0.25,
     },
     "simple-unet-2d": {**_R1, "network.base": 8},
     "quicknat-2d": {
@@ -174,12 +174,12 @@ _TUMOR = {"term": "dice", "weight": 1.0, "regions": [[2]], "smooth": 1e-5}
 _TVERSKY = {"term": "tversky", "weight": 1.0, "regions": [[2]], "alpha": 0.3, "beta": 0.7}
 _FOCAL = {"term": "focal", "weight": 1.0, "gamma": 2.0, "class_weights": [0.5, 1.0, 1.5]}
 _PLANES = ["axial", "coronal", "sagittal"]
-_TWO_PHASES = [
+_TWO_STAGES = [
     {"name": "both"},
     {
         "name": "tumor",
         "target": "tumor",
-        "input_mask": {"phase": "both", "threshold": 0.5, "fill": "water"},
+        "input_mask": {"stage": "both", "threshold": 0.5, "fill": "water"},
         "network": {
             "name": "unet3d",
             "variant": "residual",
@@ -196,7 +196,7 @@ _TWO_PHASES = [
 
 ENTRIES: tuple[Entry, ...] = (
     Entry("simple-unet-2d", "simple-unet-2d", "recipes", "R1's baseline, kidneys alone"),
-    Entry("resnet34-2d", "resnet34-2d", "recipes", "R1, two phases"),
+    Entry("resnet34-2d", "resnet34-2d", "recipes", "R1, two stages"),
     Entry("quicknat-2d", "quicknat-2d", "recipes", "R2, kidneys alone"),
     Entry("unet3d-plain", "unet3d-plain", "recipes", "R3"),
     Entry("unet3d-residual", "unet3d-residual", "recipes", "R3"),
@@ -236,7 +236,7 @@ ENTRIES: tuple[Entry, ...] = (
         "second network",
         "unet3d-residual",
         "for the tumor alone, inside what the first found; they share the time (R3)",
-        phases=_TWO_PHASES,
+        stages=_TWO_STAGES,
     ),
     _option(
         "no scans without tumor",
@@ -289,30 +289,30 @@ def small_system(one: Entry, minutes: float) -> System:
     one : Entry
         Not a rival.
     minutes : float
-        Wall-clock time of training; phases and stages share it.
+        Wall-clock time of training; stages and their rounds share it.
     """
     published, own = load_system(one.recipe), dict(one.changes)
-    phases = len(own.get("phases", published.all_phases()))
-    changes = {**SMALL[one.recipe], **_budget(published, minutes, phases), **own}
+    stages = len(own.get("stages", published.all_stages()))
+    changes = {**SMALL[one.recipe], **_budget(published, minutes, stages), **own}
     return load_system(
         one.recipe, tuple(f"{key}={json.dumps(value)}" for key, value in changes.items())
     )
 
 
-def _budget(published: System, minutes: float, phases: int) -> dict[str, Any]:
+def _budget(published: System, minutes: float, stages: int) -> dict[str, Any]:
     """Only the clock ends a training; the published rules for that would never be reached."""
     endless = 100_000
     shares: dict[str, float] = {}
-    for stage in published.optimisation.stages:
+    for stage in published.optimisation.rounds:
         # The coarse network is alone for a third of the time, as it is the smaller part.
         shares[stage.name] = 1 / 3 if "seg" not in stage.outputs else 2 / 3
     if shares:
         budget: dict[str, Any] = {"optimisation.stop": {"epochs": endless}}
         for name, share in shares.items():
-            budget[f"optimisation.stages.{name}.stop"] = {
+            budget[f"optimisation.rounds.{name}.stop"] = {
                 "epochs": endless,
                 "minutes": minutes * share,
             }
         return budget
-    each = minutes / phases
+    each = minutes / stages
     return {"optimisation.stop": {"epochs": endless, "minutes": each}}

@@ -1,4 +1,4 @@
-"""How soon a command answers: ours and the rivals', whole programs.
+"""How soon a command predicted: ours and the rivals', whole programs.
 
 python benchmarks/startup.py [--rounds 5]
 """
@@ -33,9 +33,9 @@ def main() -> int:
     measured = alternate(arms, arguments.rounds)
     room = Room(
         "startup",
-        "Start-up",
+        "StartingModel-up",
         "Programs that only say how they are used; files in the system's cache",
-        {"Answer a question": measured},
+        {"StagePrediction a question": measured},
         [
             Claim(f"wall seconds of `{arm.name}`", arm.median("wall_s"), LIMIT_S, least=False)
             for arm in measured

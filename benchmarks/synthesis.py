@@ -20,7 +20,7 @@ from renalis.synthesis.patches import load_body, save_body
 from renalis.synthesis.scan import scan_body
 from renalis.synthesis.shapes import invented_labels
 from renalis.systems.data import grid_specs
-from renalis.systems.patches import patch_feeding
+from renalis.systems.patches import patch_batches
 
 BATCH = 8
 """Patches that are timed together, because what is drawn into each differs."""
@@ -60,7 +60,7 @@ def main() -> None:
             path = Path(folder) / f"{phase.name}.body"
             save_body(path, np.asarray(bodies[mm].array), mm, 0)
             pool = [load_body(path)]
-            feeding = patch_feeding(phase, number, 0, [], grid_specs(phase), pool, augment=False)
+            feeding = patch_batches(phase, number, 0, [], grid_specs(phase), pool, augment=False)
             seconds = cpu_seconds(
                 lambda feeding=feeding: [feeding.sample(i) for i in range(BATCH)], runs
             )

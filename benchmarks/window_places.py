@@ -23,10 +23,10 @@ from prediction_job import with_fixed_statistics as fixed
 import renalis
 from renalis.prediction import PredictionOptions, RuntimeName
 from renalis.prediction.cascade import open_networks, search
-from renalis.prediction.finding import nearest, scaled_box
+from renalis.prediction.region_of_interest import nearest, scaled_box
+from renalis.prediction.runtimes.torch_runtime import TorchNetwork
 from renalis.prediction.sliding import slide, worth_looking
-from renalis.prediction.torch_runtime import TorchNetwork
-from renalis.prediction.windows import Pace, Shape, cover, cover_all
+from renalis.prediction.windows import Shape, WindowGrid, windows_over, windows_over_boxes
 from renalis.preparation import resample, stage_grid, window
 
 
@@ -40,18 +40,18 @@ def main() -> None:
     scan = renalis.read_scan(arguments.work / "scans" / "synthetic.nii.gz").volume.reoriented()
     truth = canonical_labels(arguments.work / "scans" / "synthetic-truth.nii.gz")
     coarse, fine = model.header.stage("coarse"), model.header.stage("fine")
-    finding = search(scan, model, open_networks(model, options), options)
+    region = search(scan, model, open_networks(model, options), options)
     image = resample(scan, fine.spacing_mm, interpolation=fine.interpolation)
     image = window(image.array, *fine.window_hu)
     shape = stage_grid(scan, fine.spacing_mm).shape
     whole = tuple(slice(0, n) for n in shape)
     ratio = tuple(a / b for a, b in zip(fine.spacing_mm, coarse.spacing_mm, strict=True))
-    allowed = nearest(finding.allowed, whole, ratio)
+    allowed = nearest(region.allowed, whole, ratio)
     inverse = tuple(1 / r for r in ratio)
     known = nearest(truth, whole, tuple(m / n for m, n in zip(truth.shape, shape, strict=True)))
-    boxes = [scaled_box(box, inverse, shape) for box in finding.boxes]
-    pace = Pace.of(stage_grid(scan, fine.spacing_mm).affine, fine.stride)
-    places = cover_all(boxes, shape, fine.patch, options.overlap, pace)
+    boxes = [scaled_box(box, inverse, shape) for box in region.boxes]
+    pace = WindowGrid.of(stage_grid(scan, fine.spacing_mm).affine, fine.stride)
+    places = windows_over_boxes(boxes, shape, fine.patch, options.overlap, pace)
     places = worth_looking(image, places, fine.patch, allowed)
     alone = model.network("fine")
     cut = [tuple(slice(s, s + p) for s, p in zip(w, fine.patch, strict=True)) for w in places]
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def ways(
-    places: list[Shape], shape: Shape, patch: Shape, pace: Pace,
+    places: list[Shape], shape: Shape, patch: Shape, pace: WindowGrid,
     allowed: np.ndarray, image: np.ndarray,
 ) -> dict[str, list[Shape]]:  # fmt: skip
     """Windows laid in several ways."""
@@ -80,7 +80,7 @@ def ways(
         turned = [tuple(min(s + by, n) for s, n in zip(w, last, strict=True)) for w in places]
         return sorted({*places, *turned} if by == pace.stride else {*turned})  # type: ignore[arg-type]
 
-    every = cover(tuple(slice(0, n) for n in shape), shape, patch, 0.5, pace)  # type: ignore[arg-type]
+    every = windows_over(tuple(slice(0, n) for n in shape), shape, patch, 0.5, pace)  # type: ignore[arg-type]
     return {
         "as predicted": places,
         "moved by one voxel": moved(1),

@@ -63,9 +63,9 @@ def main() -> None:
         logits = sliding_window_inference(
             image[None], job["patch"], 1, network, overlap=0.5, mode="gaussian"
         )
-        answer = logits[0].permute(0, 3, 2, 1)
+        predicted = logits[0].permute(0, 3, 2, 1)
     done("network")
-    case["pred"] = MetaTensor(answer, meta=case["image"].meta)
+    case["pred"] = MetaTensor(predicted, meta=case["image"].meta)
     after = Invertd("pred", before, "image", nearest_interp=False, to_tensor=True)
     restored = after(case)["pred"]
     labels = restored.argmax(0).numpy().astype(np.uint8)

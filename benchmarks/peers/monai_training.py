@@ -173,7 +173,7 @@ def train(job: dict[str, Any], network: torch.nn.Module) -> dict[str, Any]:
     return {"minutes": state["seconds"] / 60, "epochs": state["epochs"], "steps": state["steps"]}
 
 
-def answer(job: dict[str, Any], network: torch.nn.Module, image: Any) -> Any:
+def predict_stage(job: dict[str, Any], network: torch.nn.Module, image: Any) -> Any:
     """Logits of a whole prepared scan (1, C, X, Y, Z)."""
     network.eval()
     with torch.inference_mode():
@@ -187,7 +187,7 @@ def validated(job: dict[str, Any], network: torch.nn.Module, cases: Any) -> floa
     metric = DiceMetric(include_background=False, reduction="mean")
     said, truth = AsDiscrete(argmax=True, to_onehot=CLASSES), AsDiscrete(to_onehot=CLASSES)
     for batch in DataLoader(cases, batch_size=1):
-        logits = answer(job, network, batch["image"])
+        logits = predict_stage(job, network, batch["image"])
         metric([said(one) for one in decollate_batch(logits)],
                [truth(one) for one in decollate_batch(batch["label"])])  # fmt: skip
     return float(metric.aggregate().item())
@@ -204,7 +204,7 @@ def predict(job: dict[str, Any], network: torch.nn.Module) -> dict[str, float]:
             continue
         began = time.perf_counter()
         case = steps({"image": files["image"]})
-        logits = answer(job, network, case["image"][None])
+        logits = predict_stage(job, network, case["image"][None])
         case["pred"] = MetaTensor(torch.softmax(logits, 1)[0], meta=case["image"].meta)
         labels = after(case)["pred"].argmax(0).numpy().astype(np.uint8)
         path = Path(job["output"], f"{files['id']}.nii.gz")

@@ -98,7 +98,7 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class SystemModel:
-    """A packed run of a published system in memory; ``tensors`` are ``fold_N.PHASE.PARAMETER``."""
+    """A packed run of a published system in memory; ``tensors`` are ``fold_N.STAGE.PARAMETER``."""
 
     header: SystemHeader
     tensors: Mapping[str, NDArray[Any]]
@@ -278,7 +278,7 @@ def save_system_model(
     header : SystemHeader
         Its ``sha256`` is filled in.
     tensors : mapping
-        ``fold_N.PHASE.PARAMETER`` to float32 or int64.
+        ``fold_N.STAGE.PARAMETER`` to float32 or int64.
 
     Raises
     ------

@@ -147,14 +147,14 @@ class ModelHeader(_Frozen):
 
 
 class FoldFacts(_Frozen):
-    """What one fold of a published system knows besides its weights, ``fold_N.PHASE.*``.
+    """What one fold of a published system knows besides its weights, ``fold_N.STAGE.*``.
 
     Attributes
     ----------
     number : int
         The fold's.
     statistics : dict
-        Mean and standard deviation (HU) by phase and grid, where the recipe asks for them.
+        Mean and standard deviation (HU) by stage and grid, where the recipe asks for them.
     """
 
     number: Annotated[int, Field(ge=0, lt=1000)]

@@ -9,13 +9,13 @@ from full_size_job import estimate, input_shapes, units
 
 def test_a_recipe_of_stages_has_a_training_for_each() -> None:
     assert [unit.name for unit in units("cascade3d")] == ["low", "whole"]
-    assert len(units("resnet34-2d")) == 1  # both phases cost the same
+    assert len(units("resnet34-2d")) == 1  # both stages cost the same
 
 
 def test_inputs_are_the_published_patch_and_batch() -> None:
     (unit,) = units("unet3d-residual")
     # two patches and two augmented copies of each
-    assert input_shapes(unit.phase, unit.phase.optimisation.batch) == {
+    assert input_shapes(unit.stage, unit.stage.optimisation.batch) == {
         "image": (6, 1, 80, 160, 160)
     }
 

@@ -6,7 +6,7 @@ import known_scores
 import numpy as np
 import pytest
 
-from renalis.evaluation.lattice import Lattice
+from renalis.evaluation.voxel_geometry import VoxelGeometry
 
 
 def test_percentiles_together_and_of_each_direction() -> None:
@@ -26,7 +26,7 @@ def test_a_far_island_is_far_or_nothing_by_definition() -> None:
     found = {name: masks for name, _, *masks in known_scores.phantoms()}
     space, one, two = found["a false island of 14 mm far from a ball of 48 mm"]
     # From the island's far side, 175 - 24 - 7 = 144 mm between both surfaces, 158 at most.
-    assert 144 < known_scores.ours(one, two, Lattice.of(space)) < 158
+    assert 144 < known_scores.ours(one, two, VoxelGeometry.of(space)) < 158
     assert known_scores.medpy(one, two, np.ones(3)) == 0
 
 

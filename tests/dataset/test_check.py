@@ -7,7 +7,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from small_datasets import KITS_AFFINE, SHAPE, kits_case, labels_with, plain_case, save, scan_of
+from helpers.small_datasets import (
+    KITS_AFFINE,
+    SHAPE,
+    kits_case,
+    labels_with,
+    plain_case,
+    save,
+    scan_of,
+)
 
 from renalis.dataset import open_dataset
 from renalis.dataset.cases import Case

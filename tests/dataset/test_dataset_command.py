@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from small_datasets import labels_with, plain_case, save
+from helpers.small_datasets import labels_with, plain_case, save
 
 from renalis.cli import main
 from renalis.dataset import load_splits

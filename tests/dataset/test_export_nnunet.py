@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from small_datasets import KITS_AFFINE, labels_with, plain_case, save, scan_of
+from helpers.small_datasets import KITS_AFFINE, labels_with, plain_case, save, scan_of
 
 import renalis.dataset.export_nnunet as export_module
 from renalis.dataset import Split, load_splits, open_dataset

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.small_datasets import labels_with, plain_case
 from hypothesis import given
 from hypothesis import strategies as st
-from small_datasets import labels_with, plain_case
 
 from renalis.dataset import open_dataset
 from renalis.dataset.examine import volumes_ml

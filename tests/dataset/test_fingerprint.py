@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from small_datasets import SHAPE, labels_with, plain_case, save, scan_of
+from helpers.small_datasets import SHAPE, labels_with, plain_case, save, scan_of
 
 from renalis.dataset import open_dataset
 from renalis.dataset.examine import HU_LOW

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_datasets import kits_case, labels_with, plain_case, save, scan_of
+from helpers.small_datasets import kits_case, labels_with, plain_case, save, scan_of
 
 from renalis.dataset import open_dataset
 from renalis.errors import InputError, UsageError

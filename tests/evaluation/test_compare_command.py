@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
-from folders import anatomy, cohort, write
+from helpers.folders import anatomy, cohort, write
 
 from renalis.cli import main
 from renalis.evaluation.systems import read_system

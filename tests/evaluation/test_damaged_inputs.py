@@ -10,8 +10,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from folders import AFFINE, anatomy, write
-from oracle import official
+from helpers.folders import AFFINE, anatomy, write
+from helpers.oracle import official
 
 from renalis.cli import main
 

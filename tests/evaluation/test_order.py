@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from folders import anatomy, write
+from helpers.folders import anatomy, write
 
 from renalis.cli import main
 

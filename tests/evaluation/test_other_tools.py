@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from folders import AFFINE, anatomy, write
+from helpers.folders import AFFINE, anatomy, write
+from helpers.segment_files import ct_series, truth, write_rtstruct, write_seg, write_seg_nrrd
 
 from renalis.cli import main
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "io"))
-from segment_files import ct_series, truth, write_rtstruct, write_seg, write_seg_nrrd
 
 
 def run(reference: Path, prediction: Path, out: Path, *more: str) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from folders import anatomy, write
+from helpers.folders import anatomy, write
 
 from renalis.cli import main
 from renalis.errors import InputError

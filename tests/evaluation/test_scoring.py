@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from helpers.oracle import official
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import official
 from scipy import ndimage
 
 from renalis.errors import InputError

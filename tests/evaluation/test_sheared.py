@@ -13,9 +13,9 @@ from surface_distance import lookup_tables
 
 from renalis.evaluation import score
 from renalis.evaluation.comparison import compare, strata
-from renalis.evaluation.lattice import Lattice
 from renalis.evaluation.surfels import area_table, cell_codes
 from renalis.evaluation.systems import System
+from renalis.evaluation.voxel_geometry import VoxelGeometry
 from renalis.volume import Kind, Volume
 
 
@@ -131,7 +131,7 @@ def test_a_plane_keeps_its_area_and_its_distance(seed, shear, spacing) -> None:
     turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
     affine = np.eye(4)
     affine[:3, :3] = turn @ steps
-    lattice = Lattice.of(Volume(np.zeros((1, 1, 1)), affine))
+    lattice = VoxelGeometry.of(Volume(np.zeros((1, 1, 1)), affine))
     areas = area_table(lattice)
     for axis in range(3):
         corners = np.zeros((4, 4, 4), bool)

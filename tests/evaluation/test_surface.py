@@ -7,25 +7,25 @@ import itertools
 import numpy as np
 import pytest
 import surface_distance
+from helpers.oracle import distances
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from oracle import distances
 from scipy import ndimage
 from surface_distance import lookup_tables
 
-from renalis.evaluation.islands import BLOCK, islands
-from renalis.evaluation.lattice import Lattice
+from renalis.evaluation.label_boxes import BLOCK, label_boxes
 from renalis.evaluation.surface import PlacedMasks, SurfaceDistances, surface_distances
 from renalis.evaluation.surfels import area_table, cell_codes
+from renalis.evaluation.voxel_geometry import VoxelGeometry
 
 SPACINGS = [(1.0, 1.0, 1.0), (5.0, 0.78, 0.78), (0.5, 0.7421875, 2.5), (0.9, 3.0, 0.4)]
 
 
 def measured(one: NDArray, two: NDArray, spacing: tuple[float, ...]) -> SurfaceDistances:
-    boxes = islands(one.view(np.uint8), two.view(np.uint8))
+    boxes = label_boxes(one.view(np.uint8), two.view(np.uint8))
     placed = [PlacedMasks(one[b], two[b], tuple(s.start for s in b)) for b in boxes]
-    return surface_distances(placed, one.shape, Lattice.straight(spacing))
+    return surface_distances(placed, one.shape, VoxelGeometry.straight(spacing))
 
 
 def assert_same(one: NDArray, two: NDArray, spacing: tuple[float, ...]) -> None:
@@ -61,7 +61,7 @@ def blob(rng: np.random.Generator, shape: tuple[int, ...], share: float, smooth:
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_area_of_every_cell(spacing: tuple[float, float, float]) -> None:
     theirs = lookup_tables.create_table_neighbour_code_to_surface_area(spacing)
-    ours = area_table(Lattice.straight(spacing))
+    ours = area_table(VoxelGeometry.straight(spacing))
     for code in range(256):
         corners = (code & lookup_tables.ENCODE_NEIGHBOURHOOD_3D_KERNEL) > 0
         padded = np.pad(corners, 1)
@@ -137,7 +137,7 @@ def test_boxes_hold_every_label_and_keep_apart(seed, shape, count, order) -> Non
     for _ in range(count):
         start = [int(rng.integers(0, n)) for n in labels.shape]
         labels[tuple(slice(s, s + int(rng.integers(1, 9))) for s in start)] = 2
-    boxes = islands(labels)
+    boxes = label_boxes(labels)
     owner = np.zeros(labels.shape, int)
     for k, box in enumerate(boxes, 1):
         assert not owner[box].any()

@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from dicom_writer import body, write_series
+from helpers.dicom_writer import body, write_series
 
 from renalis.errors import InputError
 from renalis.io import dicom_files, dicom_meta, find_scans, read_scan

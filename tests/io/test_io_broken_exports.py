@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_writer import body, hu_at, world_grid, write_enhanced, write_series
+from helpers.dicom_writer import body, hu_at, world_grid, write_enhanced, write_series
 from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
 from pydicom.uid import generate_uid

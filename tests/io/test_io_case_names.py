@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_writer import body, write_series
+from helpers.dicom_writer import body, write_series
 from hypothesis import given
 from hypothesis import strategies as st
 

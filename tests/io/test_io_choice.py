@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dicom_writer import body, write_series
+from helpers.dicom_writer import body, write_series
 
 from renalis.errors import InputError
 from renalis.io import find_scans, read_scan

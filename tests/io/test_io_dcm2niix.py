@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_writer import body, write_enhanced, write_series
+from helpers.dicom_writer import body, write_enhanced, write_series
 from scipy import ndimage
 
 from renalis.io import read_scan

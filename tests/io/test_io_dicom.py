@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_writer import AXIAL, body, hu_at, world_grid, write_enhanced, write_series
+from helpers.dicom_writer import AXIAL, body, hu_at, world_grid, write_enhanced, write_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset

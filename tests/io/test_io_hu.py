@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_writer import write_series
+from helpers.dicom_writer import write_series
 
 from renalis.errors import InputError
 from renalis.io import read_scan

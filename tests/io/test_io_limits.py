@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from dicom_writer import body, ct_slice, write_series
+from helpers.dicom_writer import body, ct_slice, write_series
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 

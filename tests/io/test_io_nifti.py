@@ -12,7 +12,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_writer import body, hu_at, world_grid, write_series
+from helpers.dicom_writer import body, hu_at, world_grid, write_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from dicom_writer import body, write_series
+from helpers.dicom_writer import body, write_series
 
 from renalis.io import find_scans
 from renalis.pipeline.folder import LABELS, MEASUREMENTS, PROVENANCE

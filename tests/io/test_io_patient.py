@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_writer import body, write_series
+from helpers.dicom_writer import body, write_series
 from pydicom.dataset import Dataset
 
 from renalis.io import find_scans, read_scan

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from segment_files import TILTED, ct_series, truth, write_rtstruct, write_seg, write_seg_nrrd
+from helpers.segment_files import (
+    TILTED,
+    ct_series,
+    truth,
+    write_rtstruct,
+    write_seg,
+    write_seg_nrrd,
+)
 
 from renalis.errors import InputError
 from renalis.io.segments.contours import filled

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renalis.io.placing import labels_on
+from renalis.io.label_placement import labels_on
 from renalis.io.straight import sheared, straight
 from renalis.io.write import write_volume
 from renalis.volume import Kind, Volume

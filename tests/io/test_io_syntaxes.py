@@ -8,7 +8,7 @@ import gdcm
 import numpy as np
 import pydicom
 import pytest
-from dicom_writer import body, write_series
+from helpers.dicom_writer import body, write_series
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     JPEG2000,

@@ -7,9 +7,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from helpers.kidney_phantoms import ALL_ORIENTATIONS, LEFT, RIGHT, Phantom, grid_around
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kidney_phantoms import ALL_ORIENTATIONS, LEFT, RIGHT, Phantom, grid_around
 
 from renalis.preparation.body import Midline, find_body
 from renalis.volume import Volume

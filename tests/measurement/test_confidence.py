@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from kidney_phantoms import LEFT, RIGHT, RIGHT_TUMOR, Phantom, grid_around
+from helpers.kidney_phantoms import LEFT, RIGHT, RIGHT_TUMOR, Phantom, grid_around
 
 from renalis.measurement import Measurements, measure
 from renalis.volume import Kind, Volume

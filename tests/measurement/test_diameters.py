@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.kidney_phantoms import Ellipsoid, Phantom, grid_around, sphere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from kidney_phantoms import Ellipsoid, Phantom, grid_around, sphere
 from scipy.spatial.distance import pdist
 from skimage.measure import label as components
 from skimage.measure import regionprops

@@ -7,7 +7,7 @@ import json
 import jsonschema
 import numpy as np
 import pytest
-from kidney_phantoms import (
+from helpers.kidney_phantoms import (
     KIDNEY,
     LEFT,
     LEFT_CYST,

@@ -6,9 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from kidney_phantoms import (
+from helpers.kidney_phantoms import (
     ALL_ORIENTATIONS,
     LEFT,
     LEFT_CYST,
@@ -17,6 +15,8 @@ from kidney_phantoms import (
     Phantom,
     grid_around,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from renalis.measurement import Measurements, measure
 from renalis.volume import Volume

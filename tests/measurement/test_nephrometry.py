@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from kidney_phantoms import CYST, KIDNEY, TUMOR, Ellipsoid, Phantom, grid_around, sphere
+from helpers.kidney_phantoms import CYST, KIDNEY, TUMOR, Ellipsoid, Phantom, grid_around, sphere
 from scipy.spatial import Delaunay
 
 from renalis.measurement import Lesion, measure
 from renalis.measurement.anatomy import Anatomy, find_anatomy
 from renalis.measurement.frame import frame_for
-from renalis.measurement.nephrometry import Seat, nephrometry
+from renalis.measurement.nephrometry import LesionPosition, nephrometry
 from renalis.measurement.structures import find_groups
 from renalis.postprocessing.components import labeled_box
 from renalis.postprocessing.hull import hull_mask
@@ -167,23 +167,23 @@ def test_anatomy_by_formula() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seat", "diameter", "points", "total", "complexity"),
+    ("position", "diameter", "points", "total", "complexity"),
     [
-        (Seat(0.6, 9.0, 30.0, 0.0, False, 0.9), 40.0, (1, 1, 1, 1), 4, "low"),
-        (Seat(0.5, 7.0, 30.0, 0.05, False, 0.1), 40.1, (2, 1, 1, 1), 5, "low"),
-        (Seat(0.49, 6.9, 14.0, 0.3, False, 0.5), 69.9, (2, 2, 2, 2), 8, "moderate"),
-        (Seat(0.05, 4.0, 0.0, 0.51, False, 0.5), 70.0, (3, 3, 3, 3), 12, "high"),
-        (Seat(0.3, None, 0.0, 0.2, True, None), 30.0, (1, 2, None, 3), None, None),
+        (LesionPosition(0.6, 9.0, 30.0, 0.0, False, 0.9), 40.0, (1, 1, 1, 1), 4, "low"),
+        (LesionPosition(0.5, 7.0, 30.0, 0.05, False, 0.1), 40.1, (2, 1, 1, 1), 5, "low"),
+        (LesionPosition(0.49, 6.9, 14.0, 0.3, False, 0.5), 69.9, (2, 2, 2, 2), 8, "moderate"),
+        (LesionPosition(0.05, 4.0, 0.0, 0.51, False, 0.5), 70.0, (3, 3, 3, 3), 12, "high"),
+        (LesionPosition(0.3, None, 0.0, 0.2, True, None), 30.0, (1, 2, None, 3), None, None),
     ],
 )
 def test_published_thresholds(
-    seat: Seat,
+    position: LesionPosition,
     diameter: float,
     points: tuple[int | None, ...],
     total: int | None,
     complexity: str | None,
 ) -> None:
-    score = nephrometry(diameter, seat, anatomy())
+    score = nephrometry(diameter, position, anatomy())
     letters = (score.radius, score.exophytic, score.nearness, score.location)
     assert tuple(letter.points for letter in letters) == points
     assert (score.total, score.complexity) == (total, complexity)

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from kidney_phantoms import (
+from helpers.kidney_phantoms import (
     CYST,
     KIDNEY,
     LEFT,

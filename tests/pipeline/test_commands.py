@@ -14,17 +14,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from helpers.stub import phantom
+from test_model import NETWORK, header
+from test_segment import save, with_air
 
 from renalis.cli import main
 from renalis.model import save_model
 from renalis.networks import build
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "prediction"))
-from stub import phantom
-from test_model import NETWORK, header
-from test_segment import save, with_air
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +243,7 @@ def test_quick_answers_import_no_torch(words: list[str]) -> None:
 
 
 def test_export(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    core = pytest.importorskip("renalis.prediction.quiet_openvino").core()
+    core = pytest.importorskip("renalis.prediction.runtimes.quiet_openvino").core()
     words = ["model", "export", str(model_file), "-o", str(tmp_path / "x"), "--to"]
     assert main([*words, "openvino"]) == 0
     described = json.loads((tmp_path / "x" / "export.json").read_text())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -10,8 +9,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from helpers.geometries import Made, made
+from helpers.stub import stub_model
 from numpy.typing import NDArray
 from scipy import ndimage
+from test_segment import PREDICTION, SHOWN, save
 
 from renalis.errors import InputError
 from renalis.io import read_scan
@@ -25,12 +27,6 @@ from renalis.report import gather
 from renalis.report.choice import Tile, overviews, pair_pictures
 from renalis.report.uncertainty import POSSIBLE, narrowed, possible
 from renalis.volume import Volume
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "prediction"))
-from geometries import Made, made
-from stub import stub_model
-from test_segment import PREDICTION, SHOWN, save
 
 STEPS, PER_PART, WHOLE = 440, 44, 60
 STUB_MM = 4.0

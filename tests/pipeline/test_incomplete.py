@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.stub import phantom, stub_model
+from test_segment import PLAIN, SHOWN, everything_below, save, with_air
 
 import renalis.pipeline.finish as finishing
 import renalis.pipeline.run as running
@@ -21,11 +22,6 @@ from renalis.pipeline.failures import traceback_of
 from renalis.pipeline.segmented import Segmented, keep, kept
 from renalis.postprocessing import RuleChange
 from renalis.volume import Kind, Volume
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "prediction"))
-from stub import phantom, stub_model
-from test_segment import PLAIN, SHOWN, everything_below, save, with_air
 
 ALL = [
     "measurements.json",

@@ -5,21 +5,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.dicom_writer import write_series
+from helpers.stub import phantom, stub_model
+from test_segment import save, with_air
 
 from renalis.pipeline import Listener, SegmentOptions, Status, segment
 from renalis.prediction import PredictionOptions, RuntimeName
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "prediction"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "io"))
-from dicom_writer import write_series
-from stub import phantom, stub_model
-from test_segment import save, with_air
 
 PREDICTION = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False)
 STUDY, SERIES, OTHER = "1.2.826.77.1", "1.2.826.77.1.5", "1.2.826.77.1.6"

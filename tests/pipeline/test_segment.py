@@ -8,13 +8,13 @@ import json
 import os
 import shutil
 import stat
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from helpers.stub import FAT, phantom, stub_model
 
 from renalis.errors import InputError, OutputError
 from renalis.pipeline import Listener, SegmentOptions, Status, segment
@@ -22,9 +22,6 @@ from renalis.pipeline.folder import make_output, provenance, result_folder
 from renalis.postprocessing import NONE
 from renalis.prediction import PredictionOptions, RuntimeName
 from renalis.volume import Volume
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "prediction"))
-from stub import FAT, phantom, stub_model
 
 PREDICTION = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False)
 PLAIN = SegmentOptions(prediction=PREDICTION, report=False)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from renalis.postprocessing.beside import Beside
+from renalis.postprocessing.context import Context
 from renalis.postprocessing.morphology import closed, dilated, filled, opened
 from renalis.postprocessing.sides import middle_x_mm
 from renalis.postprocessing.steps import make_step, run_steps
@@ -44,7 +44,7 @@ def after(
     """Labels in canonical order after steps in another orientation, and voxels changed by each."""
     labels = Volume(array, AFFINE, Kind.LABELS).reoriented(codes)
     before = labels.array.copy()
-    done = run_steps(labels, [make_step(**step) for step in steps], Beside(**beside))
+    done = run_steps(labels, [make_step(**step) for step in steps], Context(**beside))
     np.testing.assert_array_equal(labels.array, before)
     assert done.labels.same_grid(labels)
     changes = [change.voxels for change in done.changes]

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.stub import ByHu, StubModel, phantom, stub_model
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import Tensor, nn
 
-from renalis.prediction.agreement import LEAST_ML, confirm, label_dice
-from renalis.prediction.choice import AGREEMENT, Choice, Trial, cache_folder, choose, remember
 from renalis.prediction.options import RuntimeName
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stub import ByHu, StubModel, phantom, stub_model
+from renalis.prediction.runtimes.agreement import LEAST_ML, confirm, label_dice
+from renalis.prediction.runtimes.choice import (
+    AGREEMENT,
+    Choice,
+    Trial,
+    cache_folder,
+    choose,
+    remember,
+)
 
 MAPS = hnp.arrays(np.uint8, (4, 5, 6), elements=st.integers(0, 3))
 BF16_FIRST = Choice(

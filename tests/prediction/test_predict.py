@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.stub import CYST, FAT, KIDNEY, TUMOR, phantom, stub_model
 
 from renalis.errors import UsageError
 from renalis.prediction import Mirror, PredictionOptions, RuntimeName, Windows, predict
 from renalis.prediction.cascade import open_networks
-from renalis.prediction.finding import large_mass
 from renalis.prediction.memory import expected_peak_mb
+from renalis.prediction.region_of_interest import large_mass
 from renalis.preparation import Interpolation
 from renalis.volume import Volume
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stub import CYST, FAT, KIDNEY, TUMOR, phantom, stub_model
 
 # The stub answers exactly; a class is then the most probable one.
 SURE = {"cyst_at": 0.0, "cyst_sure": 0.0}

@@ -11,18 +11,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_model import NETWORK, header
 from torch import nn
 
 from renalis.model import load_model, save_model
 from renalis.networks import build
-from renalis.prediction.choice import cache_folder, candidates, choose, open_network, phantom
-from renalis.prediction.heap import keep_freed_memory
 from renalis.prediction.options import RuntimeName
-from renalis.prediction.torch_runtime import TorchNetwork
-from renalis.prediction.tracing import UnsupportedNetwork
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from test_model import NETWORK, header
+from renalis.prediction.runtimes.choice import (
+    cache_folder,
+    candidates,
+    choose,
+    open_network,
+    phantom,
+)
+from renalis.prediction.runtimes.memory_reuse import keep_freed_memory
+from renalis.prediction.runtimes.torch_runtime import TorchNetwork
+from renalis.prediction.runtimes.tracing import UnsupportedNetwork
 
 FINE = NETWORK | {"stem": 2, "pooled": True}
 
@@ -46,7 +50,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("stage", ["coarse", "fine"])
 def test_openvino_equals_torch(model_file: Path, stage: str) -> None:
-    pytest.importorskip("renalis.prediction.openvino_runtime")
+    pytest.importorskip("renalis.prediction.runtimes.openvino_runtime")
     model = load_model(model_file)
     chosen = model.header.stage(stage)
     image = np.concatenate([phantom(chosen.patch) * a for a in (1, 0.5, -0.3)])
@@ -60,9 +64,9 @@ def test_openvino_equals_torch(model_file: Path, stage: str) -> None:
 
 @pytest.mark.parametrize("stage", ["coarse", "fine"])
 def test_onnx_equals_torch(model_file: Path, stage: str) -> None:
-    pytest.importorskip("renalis.prediction.onnx_runtime")
+    pytest.importorskip("renalis.prediction.runtimes.onnx_runtime")
     onnx = pytest.importorskip("onnx")
-    from renalis.prediction.onnx_graph import onnx_model
+    from renalis.prediction.runtimes.onnx_graph import onnx_model
 
     model = load_model(model_file)
     chosen = model.header.stage(stage)
@@ -79,8 +83,8 @@ STRANGE = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.GELU())
 
 
 def test_openvino_refuses_what_it_cannot_translate() -> None:
-    pytest.importorskip("renalis.prediction.openvino_runtime")
-    from renalis.prediction.openvino_graph import openvino_graph
+    pytest.importorskip("renalis.prediction.runtimes.openvino_runtime")
+    from renalis.prediction.runtimes.openvino_graph import openvino_graph
 
     with pytest.raises(UnsupportedNetwork, match="GELU"):
         openvino_graph(STRANGE, (1, 8, 8, 8))
@@ -88,7 +92,7 @@ def test_openvino_refuses_what_it_cannot_translate() -> None:
 
 def test_onnx_refuses_what_it_cannot_translate() -> None:
     pytest.importorskip("onnx")
-    from renalis.prediction.onnx_graph import onnx_model
+    from renalis.prediction.runtimes.onnx_graph import onnx_model
 
     with pytest.raises(UnsupportedNetwork, match="GELU"):
         onnx_model(STRANGE, (1, 8, 8, 8))
@@ -96,7 +100,7 @@ def test_onnx_refuses_what_it_cannot_translate() -> None:
 
 def test_openvino_runs_without_talking_to_anyone(model_file: Path) -> None:
     """No socket is opened while the graph is built, compiled and run."""
-    pytest.importorskip("renalis.prediction.openvino_runtime")
+    pytest.importorskip("renalis.prediction.runtimes.openvino_runtime")
     code = f"""
 import sys
 def hook(event, args):
@@ -104,7 +108,7 @@ def hook(event, args):
         print("TALKED", event, args)
 sys.addaudithook(hook)
 from renalis.model import load_model
-from renalis.prediction.choice import open_network, phantom
+from renalis.prediction.runtimes.choice import open_network, phantom
 from renalis.prediction.options import RuntimeName
 model = load_model({str(model_file)!r})
 stage = model.header.stage("fine")
@@ -117,7 +121,10 @@ print(open_network(model, stage, RuntimeName.OPENVINO)(phantom(stage.patch)).sha
 
 def test_onnx_runtime_gives_the_machine_no_identity(tmp_path: Path) -> None:
     """What it would keep of it, and send, it writes as soon as it is imported."""
-    code = "from renalis.prediction.onnx_runtime import onnxruntime; print(onnxruntime.__version__)"
+    code = (
+        "from renalis.prediction.runtimes.onnx_runtime import onnxruntime; "
+        "print(onnxruntime.__version__)"
+    )
     places = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}
     command = [sys.executable, "-c", code]
@@ -155,7 +162,7 @@ def test_a_graph_is_kept_and_damage_is_noticed(
 
 
 def test_a_kept_graph_needs_no_torch(model_file: Path) -> None:
-    pytest.importorskip("renalis.prediction.openvino_runtime")
+    pytest.importorskip("renalis.prediction.runtimes.openvino_runtime")
     code = f"""
 import sys
 from renalis.model import load_model
@@ -214,7 +221,10 @@ def test_a_cache_that_cannot_be_written_does_no_harm(
 
 
 def test_keeping_the_heap_is_possible_with_glibc() -> None:
-    code = "from renalis.prediction.heap import keep_freed_memory; print(keep_freed_memory())"
+    code = (
+        "from renalis.prediction.runtimes.memory_reuse import keep_freed_memory; "
+        "print(keep_freed_memory())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     glibc = "glibc" in __import__("platform").libc_ver()[0]
     assert done.stdout.strip() == str(glibc), done.stderr
@@ -223,11 +233,11 @@ def test_keeping_the_heap_is_possible_with_glibc() -> None:
 
 def test_signals_arrive_after_networks_are_gone(model_file: Path) -> None:
     """OpenVINO's plugin leaves its signal stack behind, freed, when a second core goes."""
-    pytest.importorskip("renalis.prediction.openvino_runtime")
+    pytest.importorskip("renalis.prediction.runtimes.openvino_runtime")
     code = f"""
 import gc, os, signal
 from renalis.model import load_model
-from renalis.prediction.choice import open_network
+from renalis.prediction.runtimes.choice import open_network
 from renalis.prediction.options import RuntimeName
 model = load_model({str(model_file)!r})
 networks = [open_network(model, s, RuntimeName.OPENVINO) for s in model.header.stages]

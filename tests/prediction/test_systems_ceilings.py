@@ -14,12 +14,12 @@ import pytest
 
 from renalis.evaluation.files import read_label_map
 from renalis.postprocessing.components import grown, labeled_box
-from renalis.prediction.systems.ensemble import average
-from renalis.prediction.systems.patches import Prepare
-from renalis.prediction.systems.restore import OnScan, restore_labels
-from renalis.prediction.systems.slices import predict_slices
-from renalis.prediction.systems.tiles import Pairing, low_mask, predict_pairs, predict_valid
-from renalis.prediction.systems.windows import predict_windows
+from renalis.prediction.ensemble import average
+from renalis.prediction.padded_patches import Prepare
+from renalis.prediction.restore_probabilities import OnScan, restore_labels
+from renalis.prediction.slices import predict_slices
+from renalis.prediction.strided_windows import predict_windows
+from renalis.prediction.tiles import Pairing, low_mask, predict_pairs, predict_valid
 from renalis.preparation import GridSpec, PreparedGrid, prepare_case
 from renalis.volume import Kind, Volume
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from renalis.errors import InputError
-from renalis.prediction.systems import restore
-from renalis.prediction.systems.ensemble import LabelVotes, Regrouped, average, open_member
-from renalis.prediction.systems.nnunet import open_nnunet
-from renalis.prediction.systems.restore import OnScan
+from renalis.prediction import restore_probabilities
+from renalis.prediction.ensemble import LabelVotes, Regrouped, average, open_member
+from renalis.prediction.nnunet_probabilities import open_nnunet
+from renalis.prediction.restore_probabilities import OnScan
 from renalis.preparation import stage_grid
 from renalis.volume import Kind, Volume
 
@@ -28,7 +28,7 @@ SCAN = Volume(np.zeros(SHAPE, np.int16), AFFINE)
 @pytest.fixture(autouse=True)
 def small_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several slabs, as in a real scan."""
-    monkeypatch.setattr(restore, "_SLAB_VOXELS", SHAPE[0] * SHAPE[1] * 4)
+    monkeypatch.setattr(restore_probabilities, "_SLAB_VOXELS", SHAPE[0] * SHAPE[1] * 4)
 
 
 def softmax(shape: tuple[int, ...], classes: int = 3) -> np.ndarray:

@@ -10,8 +10,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
-from renalis.prediction.systems.ensemble import average
-from renalis.prediction.systems.restore import OnScan, restore_labels, slabs
+from renalis.prediction.ensemble import average
+from renalis.prediction.restore_probabilities import OnScan, restore_labels, slabs
 from renalis.preparation import stage_grid
 from renalis.volume import Volume
 

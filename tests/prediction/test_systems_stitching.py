@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from renalis.prediction.network_inputs import mean_network, mirrored, torch_network
+from renalis.prediction.padded_patches import cut
+from renalis.prediction.slices import predict_slices
 from renalis.prediction.sliding import slide
-from renalis.prediction.systems.networks import mean_network, mirrored, torch_network
-from renalis.prediction.systems.patches import cut
-from renalis.prediction.systems.slices import predict_slices
-from renalis.prediction.systems.three_plane import predict_three_planes
-from renalis.prediction.systems.windows import predict_windows, strided_windows
+from renalis.prediction.strided_windows import predict_windows, strided_windows
+from renalis.prediction.three_plane import predict_three_planes
 from renalis.prediction.window_mean import WindowMean
 from renalis.prediction.windows import gaussian
 

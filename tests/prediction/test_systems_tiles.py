@@ -12,10 +12,10 @@ from torch import nn
 
 from renalis.networks import build
 from renalis.networks.valid_unet3d import valid_margin
-from renalis.postprocessing.beside import Beside
+from renalis.postprocessing.context import Context
 from renalis.postprocessing.steps import make_step
-from renalis.prediction.systems.networks import torch_network
-from renalis.prediction.systems.tiles import (
+from renalis.prediction.network_inputs import torch_network
+from renalis.prediction.tiles import (
     Pairing,
     low_mask,
     predict_pairs,
@@ -164,7 +164,7 @@ def test_the_gate_is_the_rule_applied_beforehand() -> None:
     every = predict_pairs(fine, coarse, smoothing, pairing, **args)
     labels = Volume(every.probability.argmax(0).astype(np.uint8), placed(1, (0, 0, 0)))
     rule = make_step("mask_by_low", threshold=0.5, dilate=4)
-    rule.apply(labels, Beside(low=Volume(low, placed(4, (0, 0, 0)))))
+    rule.apply(labels, Context(low=Volume(low, placed(4, (0, 0, 0)))))
     assert labels.array.any()
     np.testing.assert_array_equal(gated.probability.argmax(0), labels.array)
 

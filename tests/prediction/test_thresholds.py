@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.stub import StubModel, phantom, stub_model
 
 from renalis.cli import main
 from renalis.io import ScanSource
@@ -16,9 +16,6 @@ from renalis.pipeline.options import SegmentOptions
 from renalis.prediction import PredictionOptions, RuntimeName, predict
 from renalis.recipes import load_system
 from renalis.thresholds import Thresholds
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stub import StubModel, phantom, stub_model
 
 OPTIONS = PredictionOptions(
     runtime=RuntimeName.TORCH, keep_heap=False, thresholds={"cyst_at": 0.0, "cyst_sure": 0.0}

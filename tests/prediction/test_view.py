@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.stub import CYST, FAT, KIDNEY, TUMOR, phantom, stub_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -19,9 +18,6 @@ from renalis.prediction.restore import restore
 from renalis.prediction.view import View
 from renalis.preparation import lattice_lead, resample
 from renalis.volume import Kind, Volume
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stub import CYST, FAT, KIDNEY, TUMOR, phantom, stub_model
 
 SURE = {"cyst_at": 0.0, "cyst_sure": 0.0}
 OPTIONS = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False, thresholds=SURE)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renalis.prediction.finding import (
+from renalis.prediction.options import Mirror
+from renalis.prediction.region_of_interest import (
     bounding_boxes,
     find,
     nearest,
@@ -16,9 +17,15 @@ from renalis.prediction.finding import (
     unconfirmed_ml,
     without_skin,
 )
-from renalis.prediction.options import Mirror
 from renalis.prediction.sliding import batches, slide, worth_looking
-from renalis.prediction.windows import Pace, about, cover, gaussian, lattice, merge_boxes
+from renalis.prediction.windows import (
+    WindowGrid,
+    gaussian,
+    merge_boxes,
+    regular_windows,
+    windows_around,
+    windows_over,
+)
 
 
 @st.composite
@@ -35,12 +42,12 @@ def boxes(draw: st.DrawFn, shape: tuple[int, int, int]) -> tuple[slice, slice, s
 def test_windows_cover_the_box_and_stay_inside(
     data: st.DataObject, overlap: float, stride: int
 ) -> None:
-    pace = Pace(stride, (0, stride // 2, stride - 1))
+    pace = WindowGrid(stride, (0, stride // 2, stride - 1))
     shape = tuple(data.draw(st.integers(1, 70)) for _ in range(3))
     patch = tuple(data.draw(st.integers(4, 24)) for _ in range(3))
     box = data.draw(boxes(shape))
     covered = np.zeros(shape, bool)
-    for start in cover(box, shape, patch, overlap, pace):
+    for start in windows_over(box, shape, patch, overlap, pace):
         covered[tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))] = True
         for s, p, n, phase in zip(start, patch, shape, pace.phase, strict=True):
             assert 0 <= s <= max(0, n - p)
@@ -61,7 +68,7 @@ def test_the_lattice_is_that_of_nnunet(
 ) -> None:
     sides = [nnunet_steps(max(n, p), p) for n, p in zip(shape, patch, strict=True)]
     expected = [(i, j, k) for i in sides[0] for j in sides[1] for k in sides[2]]
-    assert lattice(shape, patch) == expected
+    assert regular_windows(shape, patch) == expected
 
 
 @settings(deadline=None)
@@ -72,8 +79,8 @@ def test_windows_about_something_hold_all_of_it_in_their_middle(
     shape = tuple(data.draw(st.integers(1, 160)) for _ in range(3))
     where = np.zeros([-(-n // ratio) for n in shape], bool)
     where[data.draw(boxes(where.shape))] = True
-    every = lattice(shape, (32, 32, 32))
-    kept = about(every, where, shape, (32, 32, 32), (ratio,) * 3)
+    every = regular_windows(shape, (32, 32, 32))
+    kept = windows_around(every, where, shape, (32, 32, 32), (ratio,) * 3)
     assert set(kept) <= set(every)
     fine = where.repeat(ratio, 0).repeat(ratio, 1).repeat(ratio, 2)[tuple(map(slice, shape))]
     left = fine.copy()
@@ -89,9 +96,9 @@ def test_windows_about_something_hold_all_of_it_in_their_middle(
 
 
 def test_without_anything_the_whole_lattice_is_looked_at() -> None:
-    every = lattice((90, 70, 70), (32, 32, 32))
+    every = regular_windows((90, 70, 70), (32, 32, 32))
     nothing = np.zeros((45, 35, 35), bool)
-    assert about(every, nothing, (90, 70, 70), (32, 32, 32), (2.0, 2.0, 2.0)) == every
+    assert windows_around(every, nothing, (90, 70, 70), (32, 32, 32), (2.0, 2.0, 2.0)) == every
 
 
 @settings(deadline=None)
@@ -103,7 +110,7 @@ def test_the_pace_is_the_same_in_the_patient_however_the_scan_was_cut(
     affine[:3, 3] = np.asarray(corner) * 2.0 + 1
     later = affine.copy()
     later[:3, 3] += affine[:3, :3] @ cut
-    whole, part = Pace.of(affine, 16), Pace.of(later, 16)
+    whole, part = WindowGrid.of(affine, 16), WindowGrid.of(later, 16)
     for one, other, moved in zip(whole.phase, part.phase, cut, strict=True):
         assert (one - other - moved) % 16 == 0
 
@@ -118,8 +125,8 @@ def test_merging_covers_all_boxes_with_no_more_windows(data: st.DataObject) -> N
     for box in merged:
         inside[box] = True
     assert all(inside[box].all() for box in parts)
-    count = sum(len(cover(box, shape, patch, 0.4)) for box in merged)
-    assert count <= sum(len(cover(box, shape, patch, 0.4)) for box in parts)
+    count = sum(len(windows_over(box, shape, patch, 0.4)) for box in merged)
+    assert count <= sum(len(windows_over(box, shape, patch, 0.4)) for box in parts)
 
 
 @pytest.mark.parametrize("shape", [(30, 41, 22), (5, 41, 9)])
@@ -129,7 +136,9 @@ def test_sliding_a_pointwise_network_equals_applying_it(
 ) -> None:
     image = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
     patch = (16, 16, 16)
-    windows = cover((slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])), shape, patch, 0.4)
+    windows = windows_over(
+        (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])), shape, patch, 0.4
+    )
     result = slide(
         image, lambda p: np.tanh(p[:, 1:] + p[:, :1]), patch, windows, together=3, mirror=mirror
     )
@@ -224,21 +233,21 @@ def test_each_find_gets_its_box_however_many_there_are() -> None:
         z, y, x = center
         renal[z - 3 : z + 3, y - 3 : y + 3, x - 3 : x + 3] = 0.9
     renal[20, 20, 5] = 0.9  # 0.064 ml
-    finding = find(probability, (4.0, 4.0, 4.0), 0.3, 2.0, 8.0)
-    assert len(finding.boxes) == 3
-    assert not finding.unsure
-    assert finding.allowed[5, 10, 10]  # 8 mm above the first
-    assert not finding.allowed[4, 10, 10]
-    assert not finding.allowed[20, 20, 5]
+    region = find(probability, (4.0, 4.0, 4.0), 0.3, 2.0, 8.0)
+    assert len(region.boxes) == 3
+    assert not region.unsure
+    assert region.allowed[5, 10, 10]  # 8 mm above the first
+    assert not region.allowed[4, 10, 10]
+    assert not region.allowed[20, 20, 5]
 
 
 def test_weak_signs_mean_unsure_and_none_mean_nothing() -> None:
     probability = np.zeros((3, 20, 20, 20), np.float32)
     assert find(probability, (4.0, 4.0, 4.0), 0.3, 2.0, 12.0).boxes == ()
     probability[0, 5:10, 5:10, 5:10] = 0.15
-    finding = find(probability, (4.0, 4.0, 4.0), 0.3, 2.0, 12.0)
-    assert finding.unsure
-    assert finding.allowed.all()
+    region = find(probability, (4.0, 4.0, 4.0), 0.3, 2.0, 12.0)
+    assert region.unsure
+    assert region.allowed.all()
 
 
 @pytest.mark.parametrize(("kidneys", "boxes"), [(2, 2), (1, 2)])
@@ -247,9 +256,9 @@ def test_a_mass_without_kidney_tissue_is_no_third_kidney(kidneys: int, boxes: in
     for place in (slice(4, 14), slice(44, 54))[:kidneys]:
         probability[0, 4:14, 4:14, place] = 0.9
     probability[1, 20:28, 20:28, 20:28] = 0.9
-    finding = find(probability, (4.0, 4.0, 4.0), 0.4, 2.0, 8.0)
-    assert len(finding.boxes) == boxes
-    assert finding.allowed[24, 24, 24] == (kidneys < 2)
+    region = find(probability, (4.0, 4.0, 4.0), 0.4, 2.0, 8.0)
+    assert len(region.boxes) == boxes
+    assert region.allowed[24, 24, 24] == (kidneys < 2)
 
 
 def test_what_only_the_coarse_pass_takes_for_a_kidney_is_told() -> None:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel
 
 from renalis.networks import build
-from renalis.recipes import Phase, load_system, published
+from renalis.recipes import Stage, load_system, published
 from renalis.recipes.reading import find_recipe, load_unswitched, set_field
 
 MARKS = ("[paper]", "[code]", "[ours]", "[measured]")
@@ -111,12 +111,12 @@ PAIRED = {
 GIVEN: dict[str, dict[str, Any]] = {
     "resnet34-2d": R1_SHARED
     | {
-        "phases.kidney.target": "renal",
-        "phases.tumor.target": "tumor",
-        "phases.tumor.input_mask.phase": "kidney",
-        "phases.tumor.input_mask.training": "predicted",
-        "phases.tumor.input_mask.fill": "water",
-        "phases.tumor.sampler.keep": "mask",
+        "stages.kidney.target": "renal",
+        "stages.tumor.target": "tumor",
+        "stages.tumor.input_mask.stage": "kidney",
+        "stages.tumor.input_mask.training": "predicted",
+        "stages.tumor.input_mask.fill": "water",
+        "stages.tumor.sampler.keep": "mask",
         "postprocessing.restrict_to_roi.region": "tumor",
         "evaluation.slices": "kidney",
     },
@@ -181,10 +181,10 @@ GIVEN: dict[str, dict[str, Any]] = {
         "loss.3.weight": 1.0,
         "loss.3.top_k": 0.7,
         "optimisation.stop.epochs": 28,
-        "optimisation.stages.low.outputs": ["low"],
-        "optimisation.stages.low.stop.reach": 0.90,
-        "optimisation.stages.whole.frozen": ["low.encoder"],
-        "optimisation.stages.whole.stop.patience": 10,
+        "optimisation.rounds.low.outputs": ["low"],
+        "optimisation.rounds.low.stop.reach": 0.90,
+        "optimisation.rounds.whole.frozen": ["low.encoder"],
+        "optimisation.rounds.whole.stop.patience": 10,
         "prediction.decision": "threshold",
         "prediction.threshold": 0.5,
         "postprocessing.side_largest.per_side": 1,
@@ -262,7 +262,7 @@ def test_published_scores(name: str) -> None:
 
 
 def test_the_first_phase_clips_and_the_second_does_not_reuse_it() -> None:
-    kidney, tumor = load_system("resnet34-2d").all_phases()
+    kidney, tumor = load_system("resnet34-2d").all_stages()
     assert kidney.grid("slices").clip_hu == (0, 200)
     assert tumor.grid("slices").clip_hu == (-1000, 1000)
     assert (kidney.written, tumor.written) == ((1,), (2,))
@@ -274,15 +274,15 @@ def test_the_first_phase_clips_and_the_second_does_not_reuse_it() -> None:
 def test_networks_have_the_counted_parameters(
     name: str, changes: tuple[str, ...], count: int
 ) -> None:
-    for phase in load_system(name, changes).all_phases():
-        assert parameters(phase) == count
+    for stage in load_system(name, changes).all_stages():
+        assert parameters(stage) == count
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_tiny_variants_are_valid_and_small(name: str) -> None:
     tiny = load_system(name, tiny=True)
-    for phase in tiny.all_phases():
-        assert parameters(phase) < 1_000_000
+    for stage in tiny.all_stages():
+        assert parameters(stage) < 1_000_000
     assert tiny.optimisation.stop.epochs == 2
     changed = set(load_system(name).tiny)
     assert all(at(tiny.model_dump(mode="json"), f) == load_system(name).tiny[f] for f in changed)
@@ -336,6 +336,6 @@ def at(content: Any, field: str) -> Any:
     return content
 
 
-def parameters(phase: Phase) -> int:
+def parameters(stage: Stage) -> int:
     """Number of weights."""
-    return sum(p.numel() for p in build(phase.network.config()).parameters())
+    return sum(p.numel() for p in build(stage.network.config()).parameters())

@@ -11,6 +11,7 @@ import pytest
 from renalis.errors import InputError
 from renalis.recipes import load_system, names, published, stored_system
 from renalis.recipes.reading import find_recipe
+from renalis.recipes.text import recipe_text
 
 REFUSED = [
     ("optimisation.learing_rate=1", "no field 'optimisation.learing_rate'; did you mean"),
@@ -37,10 +38,10 @@ REFUSED = [
 ]
 
 CODE_OPTIONS = [
-    ("resnet34-2d", "phases.kidney.target=kidney"),
-    ("resnet34-2d", "phases.tumor.input_mask.fill=min"),
-    ("resnet34-2d", "phases.tumor.input_mask.training=out_of_fold"),
-    ("resnet34-2d", "phases.tumor.input_mask.folds=3"),
+    ("resnet34-2d", "stages.kidney.target=kidney"),
+    ("resnet34-2d", "stages.tumor.input_mask.fill=min"),
+    ("resnet34-2d", "stages.tumor.input_mask.training=out_of_fold"),
+    ("resnet34-2d", "stages.tumor.input_mask.folds=3"),
     ("resnet34-2d", "grids.slices.clip_hu=[20, 45]"),
     ("quicknat-2d", "network.activation=relu"),
     ("quicknat-2d", "grids.slices.weight_map.division=floor"),
@@ -77,7 +78,7 @@ WISHES = [
     ("unet3d-residual", "network.attention=true"),
     (
         "unet3d-residual",
-        "phases=[{name: both}, {name: tumor, target: tumor, input_mask: {phase: both}, network: "
+        "stages=[{name: both}, {name: tumor, target: tumor, input_mask: {stage: both}, network: "
         "{name: unet3d, variant: plain, in_channels: 1, out_channels: 2, base: 30, "
         "max_channels: 320, levels: 6}, loss: "
         "[{term: ce, weight: 1.0}]}]",
@@ -135,10 +136,10 @@ def test_tiles_that_would_overlap_are_refused(name: str) -> None:
 
 def test_a_flat_affine_is_refused_where_it_would_turn_about_every_axis() -> None:
     flat = "augmentation.transforms.affine.dimensions=2"
-    with pytest.raises(InputError, match="together with elastic in phase 'main'"):
+    with pytest.raises(InputError, match="together with elastic in stage 'main'"):
         load_system("cascade3d", (flat,))
     alone = "augmentation.transforms=[{name: affine, dimensions: 2, rotation_deg: 5}]"
-    with pytest.raises(InputError, match="of paired patches in phase 'main'"):
+    with pytest.raises(InputError, match="of paired patches in stage 'main'"):
         load_system("cascade3d", (alone,))
     elastic = "{name: elastic, control_points: 5, sigma_mm: [1, 2]}"
     both = f"augmentation.transforms=[{{name: affine, dimensions: 2, rotation_deg: 5}}, {elastic}]"
@@ -157,7 +158,7 @@ def test_a_missing_recipe_is_told_with_the_nearest_name() -> None:
 def test_the_shipped_model_is_a_recipe_like_the_others() -> None:
     assert set(names()) - set(published()) == {"renalis-kidney"}
     shipped = load_system("renalis-kidney")
-    assert [phase.name for phase in shipped.all_phases()] == ["coarse", "fine"]
+    assert [stage.name for stage in shipped.all_stages()] == ["coarse", "fine"]
     assert shipped.coarse_to_fine
     assert shipped.synthetic_alone
     assert not load_system("renalis-kidney", fine_tuning=True).synthetic_alone
@@ -165,17 +166,17 @@ def test_the_shipped_model_is_a_recipe_like_the_others() -> None:
 
 SHIPPED_REFUSED = [
     ("sampler.patch=[1, 2]", "patch"),
-    ("phases.nothing.sampler=1", "no item 'nothing'"),
+    ("stages.nothing.sampler=1", "no item 'nothing'"),
     ("sampler.mix={synthetic: 0.5}", "the shares must add to 1"),
     ("sampler.rendering=null", "synthetic patches need the section rendering"),
     ("bodies=null", "synthetic patches need the section bodies"),
-    ("phases.fine.sampler.rendering.phases=[0.5, 0.5, 0.5, -0.5]", "phases"),
+    ("stages.fine.sampler.rendering.phases=[0.5, 0.5, 0.5, -0.5]", "phases"),
     ("optimisation.micro_batch=2", "set optimisation.micro_batch to 1"),
     ("optimisation.precision=float32", "the same optimisation.precision"),
     ("thresholds.tumor_sure=1.5", "thresholds.tumor_sure"),
     ("thresholds.tumor_shure=0.5", "did you mean"),
     ("target=kidney_tumor", "3 classes with background"),
-    ("phases=[]", "the phases coarse and fine"),
+    ("stages=[]", "the stages coarse and fine"),
     (
         "dataset.synthetic={folder: made, share: 0.5}",
         "sampler.mix says what is synthetic, not dataset",
@@ -282,17 +283,17 @@ def test_one_switch_touches_one_thing(switch: str) -> None:
     assert touched == expected[switch]
 
 
-def test_stages_end_with_the_low_resolution_network() -> None:
+def test_rounds_end_with_the_low_resolution_network() -> None:
     alone = load_system("cascade3d", ("switches.multires=false",)).optimisation
-    assert alone.stages == ()
+    assert alone.rounds == ()
     assert (alone.stop.patience, alone.stop.epochs) == (10, 28)
 
 
-def test_phases_must_refer_to_earlier_ones() -> None:
-    with pytest.raises(InputError, match="no earlier phase 'tumor'"):
-        load_system("resnet34-2d", ("phases.tumor.input_mask.phase=tumor",))
-    with pytest.raises(InputError, match="two phases are called 'kidney'"):
-        load_system("resnet34-2d", ("phases=[{name: kidney}, {name: kidney}]",))
+def test_stages_must_refer_to_earlier_ones() -> None:
+    with pytest.raises(InputError, match="no earlier stage 'tumor'"):
+        load_system("resnet34-2d", ("stages.tumor.input_mask.stage=tumor",))
+    with pytest.raises(InputError, match="two stages are called 'kidney'"):
+        load_system("resnet34-2d", ("stages=[{name: kidney}, {name: kidney}]",))
 
 
 @pytest.mark.parametrize(
@@ -300,13 +301,21 @@ def test_phases_must_refer_to_earlier_ones() -> None:
     [
         (
             "unet3d-plain",
-            "phases=[{name: both}, {name: tumor, target: tumor, input_mask: {phase: both}}]",
+            "stages=[{name: both}, {name: tumor, target: tumor, input_mask: {stage: both}}]",
             "2 classes with background, but a network of 3",
         ),
         ("simple-unet-2d", "target=kidney_tumor", "3 classes with background, but a network of 1"),
-        ("resnet34-2d", "phases.tumor.grids.slices.slice_size=128", "another slice_size"),
+        ("resnet34-2d", "stages.tumor.grids.slices.slice_size=128", "another slice_size"),
     ],
 )
-def test_phases_must_fit_their_target_and_their_mask(recipe: str, change: str, words: str) -> None:
+def test_stages_must_fit_their_target_and_their_mask(recipe: str, change: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         load_system(recipe, (change,))
+
+
+def test_recipes_of_earlier_versions_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = recipe_text("resnet34-2d")
+    path.write_text(text.replace("\nstages:", "\nphases:"))
+    with pytest.raises(InputError, match="recipe of an earlier version; begin with a new copy"):
+        load_system(str(path))

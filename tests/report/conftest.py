@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from report_case import made_up
+from helpers.report_case import made_up
 
 from renalis.measurement import Measurements, measure
 from renalis.report import ModelFacts, ReportContent

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser_session import Page, browser, installed
+from helpers.browser_session import Page, browser, installed
 from PIL import Image
 
 from renalis.measurement import Measurements

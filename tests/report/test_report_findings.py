@@ -6,11 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from report_case import ALL_ORDERS, made_up
+from helpers.report_case import ALL_ORDERS, made_up
 
 from renalis.labels import Label
 from renalis.measurement import Confidence, Measurements, measure
-from renalis.postprocessing.verdict import judged
+from renalis.postprocessing.kidney_check import judged
 from renalis.report.findings import find, short_name
 from renalis.report.scene import Scene
 from renalis.report.sheet import numbers

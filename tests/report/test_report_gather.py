@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from report_case import made_up
+from helpers.report_case import made_up
 
 from renalis.io import Scan, ScanSource, SeriesSummary, read_scan
 from renalis.measurement import measure

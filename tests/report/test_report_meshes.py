@@ -6,9 +6,9 @@ import base64
 
 import numpy as np
 import pytest
+from helpers.report_case import ALL_ORDERS, made_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_case import ALL_ORDERS, made_up
 
 from renalis.labels import Label
 from renalis.measurement import Measurements

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.report_case import made_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from report_case import made_up
 
 from renalis.labels import Label
 from renalis.report.boxes import bounds, largest, shaped

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.report_case import ALL_ORDERS, affine, made_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_case import ALL_ORDERS, affine, made_up
 
 from renalis.report.planes import Plane, cut, direction_letters, slice_number
 from renalis.volume import CANONICAL, Kind, Volume

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.report_case import ALL_ORDERS, made_up
 from PIL import Image
-from report_case import ALL_ORDERS, made_up
 
 from renalis.errors import OutputError
 from renalis.measurement import Measurements, measure

@@ -11,16 +11,16 @@ from renalis.preparation import GridSpec, normalized, prepare_case
 from renalis.preparation.weight_map import weight_map
 from renalis.recipes import load_system
 from renalis.sampling.windows import Coverage, WindowSampler, window_list
+from renalis.systems.batches import case_batches, masked_hu
 from renalis.systems.data import grid_specs
-from renalis.systems.feeding import feeding, masked_hu
-from renalis.systems.translate import grid_spec
+from renalis.systems.recipe_grids import grid_spec
 from renalis.volume import Kind, Volume
 
 AFFINE = np.array([[0, 0, -2, 0], [0, -2, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1.0]])
 
 
 def spec_of(recipe: str, *changes: str) -> GridSpec:
-    return grid_spec(load_system(recipe, changes).all_phases()[0].grids[0])
+    return grid_spec(load_system(recipe, changes).all_stages()[0].grids[0])
 
 
 def scan_and_labels() -> tuple[Volume, Volume]:
@@ -130,8 +130,8 @@ def test_the_published_windows_leave_the_holes_that_were_measured_of_the_publish
 def test_published_windows_are_drawn_with_their_tumor_flags() -> None:
     image, labels = scan_and_labels()
     system = load_system("unet3d-plain", ("sampler.coverage=code",), tiny=True)
-    phase = system.all_phases()[0]
-    specs = grid_specs(phase)
+    stage = system.all_stages()[0]
+    specs = grid_specs(stage)
     case = prepare_case(image, labels, list(specs.values()))
     grid = case.grid("mm3")
     sampler = WindowSampler([grid], (8, 8, 8), (6, 6, 6), coverage="code")
@@ -140,7 +140,7 @@ def test_published_windows_are_drawn_with_their_tumor_flags() -> None:
     for (z, y, x), flag in zip(starts, flags, strict=True):
         assert flag == (grid.label[z : z + 8, y : y + 8, x : x + 8] == 2).any()
     assert 0 < flags.sum() < len(flags)
-    inputs, targets = feeding(phase, [case], seed=0, specs=specs, augment=False)(
+    inputs, targets = case_batches(stage, [case], seed=0, specs=specs, augment=False)(
         0, 0, np.random.default_rng(0)
     )
     assert inputs["image"].shape[2:] == targets["seg"].shape[1:] == (16, 32, 32)

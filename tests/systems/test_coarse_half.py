@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from renalis.networks import Cascade3d
-from renalis.prediction.systems.tiles import Pairing
+from renalis.prediction.tiles import Pairing
 from renalis.preparation import prepare_case
 from renalis.recipes import load_system
-from renalis.systems import answering
+from renalis.systems import inference
 from renalis.systems.data import grid_specs
 from renalis.volume import Volume
 
@@ -38,18 +38,18 @@ def test_fine_tiles_compute_less_of_the_coarse_network_and_give_the_same(
         "prediction.stride=20",
         "prediction.gate=null",
     )
-    phase = load_system("multires3d", changes, tiny=True).all_phases()[0]
-    specs = grid_specs(phase)
+    stage = load_system("multires3d", changes, tiny=True).all_stages()[0]
+    specs = grid_specs(stage)
     hu = np.random.default_rng(0).normal(60, 80, (60, 100, 100)).astype(np.int16)
     case = prepare_case(Volume(hu, AFFINE), None, list(specs.values()))
     network = cascade()
     assert network.low is not None
     seen: list[int] = []
     network.low.encoder[0].register_forward_pre_hook(lambda _, args: seen.append(args[0].numel()))
-    fast = answering.answer(phase, [network], case, specs)
+    fast = inference.predict_stage(stage, [network], case, specs)
     computed, seen[:] = list(seen), []
-    monkeypatch.setattr(answering, "_FineHalf", lambda whole: whole)
-    slow = answering.answer(phase, [network], case, specs)
+    monkeypatch.setattr(inference, "_FineHalf", lambda whole: whole)
+    slow = inference.predict_stage(stage, [network], case, specs)
     np.testing.assert_allclose(fast.probability, slow.probability, atol=1e-6)
     assert slow.probability.std() > 0.01
     # The coarse pass itself is as it was; then each tile sees 24 coarse voxels in place of 36.
@@ -74,7 +74,7 @@ def test_what_is_left_out_changes_nothing(
     assert network.train().low_sides(sides, sides) == sides
     network.eval()
     image, low_image = torch.randn(1, 1, *sides), torch.randn(1, 1, *sides)
-    half: nn.Module = answering._FineHalf(network)
+    half: nn.Module = inference._FineHalf(network)
     with torch.no_grad():
         torch.testing.assert_close(
             half(image, low_image)["seg"], network(image, low_image)["seg"], rtol=1e-4, atol=1e-5

@@ -29,7 +29,7 @@ def test_a_recipe_trains_and_its_run_segments_on_the_scans_own_grid(
     assert result.tidied.labels.same_grid(scan)
     allowed = {
         0,
-        *(v for phase in load_system(name, tiny=True).all_phases() for v in phase.written),
+        *(v for stage in load_system(name, tiny=True).all_stages() for v in stage.written),
     }
     assert set(np.unique(result.raw.array)) <= allowed
 

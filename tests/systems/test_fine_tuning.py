@@ -17,7 +17,7 @@ from renalis.model import load_model
 from renalis.prediction import Mirror, PredictionOptions, RuntimeName, predict
 
 SHAPE, SPACING = (24, 40, 48), (6.0, 6.0, 6.0)
-SMALL = ("network.channels=[8, 16]", "phases.fine.network.channels=[8, 16]")
+SMALL = ("network.channels=[8, 16]", "stages.fine.network.channels=[8, 16]")
 OPTIONS = PredictionOptions(runtime=RuntimeName.TORCH, mirror=Mirror.NONE, keep_heap=False)
 COMMON = ("train", "renalis-kidney", "--tiny", "--device", "cpu")
 
@@ -85,8 +85,8 @@ def test_fine_tuning_on_scans_of_an_odd_appearance_raises_dice_on_others_of_it(
 ) -> None:
     learn, judge = scans
     longer = [
-        f"{phase}{change}"
-        for phase in ("", "phases.fine.")
+        f"{stage}{change}"
+        for stage in ("", "stages.fine.")
         for change in (
             "optimisation.stop.epochs=5",
             "sampler.steps_per_epoch=20",
@@ -136,8 +136,8 @@ def test_bodies_and_scans_are_mixed_as_the_recipe_says_and_resumed_from_the_same
 ) -> None:
     run = tmp_path / "run"
     mixed = [
-        f"{phase}{change}"
-        for phase in ("", "phases.fine.")
+        f"{stage}{change}"
+        for stage in ("", "stages.fine.")
         for change in ("sampler.mix={synthetic: 0.5, volumes: 0.5}", "optimisation.stop.epochs=1")
     ]
     words = ["--data", str(scans[0]), "--kind", "kits23", "-o", str(run), *sets(*mixed)]

@@ -18,7 +18,7 @@ from renalis.recipes import load_system
 from renalis.recipes.system import System
 from renalis.systems.data import grid_specs
 from renalis.systems.predict import Fold, Run, predict_scan
-from renalis.systems.validation import PhaseValidation
+from renalis.systems.validation import StageValidation
 from renalis.training.devices import Place
 from renalis.training.state import save_weights
 from renalis.volume import Kind, Volume
@@ -36,7 +36,7 @@ def system_of(*changes: str) -> System:
 def network_of(system: System, coarse: bool) -> nn.Module:
     """One whose fine half says kidney everywhere, and whose coarse half everywhere or nowhere."""
     torch.manual_seed(0)
-    network = build(system.all_phases()[0].network.config())
+    network = build(system.all_stages()[0].network.config())
     heads = {name: module for name, module in network.named_modules() if name.endswith("head")}
     for name, favored in (("low.head", int(coarse)), ("high.head", 1)):
         head = heads[name]
@@ -54,8 +54,8 @@ def scan() -> Volume:
 
 
 def run_of(system: System, coarse: bool) -> Run:
-    phase = system.all_phases()[0]
-    fold = Fold({phase.name: network_of(system, coarse)}, {phase.name: grid_specs(phase)})
+    stage = system.all_stages()[0]
+    fold = Fold({stage.name: network_of(system, coarse)}, {stage.name: grid_specs(stage)})
     return Run(system, (fold,), torch.device("cpu"))
 
 
@@ -79,7 +79,7 @@ def test_a_gate_that_opens_says_nothing() -> None:
 def test_the_fine_network_may_look_everywhere_instead() -> None:
     said = predict_scan(run_of(system_of(EVERYWHERE), coarse=False), scan())
     assert said.raw.array.all()
-    # The rule that masks by the coarse answer would erase all of it again.
+    # The rule that masks by the coarse predicted would erase all of it again.
     assert said.tidied.labels.array.all()
     assert [change.name for change in said.tidied.changes] == ["side_largest", "attached"]
     (note,) = said.notes
@@ -98,15 +98,15 @@ def test_a_rule_that_erases_everything_is_said_without_a_gate() -> None:
 def prepared(system: System) -> PreparedCase:
     labels = np.zeros((16, 24, 24), np.uint8)
     labels[5:11, 6:12, 6:12] = 1
-    specs = grid_specs(system.all_phases()[0])
+    specs = grid_specs(system.all_stages()[0])
     return prepare_case(scan(), Volume(labels, AFFINE, Kind.LABELS), list(specs.values()))
 
 
 @torch.inference_mode()
 def test_validation_reports_closed_gates() -> None:
     system = system_of()
-    phase, case = system.all_phases()[0], prepared(system)
-    scores = PhaseValidation(phase, [case], grid_specs(phase), None, {"val_dice"})
+    stage, case = system.all_stages()[0], prepared(system)
+    scores = StageValidation(stage, [case], grid_specs(stage), None, {"val_dice"})
     for coarse, closed in ((False, 1.0), (True, 0.0)):
         assert scores(network_of(system, coarse), HERE)["gate_closed"] == [closed]
     # As many names from a process without cases, or several would not agree.
@@ -115,14 +115,14 @@ def test_validation_reports_closed_gates() -> None:
 
 def test_from_the_command_line(tmp_path: Path) -> None:
     system = system_of()
-    run, phase = tmp_path / "run", system.all_phases()[0].name
+    run, stage = tmp_path / "run", system.all_stages()[0].name
     (run / "fold_0").mkdir(parents=True)
     (run / "recipe.json").write_text(system.model_dump_json(), encoding="utf-8")
     save_weights(
-        run / "fold_0" / f"{phase}.safetensors", network_of(system, False).state_dict(), {}
+        run / "fold_0" / f"{stage}.safetensors", network_of(system, False).state_dict(), {}
     )
-    plan = json.dumps({"phase": phase, "statistics": {}})
-    (run / "fold_0" / f"{phase}.plan.json").write_text(plan, encoding="utf-8")
+    plan = json.dumps({"stage": stage, "statistics": {}})
+    (run / "fold_0" / f"{stage}.plan.json").write_text(plan, encoding="utf-8")
     path = tmp_path / "one.nii.gz"
     nibabel.save(nibabel.Nifti1Image(scan().array, AFFINE), path)
     words = ["segment", str(path), "--model", str(run), "--device", "cpu", "--no-report"]

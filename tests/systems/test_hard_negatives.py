@@ -13,20 +13,20 @@ from safetensors.torch import load_file
 from renalis.errors import InputError
 from renalis.preparation import PreparedCase, prepare_case
 from renalis.recipes import load_system
-from renalis.recipes.system import Phase
+from renalis.recipes.system import Stage
 from renalis.systems import train_system
+from renalis.systems.batches import CaseBatches, case_batches
 from renalis.systems.data import grid_specs
-from renalis.systems.feeding import Feeding, feeding
 from renalis.systems.train import Job
 from renalis.training.devices import Devices
-from renalis.training.mining import SAMPLE, Mined, SampleLosses
+from renalis.training.hard_samples import SAMPLE, Mined, SampleLosses
 from renalis.volume import Kind, Volume
 
 AFFINE = np.array([[0, 0, -2, 0], [0, -2, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1.0]])
 MINE = "sampler.hard_negatives={share: 0.5, from_epoch: 2}"
 
 
-def cases(phase: Phase, count: int = 1) -> list[PreparedCase]:
+def cases(stage: Stage, count: int = 1) -> list[PreparedCase]:
     """Long bodies with a kidney and a tumor at one end."""
     made = []
     for number in range(count):
@@ -35,18 +35,18 @@ def cases(phase: Phase, count: int = 1) -> list[PreparedCase]:
         labels[8:12, 12:18, 13:19] = 2
         hu = np.random.default_rng(number).normal(40, 30, labels.shape).astype(np.int16)
         image, truth = Volume(hu, AFFINE), Volume(labels, AFFINE, Kind.LABELS)
-        made.append(prepare_case(image, truth, list(grid_specs(phase).values())))
+        made.append(prepare_case(image, truth, list(grid_specs(stage).values())))
     return made
 
 
-def fed(recipe: str, *changes: str) -> Feeding:
-    phase = load_system(recipe, (MINE, *changes), tiny=True).all_phases()[0]
+def fed(recipe: str, *changes: str) -> CaseBatches:
+    stage = load_system(recipe, (MINE, *changes), tiny=True).all_stages()[0]
     # An epoch of windows has one of each case, an epoch of slices all of them.
     count = 8 if recipe == "unet3d-plain" else 1
-    return feeding(phase, cases(phase, count), seed=3, specs=grid_specs(phase))
+    return case_batches(stage, cases(stage, count), seed=3, specs=grid_specs(stage))
 
 
-def shown(source: Feeding, epoch: int) -> list[int]:
+def shown(source: CaseBatches, epoch: int) -> list[int]:
     """Numbers of an epoch's samples, -1 for those that are not negative."""
     numbers: list[int] = []
     for index in range(source.batches):
@@ -125,8 +125,8 @@ def test_a_sampler_without_negatives_is_refused_in_a_sentence() -> None:
 
 
 def test_validation_sees_every_sample_as_it_is() -> None:
-    phase = load_system("resnet34-2d", (MINE,), tiny=True).all_phases()[0]
-    still = feeding(phase, cases(phase), seed=0, specs=grid_specs(phase), augment=False)
+    stage = load_system("resnet34-2d", (MINE,), tiny=True).all_stages()[0]
+    still = case_batches(stage, cases(stage), seed=0, specs=grid_specs(stage), augment=False)
     assert still.hard is None
     assert SAMPLE not in still(5, 0, np.random.default_rng(0))[1]
 

@@ -43,10 +43,10 @@ def command(tmp_path: Path, run: str, *more: str) -> list[str]:
     (labels / "case_00000.nii.gz").touch()
     changes = {
         "network.channels": "[4, 8]",
-        "phases.fine.network.channels": "[4, 8]",
-        "phases.fine.sampler.slice_sizes": "[[16, 24], [24, 16]]",
+        "stages.fine.network.channels": "[4, 8]",
+        "stages.fine.sampler.slice_sizes": "[[16, 24], [24, 16]]",
         "optimisation.stop.epochs": "1",
-        "phases.fine.optimisation.stop.epochs": "2",
+        "stages.fine.optimisation.stop.epochs": "2",
     }
     sets = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
     place = ["--data", str(labels), "-o", str(tmp_path / run), "--device", "cpu"]
@@ -56,7 +56,7 @@ def command(tmp_path: Path, run: str, *more: str) -> list[str]:
 def test_the_fine_network_learns_from_slices_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
     slices = ["--slices", str(write_slices(tmp_path / "s.npz"))]
     assert main(command(tmp_path, "whole", *slices)) == 0
-    half = ["--set", "phases.fine.optimisation.stop.epochs=1"]
+    half = ["--set", "stages.fine.optimisation.stop.epochs=1"]
     assert main(command(tmp_path, "other", *slices, *half)) == 0
     assert main(command(tmp_path, "again", *slices)) == 0
     whole, again, other = (
@@ -91,7 +91,7 @@ def test_a_recipe_that_learns_from_no_slices_says_so(
 
 def test_nine_of_ten_samples_are_slices() -> None:
     system = load_system("renalis-kidney", with_slices=True)
-    mix = system.phase("fine").sampler.mix  # type: ignore[union-attr]
+    mix = system.stage("fine").sampler.mix  # type: ignore[union-attr]
     assert (mix.synthetic, mix.slices) == (0.12, 0.88)
     assert not load_system("renalis-kidney").learns_from_slices
     assert system.learns_from_slices

@@ -15,16 +15,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import renalis.systems.phase_data as training
+import renalis.systems.stage_data as training
 from renalis.dataset import Split, load_split, open_dataset, save_splits
 from renalis.errors import InputError
 from renalis.networks import build
 from renalis.preparation import PreparedCase
 from renalis.recipes import load_system
-from renalis.recipes.system import Phase, System
+from renalis.recipes.system import Stage, System
 from renalis.systems import open_run, train_system
+from renalis.systems.batches import CaseBatches
 from renalis.systems.data import grid_specs, prepared
-from renalis.systems.feeding import Feeding
 from renalis.systems.masks import predicted_masks
 from renalis.systems.train import Job
 from renalis.training.devices import Devices
@@ -32,11 +32,11 @@ from renalis.training.state import load_weights
 
 CPU = Devices("cpu", threads=1)
 CHANGES = (
-    "phases.tumor.input_mask.training=out_of_fold",
-    "phases.tumor.input_mask.folds=3",
-    "phases.tumor.input_mask.threshold=0.2",
+    "stages.tumor.input_mask.training=out_of_fold",
+    "stages.tumor.input_mask.folds=3",
+    "stages.tumor.input_mask.threshold=0.2",
     "grids.slices.slice_size=32",
-    "phases.tumor.grids.slices.slice_size=32",
+    "stages.tumor.grids.slices.slice_size=32",
     "network={name: simple_unet, in_channels: 1, out_channels: 1, base: 4, levels: 3}",
     "optimisation.batch=4",
     "optimisation.stop.epochs=2",
@@ -75,15 +75,15 @@ def whole(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     result = Seen(run, [], [])
     real = training.feeding
 
-    def noted(phase: Phase, cases: list[PreparedCase], **others: Any) -> Feeding:
+    def noted(stage: Stage, cases: list[PreparedCase], **others: Any) -> CaseBatches:
         if others.get("augment", True):
-            result.taught.append((phase.name, folders(cases)))
+            result.taught.append((stage.name, folders(cases)))
             result.masks.extend(others["regions"] or [])
-        return real(phase, cases, **others)
+        return real(stage, cases, **others)
 
     job = Job(system(), kits, run, "kits19", cache=run.parent / "cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "feeding", noted)
+        patch.setattr(training, "case_batches", noted)
         train_system(job, None, CPU, quiet)
     return result
 
@@ -112,18 +112,18 @@ def test_no_mask_comes_from_a_network_that_saw_the_case(whole: Seen, kits: Path)
     splits = [load_split(home / "split.json") for home in homes(whole.run)]
     assert sorted(i for split in splits for i in split.val) == sorted(train)
     known = {case.id: case for case in open_dataset(kits, "kits19").cases}
-    kidney, cache = system().phase("kidney"), whole.run.parent / "cache"
+    kidney, cache = system().stage("kidney"), whole.run.parent / "cache"
     specs = list(grid_specs(kidney).values())
     folder = {i: folders(prepared([known[i]], specs, cache)) for i in train}
     everyone = frozenset().union(*folder.values())
-    # The network of all, one per fold without that fold's cases, then the second phase.
+    # The network of all, one per fold without that fold's cases, then the second stage.
     assert [name for name, _ in whole.taught] == ["kidney"] * 4 + ["tumor"]
     assert whole.taught[0][1] == everyone
     for split, (_, taught) in zip(splits, whole.taught[1:4], strict=True):
         held = frozenset().union(*(folder[i] for i in split.val))
         assert len(held) == 2
         assert taught == everyone - held
-    # The second phase was given the masks of those networks, each of the cases left out.
+    # The second stage was given the masks of those networks, each of the cases left out.
     given = dict(zip(train, whole.masks, strict=True))
     networks = []
     for home in (*homes(whole.run), whole.run / "fold_0"):
@@ -236,17 +236,17 @@ def test_two_processes_share_the_folds(whole: Seen, kits: Path, tmp_path: Path) 
 
 
 NESTED = (
-    "phases=[{name: a}, {name: b, input_mask: {phase: a}},"
-    " {name: c, input_mask: {phase: b, training: out_of_fold}}]"
+    "stages=[{name: a}, {name: b, input_mask: {stage: a}},"
+    " {name: c, input_mask: {stage: b, training: out_of_fold}}]"
 )
 
 
 @pytest.mark.parametrize(
     ("recipe", "change", "words"),
     [
-        ("resnet34-2d", NESTED, "a phase without an input mask, and 'b' has one"),
-        ("resnet34-2d", "phases.tumor.input_mask.folds=1", "greater than or equal to 2"),
-        ("cascade3d", "phases=[{name: a}, {name: b, input_mask: {phase: a}}]", "predicts tiles"),
+        ("resnet34-2d", NESTED, "a stage without an input mask, and 'b' has one"),
+        ("resnet34-2d", "stages.tumor.input_mask.folds=1", "greater than or equal to 2"),
+        ("cascade3d", "stages=[{name: a}, {name: b, input_mask: {stage: a}}]", "predicts tiles"),
     ],
 )
 def test_what_cannot_be_out_of_fold_is_refused(recipe: str, change: str, words: str) -> None:
@@ -255,7 +255,7 @@ def test_what_cannot_be_out_of_fold_is_refused(recipe: str, change: str, words: 
 
 
 def test_too_few_patients_are_refused(kits: Path, tmp_path: Path) -> None:
-    few = system("phases.tumor.input_mask.folds=7", "optimisation.stop.epochs=1")
+    few = system("stages.tumor.input_mask.folds=7", "optimisation.stop.epochs=1")
     job = Job(few, kits, tmp_path / "run", "kits19", cache=tmp_path / "cache")
     with pytest.raises(InputError, match="7"):
         train_system(job, None, CPU, quiet)

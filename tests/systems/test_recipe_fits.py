@@ -23,7 +23,7 @@ MISFITS = [
     ("unet3d-plain", ("prediction.tile=[16, 30, 32]",), "prediction.tile 16 x 30 x 32"),
     (
         "resnet34-2d",
-        ("grids.slices.slice_size=100", "phases.tumor.grids.slices.slice_size=100"),
+        ("grids.slices.slice_size=100", "stages.tumor.grids.slices.slice_size=100"),
         "slice_size of the grid 100 x 100 does not fit",
     ),
     ("cascade3d", ("sampler.patch=50", "network.patch=50"), "a patch side of 50 does not fit"),
@@ -35,8 +35,8 @@ MISFITS = [
     ("cascade3d", ("prediction.output=18", "prediction.stride=18"), "no even multiple of 4"),
     ("cascade3d", ("prediction.coarse=null",), "prediction.coarse needs a grid"),
     ("cascade3d", ("network.classify=false",), r"loss.2 \(mse\) is about the output cls"),
-    ("cascade3d", ("optimisation.stages.low.outputs=[cls]",), "cls comes with seg alone"),
-    ("cascade3d", ("loss.3.output=seg",), "stages.low: no term of the loss"),
+    ("cascade3d", ("optimisation.rounds.low.outputs=[cls]",), "cls comes with seg alone"),
+    ("cascade3d", ("loss.3.output=seg",), "rounds.low: no term of the loss"),
     ("unet3d-plain", ("optimisation.stop.monitor=low_dice",), "stop.monitor low_dice"),
     ("unet3d-plain", ("optimisation.deep_weights=[0.5]",), "each of the 0 lower resolutions"),
     ("unet3d-plain", ("network.deep_supervision=2",), "each of the 2 lower resolutions"),
@@ -61,7 +61,7 @@ def test_parts_that_do_not_fit_are_told_with_the_field(
     with pytest.raises(InputError, match=words) as caught:
         check_system(load_system(name, changes))
     message = str(caught.value)
-    assert message.startswith(f"recipe {name}, phase ")
+    assert message.startswith(f"recipe {name}, stage ")
     assert "\n" not in message
 
 

@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 import yaml
 
-import renalis.systems.phase_data as training
+import renalis.systems.stage_data as training
 from renalis.dataset import open_dataset
 from renalis.io import read_scan
 from renalis.recipes import load_system
-from renalis.recipes.system import Phase
+from renalis.recipes.system import Stage
 from renalis.systems import open_run, predict_scan, train_system
-from renalis.systems.feeding import Feeding
-from renalis.systems.predict import answers_of
+from renalis.systems.batches import CaseBatches
+from renalis.systems.predict import stage_predictions
 from renalis.systems.train import Job
 from renalis.training.devices import Devices
 
 SECOND = {
     "name": "tumor",
     "target": "tumor",
-    "input_mask": {"phase": "both", "threshold": 0.4, "fill": "min"},
+    "input_mask": {"stage": "both", "threshold": 0.4, "fill": "min"},
     "network": {
         "name": "unet3d",
         "variant": "residual",
@@ -42,9 +42,9 @@ SECOND = {
 
 @pytest.fixture(scope="module")
 def trained(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
-    """The run, and (phase, a micro-batch) of every phase as its network first saw it."""
+    """The run, and (stage, a micro-batch) of every stage as its network first saw it."""
     changes = (
-        f"phases={yaml.safe_dump([{'name': 'both'}, SECOND], default_flow_style=True)}",
+        f"stages={yaml.safe_dump([{'name': 'both'}, SECOND], default_flow_style=True)}",
         "optimisation.stop.epochs=6",
         "optimisation.learning_rate=1e-2",
         "augmentation.copies=0",
@@ -55,13 +55,13 @@ def trained(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     run, seen = tmp_path_factory.mktemp("second") / "run", []
     real = training.feeding
 
-    def noted(phase: Phase, *others: Any, **more: Any) -> Feeding:
-        made = real(phase, *others, **more)
-        seen.append((phase, made(0, 0, np.random.default_rng(0))))
+    def noted(stage: Stage, *others: Any, **more: Any) -> CaseBatches:
+        made = real(stage, *others, **more)
+        seen.append((stage, made(0, 0, np.random.default_rng(0))))
         return made
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "feeding", noted)
+        patch.setattr(training, "case_batches", noted)
         job = Job(system, kits, run, "kits19")
         train_system(job, [0], Devices("cpu", threads=1), lambda _: None)
     return run, seen
@@ -69,7 +69,7 @@ def trained(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 
 def test_it_learns_inside_the_mask_and_sees_air_elsewhere(trained: tuple[Path, list[Any]]) -> None:
     _, seen = trained
-    assert [phase.name for phase, _ in seen] == ["both", "tumor"]
+    assert [stage.name for stage, _ in seen] == ["both", "tumor"]
     (_, (whole, _)), (_, (masked, targets)) = seen
     assert set(masked) == set(whole) == {"image"}
     air = masked["image"].min()
@@ -83,9 +83,9 @@ def test_it_finds_tumors_nowhere_else(kits: Path, trained: tuple[Path, list[Any]
     run = open_run(trained[0])
     case = open_dataset(kits, "kits19").cases[1]
     scan = read_scan(case.image).volume
-    answers = answers_of(run, scan)
-    mask = answers["both"].probability[1:].sum(0) > 0.4
-    tumor = answers["tumor"].probability
+    predicted = stage_predictions(run, scan)
+    mask = predicted["both"].probability[1:].sum(0) > 0.4
+    tumor = predicted["tumor"].probability
     assert mask.any()
     assert tumor.shape == (2, *mask.shape)
     assert not tumor[:, ~mask].any()

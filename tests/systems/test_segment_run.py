@@ -18,9 +18,9 @@ from renalis.cli import main
 from renalis.errors import InputError
 from renalis.networks import build
 from renalis.recipes import load_system
-from renalis.systems.meaning import KITS23_CLASSES, of_count, regrouping, system_classes
+from renalis.systems.ensemble_members import open_ensemble_member
+from renalis.systems.label_classes import KITS23_CLASSES, of_count, regrouping, system_classes
 from renalis.systems.packed import open_packed, pack_system
-from renalis.systems.partners import open_partner
 from renalis.systems.predict import open_run
 from renalis.training.state import save_weights
 
@@ -53,11 +53,11 @@ def untrained(name: str, run: Path, statistics: dict[str, tuple[float, float]]) 
     fold.mkdir(parents=True)
     (run / "recipe.json").write_text(system.model_dump_json())
     torch.manual_seed(5)
-    for phase in system.all_phases():
-        weights = build(phase.network.config()).state_dict()
-        save_weights(fold / f"{phase.name}.safetensors", weights, {})
-        plan = json.dumps({"phase": phase.name, "statistics": statistics})
-        (fold / f"{phase.name}.plan.json").write_text(plan)
+    for stage in system.all_stages():
+        weights = build(stage.network.config()).state_dict()
+        save_weights(fold / f"{stage.name}.safetensors", weights, {})
+        plan = json.dumps({"stage": stage.name, "statistics": statistics})
+        (fold / f"{stage.name}.plan.json").write_text(plan)
     return run
 
 
@@ -218,9 +218,9 @@ def test_an_ensemble_of_two_runs_and_nnunet(
     wide = truth.copy()
     wide[tuple(np.argwhere(truth == 1)[0])] = 3
     write_nnunet(tmp_path / "nnunet", case, kits, wide, 4)
-    partners = ["--with", str(other), "--with", str(tmp_path / "nnunet")]
+    members = ["--with", str(other), "--with", str(tmp_path / "nnunet")]
     scan = scans[0] / case
-    common = [*partners, "--no-report", "--without-rule", "all"]
+    common = [*members, "--no-report", "--without-rule", "all"]
     assert segment(scan, tmp_path / "heavy", run, *common, "--weights", "1,0.5,20") == 0
     heavy = labels(tmp_path / "heavy", case)
     assert np.array_equal(heavy, truth)  # the last member outweighs the others
@@ -229,7 +229,7 @@ def test_an_ensemble_of_two_runs_and_nnunet(
     assert np.array_equal(labels(tmp_path / "none", case), alone)
     assert not np.array_equal(alone, truth)
     story = json.loads((tmp_path / "heavy" / case / "provenance.json").read_text(encoding="utf-8"))
-    assert [one["system"] for one in story["partners"]] == [
+    assert [one["system"] for one in story["members"]] == [
         "unet3d-plain",
         "files of another program",
     ]
@@ -299,9 +299,9 @@ def test_options_of_runs_are_refused_for_the_shipped_model(
 def test_classes_are_regrouped_or_refused() -> None:
     kits19 = system_classes(load_system("unet3d-plain"))
     radboud = system_classes(load_system("multires3d"))
-    two_phases = system_classes(load_system("resnet34-2d"))
+    two_stages = system_classes(load_system("resnet34-2d"))
     renal = of_count(2, kits19)
-    assert kits19 == two_phases == (frozenset({1, 3}), frozenset({2}))
+    assert kits19 == two_stages == (frozenset({1, 3}), frozenset({2}))
     assert radboud == (frozenset({1}), frozenset({2, 3}))
     assert regrouping(KITS23_CLASSES, kits19, "it") == (0, 1, 2, 1)
     assert regrouping(KITS23_CLASSES, radboud, "it") == (0, 1, 2, 2)
@@ -324,11 +324,11 @@ def test_probabilities_of_dicom_scans_need_a_label_map_beside_them(
     write_nnunet(tmp_path, case, kits, truth_of(kits, case), 3)
     (tmp_path / f"{case}.nii.gz").unlink()
     scan = renalis.read_scan(kits / case / "imaging.nii.gz")
-    partner, wanted = open_partner(tmp_path), system_classes(load_system("unet3d-plain"))
-    assert partner.of(scan, wanted).classes == 3
+    member, wanted = open_ensemble_member(tmp_path), system_classes(load_system("unet3d-plain"))
+    assert member.of(scan, wanted).classes == 3
     dicom = replace(scan, source=replace(scan.source, kind="dicom"))
     with pytest.raises(InputError, match="says nothing about its axes"):
-        partner.of(dicom, wanted)
+        member.of(dicom, wanted)
 
 
 @pytest.fixture(scope="module")
@@ -385,8 +385,8 @@ def test_every_system_is_packed_with_all_that_its_prediction_needs(tmp_path: Pat
     assert again.system == whole.system
     for one, other in zip(whole.folds, again.folds, strict=True):
         assert one.specs == other.specs
-        for phase, network in one.networks.items():
-            copied = other.networks[phase].state_dict()
+        for stage, network in one.networks.items():
+            copied = other.networks[stage].state_dict()
             assert all(copied[n].equal(value) for n, value in network.state_dict().items())
 
 

@@ -19,10 +19,10 @@ from renalis.errors import InputError
 from renalis.model import load_model
 from renalis.recipes import load_system
 from renalis.synthesis.patches import load_body
-from renalis.systems.bodies import bodies_folder, build_bodies, training_maps
 from renalis.systems.pack import pack_two_passes
+from renalis.systems.synthetic_bodies import bodies_folder, build_bodies, training_maps
 
-SMALL = ("network.channels=[4, 8]", "phases.fine.network.channels=[4, 8]")
+SMALL = ("network.channels=[4, 8]", "stages.fine.network.channels=[4, 8]")
 
 
 def command(data: Path, run: Path, *more: str) -> list[str]:
@@ -33,9 +33,9 @@ def command(data: Path, run: Path, *more: str) -> list[str]:
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return {
-        f"{phase}.{name}": value
-        for phase in ("coarse", "fine")
-        for name, value in load_file(run / "fold_0" / f"{phase}.safetensors").items()
+        f"{stage}.{name}": value
+        for stage in ("coarse", "fine")
+        for name, value in load_file(run / "fold_0" / f"{stage}.safetensors").items()
     }
 
 
@@ -88,9 +88,9 @@ def test_the_shipped_and_a_published_recipe_go_through_the_same_functions(
     place = ["--data", str(kits), "-o", str(tmp_path / "published")]
     published = followed(["train", "unet3d-residual", "--tiny", *place, *one_epoch])
     engine = {
-        "systems.train": ("train_system", "train_fold", "_train_phase", "_data"),
-        "systems.plans": ("planned_stages", "loss_terms", "stop_rules"),
-        "training.stages": ("fit_stages",),
+        "systems.train": ("train_system", "train_fold", "_train_stage", "_data"),
+        "systems.plans": ("planned_rounds", "loss_terms", "stop_rules"),
+        "training.stages": ("fit_rounds",),
         "training.engine": ("fit", "_epochs"),
         "training.epoch": ("train_epoch", "finish_epoch", "_backward"),
         "training.session": ("Session.save", "ScoredNetwork.forward"),
@@ -164,7 +164,7 @@ def test_a_recipes_own_thresholds_stand_in_the_model_file(run: Path, tmp_path: P
 
 def test_a_run_that_is_not_finished_is_not_packed(begun: Path, run: Path) -> None:
     shutil.copy(run / "recipe.json", begun)
-    with pytest.raises(InputError, match="holds no weights of phase coarse; resume"):
+    with pytest.raises(InputError, match="holds no weights of stage coarse; resume"):
         pack_two_passes(begun)
 
 
@@ -174,7 +174,7 @@ def test_a_run_that_is_not_finished_is_not_packed(begun: Path, run: Path) -> Non
         (["--processes", "3"], "4 micro-batches of a step cannot be shared by 3 processes"),
         (["--fold", "3"], "leave --fold and --split out"),
         (["--workers", "-4"], "--workers must be at least 0"),
-        (["--set", "phases.fine.grids.mm1-5.spacing_mm=[7, 7, 7]"], "no whole multiple"),
+        (["--set", "stages.fine.grids.mm1-5.spacing_mm=[7, 7, 7]"], "no whole multiple"),
     ],
 )
 def test_what_does_not_fit_is_refused(

@@ -29,12 +29,12 @@ SMALL = (
 )
 MASKED = (
     *SMALL[:1],
-    "phases.tumor.grids.slices.slice_size=32",
+    "stages.tumor.grids.slices.slice_size=32",
     "network={name: simple_unet, in_channels: 1, out_channels: 1, base: 4, levels: 3}",
     *SMALL[2:],
     "optimisation.learning_rate=0.01",
     "optimisation.batch=4",
-    "phases.tumor.input_mask.threshold=0.2",
+    "stages.tumor.input_mask.threshold=0.2",
 )
 
 
@@ -49,7 +49,7 @@ def small(*changes: str) -> System:
 def cascade(epochs: int) -> System:
     changes = (
         f"optimisation.stop.epochs={epochs}",
-        "optimisation.stages.low.stop.epochs=1",
+        "optimisation.rounds.low.stop.epochs=1",
         "sampler.steps_per_epoch=2",
     )
     return load_system("cascade3d", changes, tiny=True)
@@ -94,7 +94,7 @@ def test_synthetic_cases_have_input_masks_too(
     changes = (
         *MASKED,
         "optimisation.stop.epochs=2",
-        f"phases.tumor.input_mask.training={training}",
+        f"stages.tumor.input_mask.training={training}",
         f"dataset.synthetic={{folder: {synthetic}, share: 0.5}}",
     )
     system = load_system("resnet34-2d", changes, tiny=True)
@@ -107,8 +107,8 @@ def test_synthetic_cases_and_masks_out_of_fold_are_refused_before_anything_is_tr
 ) -> None:
     changes = (
         *MASKED,
-        "phases.tumor.input_mask.training=out_of_fold",
-        "phases.tumor.input_mask.folds=2",
+        "stages.tumor.input_mask.training=out_of_fold",
+        "stages.tumor.input_mask.folds=2",
         f"dataset.synthetic={{folder: {synthetic}, share: 0.5}}",
     )
     system = load_system("resnet34-2d", changes, tiny=True)

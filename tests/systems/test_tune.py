@@ -326,7 +326,7 @@ def test_the_sampler_learns_from_values_and_keeps_away_from_failures() -> None:
         ({"fields": {"split.k": {"int": [2, 5]}}}, "changes what val_dice is of"),
         ({"fields": {"loss.ce.weight": {"int": [1, 5]}}, "metric": "val_loss"}, "the loss itself"),
         ({"fields": {BATCH: {"int": [2, 4]}}, "metric": "low_dice"}, "coarse network"),
-        ({"fields": {BATCH: {"int": [2, 4]}}, "phase": "second"}, "has no phase 'second'"),
+        ({"fields": {BATCH: {"int": [2, 4]}}, "stage": "second"}, "has no stage 'second'"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused_before_anything_is_written(
@@ -340,11 +340,11 @@ def test_a_search_that_makes_no_sense_is_refused_before_anything_is_written(
 
 def test_fields_of_phases_and_of_searched_sections_are_found() -> None:
     fields = {
-        "phases.tumor.sampler.keep": {"choice": ["mask", "all"]},
+        "stages.tumor.sampler.keep": {"choice": ["mask", "all"]},
         "optimisation.schedule": {"choice": [{"kind": "constant"}, {"kind": "step"}]},
         "optimisation.schedule.gamma": {"float": [0.1, 0.9]},
     }
-    plan = Search.model_validate({"phase": "kidney", "fields": fields})
+    plan = Search.model_validate({"stage": "kidney", "fields": fields})
     check_search(plan, load_system("resnet34-2d", changes({"seed": 1})))
 
 

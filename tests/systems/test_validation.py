@@ -11,13 +11,13 @@ import torch
 from renalis.networks import build
 from renalis.preparation import PreparedCase, prepare_case
 from renalis.recipes import load_system
-from renalis.recipes.system import Phase
+from renalis.recipes.system import Stage
 from renalis.systems import validation
-from renalis.systems.answering import Answer
+from renalis.systems.batches import case_batches
 from renalis.systems.data import grid_specs, with_specs
-from renalis.systems.feeding import feeding
+from renalis.systems.inference import StagePrediction
 from renalis.systems.plans import loss_terms
-from renalis.systems.validation import PhaseValidation
+from renalis.systems.validation import StageValidation
 from renalis.training.devices import Place
 from renalis.volume import Kind, Volume
 
@@ -26,25 +26,25 @@ HERE = Place(0, 1, torch.device("cpu"))
 LABELLED = range(3, 7)
 
 
-def phase_of(recipe: str, *changes: str) -> Phase:
-    return load_system(recipe, changes, tiny=True).all_phases()[0]
+def stage_of(recipe: str, *changes: str) -> Stage:
+    return load_system(recipe, changes, tiny=True).all_stages()[0]
 
 
-def case_of(phase: Phase) -> PreparedCase:
+def case_of(stage: Stage) -> PreparedCase:
     """27 slices, a kidney in four of them."""
     labels = np.zeros((27, 40, 40), np.uint8)
     labels[LABELLED.start : LABELLED.stop, 8:22, 9:23] = 1
     hu = np.random.default_rng(0).normal(40, 30, labels.shape).astype(np.int16)
     image, truth = Volume(hu, AFFINE), Volume(labels, AFFINE, Kind.LABELS)
-    return prepare_case(image, truth, list(grid_specs(phase).values()))
+    return prepare_case(image, truth, list(grid_specs(stage).values()))
 
 
 @pytest.mark.parametrize(("kept", "dice"), [("5", 1.0), ("null", 2 / 3)])
 def test_slices_that_the_recipe_drops_do_not_choose_the_weights(
     kept: str, dice: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    phase = phase_of("quicknat-2d", f"grids.slices.drop_far_slices={kept}")
-    case, specs = case_of(phase), grid_specs(phase)
+    stage = stage_of("quicknat-2d", f"grids.slices.drop_far_slices={kept}")
+    case, specs = case_of(stage), grid_specs(stage)
     label = case.grid("slices").label
     assert label is not None
     found = (label > 0).astype(np.float32)
@@ -53,11 +53,11 @@ def test_slices_that_the_recipe_drops_do_not_choose_the_weights(
     far = z + 12 if z[0] < 12 else z - 12
     found[far] = found[z]
 
-    def said(*_: Any, **__: Any) -> Answer:
-        return Answer(np.stack([1 - found, found]), case.grid("slices").affine)
+    def said(*_: Any, **__: Any) -> StagePrediction:
+        return StagePrediction(np.stack([1 - found, found]), case.grid("slices").affine)
 
-    monkeypatch.setattr(validation, "answer", said)
-    scores = PhaseValidation(phase, [case], specs, None, {"val_dice"})
+    monkeypatch.setattr(validation, "predict_stage", said)
+    scores = StageValidation(stage, [case], specs, None, {"val_dice"})
     (value,) = scores(torch.nn.Identity(), HERE)["val_dice"]
     assert value == pytest.approx(dice)
 
@@ -66,16 +66,16 @@ def test_every_sample_counts_as_much_as_any_other_in_the_validation_loss() -> No
     statistics = {"slices": (40.0, 60.0)}
     means = []
     for micro in (4, 1):
-        phase = phase_of(
+        stage = stage_of(
             "simple-unet-2d", "optimisation.batch=4", f"optimisation.micro_batch={micro}"
         )
-        specs = grid_specs(phase, statistics)
-        (case,) = with_specs([case_of(phase)], specs)
-        still = feeding(phase, [case], seed=0, specs=specs, augment=False)
+        specs = grid_specs(stage, statistics)
+        (case,) = with_specs([case_of(stage)], specs)
+        still = case_batches(stage, [case], seed=0, specs=specs, augment=False)
         torch.manual_seed(0)
-        network = build(phase.network.config()).eval()
-        scores = PhaseValidation(
-            phase, [case], specs, None, {"val_loss"}, still, loss_terms(phase.loss)
+        network = build(stage.network.config()).eval()
+        scores = StageValidation(
+            stage, [case], specs, None, {"val_loss"}, still, loss_terms(stage.loss)
         )
         with torch.no_grad():
             values = scores(network, HERE)["val_loss"]

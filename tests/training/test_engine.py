@@ -12,26 +12,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import small_run
+from helpers.small_run import (
+    BATCHES,
+    PLAN,
+    SmallNetwork,
+    small_batch,
+    small_network,
+    small_validation,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from small_run import BATCHES, PLAN, SmallNetwork, small_batch, small_network, small_validation
 from torch import Tensor, nn
 
 from renalis.errors import InputError
 from renalis.training.devices import Devices, Place, open_fabric
 from renalis.training.engine import CHECKPOINT, WEIGHTS, fit
-from renalis.training.feed import groups
 from renalis.training.freezing import Freezing, freeze
 from renalis.training.history import History
+from renalis.training.micro_batches import groups
 from renalis.training.plan import FitPlan, OptimizerPlan
+from renalis.training.rounds import Round, fit_rounds
 from renalis.training.schedules import Step, WarmupLinear
-from renalis.training.stages import Stage, fit_stages
 from renalis.training.state import load_weights
 from renalis.training.stopping import Epochs, Reach
 from renalis.training.terms import BinaryCrossEntropy, CrossEntropy, Dice, LossTerm
 
-PROGRAM = Path(__file__).with_name("small_run.py")
+PROGRAM = small_run.__name__
+TESTS = Path(__file__).resolve().parents[1]
+"""Where the module lies."""
 
 
 def quiet(_: str) -> None:
@@ -62,8 +72,8 @@ def test_killed_three_times_and_resumed_gives_the_same_bits(tmp_path: Path) -> N
     train(whole)
     moments = random.Random()
     for _ in range(3):
-        command = [sys.executable, str(PROGRAM), str(parts), "--pause", "0.02"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        command = [sys.executable, "-m", PROGRAM, str(parts), "--pause", "0.02"]
+        with subprocess.Popen(command, cwd=TESTS, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             # Ten epochs of three steps report 31 lines.
             for _ in range(moments.randint(1, 9)):
@@ -82,9 +92,9 @@ def test_killed_three_times_and_resumed_gives_the_same_bits(tmp_path: Path) -> N
 
 
 def test_two_processes_train_as_one_that_accumulates(tmp_path: Path) -> None:
-    command = [sys.executable, str(PROGRAM), str(tmp_path / "two"), "--processes", "2"]
+    command = [sys.executable, "-m", PROGRAM, str(tmp_path / "two"), "--processes", "2"]
     command += ["--accumulate", "1", "--epochs", "4"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     train(tmp_path / "one", replace(PLAN, stop=(Epochs(4),)))
     for one, two in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
@@ -216,38 +226,38 @@ def test_stages_go_on_from_the_kept_weights_and_are_not_repeated(tmp_path: Path)
     fabric = open_fabric(Devices("cpu", threads=1))
     first = replace(PLAN, stop=(Reach(0.01), Epochs(3)))
     second = replace(PLAN, stop=(Epochs(9),), freezing=Freezing(("first.",)))
-    stages = [
-        Stage("first", first, small_batch, small_validation),
-        Stage("second", second, small_batch, small_validation),
+    rounds = [
+        Round("first", first, small_batch, small_validation),
+        Round("second", second, small_batch, small_validation),
     ]
     lines: list[str] = []
     network = small_network()
-    histories = fit_stages(fabric, network, stages, tmp_path, 3, report=lines.append)
+    histories = fit_rounds(fabric, network, rounds, tmp_path, 3, report=lines.append)
     assert [len(history) for history in histories.values()] == [1, 2]
     assert "small ends: val_dice has reached 0.01" in lines
     one, two = (load_file(tmp_path / name / WEIGHTS) for name in ("first", "second"))
     assert all(one[n].equal(two[n]) for n in one if n.startswith("first."))
     assert not one["last.weight"].equal(two["last.weight"])
     lines.clear()
-    fit_stages(fabric, network, stages, tmp_path, 3, resume=True, report=lines.append)
+    fit_rounds(fabric, network, rounds, tmp_path, 3, resume=True, report=lines.append)
     assert len([line for line in lines if "finished already" in line]) == 2
 
 
 def test_a_stage_without_epochs_is_refused_and_goes_on_when_there_are_more(tmp_path: Path) -> None:
     fabric = open_fabric(Devices("cpu", threads=1))
-    stages = [
-        Stage(name, replace(PLAN, stop=(Epochs(2),)), small_batch, small_validation)
+    rounds = [
+        Round(name, replace(PLAN, stop=(Epochs(2),)), small_batch, small_validation)
         for name in ("first", "second")
     ]
     run, whole = tmp_path / "run", tmp_path / "whole"
     with pytest.raises(
-        InputError, match=r"stage second, .*\(first 2\) used up .*=2; set more and resume"
+        InputError, match=r"round second, .*\(first 2\) used up .*=2; set more and resume"
     ):
-        fit_stages(fabric, small_network(), stages, run, 2, report=quiet)
+        fit_rounds(fabric, small_network(), rounds, run, 2, report=quiet)
     assert (run / "first" / CHECKPOINT).exists()
     assert not (run / "second").exists()
-    fit_stages(fabric, small_network(), stages, run, 3, resume=True, report=quiet)
-    fit_stages(fabric, small_network(), stages, whole, 3, report=quiet)
+    fit_rounds(fabric, small_network(), rounds, run, 3, resume=True, report=quiet)
+    fit_rounds(fabric, small_network(), rounds, whole, 3, report=quiet)
     one, other = (load_file(folder / "second" / WEIGHTS) for folder in (run, whole))
     assert all(one[name].equal(other[name]) for name in one)
 

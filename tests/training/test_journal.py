@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from helpers.small_run import fold_training
 from safetensors.torch import load_file
-from small_run import fold_training
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from renalis.errors import InputError
@@ -20,7 +20,7 @@ from renalis.training.devices import Devices, devices_here, open_fabric
 from renalis.training.engine import WEIGHTS
 from renalis.training.folds import run_folds
 from renalis.training.history import Epoch, History
-from renalis.training.journal import Journal, Pace, duration, epoch_line
+from renalis.training.journal import Journal, TimeLeft, duration, epoch_line
 
 
 def past(count: int) -> History:
@@ -110,7 +110,7 @@ def test_metrics_start_again_where_the_checkpoint_was(tmp_path: Path) -> None:
 
 def test_progress_lines_say_how_long_it_takes() -> None:
     lines: list[str] = []
-    pace = Pace(lines.append, 4, 10, 0.0)
+    pace = TimeLeft(lines.append, 4, 10, 0.0)
     assert pace.left(0) is None
     for done in range(1, 5):
         pace.step(2, done, lambda: 0.25)
@@ -138,13 +138,13 @@ def test_progress_lines_say_how_long_it_takes() -> None:
 
 def test_progress_lines_know_the_minutes_that_a_rule_allows() -> None:
     lines: list[str] = []
-    pace = Pace(lines.append, 4, None, 0.0, seconds=600.0)
+    pace = TimeLeft(lines.append, 4, None, 0.0, seconds=600.0)
     pace.step(0, 1, lambda: 0.25)
     assert lines[0].endswith("at most 10 min in all")
     left = pace.left(1)
     assert left == pytest.approx(600, abs=5)
     # The epoch in which the time ends is finished.
-    late = Pace(lines.append, 4, None, 0.0, seconds=0.0)
+    late = TimeLeft(lines.append, 4, None, 0.0, seconds=0.0)
     late.step(0, 1, lambda: 0.25)
     assert lines[1].endswith(" in all")
     assert late.left(1) == 0
@@ -152,7 +152,7 @@ def test_progress_lines_know_the_minutes_that_a_rule_allows() -> None:
 
 def _lines_without_an_end() -> str:
     lines: list[str] = []
-    pace = Pace(lines.append, 4, None, 0.0)
+    pace = TimeLeft(lines.append, 4, None, 0.0)
     pace.step(0, 1, lambda: 1.0)
     return lines[0]
 

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _facts() -> dict[str, Any]:
-    from renalis.prediction.machine import available_mb, cores, processor, total_mb
+    from renalis.prediction.runtimes.machine import available_mb, cores, processor, total_mb
 
     return {
         "renalis": metadata.version("renalis"),
@@ -89,7 +89,7 @@ def _version(package: str) -> str | None:
 def _torch() -> dict[str, Any]:
     import torch
 
-    from renalis.prediction.torch_runtime import has_bf16
+    from renalis.prediction.runtimes.torch_runtime import has_bf16
 
     return {
         "instructions": torch.backends.cpu.get_cpu_capability(),
@@ -118,8 +118,8 @@ def _runtimes(name: str, threads: int | None, scans: list[Path] | None) -> dict[
     import torch
 
     from renalis.model import load_model
-    from renalis.prediction.choice import choose
-    from renalis.prediction.heap import keep_freed_memory
+    from renalis.prediction.runtimes.choice import choose
+    from renalis.prediction.runtimes.memory_reuse import keep_freed_memory
 
     kept = keep_freed_memory()
     if threads is not None:
@@ -129,8 +129,8 @@ def _runtimes(name: str, threads: int | None, scans: list[Path] | None) -> dict[
     confirmed = {}
     if scans:
         from renalis.io import read_scan
-        from renalis.prediction.agreement import confirm
-        from renalis.prediction.choice import remember
+        from renalis.prediction.runtimes.agreement import confirm
+        from renalis.prediction.runtimes.choice import remember
 
         choice, agreements = confirm(
             [read_scan(path).volume for path in scans], model, choice, threads

@@ -145,7 +145,7 @@ def _short(value: object) -> str:
 
 def _export(name: str, kind: str, output: Path) -> int:
     from renalis.model import load_model
-    from renalis.prediction import export
+    from renalis.prediction.runtimes import export
 
     write = {
         "openvino": export.export_openvino,

@@ -120,7 +120,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = runs.add_argument
     add(
         "--with",
-        dest="partners",
+        dest="members",
         action="append",
         default=[],
         type=Path,
@@ -193,10 +193,10 @@ def _with_model(arguments: argparse.Namespace) -> Callable[[Listener], list[Case
     """Segment with the shipped model or a model file."""
     from renalis.model import find_model
 
-    for name in ("partners", "weights", "fold", "device", "look_everywhere"):
+    for name in ("members", "weights", "fold", "device", "look_everywhere"):
         if getattr(arguments, name):
             find_model(arguments.model)  # a run that is not there is another mistake
-            option = "--with" if name == "partners" else f"--{name.replace('_', '-')}"
+            option = "--with" if name == "members" else f"--{name.replace('_', '-')}"
             raise UsageError(f"{option} belongs to --model RUN, the folder of a training")
     options = _options(arguments)
     from renalis.pipeline import segment
@@ -243,7 +243,7 @@ def _run_options(arguments: argparse.Namespace) -> RunOptions:
         )
     return RunOptions(
         run=Path(arguments.model),
-        partners=tuple(arguments.partners),
+        members=tuple(arguments.members),
         weights=weights,
         folds=folds,
         device=arguments.device or "auto",

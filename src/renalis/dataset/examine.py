@@ -17,7 +17,7 @@ from renalis.evaluation.conventions import Convention
 from renalis.evaluation.files import content_hash, read_label_map
 from renalis.io.nifti_stored import stored_voxels
 from renalis.io.read import read_scan
-from renalis.preparation.place import place_doubts
+from renalis.preparation.plausibility import place_doubts
 from renalis.volume import Volume
 
 __all__ = ["HU_LOW", "CaseFacts", "examine", "volumes_ml"]

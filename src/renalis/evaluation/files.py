@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
+from renalis.io.affine_check import NO_DIRECTIONS
 from renalis.io.itk import itk_map
 from renalis.io.itk_header import ENDINGS
 from renalis.io.nifti_stored import stored_voxels
-from renalis.io.place import NO_DIRECTIONS
 from renalis.io.scan import shown
 from renalis.io.whole_hu import Scaling
 from renalis.volume import Kind, Volume

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
-from renalis.io.placing import nearest_voxels
+from renalis.io.label_placement import nearest_voxels
 from renalis.volume import Volume
 
 __all__ = ["Grid", "on_grid_of"]

@@ -6,7 +6,7 @@ volume lies in the reference's region, else it is a false positive. Components s
 of 3 mm diameter are no lesions; they are counted apart. All three numbers can be chosen.
 
 By this rule one prediction that covers three lesions finds all three, and sixteen fragments of one
-lesion are sixteen true predictions. Beside it, lesions are matched one to one
+lesion are sixteen true predictions. Context it, lesions are matched one to one
 (`renalis.evaluation.matching`).
 """
 

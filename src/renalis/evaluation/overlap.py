@@ -118,7 +118,7 @@ def slice_dice(counts: Counts, within: NDArray[np.bool_] | None = None) -> float
     counts : Counts
         Voxels per slice.
     within : ndarray of bool, shape (S,), optional
-        Slices to look at; the 2D two-phase system used those where the reference shows kidney.
+        Slices to look at; the 2D two-stage system used those where the reference shows kidney.
 
     Returns
     -------

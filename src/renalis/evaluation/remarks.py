@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.evaluation.conventions import Convention
-from renalis.evaluation.islands import Box
+from renalis.evaluation.label_boxes import Box
 
 __all__ = ["remarks"]
 

@@ -14,14 +14,14 @@ from renalis.errors import InputError
 from renalis.evaluation import laterality, overlap
 from renalis.evaluation.conventions import Convention, Region, Side, expressed, mapping, regions
 from renalis.evaluation.grids import on_grid_of
-from renalis.evaluation.islands import Box, islands
-from renalis.evaluation.lattice import Lattice
+from renalis.evaluation.label_boxes import Box, label_boxes
 from renalis.evaluation.lesions import Detection, detect
 from renalis.evaluation.overlap import EmptyRule
 from renalis.evaluation.remarks import remarks
 from renalis.evaluation.scores import CaseScore, Options, RegionScore
 from renalis.evaluation.sources import LabelMap
 from renalis.evaluation.surface import PlacedMasks, SurfaceDistances, surface_distances
+from renalis.evaluation.voxel_geometry import VoxelGeometry
 from renalis.volume import Kind, Volume
 
 __all__ = ["Pair", "paired", "paired_maps", "score", "score_pair"]
@@ -154,7 +154,7 @@ class _Written:
         written = options.written(convention)
         table, names = mapping(written, options.labels)
         if written is Convention.TOTALSEGMENTATOR:
-            boxes = islands(volume.array)
+            boxes = label_boxes(volume.array)
             notes += remarks(volume.array, boxes, volume.voxel_ml, written, what)
             # It labels the whole body: without other organs there are fewer boxes to look at.
             ours = table[volume.array]
@@ -166,8 +166,8 @@ class _Written:
 
 def score_pair(pair: Pair, options: Options) -> CaseScore:
     """Score two label maps that are on one grid already."""
-    boxes = islands(pair.reference, pair.prediction)
-    lattice = Lattice.of(pair.grid)
+    boxes = label_boxes(pair.reference, pair.prediction)
+    geometry = VoxelGeometry.of(pair.grid)
     table, midline = _table(pair, boxes)
     present = frozenset(
         int(v) for v in range(1, overlap.LABELS) if table[:, :, v].any() or table[..., v].any()
@@ -183,7 +183,7 @@ def score_pair(pair: Pair, options: Options) -> CaseScore:
         key = (region.values & present, region.side)
         if reference and prediction and key not in surfaces:
             masks = (_masks(pair, box, region, midline) for box in boxes)
-            surfaces[key] = surface_distances(masks, pair.grid.shape, lattice)
+            surfaces[key] = surface_distances(masks, pair.grid.shape, geometry)
         if region.lesions and key not in detections:
             masks = (_masks(pair, box, region, midline) for box in boxes)
             detections[key] = detect(masks, pair.grid.voxel_ml, options.lesion)
@@ -204,7 +204,7 @@ def score_pair(pair: Pair, options: Options) -> CaseScore:
     return CaseScore(
         regions=scores,
         spacing=pair.grid.spacing,
-        slice_thickness_mm=lattice.plane_distances[pair.axial],
+        slice_thickness_mm=geometry.plane_distances[pair.axial],
         worst_slice=int(np.argmax(worst)),
         notes=pair.notes + _remarks(pair, boxes),
     )

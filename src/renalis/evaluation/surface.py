@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from renalis.evaluation.lattice import Lattice
 from renalis.evaluation.surfels import area_table, cell_codes, on_surface
+from renalis.evaluation.voxel_geometry import VoxelGeometry
 
 __all__ = ["PlacedMasks", "SurfaceDistances", "surface_distances"]
 
@@ -99,17 +99,17 @@ class SurfaceDistances:
 
 
 def surface_distances(
-    boxes: Iterable[PlacedMasks], shape: tuple[int, int, int], lattice: Lattice
+    boxes: Iterable[PlacedMasks], shape: tuple[int, int, int], geometry: VoxelGeometry
 ) -> SurfaceDistances:
     """Measure the distances between two masks' surfaces.
 
     Parameters
     ----------
     boxes : iterable of PlacedMasks
-        The masks, in one box or in several that `islands` found.
+        The masks, in one box or in several that `label_boxes` found.
     shape : tuple of int
         Shape of the grid that the boxes lie in.
-    lattice : Lattice
+    geometry : VoxelGeometry
         Steps between its voxels, mm. Sheared grids are measured as they lie in the patient.
 
     Returns
@@ -123,16 +123,16 @@ def surface_distances(
     >>> one, two = np.zeros((2, 9, 9, 9), bool)
     >>> one[2:5, 2:5, 2:5] = two[2:5, 2:5, 3:6] = True
     >>> both = PlacedMasks(one, two, (0, 0, 0))
-    >>> surface_distances([both], (9, 9, 9), Lattice.straight((1.0, 1.0, 2.0))).hausdorff(100)
+    >>> surface_distances([both], (9, 9, 9), VoxelGeometry.straight((1.0, 1.0, 2.0))).hausdorff(100)
     2.0
     """
-    areas = area_table(lattice)
+    areas = area_table(geometry)
     cells = tuple(n + 1 for n in shape)
-    found = [_of_box(box, cells, lattice, areas) for box in boxes]
+    found = [_of_box(box, cells, geometry, areas) for box in boxes]
     reference = _joined([one for one, _ in found])
     prediction = _joined([two for _, two in found])
-    _finish(reference, prediction, cells, lattice)
-    _finish(prediction, reference, cells, lattice)
+    _finish(reference, prediction, cells, geometry)
+    _finish(prediction, reference, cells, geometry)
     return SurfaceDistances(*_ascending(reference), *_ascending(prediction))
 
 
@@ -146,7 +146,7 @@ class _Surface:
 
 
 def _of_box(
-    box: PlacedMasks, cells: tuple[int, ...], lattice: Lattice, areas: NDArray[np.float64]
+    box: PlacedMasks, cells: tuple[int, ...], geometry: VoxelGeometry, areas: NDArray[np.float64]
 ) -> tuple[_Surface, _Surface]:
     """Surface cells in one box, with the distances that its neighbourhoods show."""
     crop = _tight(box.reference, box.prediction)
@@ -169,7 +169,7 @@ def _of_box(
             _Surface(
                 place=i * a + j * b + k * c + int(origin),
                 mm2=areas[code.reshape(-1)[flat]],
-                mm=_nearby(flat, other, lattice),
+                mm=_nearby(flat, other, geometry),
             )
         )
     return results[0], results[1]
@@ -210,20 +210,20 @@ def _coordinates(
 
 
 @lru_cache(maxsize=64)
-def _shells(lattice: Lattice) -> tuple[tuple[float, tuple[tuple[int, int, int], ...]], ...]:
+def _shells(geometry: VoxelGeometry) -> tuple[tuple[float, tuple[tuple[int, int, int], ...]], ...]:
     """Offsets to neighbours by distance, as far as the reach shows all of them."""
     by_distance: dict[float, list[tuple[int, int, int]]] = {}
-    limit = (_REACH + 0.5) * min(lattice.plane_distances)
+    limit = (_REACH + 0.5) * min(geometry.plane_distances)
     reach = range(-_REACH, _REACH + 1)
     for offset in itertools.product(reach, reach, reach):
-        distance = float(lattice.lengths(np.array(offset)))
+        distance = float(geometry.lengths(np.array(offset)))
         if distance < limit:
             by_distance.setdefault(distance, []).append(offset)
     nearest = sorted(by_distance.items())[:_SHELLS]
     return tuple((distance, tuple(offsets)) for distance, offsets in nearest)
 
 
-def _nearby(flat: NDArray[np.int64], other: _Mask, lattice: Lattice) -> NDArray[np.float64]:
+def _nearby(flat: NDArray[np.int64], other: _Mask, geometry: VoxelGeometry) -> NDArray[np.float64]:
     """Distance to the nearest surface cell of the other mask; NaN if none is in reach."""
     steps = _steps(other.shape)
     lookup = other.reshape(-1)
@@ -232,7 +232,7 @@ def _nearby(flat: NDArray[np.int64], other: _Mask, lattice: Lattice) -> NDArray[
         return distances
     open_ones = np.arange(len(flat))
     places = flat
-    for distance, offsets in _shells(lattice):
+    for distance, offsets in _shells(geometry):
         hit = np.zeros(len(places), dtype=bool)
         for i, j, k in offsets:
             hit |= lookup[places + (i * steps[0] + j * steps[1] + k * steps[2])]
@@ -256,7 +256,9 @@ def _joined(parts: list[_Surface]) -> _Surface:
     )
 
 
-def _finish(here: _Surface, there: _Surface, cells: tuple[int, ...], lattice: Lattice) -> None:
+def _finish(
+    here: _Surface, there: _Surface, cells: tuple[int, ...], geometry: VoxelGeometry
+) -> None:
     """Fill in the distances that the neighbourhoods did not show."""
     unknown = np.flatnonzero(np.isnan(here.mm))
     if not len(unknown):
@@ -266,10 +268,10 @@ def _finish(here: _Surface, there: _Surface, cells: tuple[int, ...], lattice: La
         return
     ends = np.stack(_coordinates(there.place, cells), axis=1)
     starts = np.stack(_coordinates(here.place[unknown], cells), axis=1)
-    tree = KDTree(lattice.placed(ends), leafsize=24, compact_nodes=False, balanced_tree=False)
-    _, nearest = tree.query(lattice.placed(starts))
+    tree = KDTree(geometry.placed(ends), leafsize=24, compact_nodes=False, balanced_tree=False)
+    _, nearest = tree.query(geometry.placed(starts))
     # From whole indices again: the tree's rounding must not decide about a tolerance.
-    here.mm[unknown] = lattice.lengths(starts - ends[nearest])
+    here.mm[unknown] = geometry.lengths(starts - ends[nearest])
 
 
 def _ascending(surface: _Surface) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.evaluation.lattice import Lattice
+from renalis.evaluation.voxel_geometry import VoxelGeometry
 
 __all__ = ["area_table", "cell_codes", "on_surface"]
 
@@ -75,12 +75,12 @@ def _turned(normal: _Triangle, axes: Sequence[int], signs: Sequence[int]) -> _Tr
 
 
 @lru_cache(maxsize=64)
-def area_table(lattice: Lattice) -> NDArray[np.float64]:
+def area_table(geometry: VoxelGeometry) -> NDArray[np.float64]:
     """Area of surface in each kind of cell.
 
     Parameters
     ----------
-    lattice : Lattice
+    geometry : VoxelGeometry
         The grid's steps, mm. In sheared grids the area is that of the sheared triangles; of cells
         that can be cut in several ways, the mean over these.
 
@@ -91,14 +91,14 @@ def area_table(lattice: Lattice) -> NDArray[np.float64]:
 
     Examples
     --------
-    >>> areas = area_table(Lattice.straight((1.0, 1.0, 1.0)))
+    >>> areas = area_table(VoxelGeometry.straight((1.0, 1.0, 1.0)))
     >>> round(float(areas[0b00001111]), 3)  # a flat face
     1.0
     """
-    faces = lattice.faces.T / 8
+    faces = geometry.faces.T / 8
     table = np.zeros(256)
     for code, ways in enumerate(_triangles()):
-        used = ways[:1] if lattice.is_straight else ways
+        used = ways[:1] if geometry.is_straight else ways
         if used:
             areas = [np.linalg.norm(np.array(normals) @ faces, axis=1).sum() for normals in used]
             table[code] = float(np.mean(areas))

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
+from renalis.io.affine_check import NO_DIRECTIONS, check_place
 from renalis.io.itk_header import ItkHeader, read_header
-from renalis.io.place import NO_DIRECTIONS, check_place
 from renalis.io.scan import Scan, ScanSource, shown
 from renalis.io.whole_hu import Seen, to_whole_hu
 from renalis.volume import Volume

@@ -9,7 +9,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
-from renalis.io.place import ADVICE, NO_DIRECTIONS, check_place
+from renalis.io.affine_check import ADVICE, NO_DIRECTIONS, check_place
 
 __all__ = ["affine_of"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.io.placing import labels_on
+from renalis.io.label_placement import labels_on
 from renalis.io.scan import Scan
 from renalis.io.write import write_volume
 from renalis.volume import Volume

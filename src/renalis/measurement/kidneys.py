@@ -12,7 +12,7 @@ from renalis.measurement.samples import confidence_of, intensity_of
 from renalis.measurement.scene import Scene
 from renalis.measurement.structures import Group
 from renalis.postprocessing.evidence import gather
-from renalis.postprocessing.verdict import Answer, Verdict, judged
+from renalis.postprocessing.kidney_check import KidneyAnswer, Verdict, judged
 from renalis.volume import Volume
 
 __all__ = ["measure_kidney"]
@@ -71,7 +71,7 @@ def _doubts(verdict: Verdict) -> tuple[str, ...]:
     """Why a kidney is not counted, as a note."""
     if verdict.answer.counts:
         return ()
-    what = "cannot be a kidney" if verdict.answer is Answer.NO else "doubtful as a kidney"
+    what = "cannot be a kidney" if verdict.answer is KidneyAnswer.NO else "doubtful as a kidney"
     return (f"{what} and not counted as one: {'; '.join(verdict.reasons)}",)
 
 

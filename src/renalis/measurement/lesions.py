@@ -11,7 +11,7 @@ from renalis.measurement.anatomy import Anatomy, find_anatomy
 from renalis.measurement.diameters import axial_diameter, diameter_mm
 from renalis.measurement.frame import STEP_MM, frame_for, sampled
 from renalis.measurement.nearness import border_points
-from renalis.measurement.nephrometry import Seat, nephrometry, seat_of, shape_of
+from renalis.measurement.nephrometry import LesionPosition, nephrometry, position_of, shape_of
 from renalis.measurement.results import Confidence, Lesion, LesionKind
 from renalis.measurement.samples import confidence_of, intensity_of
 from renalis.measurement.scene import Scene, borders
@@ -47,16 +47,23 @@ def measure_lesions(
             center = np.argwhere(entry.mask).mean(axis=0) + [part.start for part in entry.box]
             inside = np.round(frame.index(group.labels.world(center))).astype(np.intp)
             where = inside[None]
-        seat: Seat | str
+        position: LesionPosition | str
         if isinstance(anatomy, str):
-            seat = anatomy
+            position = anatomy
         else:
             surface, _ = border_points(entry.mask, group.labels.cropped(entry.box))
-            seat = seat_of(where, surface, anatomy)
+            position = position_of(where, surface, anatomy)
         known = None if isinstance(anatomy, str) else anatomy
         confidence = _lesion_confidence(scene, frame, on_frame, where, entry.voxels)
         lesions.append(
-            _lesion(scene, group, entry, (name, kidney), seat=(seat, known), confidence=confidence)
+            _lesion(
+                scene,
+                group,
+                entry,
+                (name, kidney),
+                position=(position, known),
+                confidence=confidence,
+            )
         )
     return lesions
 
@@ -89,7 +96,7 @@ def _lesion(
     entry: LesionMask,
     ids: tuple[str, str | None],
     *,
-    seat: tuple[Seat | str, Anatomy | None],
+    position: tuple[LesionPosition | str, Anatomy | None],
     confidence: Confidence | None,
 ) -> Lesion:
     """Put one lesion's numbers together."""
@@ -113,7 +120,7 @@ def _lesion(
         location=scene.location(entry.mask, (z, y, x)),
         intensity=intensity_of(scene.image.array[z, y, x][entry.mask]),
         enhancement_hu=None,
-        shape=shape_of(*seat),
-        nephrometry=nephrometry(longest, *seat) if entry.kind is LesionKind.TUMOR else None,
+        shape=shape_of(*position),
+        nephrometry=nephrometry(longest, *position) if entry.kind is LesionKind.TUMOR else None,
         confidence=confidence,
     )

@@ -17,7 +17,7 @@ from renalis.measurement.frame import STEP_MM
 from renalis.measurement.nearness import apart_mm
 from renalis.measurement.results import Nephrometry, Pole, Score, Shape
 
-__all__ = ["Seat", "nephrometry", "seat_of", "shape_of"]
+__all__ = ["LesionPosition", "nephrometry", "position_of", "shape_of"]
 
 ENDOPHYTIC = 0.05
 """Up to this share outside counts as entirely endophytic: the contour is known to about a voxel."""
@@ -38,7 +38,7 @@ FACE_RULE = (
 
 
 @dataclass(frozen=True)
-class Seat:
+class LesionPosition:
     """Where a lesion sits in a kidney whose anatomy is known.
 
     Attributes
@@ -65,8 +65,10 @@ class Seat:
     anterior: float | None
 
 
-def seat_of(lesion: NDArray[np.intp], surface: NDArray[np.float64], anatomy: Anatomy) -> Seat:
-    """Read a lesion's seat off the frame.
+def position_of(
+    lesion: NDArray[np.intp], surface: NDArray[np.float64], anatomy: Anatomy
+) -> LesionPosition:
+    """Read a lesion's position off the frame.
 
     Parameters
     ----------
@@ -95,7 +97,7 @@ def seat_of(lesion: NDArray[np.intp], surface: NDArray[np.float64], anatomy: Ana
     anterior = None
     if anatomy.front is not None:
         anterior = float((where @ anatomy.front > 0).mean())
-    return Seat(
+    return LesionPosition(
         exophytic=float(1 - inside.mean()),
         sinus_mm=sinus_mm,
         center_mm=float(along.mean()),
@@ -105,49 +107,51 @@ def seat_of(lesion: NDArray[np.intp], surface: NDArray[np.float64], anatomy: Ana
     )
 
 
-def shape_of(seat: Seat | str, anatomy: Anatomy | None) -> Shape:
+def shape_of(position: LesionPosition | str, anatomy: Anatomy | None) -> Shape:
     """Pole, exophytic fraction and distance to the sinus, each with its rule."""
-    if isinstance(seat, str) or anatomy is None:
-        why = seat if isinstance(seat, str) else "not given"
+    if isinstance(position, str) or anatomy is None:
+        why = position if isinstance(position, str) else "not given"
         return Shape(None, None, None, why, why, why)
     lower, upper = anatomy.polar
-    if seat.center_mm > upper:
+    if position.center_mm > upper:
         pole = Pole.UPPER
-    elif seat.center_mm < lower:
+    elif position.center_mm < lower:
         pole = Pole.LOWER
     else:
         pole = Pole.INTERPOLAR
     return Shape(
         pole,
-        seat.exophytic,
-        seat.sinus_mm,
+        position.exophytic,
+        position.sinus_mm,
         f"the lesion's center against {anatomy.polar_rule}",
         anatomy.exophytic_rule,
         anatomy.sinus_rule,
     )
 
 
-def nephrometry(diameter_mm: float, seat: Seat | str, anatomy: Anatomy | None) -> Nephrometry:
+def nephrometry(
+    diameter_mm: float, position: LesionPosition | str, anatomy: Anatomy | None
+) -> Nephrometry:
     """The R.E.N.A.L. letters that geometry can give.
 
     Parameters
     ----------
     diameter_mm : float
         Largest diameter of the tumor.
-    seat : Seat or str
-        Its seat, or the sentence that says why it is unknown.
+    position : LesionPosition or str
+        Its position, or the sentence that says why it is unknown.
     anatomy : Anatomy or None
         Of its kidney.
     """
     radius = Score(diameter_mm, _radius_points(diameter_mm), RADIUS_RULE)
-    if isinstance(seat, str) or anatomy is None:
-        why = Score(None, None, seat if isinstance(seat, str) else "not given")
+    if isinstance(position, str) or anatomy is None:
+        why = Score(None, None, position if isinstance(position, str) else "not given")
         return Nephrometry(radius, why, why, why, why, None, None)
     scores = (
         radius,
-        _exophytic(seat.exophytic, anatomy.exophytic_rule),
-        _nearness(seat.sinus_mm, anatomy.sinus_rule),
-        _location(seat, anatomy),
+        _exophytic(position.exophytic, anatomy.exophytic_rule),
+        _nearness(position.sinus_mm, anatomy.sinus_rule),
+        _location(position, anatomy),
     )
     points = [score.points for score in scores]
     total = None if None in points else sum(point for point in points if point is not None)
@@ -155,7 +159,7 @@ def nephrometry(diameter_mm: float, seat: Seat | str, anatomy: Anatomy | None) -
         radius=scores[0],
         exophytic=scores[1],
         nearness=scores[2],
-        face=_face(seat.anterior),
+        face=_face(position.anterior),
         location=scores[3],
         total=total,
         complexity=None if total is None else _complexity(total),
@@ -209,7 +213,7 @@ def _face(anterior: float | None) -> Score:
     return Score(letter, None, FACE_RULE)
 
 
-def _location(seat: Seat, anatomy: Anatomy) -> Score:
+def _location(position: LesionPosition, anatomy: Anatomy) -> Score:
     """L: beyond the polar lines, crossing one, or central."""
     rule = (
         f"{anatomy.polar_rule}; up to {POLAR_SHARE:g} of the tumor between the lines: 1, "
@@ -218,11 +222,11 @@ def _location(seat: Seat, anatomy: Anatomy) -> Score:
         "suffix h is not given: it means contact with the main renal artery or vein, which a label "
         "map does not hold"
     )
-    if seat.interpolar > 0.5 or seat.crosses_middle:
+    if position.interpolar > 0.5 or position.crosses_middle:
         points = 3
     else:
-        points = 1 if seat.interpolar <= POLAR_SHARE else 2
-    return Score(seat.interpolar, points, rule)
+        points = 1 if position.interpolar <= POLAR_SHARE else 2
+    return Score(position.interpolar, points, rule)
 
 
 def _complexity(total: int) -> str:

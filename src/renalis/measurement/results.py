@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from renalis.measurement.export import csv_columns, to_json
-from renalis.postprocessing.verdict import Verdict
+from renalis.postprocessing.kidney_check import Verdict
 
 __all__ = [
     "Confidence",

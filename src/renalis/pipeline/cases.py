@@ -18,7 +18,7 @@ from renalis.pipeline.options import CaseResult, Clock, Listener, Status
 from renalis.pipeline.origin import described, nameless, origin
 from renalis.pipeline.segmented import Segmented, kept
 from renalis.pipeline.table import TABLE, write_table
-from renalis.prediction.machine import peak_mb
+from renalis.prediction.runtimes.machine import peak_mb
 
 if TYPE_CHECKING:
     from renalis.report import ReportContent

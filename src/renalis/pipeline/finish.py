@@ -38,7 +38,7 @@ from renalis.pipeline.folder import (
 from renalis.pipeline.options import Clock
 from renalis.pipeline.origin import columns, origin
 from renalis.pipeline.segmented import UNFINISHED, Segmented, keep
-from renalis.prediction.machine import peak_mb
+from renalis.prediction.runtimes.machine import peak_mb
 from renalis.volume import Kind, Volume
 
 if TYPE_CHECKING:

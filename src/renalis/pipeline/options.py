@@ -40,7 +40,8 @@ class SegmentOptions:
     require_commercial : bool
         Refuse models whose licence does not allow commercial use.
     trust_place : bool
-        Whether scans are segmented whose header cannot be right (`renalis.preparation.place`).
+        Whether scans are segmented whose header cannot be right
+        (`renalis.preparation.plausibility`).
     """
 
     model: str | Path = DEFAULT_MODEL

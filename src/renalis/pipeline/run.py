@@ -22,7 +22,7 @@ from renalis.prediction import Prediction
 from renalis.prediction.cascade import Networks, open_networks, predict
 from renalis.prediction.memory import fitted
 from renalis.preparation.body import find_body
-from renalis.preparation.place import with_place_notes
+from renalis.preparation.plausibility import with_place_notes
 
 if TYPE_CHECKING:
     from renalis.report import ReportContent
@@ -129,7 +129,7 @@ class _Shipped:
             changes=tidied.changes,
             seconds=prediction.seconds,
             runtime=prediction.runtime,
-            story=_story(scan, self.model, self.options, prediction, tidied),
+            story=_provenance(scan, self.model, self.options, prediction, tidied),
             body=body,
         )
 
@@ -173,7 +173,7 @@ class _Shipped:
         return prediction
 
 
-def _story(
+def _provenance(
     scan: Scan, model: Model, options: SegmentOptions, prediction: Prediction, tidied: Tidied
 ) -> dict[str, Any]:
     """How the result was made; nothing in it identifies the patient."""

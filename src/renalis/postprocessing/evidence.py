@@ -1,7 +1,7 @@
 """What can be seen in and around a piece of renal label: is it a kidney at all?
 
 Everything here can be checked by eye on the scan: HU, shares, millilitres of lung, and how sure the
-network was. `renalis.postprocessing.verdict` says what follows from it.
+network was. `renalis.postprocessing.kidney_check` says what follows from it.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def judge(labels: Volume, around: Surroundings, rules: Rules) -> tuple[Pieces, d
     if rules.lateral.on:
         kidneys = _lateral(labels, pieces, kidneys, rules, dropped)
     for candidate in rest:
-        name = _fate(labels, pieces, candidate, kidneys, rules)
+        name = _kidney_or_part(labels, pieces, candidate, kidneys, rules)
         if name:
             dropped[candidate.piece.number] = name
     return pieces, dropped
@@ -169,7 +169,7 @@ def _lateral(
     return kept
 
 
-def _fate(
+def _kidney_or_part(
     labels: Volume,
     pieces: Pieces,
     candidate: _Candidate,

@@ -73,8 +73,8 @@ class ImpossibleRule:
     kidney with stones, a stent or excreted contrast medium is dense inside alone, one beside a
     rib around alone. No kidney has half of the lungs below it, not even one that slipped through
     the diaphragm; one that is as large as a kidney, and of which the network is sure, is only
-    called doubtful, because the scan may be upside down. `renalis.postprocessing.verdict` says how
-    sure it is that what stays is a kidney.
+    called doubtful, because the scan may be upside down. `renalis.postprocessing.kidney_check` says
+    how sure it is that what stays is a kidney.
 
     Attributes
     ----------

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from renalis.postprocessing.belonging import Neighbors, detached, shorter_than, smaller_than
-from renalis.postprocessing.beside import Beside, Region, Step
+from renalis.postprocessing.component_filters import Neighbors, detached, shorter_than, smaller_than
 from renalis.postprocessing.components import find_pieces, grown, labeled_box
+from renalis.postprocessing.context import Context, Region, Step
 from renalis.postprocessing.morphology import closed, dilated, filled, opened
 from renalis.postprocessing.sides import Split, middle_x_mm, smaller_on_each_side
 from renalis.postprocessing.tidy import RuleChange, Tidied
@@ -26,8 +26,8 @@ from renalis.volume import Volume
 
 __all__ = [
     "Attached",
-    "Beside",
     "Closing",
+    "Context",
     "FillHoles",
     "KeepIfMl",
     "MaskByLow",
@@ -78,15 +78,15 @@ class SideLargest:
     neighbors: Neighbors = 26
     joined_by: Region | None = None
 
-    def apply(self, labels: Volume, beside: Beside) -> None:
+    def apply(self, labels: Volume, context: Context) -> None:
         """Change the labels in place."""
         dropped = smaller_on_each_side(
-            beside.region(labels, self.region),
-            middle_x_mm(beside.whole or labels, beside.image, self.split),
+            context.region(labels, self.region),
+            middle_x_mm(context.whole or labels, context.image, self.split),
             per_side=self.per_side,
             min_ml=self.min_ml,
             neighbors=self.neighbors,
-            joined_by=None if self.joined_by is None else beside.region(labels, self.joined_by),
+            joined_by=None if self.joined_by is None else context.region(labels, self.joined_by),
         )
         labels.array[dropped] = 0
 
@@ -96,7 +96,7 @@ class Attached:
     """Pieces of a region stay when they belong to another region.
 
     From Humpire-Mamani et al. 2019 (tumors that touch the kidney) and the same group's later
-    program (within 4 mm, or above 100 ml). See `renalis.postprocessing.belonging.detached`.
+    program (within 4 mm, or above 100 ml). See `renalis.postprocessing.component_filters.detached`.
     """
 
     rule: ClassVar[str] = "attached"
@@ -106,11 +106,11 @@ class Attached:
     neighbors: Neighbors = 26
     or_above_ml: float | None = None
 
-    def apply(self, labels: Volume, beside: Beside) -> None:
+    def apply(self, labels: Volume, context: Context) -> None:
         """Change the labels in place."""
         dropped = detached(
-            beside.region(labels, self.region),
-            beside.region(labels, self.to),
+            context.region(labels, self.region),
+            context.region(labels, self.to),
             radius_mm=self.radius_mm,
             neighbors=self.neighbors,
             or_above_ml=self.or_above_ml,
@@ -127,9 +127,9 @@ class MinFeret:
     mm: float = 3.0
     into: Into = "around"
 
-    def apply(self, labels: Volume, beside: Beside) -> None:
+    def apply(self, labels: Volume, context: Context) -> None:
         """Change the labels in place."""
-        _erase(labels, shorter_than(beside.region(labels, self.region), self.mm), self.into)
+        _erase(labels, shorter_than(context.region(labels, self.region), self.mm), self.into)
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,9 @@ class KeepIfMl:
     ml: float = 0.1
     into: Into = "around"
 
-    def apply(self, labels: Volume, beside: Beside) -> None:
+    def apply(self, labels: Volume, context: Context) -> None:
         """Change the labels in place."""
-        _erase(labels, smaller_than(beside.region(labels, self.region), self.ml), self.into)
+        _erase(labels, smaller_than(context.region(labels, self.region), self.ml), self.into)
 
 
 @dataclass(frozen=True)
@@ -151,20 +151,20 @@ class MaskByLow:
     """Labels stay where the low-resolution answer, dilated, has something renal.
 
     From Humpire-Mamani et al. 2019: threshold 0.5, 10 dilations of the fine grid's 1 mm voxels
-    with 6 neighbors. On labels of another grid, give ``Beside.fine``.
+    with 6 neighbors. On labels of another grid, give ``Context.fine``.
     """
 
     rule: ClassVar[str] = "mask_by_low"
     threshold: float = 0.5
     dilate: int = 10
 
-    def apply(self, labels: Volume, beside: Beside) -> None:
+    def apply(self, labels: Volume, context: Context) -> None:
         """Change the labels in place."""
-        if beside.low is None:
+        if context.low is None:
             raise ValueError("mask_by_low needs the low-resolution probabilities")
         # Ten voxels of a scan with 5 mm slices would be 50 mm.
-        grid = beside.fine or beside.whole or labels
-        near = nearest_values(beside.low.array, beside.low.affine, grid) > self.threshold
+        grid = context.fine or context.whole or labels
+        near = nearest_values(context.low.array, context.low.affine, grid) > self.threshold
         mask = nearest_values(dilated(near, self.dilate), grid.affine, labels)
         labels.array[~mask] = 0
 
@@ -177,14 +177,14 @@ class RestrictToRoi:
     region: Region = "tumor"
     phase: str = "kidney"
 
-    def apply(self, labels: Volume, beside: Beside) -> None:
+    def apply(self, labels: Volume, context: Context) -> None:
         """Change the labels in place."""
-        if self.phase not in beside.rois:
+        if self.phase not in context.rois:
             raise ValueError(f"restrict_to_roi needs the mask of the phase {self.phase!r}")
-        roi = beside.rois[self.phase]
+        roi = context.rois[self.phase]
         if not roi.same_grid(labels):
             raise ValueError(f"the mask of the phase {self.phase!r} lies on another grid")
-        labels.array[(beside.region(labels, self.region).array > 0) & ~(roi.array > 0)] = 0
+        labels.array[(context.region(labels, self.region).array > 0) & ~(roi.array > 0)] = 0
 
 
 @dataclass(frozen=True)
@@ -195,9 +195,9 @@ class Opening:
     region: Region = "renal"
     radius_mm: float = 1.0
 
-    def apply(self, labels: Volume, beside: Beside) -> None:
+    def apply(self, labels: Volume, context: Context) -> None:
         """Change the labels in place."""
-        mask = beside.region(labels, self.region).array
+        mask = context.region(labels, self.region).array
         labels.array[mask & ~opened(mask, self.radius_mm, labels.spacing)] = 0
 
 
@@ -209,9 +209,9 @@ class Closing:
     region: Region = "renal"
     radius_mm: float = 1.0
 
-    def apply(self, labels: Volume, beside: Beside) -> None:
+    def apply(self, labels: Volume, context: Context) -> None:
         """Change the labels in place."""
-        mask = beside.region(labels, self.region).array
+        mask = context.region(labels, self.region).array
         # What is already another label stays: closing kidneys must not eat tumors.
         gaps = closed(mask, self.radius_mm, labels.spacing) & (labels.array == 0)
         _nearest_label(labels, mask, gaps)
@@ -230,10 +230,10 @@ class FillHoles:
     planes: Literal["3d", "axial"] = "3d"
     most_ml: float | None = None
 
-    def apply(self, labels: Volume, beside: Beside) -> None:
+    def apply(self, labels: Volume, context: Context) -> None:
         """Change the labels in place."""
         canonical = labels.reoriented()
-        mask = beside.region(canonical, self.region).array
+        mask = context.region(canonical, self.region).array
         holes = filled(mask, self.planes) & (canonical.array == 0)
         most = np.inf if self.most_ml is None else self.most_ml * (1 + 1e-9)
         _surrounded(canonical, holes, most / labels.voxel_ml)
@@ -293,7 +293,7 @@ def make_step(rule: str, **numbers: Any) -> Step:
     return step
 
 
-def run_steps(labels: Volume, steps: Sequence[Step], beside: Beside | None = None) -> Tidied:
+def run_steps(labels: Volume, steps: Sequence[Step], context: Context | None = None) -> Tidied:
     """Apply steps to a label map, one after the other.
 
     Parameters
@@ -302,7 +302,7 @@ def run_steps(labels: Volume, steps: Sequence[Step], beside: Beside | None = Non
         uint8, any orientation.
     steps : sequence of Step
         From `make_step`, in the order in which they run. A step may come twice.
-    beside : Beside, optional
+    beside : Context, optional
         What steps need beside the labels.
 
     Returns
@@ -315,7 +315,7 @@ def run_steps(labels: Volume, steps: Sequence[Step], beside: Beside | None = Non
     ValueError
         If a step needs something that ``beside`` does not have.
     """
-    beside = beside or Beside()
+    context = context or Context()
     whole = labels.unlabeled()
     # No step adds labels beyond the box of those there are, so only a box is looked at.
     box = labeled_box(labels.array)
@@ -324,11 +324,11 @@ def run_steps(labels: Volume, steps: Sequence[Step], beside: Beside | None = Non
         reach = grown(box, whole.shape)
         part = whole.cropped(reach)
         part.array[...] = labels.array[reach]
-    beside = replace(beside, whole=whole, rois=_boxed(beside.rois, whole, box))
+    context = replace(context, whole=whole, rois=_boxed(context.rois, whole, box))
     changes = []
     for step in steps:
         before = part.array.copy(order="K")
-        step.apply(part, beside)
+        step.apply(part, context)
         voxels = int(np.count_nonzero(before != part.array))
         changes.append(_change(step.rule, voxels, labels.voxel_ml))
     return Tidied(whole, tuple(changes))

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from renalis.labels import Label
 from renalis.postprocessing.components import Box, grown, labeled_box
 from renalis.postprocessing.holes import fill_holes
-from renalis.postprocessing.impossible import drop_impossible
 from renalis.postprocessing.kidneys import Surroundings, judge
 from renalis.postprocessing.lesions import drop_small_lesions, face_areas, vote
+from renalis.postprocessing.not_kidney import drop_impossible
 from renalis.postprocessing.rules import DEFAULT, DensityRule, Rules
 from renalis.preparation.body import Body, Midline, find_body
 from renalis.preparation.lungs import find_lungs

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from renalis.model import Model
 from renalis.model_header import Stage
-from renalis.prediction.choice import choose, open_network
-from renalis.prediction.finding import (
-    Finding,
+from renalis.prediction.lesions import keep_sure_lesions
+from renalis.prediction.memory import fitted, refuse_above_limit
+from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName, Windows
+from renalis.prediction.region_of_interest import (
+    KidneyRegion,
     find,
     large_mass,
     nearest,
@@ -23,14 +25,20 @@ from renalis.prediction.finding import (
     unconfirmed_ml,
     without_skin,
 )
-from renalis.prediction.heap import keep_freed_memory
-from renalis.prediction.lesions import keep_sure_lesions
-from renalis.prediction.memory import fitted, refuse_above_limit
-from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName, Windows
 from renalis.prediction.result import Prediction
-from renalis.prediction.sliding import Network, Slid, slide, worth_looking
+from renalis.prediction.runtimes.choice import choose, open_network
+from renalis.prediction.runtimes.memory_reuse import keep_freed_memory
+from renalis.prediction.sliding import Network, SlidingResult, slide, worth_looking
 from renalis.prediction.view import View
-from renalis.prediction.windows import Box, Pace, Shape, about, cover, cover_all, lattice
+from renalis.prediction.windows import (
+    Box,
+    Shape,
+    WindowGrid,
+    regular_windows,
+    windows_around,
+    windows_over,
+    windows_over_boxes,
+)
 from renalis.preparation import Grid, linear_weights, window
 from renalis.preparation.resample import apply_matrices
 from renalis.thresholds import Thresholds
@@ -112,12 +120,12 @@ def predict(
     view = View.of(scan)
     thresholds = options.decided_by(model.header)
     work = _Work(view, options, thresholds, progress or (lambda *_: None))
-    coarse, finding = work.coarse_pass(model.header.stage("coarse"), networks.coarse)
+    coarse, region = work.coarse_pass(model.header.stage("coarse"), networks.coarse)
     own = volume.unlabeled()
     kidney = lesion = None
     lost_ml = 0.0
-    if finding.boxes:
-        fine, box, grid = work.fine_pass(model, networks, coarse, finding)
+    if region.boxes:
+        fine, box, grid = work.fine_pass(model, networks, coarse, region)
         lost_ml = _lost_ml(model, coarse, fine, box)
         with work.timed("restore"):
             view.restore(fine, box, grid, own.reoriented())
@@ -126,7 +134,7 @@ def predict(
         own,
         kidney,
         lesion,
-        (*notes, *view.notes, *_notes(finding, own.array, lost_ml)),
+        (*notes, *view.notes, *_notes(region, own.array, lost_ml)),
         work.seconds,
         work.windows,
         str(networks.runtime),
@@ -134,7 +142,9 @@ def predict(
     )
 
 
-def search(volume: Volume, model: Model, networks: Networks, options: PredictionOptions) -> Finding:
+def search(
+    volume: Volume, model: Model, networks: Networks, options: PredictionOptions
+) -> KidneyRegion:
     """The first half of `predict`: where the fine pass may look, on the coarse grid."""
     thresholds = options.decided_by(model.header)
     work = _Work(View.of(volume.reoriented()), options, thresholds, lambda *_: None)
@@ -165,14 +175,14 @@ class _Work:
             image = self.view.image(stage.spacing_mm, box, self.options.interpolated(stage))
             return window(image, *stage.window_hu)
 
-    def coarse_pass(self, stage: Stage, network: Network) -> tuple[Slid, Finding]:
+    def coarse_pass(self, stage: Stage, network: Network) -> tuple[SlidingResult, KidneyRegion]:
         """Look at the whole body; probabilities on the coarse grid, and where to look closely."""
         image = self.image(stage)
         z, y, x = image.shape
         with self.timed("prepare"):
             body = without_skin(tissue_box(image), (z, y, x), stage.spacing_mm)
-        pace = Pace.of(self.view.grid(stage.spacing_mm).affine, stage.stride)
-        windows = cover(body, (z, y, x), stage.patch, self.options.overlap, pace)
+        pace = WindowGrid.of(self.view.grid(stage.spacing_mm).affine, stage.stride)
+        windows = windows_over(body, (z, y, x), stage.patch, self.options.overlap, pace)
         windows = worth_looking(image, windows, stage.patch)
         seen = self.look(stage, network, image[None], windows)
         with self.timed(stage.name):
@@ -181,26 +191,26 @@ class _Work:
             return seen, find(seen.probability, stage.spacing_mm, *choices)
 
     def fine_pass(
-        self, model: Model, networks: Networks, coarse: Slid, finding: Finding
+        self, model: Model, networks: Networks, coarse: SlidingResult, region: KidneyRegion
     ) -> tuple[NDArray[np.float32], Box, Grid]:
         """Look where the coarse pass found something; probabilities on a box of the fine grid."""
         low, stage = model.header.stage("coarse"), model.header.stage("fine")
         grid = self.view.grid(stage.spacing_mm)
         ratio = tuple(a / b for a, b in zip(low.spacing_mm, stage.spacing_mm, strict=True))
-        renal = coarse.probability.sum(0) * finding.allowed
+        renal = coarse.probability.sum(0) * region.allowed
         if self.options.windows == Windows.LATTICE:
             where = renal > self.thresholds.find_at
-            windows = lattice(grid.shape, stage.patch)
-            windows = about(windows, where, grid.shape, stage.patch, ratio)
+            windows = regular_windows(grid.shape, stage.patch)
+            windows = windows_around(windows, where, grid.shape, stage.patch, ratio)
         else:
-            boxes = [scaled_box(box, ratio, grid.shape) for box in finding.boxes]
-            pace = Pace.of(grid.affine, stage.stride)
-            windows = cover_all(boxes, grid.shape, stage.patch, self.options.overlap, pace)
+            boxes = [scaled_box(box, ratio, grid.shape) for box in region.boxes]
+            pace = WindowGrid.of(grid.affine, stage.stride)
+            windows = windows_over_boxes(boxes, grid.shape, stage.patch, self.options.overlap, pace)
         box = _around(windows, grid.shape, stage.patch)
         voxels = int(np.prod([side.stop - side.start for side in box]))
         refuse_above_limit(self.view, stage, self.options, voxels, len(windows))
         image = self.image(stage, box)
-        allowed = nearest(finding.allowed, box, tuple(1 / r for r in ratio))
+        allowed = nearest(region.allowed, box, tuple(1 / r for r in ratio))
         windows = worth_looking(image, _moved(windows, box), stage.patch, allowed)
         with self.timed("prepare"):
             large = large_mass(renal, low.spacing_mm, self.thresholds.large_mm)
@@ -225,7 +235,7 @@ class _Work:
         windows: list[Shape],
         mirror: Mirror = Mirror.NONE,
         together: int = 1,
-    ) -> Slid:
+    ) -> SlidingResult:
         """Slide a stage's network over its windows."""
         self.windows[stage.name] = len(windows)
         with self.timed(stage.name):
@@ -288,7 +298,7 @@ def _maps(fine: NDArray[np.float32], box: Box, grid: Grid) -> tuple[Volume, Volu
     return place.like(maps[0], Kind.PROBABILITY), place.like(maps[1], Kind.PROBABILITY)
 
 
-def _lost_ml(model: Model, coarse: Slid, fine: NDArray[np.float32], box: Box) -> float:
+def _lost_ml(model: Model, coarse: SlidingResult, fine: NDArray[np.float32], box: Box) -> float:
     """How much of what the coarse pass takes for a kidney the fine pass did not confirm."""
     low, high = (np.array(model.header.stage(name).spacing_mm) for name in ("coarse", "fine"))
     seen = coarse.probability
@@ -299,12 +309,12 @@ def _lost_ml(model: Model, coarse: Slid, fine: NDArray[np.float32], box: Box) ->
     return unconfirmed_ml(seen, confirmed, (float(low[0]), float(low[1]), float(low[2])))
 
 
-def _notes(finding: Finding, labels: NDArray[np.uint8], lost_ml: float) -> tuple[str, ...]:
+def _notes(region: KidneyRegion, labels: NDArray[np.uint8], lost_ml: float) -> tuple[str, ...]:
     """What a reader should know about how the result came about."""
-    if not finding.boxes:
+    if not region.boxes:
         return ("No kidney was found in this scan.",)
     notes = []
-    if finding.unsure:
+    if region.unsure:
         notes.append(
             "The coarse pass was unsure where the kidneys are; the whole scan was searched closely."
         )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.labels import Label
-from renalis.prediction.finding import bounding_boxes
+from renalis.prediction.region_of_interest import bounding_boxes
 from renalis.prediction.windows import Box
 from renalis.preparation import linear_weights
 

@@ -14,7 +14,7 @@ from renalis.prediction.options import Mirror
 from renalis.prediction.window_mean import WindowMean
 from renalis.prediction.windows import Box, Shape, gaussian, padding
 
-__all__ = ["AIR", "Network", "Slid", "slide", "worth_looking"]
+__all__ = ["AIR", "Network", "SlidingResult", "slide", "worth_looking"]
 
 AIR = -1.0
 """Windowed value of everything below the HU window."""
@@ -40,7 +40,7 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Slid:
+class SlidingResult:
     """What a network says about a box of an image.
 
     Attributes
@@ -67,7 +67,7 @@ def slide(
     together: int = 1,
     mirror: Mirror = Mirror.NONE,
     progress: Callable[[int, int], None] | None = None,
-) -> Slid:
+) -> SlidingResult:
     """Average the network's probabilities over windows, weighted by `gaussian`.
 
     Parameters
@@ -107,7 +107,7 @@ def slide(
         if progress is not None:
             progress(done, len(windows))
     seen = mean.seen[inner]
-    return Slid(mean.mean()[(slice(None), *inner)], seen, len(windows))
+    return SlidingResult(mean.mean()[(slice(None), *inner)], seen, len(windows))
 
 
 def batches(windows: Sequence[Shape], most: int) -> list[Sequence[Shape]]:

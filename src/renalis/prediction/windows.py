@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Box",
-    "Pace",
     "Shape",
-    "about",
-    "cover",
-    "cover_all",
+    "WindowGrid",
     "gaussian",
-    "lattice",
     "merge_boxes",
     "padding",
+    "regular_windows",
+    "windows_around",
+    "windows_over",
+    "windows_over_boxes",
 ]
 
 _CORE, _CELL, _REACH = 3 / 8, 1 / 2, 3 / 4
@@ -32,7 +32,7 @@ Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
-class Pace:
+class WindowGrid:
     """Where windows may begin: at ``phase`` and whole multiples of ``stride`` beside it.
 
     A network that takes every second voxel at each level does not answer alike about a window moved
@@ -50,7 +50,7 @@ class Pace:
     phase: Shape = (0, 0, 0)
 
     @classmethod
-    def of(cls, affine: NDArray[np.float64], stride: int) -> Pace:
+    def of(cls, affine: NDArray[np.float64], stride: int) -> WindowGrid:
         """The pace on a grid, the same voxels of the patient however the scan was cut.
 
         Parameters
@@ -67,7 +67,7 @@ class Pace:
         return cls(stride, (z, y, x))
 
 
-ANYWHERE = Pace()
+ANYWHERE = WindowGrid()
 
 
 def starts(
@@ -94,8 +94,8 @@ def starts(
     return sorted({min(max(place, 0), length - patch) for place in places})
 
 
-def cover(
-    box: Box, shape: Shape, patch: Shape, overlap: float, pace: Pace = ANYWHERE
+def windows_over(
+    box: Box, shape: Shape, patch: Shape, overlap: float, pace: WindowGrid = ANYWHERE
 ) -> list[Shape]:
     """First voxels of the windows that cover a box of an array of shape ``shape``."""
     z, y, x = (
@@ -105,21 +105,21 @@ def cover(
     return [(i, j, k) for i in z for j in y for k in x]
 
 
-def cover_all(
-    boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float, pace: Pace = ANYWHERE
+def windows_over_boxes(
+    boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float, pace: WindowGrid = ANYWHERE
 ) -> list[Shape]:
     """Windows that cover several boxes, each window once, boxes joined where that saves some."""
     merged = merge_boxes(boxes, shape, patch, overlap, pace)
-    return sorted({one for box in merged for one in cover(box, shape, patch, overlap, pace)})
+    return sorted({one for box in merged for one in windows_over(box, shape, patch, overlap, pace)})
 
 
 def merge_boxes(
-    boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float, pace: Pace = ANYWHERE
+    boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float, pace: WindowGrid = ANYWHERE
 ) -> list[Box]:
     """Join boxes wherever that needs no more windows than looking at each alone."""
 
     def count(box: Box) -> int:
-        return len(cover(box, shape, patch, overlap, pace))
+        return len(windows_over(box, shape, patch, overlap, pace))
 
     result = list(boxes)
     merged = True
@@ -138,7 +138,7 @@ def merge_boxes(
     return result
 
 
-def lattice(shape: Shape, patch: Shape) -> list[Shape]:
+def regular_windows(shape: Shape, patch: Shape) -> list[Shape]:
     """Windows over a whole grid, evenly, at most half their side apart, as nnU-Net lays them.
 
     That is ``compute_steps_for_sliding_window`` of nnU-Net v2 with a step of 0.5; where the grid is
@@ -154,7 +154,7 @@ def lattice(shape: Shape, patch: Shape) -> list[Shape]:
     return [(i, j, k) for i in z for j in y for k in x]
 
 
-def about(
+def windows_around(
     windows: Iterable[Shape],
     where: NDArray[np.bool_],
     shape: Shape,

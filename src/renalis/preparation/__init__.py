@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from renalis.preparation.cache import cached_case, file_hash, open_prepared
+from renalis.preparation.grid_origin import lattice_lead
 from renalis.preparation.grids import GridSpec, normalized, place_grid
 from renalis.preparation.intensity import hu_histogram, mean_and_std
-from renalis.preparation.lattice import lattice_lead
-from renalis.preparation.posture import lies_along_own_axes
+from renalis.preparation.orientation_check import lies_along_own_axes
 from renalis.preparation.prepared import PreparedCase, PreparedGrid, near_slices, prepare_case
 from renalis.preparation.regrid import regrid_image, regrid_labels
 from renalis.preparation.resample import Grid, resample, stage_grid

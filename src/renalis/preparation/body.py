@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from renalis.preparation.faces import eroded, filled_levels, spread
+from renalis.preparation.fast_morphology import eroded, filled_levels, spread
 from renalis.volume import CANONICAL, Kind, Volume
 
 __all__ = ["Body", "Midline", "find_body"]

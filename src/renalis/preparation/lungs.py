@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.preparation.body import STEP_MM, Body
-from renalis.preparation.faces import eroded
+from renalis.preparation.fast_morphology import eroded
 from renalis.volume import CANONICAL, Volume
 
 __all__ = ["Lungs", "find_lungs"]

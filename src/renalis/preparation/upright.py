@@ -3,7 +3,7 @@
 Gantry tilt or an angulated reconstruction give a scan axes that are not the patient's. On a grid
 along such axes the body leans, and the same patient gets other kidneys. Here the scan is brought
 onto a grid along the patient's axes instead, unless the body lies straight along the scan's own
-(`renalis.preparation.posture`). Each axis is first reduced on its own
+(`renalis.preparation.orientation_check`). Each axis is first reduced on its own
 (`renalis.preparation.resample`), then one linear interpolation turns the reduced copy, which is
 small, so that neither takes memory of the scan's size.
 """

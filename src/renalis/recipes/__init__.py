@@ -8,12 +8,12 @@ from renalis.recipes.reading import (
     stored_system,
 )
 from renalis.recipes.synthetic_fields import Bodies, HeldBack
-from renalis.recipes.system import Phase, System
+from renalis.recipes.system import Stage, System
 
 __all__ = [
     "Bodies",
     "HeldBack",
-    "Phase",
+    "Stage",
     "System",
     "find_recipe",
     "load_system",

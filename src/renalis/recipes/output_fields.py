@@ -101,7 +101,7 @@ class TilePrediction(_Prediction):
 
 
 class CoarseToFine(_Prediction):
-    """One of two networks: the first phase looks at the whole scan, the second at what it found.
+    """One of two networks: the first stage looks at the whole scan, the second at what it found.
 
     ``window`` is what the network sees at a time (Z, Y, X). Everything else is in the recipe's
     section ``thresholds``.
@@ -120,11 +120,11 @@ Prediction = Annotated[
 
 
 class RestrictToRoi(Frozen):
-    """Remove ``region`` outside what an earlier phase found."""
+    """Remove ``region`` outside what an earlier stage found."""
 
     rule: Literal["restrict_to_roi"]
     region: Region
-    phase: str
+    stage: str
 
 
 class SideLargest(Frozen):

@@ -150,8 +150,9 @@ def _as_changes(section: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _is_old(content: Any) -> bool:
-    """Whether these are the fields that the shipped model's recipe had before it was one of all."""
-    return isinstance(content, dict) and "held_back" in content and "stages" in content
+    """Whether these fields are from before all recipes had one schema and stages their name."""
+    own = isinstance(content, dict)
+    return own and (("held_back" in content and "stages" in content) or "phases" in content)
 
 
 def stored_system(run: Path) -> System:
@@ -169,8 +170,8 @@ def stored_system(run: Path) -> System:
         raise InputError(f"{run} is not the folder of a training ({path.name}: {error})") from error
     if _is_old(content):
         raise InputError(
-            f"{run} was trained by an earlier version of renalis, which had another engine; pack "
-            "it with that version, or train again in another folder"
+            f"{run} was trained by an earlier version of renalis, which stored runs otherwise; "
+            "pack it with that version, or train again in another folder"
         )
     try:
         return System.model_validate(_without_retired(content))

@@ -38,7 +38,7 @@ class HardNegatives(Frozen):
 
     From ``from_epoch`` on, ``share`` of the negatives of an epoch are those that had the highest
     loss in the epoch before, as it was in the training steps. The rest is drawn as without this,
-    so that an epoch stays as long and as balanced as it is. Epochs count from 0 in each stage; the
+    so that an epoch stays as long and as balanced as it is. Epochs count from 0 in each round; the
     first one, which has none before, is always drawn as without.
     """
 

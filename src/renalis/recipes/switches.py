@@ -16,14 +16,14 @@ __all__ = ["switched"]
 def switched(system: System) -> System:
     """The system with the consequences of its switches; the same one when all are on.
 
-    ``multires`` off leaves the fine network alone: no low-resolution loss, gate or rule, one stage
+    ``multires`` off leaves the fine network alone: no low-resolution loss, gate or rule, one round
     of training; the sampler stays, so that ablations see the same patches. ``augment`` off: no
     transforms. ``topk`` off: all voxels count. ``spatial_dropout`` off: dropout 0. ``postprocess``
     off: no rules, and no gate.
     """
     on = system.switches
     content = system.model_dump(mode="json")
-    for section in (content, *content["phases"]):
+    for section in (content, *content["stages"]):
         if not on.augment and section["augmentation"] is not None:
             section["augmentation"] = {}
         if not on.topk:
@@ -50,7 +50,7 @@ def _fine_alone(content: dict[str, Any]) -> None:
         rule for rule in content["postprocessing"] if rule["rule"] != "mask_by_low"
     ]
     optimisation = content["optimisation"]
-    if optimisation["stages"]:
-        epochs = optimisation["stop"]["epochs"]  # the bound of all stages together
-        optimisation["stop"] = optimisation["stages"][-1]["stop"] | {"epochs": epochs}
-        optimisation["stages"] = []
+    if optimisation["rounds"]:
+        epochs = optimisation["stop"]["epochs"]  # the bound of all rounds together
+        optimisation["stop"] = optimisation["rounds"][-1]["stop"] | {"epochs": epochs}
+        optimisation["rounds"] = []

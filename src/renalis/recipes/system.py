@@ -1,7 +1,7 @@
 """A recipe: one typed model for the shipped model and the published systems.
 
 Sections stand at the top level. A system of several networks trained one after another has
-``phases``, each of which may replace any section; what a phase does not say holds as written above.
+``stages``, each of which may replace any section; what a stage does not say holds as written above.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from renalis.recipes.synthetic_fields import Bodies
 from renalis.recipes.train_fields import LossTerm, Optimisation
 from renalis.thresholds import Thresholds
 
-__all__ = ["InputMask", "Phase", "PhaseChange", "Publication", "Switches", "System"]
+__all__ = ["InputMask", "Publication", "Stage", "StageChange", "Switches", "System"]
 
 WRITTEN: dict[str, tuple[int, ...]] = {
     "renal": (1,),
@@ -64,23 +64,23 @@ class Publication(Frozen):
 
 
 class InputMask(Frozen):
-    """A phase sees the scan multiplied with the mask that an earlier phase found.
+    """A stage sees the scan multiplied with the mask that an earlier stage found.
 
-    ``training`` is the mask in training: ``predicted`` by the earlier phase on cases it was
+    ``training`` is the mask in training: ``predicted`` by the earlier stage on cases it was
     trained on, ``out_of_fold`` or the ``truth``. Out of fold: the training cases are shared out,
     by patient, to so many ``folds``; the masks of each come from a network that was trained on the
-    others alone, as the earlier phase is on all. ``fill`` is what lies outside: ``water`` (0 HU) or
+    others alone, as the earlier stage is on all. ``fill`` is what lies outside: ``water`` (0 HU) or
     ``min`` (the lowest HU of the grid).
     """
 
-    phase: str
+    stage: str
     threshold: Share = 0.5
     training: Literal["predicted", "truth", "out_of_fold"] = "predicted"
     folds: Annotated[int, Field(ge=2)] = 5
     fill: Literal["water", "min"] = "water"
 
 
-class PhaseChange(Frozen):
+class StageChange(Frozen):
     """One network of several, and the sections in which it differs."""
 
     name: str
@@ -95,7 +95,7 @@ class PhaseChange(Frozen):
     prediction: Prediction | None = None
 
 
-class Phase(Frozen):
+class Stage(Frozen):
     """Everything about one network: what the engine trains and predicts with."""
 
     name: str
@@ -155,7 +155,7 @@ class System(Frozen):
     loss: tuple[LossTerm, ...]
     optimisation: Optimisation
     prediction: Prediction
-    phases: tuple[PhaseChange, ...] = ()
+    stages: tuple[StageChange, ...] = ()
     thresholds: Thresholds | None = None
     postprocessing: tuple[Rule, ...] = ()
     evaluation: Evaluation
@@ -172,144 +172,144 @@ class System(Frozen):
     @property
     def synthetic_alone(self) -> bool:
         """Whether no image of a real scan is learned from."""
-        samplers = [phase.sampler for phase in self.all_phases()]
+        samplers = [stage.sampler for stage in self.all_stages()]
         return all(isinstance(one, Patches) and not one.mix.volumes for one in samplers)
 
     @property
     def learns_from_slices(self) -> bool:
         """Whether samples of single real slices are learned from."""
-        samplers = [phase.sampler for phase in self.all_phases()]
+        samplers = [stage.sampler for stage in self.all_stages()]
         return any(isinstance(one, Patches) and one.mix.slices > 0 for one in samplers)
 
-    def all_phases(self) -> tuple[Phase, ...]:
-        """The phases in order of training, with all sections; one called ``main`` if none are."""
+    def all_stages(self) -> tuple[Stage, ...]:
+        """The stages in order of training, with all sections; one called ``main`` if none are."""
         return tuple(
-            self._resolved(change) for change in self.phases or (PhaseChange(name="main"),)
+            self._resolved(change) for change in self.stages or (StageChange(name="main"),)
         )
 
-    def phase(self, name: str) -> Phase:
-        """The phase called ``name``."""
-        for phase in self.all_phases():
-            if phase.name == name:
-                return phase
+    def stage(self, name: str) -> Stage:
+        """The stage called ``name``."""
+        for stage in self.all_stages():
+            if stage.name == name:
+                return stage
         raise KeyError(name)
 
-    def _resolved(self, change: PhaseChange) -> Phase:
+    def _resolved(self, change: StageChange) -> Stage:
         def section(name: str) -> Any:
             own = getattr(change, name)
             return getattr(self, name) if own is None else own
 
-        shared = [n for n in Phase.model_fields if n not in ("name", "input_mask")]
-        return Phase(
+        shared = [n for n in Stage.model_fields if n not in ("name", "input_mask")]
+        return Stage(
             name=change.name, input_mask=change.input_mask, **{n: section(n) for n in shared}
         )
 
     @model_validator(mode="after")
     def _names_exist(self) -> System:
-        """Grids and phases that are referred to must be there."""
-        earlier: dict[str, Phase] = {}
-        for phase in self.all_phases():
-            grids = {grid.name for grid in phase.grids}
-            used: set[str | None] = {phase.prediction.grid}
-            sampler = phase.sampler
+        """Grids and stages that are referred to must be there."""
+        earlier: dict[str, Stage] = {}
+        for stage in self.all_stages():
+            grids = {grid.name for grid in stage.grids}
+            used: set[str | None] = {stage.prediction.grid}
+            sampler = stage.sampler
             used |= (
                 {sampler.fine, sampler.coarse} if isinstance(sampler, Paired) else {sampler.grid}
             )
-            used.add(getattr(phase.prediction, "coarse", None))
-            classes, values = phase.network.out_channels, len(WRITTEN[phase.target])
+            used.add(getattr(stage.prediction, "coarse", None))
+            classes, values = stage.network.out_channels, len(WRITTEN[stage.target])
             if classes not in ((1, 2) if values == 1 else (values + 1,)):
                 raise ValueError(
-                    f"phase {phase.name!r} has the target {phase.target}, "
+                    f"stage {stage.name!r} has the target {stage.target}, "
                     f"{1 + values} classes with background, but a network of {classes}"
                 )
             missing = sorted(str(name) for name in used if name and name not in grids)
             if missing:
-                raise ValueError(f"phase {phase.name!r} has no grid {missing[0]!r}")
+                raise ValueError(f"stage {stage.name!r} has no grid {missing[0]!r}")
             if isinstance(sampler, Patches):
-                self._require_patches(phase, sampler)
-            if phase.input_mask is not None:
-                _require_mask(phase, phase.input_mask, earlier)
-            _require_transforms(phase)
+                self._require_patches(stage, sampler)
+            if stage.input_mask is not None:
+                _require_mask(stage, stage.input_mask, earlier)
+            _require_transforms(stage)
             if isinstance(sampler, Windows):
                 drawn = sampler.cases_per_step * sampler.patches_per_case
-                if drawn != phase.optimisation.batch:
+                if drawn != stage.optimisation.batch:
                     raise ValueError(f"the sampler draws {drawn} patches a step, batch differs")
-            if phase.name in earlier:
-                raise ValueError(f"two phases are called {phase.name!r}")
-            earlier[phase.name] = phase
+            if stage.name in earlier:
+                raise ValueError(f"two stages are called {stage.name!r}")
+            earlier[stage.name] = stage
         return self
 
-    def _require_patches(self, phase: Phase, sampler: Patches) -> None:
-        plan = phase.optimisation
+    def _require_patches(self, stage: Stage, sampler: Patches) -> None:
+        plan = stage.optimisation
         if sampler.other_patches and (plan.micro_batch or plan.batch) != 1:
             raise ValueError(
-                f"patches of phase {phase.name!r} have several sizes, which cannot lie in one "
+                f"patches of stage {stage.name!r} have several sizes, which cannot lie in one "
                 "array; set optimisation.micro_batch to 1"
             )
         if sampler.mix.synthetic and self.bodies is None:
             raise ValueError("synthetic patches need the section bodies")
         if self.dataset.synthetic is not None:
             raise ValueError("of patches, sampler.mix says what is synthetic, not dataset")
-        if phase.grid(sampler.grid).normalize != "affine":
-            raise ValueError(f"patches of phase {phase.name!r} are normalized by sub and div alone")
-        if phase.augmentation.copies or phase.input_mask is not None:
+        if stage.grid(sampler.grid).normalize != "affine":
+            raise ValueError(f"patches of stage {stage.name!r} are normalized by sub and div alone")
+        if stage.augmentation.copies or stage.input_mask is not None:
             raise ValueError(
-                f"patches of phase {phase.name!r} have neither augmented copies nor an input mask"
+                f"patches of stage {stage.name!r} have neither augmented copies nor an input mask"
             )
 
     @model_validator(mode="after")
     def _two_passes(self) -> System:
         """Two networks predict coarse to fine, and only these have thresholds."""
-        phases = self.all_phases()
-        kinds = {isinstance(phase.prediction, CoarseToFine) for phase in phases}
+        stages = self.all_stages()
+        kinds = {isinstance(stage.prediction, CoarseToFine) for stage in stages}
         if kinds == {True}:
-            names = [phase.name for phase in phases]
+            names = [stage.name for stage in stages]
             if names != ["coarse", "fine"] or self.target != "labels":
                 raise ValueError(
-                    "a prediction coarse_to_fine has the target labels and the phases coarse and "
+                    "a prediction coarse_to_fine has the target labels and the stages coarse and "
                     "fine, in this order"
                 )
         elif True in kinds:
-            raise ValueError("either all phases predict coarse_to_fine, or none")
+            raise ValueError("either all stages predict coarse_to_fine, or none")
         elif self.thresholds is not None:
             raise ValueError("thresholds are for predictions coarse_to_fine")
-        if len({phase.optimisation.precision for phase in phases}) > 1:
-            raise ValueError("all phases compute in the same optimisation.precision")
+        if len({stage.optimisation.precision for stage in stages}) > 1:
+            raise ValueError("all stages compute in the same optimisation.precision")
         return self
 
 
-def _require_transforms(phase: Phase) -> None:
+def _require_transforms(stage: Stage) -> None:
     """Places are transformed once, so in three dimensions if anything is."""
-    steps = phase.augmentation.transforms
+    steps = stage.augmentation.transforms
     if not any(isinstance(step, Affine) and step.dimensions == 2 for step in steps):
         return
-    together = not phase.augmentation.copies and any(isinstance(step, Elastic) for step in steps)
-    if together or isinstance(phase.sampler, Paired):
+    together = not stage.augmentation.copies and any(isinstance(step, Elastic) for step in steps)
+    if together or isinstance(stage.sampler, Paired):
         why = "together with elastic" if together else "of paired patches"
         raise ValueError(
-            f"the affine transform {why} in phase {phase.name!r} is one of all three axes; set "
+            f"the affine transform {why} in stage {stage.name!r} is one of all three axes; set "
             "augmentation.transforms.affine.dimensions to 3"
         )
 
 
-def _require_mask(phase: Phase, mask: InputMask, earlier: Mapping[str, Phase]) -> None:
-    """The earlier phase must be one that can give this mask, and this one must look through it."""
-    if mask.phase not in earlier:
-        raise ValueError(f"there is no earlier phase {mask.phase!r}")
-    before = earlier[mask.phase]
+def _require_mask(stage: Stage, mask: InputMask, earlier: Mapping[str, Stage]) -> None:
+    """The earlier stage must be one that can give this mask, and this one must look through it."""
+    if mask.stage not in earlier:
+        raise ValueError(f"there is no earlier stage {mask.stage!r}")
+    before = earlier[mask.stage]
     if isinstance(before.prediction, TilePrediction):
-        raise ValueError(f"phase {mask.phase!r} predicts tiles, which cannot mask another phase")
-    if isinstance(phase.prediction, TilePrediction):
-        raise ValueError(f"phase {phase.name!r} predicts tiles, for which there is no input mask")
-    one, two = (each.grid(each.prediction.grid) for each in (before, phase))
+        raise ValueError(f"stage {mask.stage!r} predicts tiles, which cannot mask another stage")
+    if isinstance(stage.prediction, TilePrediction):
+        raise ValueError(f"stage {stage.name!r} predicts tiles, for which there is no input mask")
+    one, two = (each.grid(each.prediction.grid) for each in (before, stage))
     differing = [name for name in _GEOMETRY if getattr(one, name) != getattr(two, name)]
     if differing:
         raise ValueError(
-            f"the input mask of phase {phase.name!r} is made on a grid of another "
-            f"{' and '.join(differing)}; phases {mask.phase!r} and {phase.name!r} must agree in it"
+            f"the input mask of stage {stage.name!r} is made on a grid of another "
+            f"{' and '.join(differing)}; stages {mask.stage!r} and {stage.name!r} must agree in it"
         )
     if mask.training == "out_of_fold" and before.input_mask is not None:
         # Its own masks in training would come from a network that saw all cases.
         raise ValueError(
-            f"masks out of fold are for a phase without an input mask, and {mask.phase!r} has one"
+            f"masks out of fold are for a stage without an input mask, and {mask.stage!r} has one"
         )

@@ -1,4 +1,4 @@
-"""Parts of a recipe that say how a network learns: losses, optimizer, schedule, stop, stages."""
+"""Parts of a recipe that say how a network learns: losses, optimizer, schedule, stop, rounds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = [
     "EmaPlateau",
     "Exponential",
     "Focal",
-    "FreezeStage",
+    "FreezeRound",
     "LossTerm",
     "Optimisation",
     "RenalCrossEntropyDice",
@@ -178,7 +178,7 @@ class Stop(Frozen):
     monitor: Literal["val_loss", "val_dice", "low_dice"] = "val_loss"
 
 
-class FreezeStage(Frozen):
+class FreezeRound(Frozen):
     """A part of the training in which some weights stand still.
 
     ``outputs`` are the network's outputs whose loss terms count. Parameters whose name begins with
@@ -213,7 +213,7 @@ class Optimisation(Frozen):
         kept in place of the weights.
     deep_weights : tuple of float
         Weights of the losses of lower resolutions, when the network has deep supervision.
-    stages : tuple of FreezeStage
+    rounds : tuple of FreezeRound
         None: everything learns from the start and ``stop`` holds. Otherwise one after another;
         ``stop.epochs`` then bounds all together.
     """
@@ -233,7 +233,7 @@ class Optimisation(Frozen):
     average: Annotated[float, Field(ge=0, lt=1)] | None = None
     validation_cases: PositiveInt | None = None
     deep_weights: tuple[NonNegative, ...] = ()
-    stages: tuple[FreezeStage, ...] = ()
+    rounds: tuple[FreezeRound, ...] = ()
 
     @model_validator(mode="after")
     def _micro_divides(self) -> Optimisation:

@@ -1,6 +1,6 @@
 """Whether the parts of a recipe fit each other, told before anything is trained or written.
 
-Each phase's network is built and asked without numbers (torch's device ``meta``), which takes no
+Each stage's network is built and asked without numbers (torch's device ``meta``), which takes no
 time and no memory, with inputs of the sizes that training and prediction will give it.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from renalis.errors import InputError
 from renalis.networks import build
 from renalis.recipes import network_fields, output_fields, sample_fields
-from renalis.recipes.system import WRITTEN, Phase, System
+from renalis.recipes.system import WRITTEN, Stage, System
 from renalis.recipes.train_fields import LossTerm
 
 __all__ = ["check_system"]
@@ -33,25 +33,25 @@ def check_system(system: System) -> None:
     Raises
     ------
     InputError
-        Names the phase, the field and what it should be.
+        Names the stage, the field and what it should be.
     """
-    for phase in system.all_phases():
+    for stage in system.all_stages():
         try:
-            _check_phase(phase)
+            _check_stage(stage)
         except InputError as error:
-            raise InputError(f"recipe {system.name}, phase {phase.name}: {error}") from None
+            raise InputError(f"recipe {system.name}, stage {stage.name}: {error}") from None
 
 
-def _check_phase(phase: Phase) -> None:
-    if phase.network.in_channels != 1:
-        raise InputError(f"network.in_channels is {phase.network.in_channels}; CT has 1")
+def _check_stage(stage: Stage) -> None:
+    if stage.network.in_channels != 1:
+        raise InputError(f"network.in_channels is {stage.network.in_channels}; CT has 1")
     try:
         with torch.device("meta"):
-            network = build(phase.network.config()).eval()
+            network = build(stage.network.config()).eval()
     except _UNFIT as error:
         raise InputError(f"network cannot be built: {_words(error)}") from None
-    _check_grids(phase)
-    sampler = phase.sampler
+    _check_grids(stage)
+    sampler = stage.sampler
     sides: tuple[int, ...]
     wanted: tuple[int, ...]
     if isinstance(sampler, sample_fields.Paired):
@@ -61,21 +61,21 @@ def _check_phase(phase: Phase) -> None:
         sides = wanted = sampler.patch
         fields = "sampler.patch", "sampler.patch"
     else:
-        sides = wanted = (_side(phase, sampler.grid, sampler.planes),) * 2
+        sides = wanted = (_side(stage, sampler.grid, sampler.planes),) * 2
         fields = "slice_size of the grid", "slice_size of the grid"
     paired = isinstance(sampler, sample_fields.Paired)
     outputs = _asked(network, sides, paired, wanted, fields)
     if isinstance(sampler, sample_fields.Patches):
         for size in sampler.other_patches:
             _asked(network, size, False, size, ("sampler.other_patches", "sampler.other_patches"))
-    _check_loss(phase, outputs)
-    _check_prediction(phase, network)
+    _check_loss(stage, outputs)
+    _check_prediction(stage, network)
 
 
-def _side(phase: Phase, grid: str, planes: tuple[str, ...]) -> int:
-    plan = phase.grid(grid)
+def _side(stage: Stage, grid: str, planes: tuple[str, ...]) -> int:
+    plan = stage.grid(grid)
     side = plan.slice_size or plan.frame or _UNKNOWN_SIDE
-    # Slices of other planes than the axial ones are padded, see `renalis.systems.cuts`.
+    # Slices of other planes than the axial ones are padded, see `renalis.systems.samplers`.
     return side if planes == ("axial",) else -(-side // 32) * 32
 
 
@@ -86,7 +86,7 @@ def _asked(
     wanted: tuple[int, ...],
     fields: tuple[str, str],
 ) -> Mapping[str, Any]:
-    """What the network says about inputs of these sides; its answers must have those ``wanted``."""
+    """What the network says about inputs of these sides; its output has the sides ``wanted``."""
     names = ("image", "low_image") if paired else ("image",)
     try:
         with torch.device("meta"), torch.no_grad():
@@ -100,17 +100,17 @@ def _asked(
     for name in ("seg", "low"):
         if name in said and tuple(said[name].shape[2:]) != wanted:
             raise InputError(
-                f"{fields[1]} is {_size(wanted)}, but of {_size(sides)} voxels the network answers "
+                f"{fields[1]} is {_size(wanted)}, but of {_size(sides)} voxels the network gives "
                 f"for {_size(tuple(said[name].shape[2:]))}; set it so, or change {fields[0]}"
             )
     return said
 
 
-def _check_grids(phase: Phase) -> None:
+def _check_grids(stage: Stage) -> None:
     """Where two grids work together, one has whole multiples of the other's voxels."""
-    sampler, plan = phase.sampler, phase.prediction
+    sampler, plan = stage.sampler, stage.prediction
     if isinstance(sampler, sample_fields.Paired):
-        ratio = _require_ratio(phase, sampler.fine, sampler.coarse)
+        ratio = _require_ratio(stage, sampler.fine, sampler.coarse)
         if (ratio - 1) * sampler.patch % 2 or (sampler.patch - sampler.output) % 2:
             raise InputError(
                 f"sampler.patch {sampler.patch} and sampler.output {sampler.output} have no common "
@@ -119,7 +119,7 @@ def _check_grids(phase: Phase) -> None:
         if len(WRITTEN[sampler.low_target]) != 1:
             raise InputError(f"sampler.low_target {sampler.low_target} has more than one class")
     if isinstance(plan, output_fields.TilePrediction) and plan.coarse is not None:
-        ratio = _require_ratio(phase, plan.grid, plan.coarse)
+        ratio = _require_ratio(stage, plan.grid, plan.coarse)
         if plan.output % 2 or plan.output % ratio:
             raise InputError(
                 f"prediction.output {plan.output} is no even multiple of {ratio}, the voxels of "
@@ -127,11 +127,11 @@ def _check_grids(phase: Phase) -> None:
             )
 
 
-def _require_ratio(phase: Phase, fine: str, coarse: str) -> int:
-    small, large = phase.grid(fine).spacing_mm, phase.grid(coarse).spacing_mm
+def _require_ratio(stage: Stage, fine: str, coarse: str) -> int:
+    small, large = stage.grid(fine).spacing_mm, stage.grid(coarse).spacing_mm
     if small is None or large is None:
         raise InputError(f"grids {fine} and {coarse} work together, so both need kind: resample")
-    network, ratio, more = phase.network, max(1, round(large[0] / small[0])), ""
+    network, ratio, more = stage.network, max(1, round(large[0] / small[0])), ""
     if isinstance(network, network_fields.Cascade3d) and network.multires:
         ratio, more = network.ratio, " or network.ratio"
     if any(abs(two - ratio * one) > 1e-3 for one, two in zip(small, large, strict=True)):
@@ -142,10 +142,10 @@ def _require_ratio(phase: Phase, fine: str, coarse: str) -> int:
     return ratio
 
 
-def _check_prediction(phase: Phase, network: nn.Module) -> None:
-    plan = phase.prediction
+def _check_prediction(stage: Stage, network: nn.Module) -> None:
+    plan = stage.prediction
     if isinstance(plan, output_fields.TilePrediction):
-        two = isinstance(phase.network, network_fields.Cascade3d) and phase.network.multires
+        two = isinstance(stage.network, network_fields.Cascade3d) and stage.network.multires
         if two != (plan.coarse is not None):
             need = "needs a grid" if two else "has to be null"
             raise InputError(f"prediction.coarse {need} with this network")
@@ -157,42 +157,42 @@ def _check_prediction(phase: Phase, network: nn.Module) -> None:
         names = ("prediction.window", "prediction.window")
         _asked(network, plan.window, False, plan.window, names)
     else:
-        # Padded to multiples of 32, see `renalis.systems.answering`.
-        side = -(-_side(phase, plan.grid, plan.planes) // 32) * 32
+        # Padded to multiples of 32, see `renalis.systems.inference`.
+        side = -(-_side(stage, plan.grid, plan.planes) // 32) * 32
         shape = (side, side) if plan.planes == ("axial",) else (32, side)
         _asked(network, shape, False, shape, ("the padded slice of prediction.grid",) * 2)
 
 
-def _check_loss(phase: Phase, outputs: Mapping[str, Any]) -> None:
+def _check_loss(stage: Stage, outputs: Mapping[str, Any]) -> None:
     """Every term has an output, a target and as many numbers as there are classes."""
-    plan, heads = phase.optimisation, len(outputs.get("deep", ()))
+    plan, heads = stage.optimisation, len(outputs.get("deep", ()))
     if len(plan.deep_weights) != heads:
         raise InputError(
             f"optimisation.deep_weights needs a number for each of the {heads} lower resolutions "
             f"of network.deep_supervision, but has {len(plan.deep_weights)}; change one of the two"
         )
-    for number, term in enumerate(phase.loss):
-        _check_term(phase, term, f"loss.{number}", outputs)
-    stops = [(f"stages.{stage.name}.stop", stage.stop) for stage in plan.stages]
+    for number, term in enumerate(stage.loss):
+        _check_term(stage, term, f"loss.{number}", outputs)
+    stops = [(f"rounds.{one.name}.stop", one.stop) for one in plan.rounds]
     for field, stop in stops or [("stop", plan.stop)]:
         if stop.monitor == "low_dice" and "low" not in outputs:
             raise InputError(f"optimisation.{field}.monitor low_dice needs a network of two grids")
-    for stage in plan.stages:
-        if "cls" in stage.outputs and "seg" not in stage.outputs:
+    for one in plan.rounds:
+        if "cls" in one.outputs and "seg" not in one.outputs:
             raise InputError(
-                f"optimisation.stages.{stage.name}.outputs: cls comes with seg alone; add seg"
+                f"optimisation.rounds.{one.name}.outputs: cls comes with seg alone; add seg"
             )
-        if not any(term.output in stage.outputs for term in phase.loss):
+        if not any(term.output in one.outputs for term in stage.loss):
             raise InputError(
-                f"optimisation.stages.{stage.name}: no term of the loss is about its outputs "
-                f"{', '.join(stage.outputs)}"
+                f"optimisation.rounds.{one.name}: no term of the loss is about its outputs "
+                f"{', '.join(one.outputs)}"
             )
-    if not phase.loss:
+    if not stage.loss:
         raise InputError("the loss has no term; give one")
 
 
-def _check_term(phase: Phase, term: LossTerm, field: str, outputs: Mapping[str, Any]) -> None:
-    sampler = phase.sampler
+def _check_term(stage: Stage, term: LossTerm, field: str, outputs: Mapping[str, Any]) -> None:
+    sampler = stage.sampler
     paired = isinstance(sampler, sample_fields.Paired)
     if term.output not in outputs or (term.output != "seg" and not paired):
         raise InputError(
@@ -223,7 +223,7 @@ def _check_term(phase: Phase, term: LossTerm, field: str, outputs: Mapping[str, 
             f"{classes - 1}"
         )
     if getattr(term, "pixel_weights", False) and (
-        isinstance(sampler, sample_fields.Paired) or phase.grid(sampler.grid).weight_map is None
+        isinstance(sampler, sample_fields.Paired) or stage.grid(sampler.grid).weight_map is None
     ):
         raise InputError(f"{field}.pixel_weights needs a weight_map of the sampler's grid")
 

@@ -36,8 +36,8 @@ from renalis.preparation import (
 )
 from renalis.recipes.data_fields import DataPlan, Holdout, Nested
 from renalis.recipes.data_fields import Split as SplitPlan
-from renalis.recipes.system import Phase
-from renalis.systems.translate import grid_spec
+from renalis.recipes.system import Stage
+from renalis.systems.recipe_grids import grid_spec
 from renalis.volume import Volume
 
 __all__ = [
@@ -141,20 +141,20 @@ def of_scan(scan: Volume, specs: Sequence[GridSpec]) -> PreparedCase:
 
 
 def grid_specs(
-    phase: Phase, statistics: Mapping[str, tuple[float, float]] | None = None
+    stage: Stage, statistics: Mapping[str, tuple[float, float]] | None = None
 ) -> dict[str, GridSpec]:
-    """A phase's grids by name.
+    """A stage's grids by name.
 
     Parameters
     ----------
-    phase : Phase
+    stage : Stage
     statistics : mapping, optional
         Mean and standard deviation (HU) by grid, for those that are normalized by the training
         set. Without it these are not normalized yet.
     """
     return {
         plan.name: grid_spec(plan, None if statistics is None else statistics.get(plan.name))
-        for plan in phase.grids
+        for plan in stage.grids
     }
 
 
@@ -188,15 +188,15 @@ def keep_split(path: Path, split: Split, fabric: Fabric, dataset: str = "") -> N
     fabric.barrier()
 
 
-def load_statistics(folder: Path, phase: str) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation by grid that a fold's phase was trained with.
+def load_statistics(folder: Path, stage: str) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation by grid that a fold's stage was trained with.
 
     Raises
     ------
     InputError
         If the plan is missing or damaged.
     """
-    path = folder / f"{phase}.plan.json"
+    path = folder / f"{stage}.plan.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))["statistics"]
         return {name: (float(a), float(b)) for name, (a, b) in content.items()}
@@ -205,13 +205,13 @@ def load_statistics(folder: Path, phase: str) -> dict[str, tuple[float, float]]:
 
 
 def training_statistics(
-    phase: Phase,
+    stage: Stage,
     cases: Sequence[PreparedCase],
     regions: Sequence[NDArray[np.uint8]] | None,
 ) -> dict[str, tuple[float, float]]:
     """Mean and standard deviation (HU) of the training cases, for grids that ask for them."""
     result: dict[str, tuple[float, float]] = {}
-    for plan in phase.grids:
+    for plan in stage.grids:
         if plan.normalize != "training_zscore":
             continue
         masks: Sequence[NDArray[np.uint8] | None] = [None] * len(cases)
@@ -222,7 +222,7 @@ def training_statistics(
             total += hu_histogram(case.grid(plan.name).image, mask)
         if not total.any():
             raise InputError(
-                f"phase {phase.name}: the input masks of all training cases are empty; the phase "
+                f"stage {stage.name}: the input masks of all training cases are empty; the stage "
                 "before found nothing, train it longer"
             )
         mean, deviation = mean_and_std(total, plan.clip_hu)

@@ -1,6 +1,6 @@
 """The gate of a cascade: its fine network is asked only where the coarse one saw a kidney.
 
-While the coarse half sees none anywhere, the whole answer is empty, whatever the fine network
+While the coarse half sees none anywhere, the whole prediction is empty, whatever the fine network
 would say. That is as published, but nobody should take it for a patient without kidneys: it is said
 in the notes of a result and among the scores of a training, and `Gate.closed` changes it.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from renalis.errors import UsageError
 from renalis.recipes import output_fields as fields
 from renalis.recipes.system import System
-from renalis.systems.answering import Answer
+from renalis.systems.inference import StagePrediction
 
 __all__ = ["gate_notes", "looking_everywhere", "rules_in_force"]
 
@@ -37,23 +37,23 @@ def looking_everywhere(system: System) -> System:
     return system.model_copy(update={"prediction": plan.model_copy(update={"gate": gate})})
 
 
-def rules_in_force(system: System, answer: Answer) -> Sequence[fields.Rule]:
+def rules_in_force(system: System, predicted: StagePrediction) -> Sequence[fields.Rule]:
     """The clean-up without ``mask_by_low`` where the fine network was to look everywhere.
 
     The rule would erase all of it again.
     """
     rules = system.postprocessing
-    if not (answer.gate == "closed" and _everywhere(system)):
+    if not (predicted.gate == "closed" and _everywhere(system)):
         return rules
     return [rule for rule in rules if rule.rule != "mask_by_low"]
 
 
-def gate_notes(system: System, answer: Answer) -> tuple[str, ...]:
+def gate_notes(system: System, predicted: StagePrediction) -> tuple[str, ...]:
     """What a reader of the result should know when the coarse half found nothing."""
     rules = [rule for rule in system.postprocessing if isinstance(rule, fields.MaskByLow)]
-    if answer.low is None:
+    if predicted.low is None:
         return ()
-    if answer.gate == "closed":
+    if predicted.gate == "closed":
         found = f"The coarse network found no kidney anywhere (nothing above {_threshold(system)})"
         if not _everywhere(system):
             return (
@@ -62,8 +62,8 @@ def gate_notes(system: System, answer: Answer) -> tuple[str, ...]:
             )
         rests = ", and the rule mask_by_low rests" if rules else ""
         return (f"{found}; the fine network looked at the whole scan instead{rests}.",)
-    low = answer.low.probability
-    if answer.gate is None and any(not np.any(low > rule.threshold) for rule in rules):
+    low = predicted.low.probability
+    if predicted.gate is None and any(not np.any(low > rule.threshold) for rule in rules):
         return (
             f"The coarse network found no kidney anywhere (nothing above {rules[0].threshold:g}), "
             "so the rule mask_by_low removes whatever the fine network found. With "
@@ -73,7 +73,7 @@ def gate_notes(system: System, answer: Answer) -> tuple[str, ...]:
 
 
 def _gate(system: System) -> fields.Gate | None:
-    plan = system.all_phases()[-1].prediction
+    plan = system.all_stages()[-1].prediction
     return plan.gate if isinstance(plan, fields.TilePrediction) else None
 
 

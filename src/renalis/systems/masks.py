@@ -1,4 +1,4 @@
-"""Input masks of a phase: the truth, or what an earlier phase's network says."""
+"""Input masks of a stage: the truth, or what an earlier stage's network says."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from renalis.errors import InputError
 from renalis.io import whole_file
 from renalis.networks import build
 from renalis.preparation import PreparedCase, file_hash
-from renalis.recipes.system import InputMask, Phase
-from renalis.systems.answering import answer
+from renalis.recipes.system import InputMask, Stage
 from renalis.systems.data import grid_specs, keep_split, load_statistics, prepared
-from renalis.systems.translate import target_table
+from renalis.systems.inference import predict_stage
+from renalis.systems.recipe_grids import target_table
 from renalis.training.state import load_weights
 
 __all__ = [
@@ -34,24 +34,24 @@ __all__ = [
 ]
 
 Masks = list[NDArray[np.uint8]]
-"""One per case, (Z, Y, X), 0 and 1, on the grid that the earlier phase predicts."""
+"""One per case, (Z, Y, X), 0 and 1, on the grid that the earlier stage predicts."""
 
 TrainOn = Callable[[list[Case], Path], nn.Module]
-"""Trains the earlier phase on some cases in a folder of its own, or goes on with that."""
+"""Trains the earlier stage on some cases in a folder of its own, or goes on with that."""
 
 _FORMAT = 1
 """Raised whenever the same network would give another mask."""
 
 
-def true_masks(phase: Phase, before: Phase, cases: Sequence[PreparedCase]) -> Masks:
-    """What a perfect earlier phase would say about labelled cases."""
+def true_masks(stage: Stage, before: Stage, cases: Sequence[PreparedCase]) -> Masks:
+    """What a perfect earlier stage would say about labelled cases."""
     table = target_table(before.target)
-    labels = [case.grid(phase.prediction.grid).label for case in cases]
+    labels = [case.grid(stage.prediction.grid).label for case in cases]
     return [(table[label] > 0).astype(np.uint8) for label in labels if label is not None]
 
 
 def predicted_masks(
-    before: Phase,
+    before: Stage,
     network: nn.Module,
     cases: Sequence[Case],
     threshold: float,
@@ -59,12 +59,12 @@ def predicted_masks(
     cache: Path,
     device: torch.device,
 ) -> Iterator[NDArray[np.uint8]]:
-    """What an earlier phase's network says.
+    """What an earlier stage's network says.
 
     Parameters
     ----------
-    before : Phase
-        The earlier phase.
+    before : Stage
+        The earlier stage.
     network : nn.Module
         Trained.
     cases : sequence of Case
@@ -80,7 +80,7 @@ def predicted_masks(
     specs = grid_specs(before, load_statistics(folder, before.name))
     for case in cases:
         (ready,) = prepared([case], list(specs.values()), cache)
-        said = answer(before, [network], ready, specs, device=device)
+        said = predict_stage(before, [network], ready, specs, device=device)
         yield (said.probability[1:].sum(0) > threshold).astype(np.uint8)
 
 
@@ -98,7 +98,7 @@ def mask_folds(mask: InputMask, cases: Sequence[Case], seed: int) -> list[Split]
 
 
 def out_of_fold_masks(
-    before: Phase,
+    before: Stage,
     mask: InputMask,
     cases: Sequence[Case],
     seed: int,
@@ -115,12 +115,12 @@ def out_of_fold_masks(
 
     Parameters
     ----------
-    before : Phase
-        The earlier phase.
+    before : Stage
+        The earlier stage.
     mask : InputMask
         How many folds, and the threshold.
     cases : sequence of Case
-        All that the phase with the mask is trained on.
+        All that the stage with the mask is trained on.
     seed : int
         Of the folds.
     folder : Path
@@ -166,7 +166,7 @@ def out_of_fold_masks(
 
 
 def _predict(
-    before: Phase,
+    before: Stage,
     mask: InputMask,
     cases: Sequence[Case],
     paths: dict[str, Path],
@@ -186,7 +186,7 @@ def _predict(
             np.save(file, one, allow_pickle=False)
 
 
-def _key(before: Phase, mask: InputMask, network: str, case: Case) -> str:
+def _key(before: Stage, mask: InputMask, network: str, case: Case) -> str:
     content = file_hash([case.image])
     made = json.dumps([_FORMAT, before.model_dump_json(), mask.threshold, network, content])
     return hashlib.sha256(made.encode()).hexdigest()[:32]

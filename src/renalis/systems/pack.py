@@ -18,9 +18,9 @@ from renalis.model_header import Stage as ModelStage
 from renalis.networks import build
 from renalis.recipes import stored_system
 from renalis.recipes.output_fields import CoarseToFine
-from renalis.recipes.system import Phase, System
+from renalis.recipes.system import Stage, System
 from renalis.systems.run_folder import fold_folder
-from renalis.systems.start import known_start
+from renalis.systems.starting_model import known_starting_model
 from renalis.thresholds import Thresholds
 from renalis.training.state import load_weights
 
@@ -56,22 +56,22 @@ def pack_two_passes(
     Raises
     ------
     InputError
-        If a phase has not been trained.
+        If a stage has not been trained.
     """
     system, folder = stored_system(run), fold_folder(run, 0)
     networks: dict[str, nn.Module] = {}
     steps: dict[str, JsonValue] = {}
-    for phase in system.all_phases():
-        path = folder / f"{phase.name}.safetensors"
+    for stage in system.all_stages():
+        path = folder / f"{stage.name}.safetensors"
         if not path.exists():
-            raise InputError(f"{run} holds no weights of phase {phase.name}; resume its training")
-        networks[phase.name] = build(phase.network.config())
-        steps[phase.name] = load_weights(path, networks[phase.name]).get("steps")
+            raise InputError(f"{run} holds no weights of stage {stage.name}; resume its training")
+        networks[stage.name] = build(stage.network.config())
+        steps[stage.name] = load_weights(path, networks[stage.name]).get("steps")
     header = ModelHeader(
         name=system.name,
         version=version,
         created=datetime.now(UTC).date().isoformat(),
-        stages=tuple(_stage(phase) for phase in system.all_phases()),
+        stages=tuple(_stage(stage) for stage in system.all_stages()),
         thresholds=system.thresholds or Thresholds(),
         training={
             **_learned_from(system, folder),
@@ -85,20 +85,20 @@ def pack_two_passes(
     return save_model(run / f"{system.name}.safetensors", header, networks)
 
 
-def _stage(phase: Phase) -> ModelStage:
-    plan = phase.prediction
-    grid = phase.grid(plan.grid)
+def _stage(stage: Stage) -> ModelStage:
+    plan = stage.prediction
+    grid = stage.grid(plan.grid)
     if not isinstance(plan, CoarseToFine) or grid.spacing_mm is None or grid.clip_hu is None:
         raise InputError(
-            f"phase {phase.name} does not predict coarse_to_fine on a grid with spacing_mm and "
+            f"stage {stage.name} does not predict coarse_to_fine on a grid with spacing_mm and "
             "clip_hu"
         )
     return ModelStage(
-        name=phase.name,  # type: ignore[arg-type]
+        name=stage.name,  # type: ignore[arg-type]
         spacing_mm=grid.spacing_mm,
         patch=plan.window,
         window_hu=grid.clip_hu,
-        network=phase.network.model_dump(mode="json"),
+        network=stage.network.model_dump(mode="json"),
     )
 
 
@@ -119,7 +119,7 @@ def _learned_from(system: System, folder: Path) -> dict[str, JsonValue]:
 
 def _terms(run: Path, system: System) -> dict[str, Any]:
     """Licence and credit: those of the model that it started from hold on."""
-    start = known_start(run)
+    start = known_starting_model(run)
     if start is None and system.synthetic_alone and not system.learns_from_slices:
         return {
             "licence": "CC-BY-NC-SA-4.0",

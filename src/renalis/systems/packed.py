@@ -84,10 +84,10 @@ def pack_system(
     cases: dict[str, JsonValue] = {}
     for number, fold in zip(opened.numbers, opened.folds, strict=True):
         statistics: dict[str, dict[str, tuple[float, float]]] = {}
-        for phase in system.all_phases():
-            statistics[phase.name] = load_statistics(fold_folder(run, number), phase.name)
-            for name, value in fold.networks[phase.name].state_dict().items():
-                tensors[f"fold_{number}.{phase.name}.{name}"] = value.detach().cpu().numpy()
+        for stage in system.all_stages():
+            statistics[stage.name] = load_statistics(fold_folder(run, number), stage.name)
+            for name, value in fold.networks[stage.name].state_dict().items():
+                tensors[f"fold_{number}.{stage.name}.{name}"] = value.detach().cpu().numpy()
         folds.append(FoldFacts(number=number, statistics=statistics))
         split = load_split(fold_folder(run, number) / "split.json")
         cases[f"fold_{number}"] = {"train": len(split.train), "val": len(split.val)}
@@ -145,8 +145,8 @@ def open_any_run(
 def _fold(system: System, model: SystemModel, facts: FoldFacts) -> Fold:
     networks: dict[str, nn.Module] = {}
     specs = {}
-    for phase in system.all_phases():
-        prefix = f"fold_{facts.number}.{phase.name}."
+    for stage in system.all_stages():
+        prefix = f"fold_{facts.number}.{stage.name}."
         weights = {
             name.removeprefix(prefix): torch.from_numpy(np.array(array))
             for name, array in model.tensors.items()
@@ -154,13 +154,13 @@ def _fold(system: System, model: SystemModel, facts: FoldFacts) -> Fold:
         }
         try:
             with torch.device("meta"):  # a hostile configuration costs no memory
-                network = build(phase.network.config())
+                network = build(stage.network.config())
             network.load_state_dict(weights, strict=True, assign=True)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise InputError(
-                f"{model.path} holds weights that do not fit its {phase.name} network "
+                f"{model.path} holds weights that do not fit its {stage.name} network "
                 f"({str(error).splitlines()[0]}); get the model file again"
             ) from error
-        networks[phase.name] = network.eval().requires_grad_(False)
-        specs[phase.name] = grid_specs(phase, facts.statistics.get(phase.name, {}))
+        networks[stage.name] = network.eval().requires_grad_(False)
+        specs[stage.name] = grid_specs(stage, facts.statistics.get(stage.name, {}))
     return Fold(networks, specs)

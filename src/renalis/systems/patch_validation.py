@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from renalis.systems.patches import PatchFeeding
+from renalis.systems.patches import PatchBatches
 from renalis.training.devices import Place
 from renalis.training.terms import LossTerm, total_loss
 
@@ -27,7 +27,7 @@ class PatchValidation:
 
     Attributes
     ----------
-    feeding : PatchFeeding
+    feeding : PatchBatches
         Of cases that are not learned from, or of the bodies: then in places, and with an
         appearance, that are not trained on.
     scores : collection of str
@@ -41,7 +41,7 @@ class PatchValidation:
         Those of this process, once they are drawn.
     """
 
-    feeding: PatchFeeding
+    feeding: PatchBatches
     scores: Collection[str]
     terms: Sequence[LossTerm]
     count: int = _VALIDATION_PATCHES

@@ -14,26 +14,26 @@ from renalis.dataset.slices import SliceSet
 from renalis.errors import InputError
 from renalis.preparation import GridSpec, PreparedCase
 from renalis.recipes.sample_fields import Patches
-from renalis.recipes.system import Phase
+from renalis.recipes.system import Stage
 from renalis.sampling import LabelTable, Nearness, NearPatchSampler
 from renalis.sampling.real_slices import RealSlices, SliceVariation
 from renalis.synthesis.patches import Body, PatchPlan, draw_patch, load_body
-from renalis.systems.bodies import bodies_folder
-from renalis.systems.changes import Finish, finishing
-from renalis.systems.translate import abnormal_labels, target_table
-from renalis.training.feed import Arrays
+from renalis.systems.augmentation import Finish, finishing
+from renalis.systems.recipe_grids import abnormal_labels, target_table
+from renalis.systems.synthetic_bodies import bodies_folder
+from renalis.training.micro_batches import Arrays
 
-__all__ = ["PatchFeeding", "load_bodies", "patch_feeding"]
+__all__ = ["PatchBatches", "load_bodies", "patch_batches"]
 
 
 @dataclass(frozen=True, eq=False)
-class PatchFeeding:
-    """Micro-batches of a phase; everything random follows from seed, phase and number of sample.
+class PatchBatches:
+    """Micro-batches of a stage; everything random follows from seed, stage and number of sample.
 
     Attributes
     ----------
     number, seed : int
-        Of the phase in its recipe, and of the recipe.
+        Of the stage in its recipe, and of the recipe.
     batches, micro_batch : int
         Micro-batches of an epoch, and samples of each.
     sizes : tuple of tuple of int
@@ -72,12 +72,12 @@ class PatchFeeding:
     table: LabelTable
 
     @property
-    def source(self) -> PatchFeeding:
+    def source(self) -> PatchBatches:
         """What the engine trains with."""
         return self
 
     def __call__(self, epoch: int, index: int, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
-        """One micro-batch; see `renalis.training.feed.BatchSource`."""
+        """One micro-batch; see `renalis.training.micro_batches.BatchSource`."""
         del rng
         first = (epoch * self.batches + index) * self.micro_batch
         samples = [self.sample(first + item) for item in range(self.micro_batch)]
@@ -119,8 +119,8 @@ def load_bodies(folder: Path, sampler: Patches) -> list[Body]:
     return pool
 
 
-def patch_feeding(
-    phase: Phase,
+def patch_batches(
+    stage: Stage,
     number: int,
     seed: int,
     cases: Sequence[PreparedCase],
@@ -128,21 +128,21 @@ def patch_feeding(
     bodies: Sequence[Body],
     augment: bool = True,
     slices: Sequence[SliceSet] = (),
-) -> PatchFeeding:
-    """The micro-batches of a phase whose sampler is ``patches``.
+) -> PatchBatches:
+    """The micro-batches of a stage whose sampler is ``patches``.
 
     Parameters
     ----------
-    phase : Phase
+    stage : Stage
         From the recipe.
     number : int
-        Of the phase, from 0 on.
+        Of the stage, from 0 on.
     seed : int
         Of the recipe.
     cases : sequence of PreparedCase
         Scans with labels; may be empty.
     specs : mapping of str to GridSpec
-        The phase's grids by name.
+        The stage's grids by name.
     bodies : sequence of Body
         From `load_bodies`.
     augment : bool
@@ -155,7 +155,7 @@ def patch_feeding(
     InputError
         If the grid does not fit the bodies.
     """
-    sampler, plan = phase.sampler, phase.optimisation
+    sampler, plan = stage.sampler, stage.optimisation
     assert isinstance(sampler, Patches)
     spec, micro = specs[sampler.grid], plan.micro_batch or plan.batch
     volumes = None
@@ -163,28 +163,28 @@ def patch_feeding(
         volumes = NearPatchSampler(
             [case.grid(sampler.grid) for case in cases],
             Nearness(sampler.near, sampler.lesion, sampler.jitter),
-            (*abnormal_labels(phase.target), 3),
-            target_table(phase.target),
+            (*abnormal_labels(stage.target), 3),
+            target_table(stage.target),
         )
-    return PatchFeeding(
+    return PatchBatches(
         number,
         seed,
         sampler.steps_per_epoch * (plan.batch // micro),
         micro,
         (sampler.patch, *(sampler.other_patches if augment else ())),
         bodies,
-        _patch_plan(phase, sampler, bodies[0], augment) if bodies else None,
+        _patch_plan(stage, sampler, bodies[0], augment) if bodies else None,
         volumes,
-        _real_slices(phase, sampler, slices) if augment else None,
+        _real_slices(stage, sampler, slices) if augment else None,
         sampler.mix.volumes / max(1 - sampler.mix.slices, 1e-9),
         sampler.mix.slices,
         sampler.slice_sizes,
-        finishing(phase.augmentation if augment else None, spec),
-        target_table(phase.target),
+        finishing(stage.augmentation if augment else None, spec),
+        target_table(stage.target),
     )
 
 
-def _real_slices(phase: Phase, sampler: Patches, files: Sequence[SliceSet]) -> RealSlices | None:
+def _real_slices(stage: Stage, sampler: Patches, files: Sequence[SliceSet]) -> RealSlices | None:
     """What draws samples of slices, if the mix has some.
 
     Raises
@@ -198,32 +198,32 @@ def _real_slices(phase: Phase, sampler: Patches, files: Sequence[SliceSet]) -> R
     kept = [one.of_cases(lambda case: every is None or case % every != 0) for one in files]
     kept = [one for one in kept if len(one)]
     if not kept:
-        raise InputError(f"phase {phase.name}: there are no slices to learn from; give --slices")
-    grid = phase.grid(sampler.grid)
+        raise InputError(f"stage {stage.name}: there are no slices to learn from; give --slices")
+    grid = stage.grid(sampler.grid)
     if grid.spacing_mm is None or grid.clip_hu is None:
-        raise InputError(f"phase {phase.name}: slices need a grid of spacing_mm and of clip_hu")
+        raise InputError(f"stage {stage.name}: slices need a grid of spacing_mm and of clip_hu")
     return RealSlices(kept, grid.spacing_mm[2], grid.clip_hu, SliceVariation())
 
 
-def _patch_plan(phase: Phase, sampler: Patches, body: Body, augment: bool) -> PatchPlan:
+def _patch_plan(stage: Stage, sampler: Patches, body: Body, augment: bool) -> PatchPlan:
     """How synthetic patches are made, in plain numbers."""
-    grid, rendering = phase.grid(sampler.grid), sampler.rendering
+    grid, rendering = stage.grid(sampler.grid), sampler.rendering
     assert rendering is not None
     if grid.spacing_mm is None or len(set(grid.spacing_mm)) > 1 or grid.clip_hu is None:
         raise InputError(
-            f"phase {phase.name}: synthetic patches need a grid of one spacing_mm along all axes "
+            f"stage {stage.name}: synthetic patches need a grid of one spacing_mm along all axes "
             "and of clip_hu"
         )
     low, high = grid.clip_hu
     if (grid.sub, grid.div) != ((low + high) / 2, (high - low) / 2):
         raise InputError(
-            f"phase {phase.name}: in synthetic patches clip_hu become -1 and 1; set sub to "
+            f"stage {stage.name}: in synthetic patches clip_hu become -1 and 1; set sub to "
             f"{(low + high) / 2:g} and div to {(high - low) / 2:g}"
         )
     reduction = grid.spacing_mm[0] / body.spacing
     if abs(reduction - round(reduction)) > 1e-6 or reduction < 1:
         raise InputError(
-            f"phase {phase.name}: {grid.spacing_mm[0]} mm is no whole multiple of the bodies' "
+            f"stage {stage.name}: {grid.spacing_mm[0]} mm is no whole multiple of the bodies' "
             f"{body.spacing} mm"
         )
     return PatchPlan(

@@ -22,10 +22,10 @@ from renalis.training.stopping import Epochs, Keep, Minutes, Patience, Reach, Ri
 from renalis.training.terms import LossTerm, build_term
 
 __all__ = [
-    "PlannedStage",
+    "PlannedRound",
     "loss_terms",
     "micro_batches",
-    "planned_stages",
+    "planned_rounds",
     "require_shares",
     "stop_rules",
 ]
@@ -39,31 +39,31 @@ _SCHEDULES: dict[str, type[Schedule]] = {
 
 
 @dataclass(frozen=True)
-class PlannedStage:
-    """One stage; ``outputs`` are the network's outputs that it learns from."""
+class PlannedRound:
+    """One round; ``outputs`` are the network's outputs that it learns from."""
 
     name: str
     outputs: tuple[str, ...]
     plan: FitPlan
 
 
-def planned_stages(
+def planned_rounds(
     optimisation: recipe.Optimisation,
     loss: Sequence[recipe.LossTerm],
     batches: int,
     seed: int,
     processes: int = 1,
     **options: Any,
-) -> list[PlannedStage]:
-    """The stages of a training, one called "main" if the recipe names none.
+) -> list[PlannedRound]:
+    """The rounds of a training, one called "main" if the recipe names none.
 
-    ``optimisation.stop.epochs`` bounds all stages together: hand it to
-    `renalis.training.stages.fit_stages` as ``epochs``.
+    ``optimisation.stop.epochs`` bounds all rounds together: hand it to
+    `renalis.training.rounds.fit_rounds` as ``epochs``.
 
     Parameters
     ----------
     optimisation, loss
-        Sections of a phase of the recipe.
+        Sections of a stage of the recipe.
     batches : int
         Micro-batches in an epoch.
     seed : int
@@ -80,20 +80,20 @@ def planned_stages(
     """
     require_shares(optimisation, processes)
     together = micro_batches(optimisation)
-    stages = optimisation.stages or (
-        recipe.FreezeStage(name="main", outputs=("seg", "low", "cls"), stop=optimisation.stop),
+    rounds = optimisation.rounds or (
+        recipe.FreezeRound(name="main", outputs=("seg", "low", "cls"), stop=optimisation.stop),
     )
     return [
-        PlannedStage(
-            stage.name,
-            stage.outputs,
+        PlannedRound(
+            round.name,
+            round.outputs,
             FitPlan(
                 terms=loss_terms(
-                    [term for term in loss if term.output in stage.outputs],
+                    [term for term in loss if term.output in round.outputs],
                     optimisation.deep_weights,
                 ),
                 batches=batches,
-                stop=stop_rules(stage.stop),
+                stop=stop_rules(round.stop),
                 optimizer=OptimizerPlan(
                     optimisation.optimizer,
                     optimisation.learning_rate,
@@ -102,18 +102,18 @@ def planned_stages(
                     optimisation.weight_decay,
                 ),
                 schedule=_schedule(
-                    optimisation.schedule, stage.stop.epochs * -(-batches // together)
+                    optimisation.schedule, round.stop.epochs * -(-batches // together)
                 ),
-                keep=_keep(optimisation.keep, stage.outputs),
+                keep=_keep(optimisation.keep, round.outputs),
                 accumulate=together // processes,
                 seed=seed,
-                freezing=Freezing(stage.frozen, stage.learning),
+                freezing=Freezing(round.frozen, round.learning),
                 clip_norm=optimisation.gradient_clip,
                 average=optimisation.average,
-                **{"name": stage.name, **options},
+                **{"name": round.name, **options},
             ),
         )
-        for stage in stages
+        for round in rounds
     ]
 
 
@@ -172,7 +172,7 @@ def loss_terms(
 
 
 def stop_rules(stop: recipe.Stop) -> tuple[StopRule, ...]:
-    """The rules, of which the first that fires ends the stage."""
+    """The rules, of which the first that fires ends the round."""
     rules: list[StopRule] = [Epochs(stop.epochs)]
     if stop.rises is not None:
         rules.append(Rises(stop.rises))

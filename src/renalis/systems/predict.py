@@ -1,4 +1,4 @@
-"""Segment a scan with a trained run: all folds, all phases, the system's own clean-up."""
+"""Segment a scan with a trained run: all folds, all stages, the system's own clean-up."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from torch import nn
 
 from renalis.errors import InputError
 from renalis.networks import build
-from renalis.postprocessing.beside import Beside
+from renalis.postprocessing.context import Context
 from renalis.postprocessing.steps import make_step, run_steps
 from renalis.postprocessing.tidy import Tidied
-from renalis.prediction.systems.ensemble import Member, average
-from renalis.prediction.systems.restore import OnScan, restore_labels
+from renalis.prediction.ensemble import Member, average
+from renalis.prediction.restore_probabilities import OnScan, restore_labels
 from renalis.preparation import GridSpec
 from renalis.recipes import stored_system
-from renalis.recipes.system import Phase, System
-from renalis.systems.answering import Answer, Low, answer, decided
+from renalis.recipes.system import Stage, System
 from renalis.systems.data import grid_specs, load_statistics, of_scan
 from renalis.systems.gate import gate_notes, rules_in_force
+from renalis.systems.inference import Low, StagePrediction, likeliest_labels, predict_stage
 from renalis.systems.run_folder import fold_folder
 from renalis.training.state import load_weights
 from renalis.volume import Kind, Volume
@@ -33,16 +33,16 @@ __all__ = [
     "Fold",
     "Run",
     "SystemPrediction",
-    "answers_of",
     "member",
     "open_run",
     "predict_scan",
+    "stage_predictions",
 ]
 
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """One fold's networks and grids by phase."""
+    """One fold's networks and grids by stage."""
 
     networks: dict[str, nn.Module]
     specs: dict[str, dict[str, GridSpec]]
@@ -72,7 +72,7 @@ class SystemPrediction:
     Attributes
     ----------
     raw : Volume
-        Labels as decided, in the dataset's convention, on the scan's own grid.
+        Labels as likeliest_labels, in the dataset's convention, on the scan's own grid.
     tidied : Tidied
         After the system's own clean-up, and what each step changed.
     classes : OnScan
@@ -142,21 +142,21 @@ def _numbers(run: Path) -> list[int]:
 
 def _finished(system: System, run: Path, fold: int) -> bool:
     folder = fold_folder(run, fold)
-    return all((folder / f"{phase.name}.safetensors").exists() for phase in system.all_phases())
+    return all((folder / f"{stage.name}.safetensors").exists() for stage in system.all_stages())
 
 
 def _open(system: System, run: Path, fold: int) -> Fold:
     folder = fold_folder(run, fold)
     networks: dict[str, nn.Module] = {}
     specs: dict[str, dict[str, GridSpec]] = {}
-    for phase in system.all_phases():
-        path = folder / f"{phase.name}.safetensors"
+    for stage in system.all_stages():
+        path = folder / f"{stage.name}.safetensors"
         if not path.exists():
             raise InputError(f"fold {fold} in {run} is not finished; resume its training")
-        network = build(phase.network.config())
+        network = build(stage.network.config())
         load_weights(path, network)
-        networks[phase.name] = network.eval()
-        specs[phase.name] = grid_specs(phase, load_statistics(folder, phase.name))
+        networks[stage.name] = network.eval()
+        specs[stage.name] = grid_specs(stage, load_statistics(folder, stage.name))
     return Fold(networks, specs)
 
 
@@ -173,69 +173,69 @@ def predict_scan(
         HU, any orientation.
     others : sequence of Member
         Further members of the ensemble, such as nnU-Net's probabilities
-        (`renalis.prediction.systems.ensemble.open_member`), with this system's classes.
+        (`renalis.prediction.ensemble.open_member`), with this system's classes.
     weights : sequence of float, optional
         Of this system and of the others; equal by default.
     """
-    answers = answers_of(run, scan)
-    phases = run.system.all_phases()
-    last = phases[-1]
-    own = member(run, answers, scan)
+    predicted = stage_predictions(run, scan)
+    stages = run.system.all_stages()
+    last = stages[-1]
+    own = member(run, predicted, scan)
     foreground = None
     if others or last.prediction.restore == "prob_linear":
-        values = _values(phases)
+        values = _values(stages)
 
         def decide(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
-            if len(phases) == 1:
-                return decided(last, probability)
+            if len(stages) == 1:
+                return likeliest_labels(last, probability)
             return np.asarray(values[probability.argmax(0)])
 
         together = average([own, *others], scan, weights=weights, decide=decide)
         raw = together.labels
         foreground = together.foreground if others else None
     else:
-        grid = np.zeros(answers[last.name].probability.shape[1:], np.uint8)
-        for phase in phases:
-            labels = decided(phase, answers[phase.name].probability)
+        grid = np.zeros(predicted[last.name].probability.shape[1:], np.uint8)
+        for stage in stages:
+            labels = likeliest_labels(stage, predicted[stage.name].probability)
             grid[labels > 0] = labels[labels > 0]
-        raw = restore_labels(grid, answers[last.name].affine, scan)
-    notes = gate_notes(run.system, answers[last.name])
-    return SystemPrediction(raw, _tidied(run, raw, scan, answers), own, foreground, notes)
+        raw = restore_labels(grid, predicted[last.name].affine, scan)
+    notes = gate_notes(run.system, predicted[last.name])
+    return SystemPrediction(raw, _tidied(run, raw, scan, predicted), own, foreground, notes)
 
 
-def answers_of(run: Run, scan: Volume) -> dict[str, Answer]:
-    """Every phase's mean answer over the folds."""
-    result: dict[str, Answer] = {}
-    for phase in run.system.all_phases():
+def stage_predictions(run: Run, scan: Volume) -> dict[str, StagePrediction]:
+    """Every stage's mean prediction over the folds."""
+    result: dict[str, StagePrediction] = {}
+    for stage in run.system.all_stages():
         per_fold = []
-        shared = all(fold.specs[phase.name] == run.folds[0].specs[phase.name] for fold in run.folds)
+        shared = all(fold.specs[stage.name] == run.folds[0].specs[stage.name] for fold in run.folds)
         groups = [run.folds] if shared else [(fold,) for fold in run.folds]
         for group in groups:
-            specs = group[0].specs[phase.name]
+            specs = group[0].specs[stage.name]
             case = of_scan(scan, list(specs.values()))
             region = None
-            if phase.input_mask is not None:
-                before = result[phase.input_mask.phase].probability
-                region = before[1:].sum(0) > phase.input_mask.threshold
-            networks = [fold.networks[phase.name] for fold in group]
+            if stage.input_mask is not None:
+                before = result[stage.input_mask.stage].probability
+                region = before[1:].sum(0) > stage.input_mask.threshold
+            networks = [fold.networks[stage.name] for fold in group]
             per_fold.append(
-                answer(
-                    phase, networks, case, specs, region=region, device=run.device, half=run.half
+                predict_stage(
+                    stage, networks, case, specs, region=region, device=run.device, half=run.half
                 )
             )
-        result[phase.name] = _mean(per_fold)
+        result[stage.name] = _mean(per_fold)
     return result
 
 
-def _mean(answers: Sequence[Answer]) -> Answer:
+def _mean(predicted: Sequence[StagePrediction]) -> StagePrediction:
     """Of folds whose grids differ in intensities alone."""
-    first = answers[0]
-    probability = _averaged([one.probability for one in answers])
-    lows = [one.low for one in answers if one.low is not None]
+    first = predicted[0]
+    probability = _averaged([one.probability for one in predicted])
+    lows = [one.low for one in predicted if one.low is not None]
     low = Low(_averaged([one.probability for one in lows]), lows[0].affine) if lows else None
     # What any fold's coarse half let through is in the mean.
-    opened = [one for one in answers if one.gate == "open"]
-    return Answer(probability, first.affine, low, (opened or answers)[0].gate)
+    opened = [one for one in predicted if one.gate == "open"]
+    return StagePrediction(probability, first.affine, low, (opened or predicted)[0].gate)
 
 
 def _averaged(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -243,41 +243,43 @@ def _averaged(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return np.asarray(total / np.float32(len(arrays)), np.float32)
 
 
-def member(run: Run, answers: dict[str, Answer], scan: Volume) -> OnScan:
+def member(run: Run, predicted: dict[str, StagePrediction], scan: Volume) -> OnScan:
     """The system as a member of an ensemble: probabilities of background and its label values."""
-    phases = run.system.all_phases()
-    last = answers[phases[-1].name]
-    if len(phases) == 1:
+    stages = run.system.all_stages()
+    last = predicted[stages[-1].name]
+    if len(stages) == 1:
         return OnScan(last.probability, last.affine, scan)
-    # Later phases look inside earlier ones: what they leave is shared as the earlier ones say.
-    classes = answers[phases[0].name].probability
-    for phase in phases[1:]:
-        inside = answers[phase.name].probability[1:]
+    # Later stages look inside earlier ones: what they leave is shared as the earlier ones say.
+    classes = predicted[stages[0].name].probability
+    for stage in stages[1:]:
+        inside = predicted[stage.name].probability[1:]
         rest = 1 - inside.sum(0)
         classes = np.concatenate([classes * rest, inside])
     return OnScan(classes, last.affine, scan)
 
 
-def _values(phases: Sequence[Phase]) -> NDArray[np.uint8]:
+def _values(stages: Sequence[Stage]) -> NDArray[np.uint8]:
     """Label value of each class of `member`."""
-    return np.array([0, *(value for phase in phases for value in phase.written)], np.uint8)
+    return np.array([0, *(value for stage in stages for value in stage.written)], np.uint8)
 
 
-def _tidied(run: Run, raw: Volume, scan: Volume, answers: dict[str, Answer]) -> Tidied:
-    phases = run.system.all_phases()
-    last = answers[phases[-1].name]
+def _tidied(run: Run, raw: Volume, scan: Volume, predicted: dict[str, StagePrediction]) -> Tidied:
+    stages = run.system.all_stages()
+    last = predicted[stages[-1].name]
     steps = []
     for rule in rules_in_force(run.system, last):
         numbers = rule.model_dump()
         steps.append(make_step(numbers.pop("rule"), **numbers))
     rois = {}
-    for phase in phases[:-1]:
-        said = answers[phase.name]
-        grid = (said.probability[1:].sum(0) > phase.prediction.threshold).astype(np.uint8)
-        rois[phase.name] = restore_labels(grid, said.affine, scan)
+    for stage in stages[:-1]:
+        said = predicted[stage.name]
+        grid = (said.probability[1:].sum(0) > stage.prediction.threshold).astype(np.uint8)
+        rois[stage.name] = restore_labels(grid, said.affine, scan)
     low = fine = None
     if last.low is not None:
         low = Volume(last.low.probability, last.low.affine, Kind.PROBABILITY)
         fine = Volume(last.probability[0], last.affine, Kind.PROBABILITY)
-    lesions = tuple(sorted({2, *(v for v in _values(phases).tolist() if v > 2)}))
-    return run_steps(raw, steps, Beside(image=scan, low=low, fine=fine, rois=rois, lesions=lesions))
+    lesions = tuple(sorted({2, *(v for v in _values(stages).tolist() if v > 2)}))
+    return run_steps(
+        raw, steps, Context(image=scan, low=low, fine=fine, rois=rois, lesions=lesions)
+    )

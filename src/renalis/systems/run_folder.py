@@ -126,13 +126,13 @@ def make_folder(folder: Path) -> None:
 
 
 def _lengthened(stored: System, wanted: System) -> System:
-    """The stored recipe, with as many epochs for all stages as are wanted now, where they are more.
+    """The stored recipe, with as many epochs for all rounds as are wanted now, where they are more.
 
-    Stages that used up all epochs go on with more of them, to the same bits as with as many from
-    the start. Not so with several phases: what a later one has learned from would change.
+    Rounds that used up all epochs go on with more of them, to the same bits as with as many from
+    the start. Not so with several networks: what a later one has learned from would change.
     """
     old, new = stored.optimisation, wanted.optimisation
-    if not old.stages or stored.phases or new.stop.epochs <= old.stop.epochs:
+    if not old.rounds or stored.stages or new.stop.epochs <= old.stop.epochs:
         return stored
     stop = old.stop.model_copy(update={"epochs": new.stop.epochs})
     return stored.model_copy(update={"optimisation": old.model_copy(update={"stop": stop})})

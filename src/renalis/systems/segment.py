@@ -22,12 +22,12 @@ from renalis.pipeline.cases import input_paths, run_cases
 from renalis.pipeline.identity import scan_facts
 from renalis.pipeline.options import CaseResult, Clock, Listener
 from renalis.pipeline.segmented import Segmented
-from renalis.prediction.systems.ensemble import Member
-from renalis.preparation.place import with_place_notes
+from renalis.prediction.ensemble import Member
+from renalis.preparation.plausibility import with_place_notes
+from renalis.systems.ensemble_members import EnsembleMember, is_run, open_ensemble_member, run_hash
 from renalis.systems.gate import looking_everywhere
-from renalis.systems.meaning import Classes, remarks, system_classes
+from renalis.systems.label_classes import Classes, remarks, system_classes
 from renalis.systems.packed import open_any_run
-from renalis.systems.partners import Partner, is_run, open_partner, run_hash
 from renalis.systems.predict import Run, SystemPrediction, predict_scan
 from renalis.volume import Kind, Volume
 
@@ -47,10 +47,10 @@ class RunOptions:
     ----------
     run : Path
         Folder of ``renalis train``, or the model file of ``renalis model pack``.
-    partners : tuple of Path
+    members : tuple of Path
         Further members of the ensemble: runs, or folders of ``CASE.npz`` or label maps.
     weights : tuple of float or None
-        Of the run and of each partner; equal by default.
+        Of the run and of each member; equal by default.
     folds : tuple of int or None
         Of the run; all that are there by default.
     device : {"auto", "cpu", "cuda"}
@@ -64,7 +64,7 @@ class RunOptions:
     """
 
     run: Path
-    partners: tuple[Path, ...] = ()
+    members: tuple[Path, ...] = ()
     weights: tuple[float, ...] | None = None
     folds: tuple[int, ...] | None = None
     device: str = "auto"
@@ -105,13 +105,13 @@ def segment_with_run(
     run = _without(run, options.without_rules)
     if options.look_everywhere:
         run = replace(run, system=looking_everywhere(run.system))
-    if options.anonymous and not all(map(is_run, options.partners)):
+    if options.anonymous and not all(map(is_run, options.members)):
         raise UsageError(
             "--with finds files of other programs by the cases' names, which --anonymous takes "
             "away; leave one of them out"
         )
-    partners = [open_partner(path, device) for path in options.partners]
-    work = _Work(options, run, run_hash(options.run, run), partners, weights, listener)
+    members = [open_ensemble_member(path, device) for path in options.members]
+    work = _Work(options, run, run_hash(options.run, run), members, weights, listener)
     return run_cases(paths, Path(output), work, overwrite=options.overwrite, listener=listener)
 
 
@@ -122,7 +122,7 @@ class _Work:
     options: RunOptions
     run: Run
     sha256: str
-    partners: Sequence[Partner]
+    members: Sequence[EnsembleMember]
     weights: tuple[float, ...] | None
     listener: Listener
 
@@ -132,7 +132,7 @@ class _Work:
             "renalis": metadata.version("renalis"),
             "run": self.sha256,
             "folds": self.run.numbers,
-            "partners": [list(partner.key(source)) for partner in self.partners],
+            "members": [list(member.key(source)) for member in self.members],
             "weights": self.weights,
             "without_rules": sorted(self.options.without_rules),
             "look_everywhere": self.options.look_everywhere,
@@ -163,7 +163,7 @@ class _Work:
         """Predict and clean up as the system does."""
         classes = system_classes(self.run.system)
         with clock.timed("predict"):
-            others = [partner.of(scan, classes) for partner in self.partners]
+            others = [member.of(scan, classes) for member in self.members]
             said = self._predicted(scan, others)
         kidney, lesion = _sure(said, classes)
         return Segmented(
@@ -172,7 +172,7 @@ class _Work:
             lesion=lesion,
             notes=(*remarks(self.run.system), *_left_out(self.run), *said.notes),
             changes=said.tidied.changes,
-            story=self._story(scan, said),
+            story=self._provenance(scan, said),
         )
 
     def _predicted(self, scan: Scan, others: Sequence[Member]) -> SystemPrediction:
@@ -188,7 +188,7 @@ class _Work:
         if publication is not None:
             facts += [("Publication", f"{publication.authors}: {publication.about}")]
         facts += [("Folds averaged", ", ".join(map(str, self.run.numbers)))]
-        facts += [("Together with", str(one.facts()["system"])) for one in self.partners]
+        facts += [("Together with", str(one.facts()["system"])) for one in self.members]
         facts += [("Checksum (SHA-256)", self.sha256)]
         model = ModelFacts(
             f"{self.run.system.name}, trained by its user",
@@ -204,7 +204,7 @@ class _Work:
         )
         return replace(content, model=model, notes=(*scan.warnings, *segmented.notes))
 
-    def _story(self, scan: Scan, said: SystemPrediction) -> dict[str, Any]:
+    def _provenance(self, scan: Scan, said: SystemPrediction) -> dict[str, Any]:
         """How the result was made; nothing in it identifies the patient or this machine."""
         publication = self.run.system.publication
         return {
@@ -216,7 +216,7 @@ class _Work:
                 "folds": list(self.run.numbers),
                 "sha256": self.sha256,
             },
-            "partners": [partner.facts() for partner in self.partners],
+            "members": [member.facts() for member in self.members],
             "weights": self.weights,
             "device": self.run.device.type,
             "rules": [
@@ -255,7 +255,7 @@ def _device(wanted: str) -> str:
 def _weights(options: RunOptions) -> tuple[float, ...] | None:
     if options.weights is None:
         return None
-    members = 1 + len(options.partners)
+    members = 1 + len(options.members)
     if len(options.weights) != members:
         raise UsageError(
             f"--weights gives {len(options.weights)} numbers for {members} members: the run, then "

@@ -12,55 +12,60 @@ from torch import nn
 
 from renalis.preparation import GridSpec, PreparedCase, near_slices
 from renalis.recipes import output_fields, sample_fields
-from renalis.recipes.system import Phase
-from renalis.systems.answering import Answer, answer, decided, low_probability
-from renalis.systems.feeding import Feeding
-from renalis.systems.translate import target_table
+from renalis.recipes.system import Stage
+from renalis.systems.batches import CaseBatches
+from renalis.systems.inference import (
+    StagePrediction,
+    likeliest_labels,
+    low_probability,
+    predict_stage,
+)
+from renalis.systems.recipe_grids import target_table
 from renalis.training.devices import Place
-from renalis.training.feed import Feed
+from renalis.training.micro_batches import Feed
 from renalis.training.terms import LossTerm, total_loss
 
-__all__ = ["PhaseValidation"]
+__all__ = ["StageValidation"]
 
 Regions = Sequence[NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, eq=False)
-class PhaseValidation:
-    """A `renalis.training.engine.Validation` of a phase.
+class StageValidation:
+    """A `renalis.training.engine.Validation` of a stage.
 
     Attributes
     ----------
-    phase : Phase
+    stage : Stage
     cases : sequence of PreparedCase
         With labels.
     specs : mapping of str to GridSpec
     regions : sequence of ndarray, optional
-        Input masks of the cases, for a phase that has them.
+        Input masks of the cases, for a stage that has them.
     scores : collection of str
         Which to give: ``val_dice`` (mean over the target's regions, per case, on the grid; where
         the grid drops slices far from any label, on the others), ``low_dice`` (of the coarse half
         of a cascade), ``val_loss`` (mean over all samples, as they are). With ``val_dice`` of a
         cascade comes ``gate_closed``: 1 for a case in which its coarse half found nothing, so that
         its fine half was not asked.
-    feeding : Feeding, optional
+    feeding : CaseBatches, optional
         The samples for ``val_loss``.
     terms : sequence of LossTerm
         The loss.
     """
 
-    phase: Phase
+    stage: Stage
     cases: Sequence[PreparedCase]
     specs: Mapping[str, GridSpec]
     regions: Regions | None
     scores: Collection[str]
-    feeding: Feeding | None = None
+    feeding: CaseBatches | None = None
     terms: Sequence[LossTerm] = ()
 
     def __call__(self, network: nn.Module, place: Place) -> dict[str, list[float]]:
         """Values per case (``val_loss``: per sample) of this process's share."""
         result: dict[str, list[float]] = {name: [] for name in self.scores}
-        if "val_dice" in result and _gate(self.phase):
+        if "val_dice" in result and _gate(self.stage):
             result["gate_closed"] = []
         mine = range(place.rank, len(self.cases), place.count)
         for number in mine:
@@ -84,46 +89,48 @@ class PhaseValidation:
                 result["val_loss"] += [loss] * len(next(iter(inputs.values())))
         return result
 
-    def _answer(self, network: nn.Module, number: int, place: Place) -> Answer:
+    def _answer(self, network: nn.Module, number: int, place: Place) -> StagePrediction:
         region = None if self.regions is None else self.regions[number] > 0
         case = self.cases[number]
-        return answer(self.phase, [network], case, self.specs, region=region, device=place.device)
+        return predict_stage(
+            self.stage, [network], case, self.specs, region=region, device=place.device
+        )
 
-    def _dice(self, said: Answer, number: int) -> float:
-        phase, case = self.phase, self.cases[number]
-        grid = case.grid(phase.prediction.grid)
+    def _dice(self, said: StagePrediction, number: int) -> float:
+        stage, case = self.stage, self.cases[number]
+        grid = case.grid(stage.prediction.grid)
         label = grid.label
         assert label is not None
-        truth = target_table(phase.target)[label]
+        truth = target_table(stage.target)[label]
         # Training labels are compared, not those that are written: 1 where the target is.
-        values = np.array([0, *range(1, 1 + len(phase.written))], np.uint8)
+        values = np.array([0, *range(1, 1 + len(stage.written))], np.uint8)
         written = np.zeros(256, np.uint8)
-        written[[0, *phase.written]] = values
-        found = written[decided(phase, said.probability)]
+        written[[0, *stage.written]] = values
+        found = written[likeliest_labels(stage, said.probability)]
         near = near_slices(np.asarray(label.any(axis=(1, 2))), grid.spec.drop_far_slices)
         found, truth = found[near], truth[near]
         classes = int(values[-1])
         scores = [_dice(found == c, truth == c) for c in range(1, classes + 1)]
-        if phase.target == "kidney_tumor":
+        if stage.target == "kidney_tumor":
             scores[0] = _dice(found > 0, truth > 0)
         known = [score for score in scores if not np.isnan(score)]
         return float(np.mean(known)) if known else float("nan")
 
     def _low_dice(self, network: nn.Module, number: int, place: Place) -> float:
-        phase, case = self.phase, self.cases[number]
-        plan, sampler = phase.prediction, phase.sampler
+        stage, case = self.stage, self.cases[number]
+        plan, sampler = stage.prediction, stage.sampler
         assert isinstance(plan, output_fields.TilePrediction)
         assert plan.coarse is not None
         assert isinstance(sampler, sample_fields.Paired)
-        low = low_probability(phase, plan, [network], case, self.specs, place.device)
+        low = low_probability(stage, plan, [network], case, self.specs, place.device)
         label = case.grid(plan.coarse).label
         assert label is not None
         return _dice(low.probability > 0.5, target_table(sampler.low_target)[label] > 0)
 
 
-def _gate(phase: Phase) -> bool:
-    """Whether a coarse half decides where the phase's network may speak."""
-    plan = phase.prediction
+def _gate(stage: Stage) -> bool:
+    """Whether a coarse half decides where the stage's network may speak."""
+    plan = stage.prediction
     return isinstance(plan, output_fields.TilePrediction) and plan.gate is not None
 
 

@@ -19,11 +19,11 @@ from renalis.errors import InputError
 from renalis.training.average import start_average
 from renalis.training.devices import Place
 from renalis.training.epoch import Validation, finish_epoch, train_epoch
-from renalis.training.feed import Batch, BatchSource, Feed, groups, stream
 from renalis.training.freezing import freeze
+from renalis.training.hard_samples import Mined
 from renalis.training.history import History
-from renalis.training.journal import Journal, Pace, epoch_line
-from renalis.training.mining import Mined
+from renalis.training.journal import Journal, TimeLeft, epoch_line
+from renalis.training.micro_batches import Batch, BatchSource, Feed, groups, stream
 from renalis.training.plan import FitPlan, build_optimizer, described
 from renalis.training.session import CHECKPOINT, WEIGHTS, ScoredNetwork, Session
 from renalis.training.state import Position, load_checkpoint, save_weights
@@ -55,7 +55,8 @@ def fit(
     plan : FitPlan
         All numbers.
     batch : callable or Mined
-        ``batch(epoch, index, rng) -> (inputs, targets)``, see `renalis.training.feed.BatchSource`;
+        ``batch(epoch, index, rng) -> (inputs, targets)``, see
+        `renalis.training.micro_batches.BatchSource`;
         or what makes one for each epoch out of the losses of the one before.
     validate : callable or None
         Scores the network after an epoch, see `Validation`.
@@ -136,7 +137,7 @@ def _epochs(
     plan, place = session.plan, session.place
     first = place.rank == 0
     steps = len(groups(plan.batches, plan.accumulate, 0, place.count))
-    pace = Pace(
+    pace = TimeLeft(
         report if first else _silent,
         steps,
         plan.most_epochs,

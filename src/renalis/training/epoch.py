@@ -13,17 +13,17 @@ from torch import Tensor, nn
 from renalis.errors import InputError
 from renalis.training.average import averaged, follow
 from renalis.training.devices import Place
-from renalis.training.exchange import (
+from renalis.training.distributed import (
     average_statistics,
     losses_of_all,
     mean_of_all,
     sum_of_all,
 )
-from renalis.training.feed import Turn, groups, seed_torch
 from renalis.training.freezing import train_mode
+from renalis.training.hard_samples import without_numbers
 from renalis.training.history import Epoch
-from renalis.training.journal import Pace
-from renalis.training.mining import without_numbers
+from renalis.training.journal import TimeLeft
+from renalis.training.micro_batches import Turn, groups, seed_torch
 from renalis.training.schedules import WarmupLinear
 from renalis.training.session import Session, require_finite
 from renalis.training.state import Position
@@ -42,7 +42,7 @@ region) is left out.
 
 
 def train_epoch(
-    session: Session, position: Position, batches: Iterator[Any], pace: Pace
+    session: Session, position: Position, batches: Iterator[Any], pace: TimeLeft
 ) -> Position:
     """The rest of an epoch; the position returned has sums over all processes."""
     plan, place, fabric = session.plan, session.place, session.fabric

@@ -44,12 +44,12 @@ def freeze(network: nn.Module, freezing: Freezing) -> None:
         if not any(name.startswith(prefix) for name in names):
             raise InputError(
                 f"no parameter of the network begins with {prefix!r}; "
-                "correct the stage's frozen or learning parts"
+                "correct the round's frozen or learning parts"
             )
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not freezing.holds(name))
     if all(freezing.holds(name) for name in names):
-        raise InputError("every parameter is frozen; a stage needs something that learns")
+        raise InputError("every parameter is frozen; a round needs something that learns")
 
 
 def train_mode(network: nn.Module, freezing: Freezing) -> None:

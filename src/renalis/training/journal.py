@@ -15,7 +15,7 @@ from renalis.io import whole_file
 from renalis.training.curves import write_curves
 from renalis.training.history import Epoch, History
 
-__all__ = ["Journal", "Pace", "duration", "epoch_line"]
+__all__ = ["Journal", "TimeLeft", "duration", "epoch_line"]
 
 
 class Journal:
@@ -65,7 +65,7 @@ class Journal:
 
 
 @dataclass
-class Pace:
+class TimeLeft:
     """Progress lines within an epoch, no more often than every ``every`` seconds.
 
     Parameters

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from renalis.errors import InputError
 from renalis.training.average import Average
 from renalis.training.devices import Place
-from renalis.training.exchange import average_statistics
-from renalis.training.mining import each_loss
+from renalis.training.distributed import average_statistics
+from renalis.training.hard_samples import each_loss
 from renalis.training.plan import FitPlan
 from renalis.training.state import Position, save_checkpoint
 from renalis.training.terms import LossTerm, total_loss

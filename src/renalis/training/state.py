@@ -3,7 +3,7 @@
 Tensors are the network's weights and buffers, their moving average where there is one, and the
 optimizer's moments; everything else is JSON in the file's header. One file, because two could be
 from different moments. Random state is the numbers of the epoch and the micro-batch (see
-`renalis.training.feed`).
+`renalis.training.micro_batches`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from renalis.errors import InputError
 from renalis.io import whole_file
 from renalis.training.average import Average
+from renalis.training.hard_samples import SampleLosses
 from renalis.training.history import History, history_from_json, history_to_json
-from renalis.training.mining import SampleLosses
 
 __all__ = ["Position", "load_checkpoint", "load_weights", "save_checkpoint", "save_weights"]
 

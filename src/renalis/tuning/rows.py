@@ -36,7 +36,7 @@ class TrialRow:
     note : str
         Why it was pruned or failed.
     seconds : float
-        Time of its epochs in the searched phase.
+        Time of its epochs in the searched stage.
     """
 
     number: int

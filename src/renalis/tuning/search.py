@@ -122,13 +122,13 @@ class Search(Frozen):
     """A search file.
 
     ``metric`` is a score of the validation cases as the training's history has it; losses are
-    better when lower, Dice when higher. ``phase`` names the network that it is of; the last one
+    better when lower, Dice when higher. ``stage`` names the network that it is of; the last one
     when not given. ``fields`` has dotted keys, as ``--set`` of the command line takes them,
     applied in the file's order.
     """
 
     metric: Literal["val_dice", "val_loss", "low_dice"] = "val_dice"
-    phase: str | None = None
+    stage: str | None = None
     sampler: Sampler = Sampler()
     pruner: Literal["none"] | Median = "none"
     fields: Annotated[dict[str, Space], Field(min_length=1)]
@@ -187,17 +187,17 @@ def check_search(search: Search, system: System) -> None:
     Raises
     ------
     InputError
-        If a field or the phase does not exist, the metric is never measured, or a field changes
+        If a field or the stage does not exist, the metric is never measured, or a field changes
         what the metric is of.
     """
-    names = [phase.name for phase in system.all_phases()]
-    if search.phase is not None and search.phase not in names:
-        raise InputError(f"the recipe has no phase {search.phase!r}; it has {', '.join(names)}")
-    stages = system.phase(search.phase or names[-1]).optimisation.stages
-    if search.metric == "low_dice" and all("seg" in stage.outputs for stage in stages):
+    names = [stage.name for stage in system.all_stages()]
+    if search.stage is not None and search.stage not in names:
+        raise InputError(f"the recipe has no stage {search.stage!r}; it has {', '.join(names)}")
+    rounds = system.stage(search.stage or names[-1]).optimisation.rounds
+    if search.metric == "low_dice" and all("seg" in round.outputs for round in rounds):
         raise InputError("low_dice is measured only while a cascade's coarse network learns alone")
-    if search.metric == "val_dice" and stages and all("seg" not in s.outputs for s in stages):
-        raise InputError("val_dice is never measured, for no stage trains the output seg")
+    if search.metric == "val_dice" and rounds and all("seg" not in s.outputs for s in rounds):
+        raise InputError("val_dice is never measured, for no round trains the output seg")
     for key, space in search.fields.items():
         _check_section(key, search)
         before = [other for other in search.fields if key.startswith(f"{other}.")]
@@ -208,7 +208,7 @@ def check_search(search: Search, system: System) -> None:
 
 def _check_section(key: str, search: Search) -> None:
     parts = key.split(".")
-    if parts[0] == "phases" and len(parts) > 2:
+    if parts[0] == "stages" and len(parts) > 2:
         parts = parts[2:]
     inside = ".".join(parts) + "."
 

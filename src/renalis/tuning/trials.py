@@ -18,14 +18,14 @@ from renalis.errors import InputError, OutputError
 from renalis.io import whole_file
 from renalis.recipes import System, load_system
 from renalis.recipes.switches import switched
-from renalis.recipes.system import Phase
+from renalis.recipes.system import Stage
 from renalis.recipes.text import recipe_text
 from renalis.recipes.yaml_loader import LOADER
 from renalis.systems import train_system
 from renalis.systems.train import Job
 from renalis.training.devices import Devices
 from renalis.training.history import History
-from renalis.training.stages import Stage
+from renalis.training.rounds import Round
 from renalis.training.stopping import kept_epoch, reason_to_stop
 from renalis.tuning.proposals import changes, values
 from renalis.tuning.search import Search
@@ -155,13 +155,13 @@ class _Watch:
     trying: Trying
     system: System
     trial: optuna.Trial
-    _epochs: dict[str, tuple[Stage, History]] = field(default_factory=dict)
+    _epochs: dict[str, tuple[Round, History]] = field(default_factory=dict)
 
     @property
-    def phase(self) -> Phase:
-        phases = self.system.all_phases()
-        name = self.trying.search.phase
-        return phases[-1] if name is None else self.system.phase(name)
+    def stage(self) -> Stage:
+        stages = self.system.all_stages()
+        name = self.trying.search.stage
+        return stages[-1] if name is None else self.system.stage(name)
 
     @property
     def seconds(self) -> float:
@@ -170,42 +170,42 @@ class _Watch:
     def say(self, line: str) -> None:
         self.trying.report(f"trial {self.trial.number}: {line}")
 
-    def __call__(self, phase: str, stage: Stage, history: History) -> None:
-        if phase == self.phase.name and self._counts(stage.name):
-            self._epochs[stage.name] = (stage, history)
-            self._judge(stage, history)
+    def __call__(self, stage: str, round: Round, history: History) -> None:
+        if stage == self.stage.name and self._counts(round.name):
+            self._epochs[round.name] = (round, history)
+            self._judge(round, history)
         deadline = self.trying.deadline
         if deadline is not None and time.monotonic() > deadline:
             raise OutOfTime
 
     def value(self) -> float | None:
-        """The metric of the weights that the last stage keeps."""
+        """The metric of the weights that the last round keeps."""
         metric = self.trying.search.metric
         result = None
-        for stage, history in self._epochs.values():
+        for round, history in self._epochs.values():
             if history and any(metric in epoch.validation for epoch in history):
-                kept = history[kept_epoch(stage.plan.keep, history)]
+                kept = history[kept_epoch(round.plan.keep, history)]
                 result = kept.validation.get(metric)
         return result
 
-    def _counts(self, stage: str) -> bool:
-        """Losses of earlier stages are of other terms."""
-        stages = [each.name for each in self.phase.optimisation.stages]
-        return self.trying.search.metric != "val_loss" or stage in stages[-1:] or not stages
+    def _counts(self, round: str) -> bool:
+        """Losses of earlier rounds are of other terms."""
+        rounds = [each.name for each in self.stage.optimisation.rounds]
+        return self.trying.search.metric != "val_loss" or round in rounds[-1:] or not rounds
 
-    def _judge(self, stage: Stage, history: History) -> None:
+    def _judge(self, round: Round, history: History) -> None:
         known = self._known()
         told = _told(self.trial)
         for epoch, value in known.items():
             if epoch not in told:
                 self.trial.report(value, epoch)
-        last = [each.name for each in self.phase.optimisation.stages][-1:]
-        if last in ([], [stage.name]) and reason_to_stop(stage.plan.stop, history):
+        last = [each.name for each in self.stage.optimisation.rounds][-1:]
+        if last in ([], [round.name]) and reason_to_stop(round.plan.stop, history):
             return  # nothing is left to be saved
         if self.trying.search.metric not in history[-1].validation:
             return
         epoch, value = max(known.items())
-        # On resuming, earlier stages come by again, which are judged already.
+        # On resuming, earlier rounds come by again, which are judged already.
         if epoch >= max(told, default=0) and self.trial.should_prune():
             raise _Pruned(
                 f"{self.trying.search.metric} {value:.4f} after {epoch} epochs, worse than half of "
@@ -213,7 +213,7 @@ class _Watch:
             )
 
     def _known(self) -> Mapping[int, float]:
-        """The metric by epoch of the phase, from 1 on, over all stages."""
+        """The metric by epoch of the stage, from 1 on, over all rounds."""
         before, known = 0, dict[int, float]()
         for _, history in self._epochs.values():
             for epoch in history:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
-from renalis.io.placing import labels_on
+from renalis.io.label_placement import labels_on
 from renalis.labels import Label
 from renalis.volume import Kind, Volume
 

@@ -1,0 +1,67 @@
+"""The rule about pieces that cannot be a kidney."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renalis.labels import Label
+from renalis.postprocessing.components import Box, find_pieces
+from renalis.postprocessing.evidence import gather
+from renalis.postprocessing.kidney_check import KidneyAnswer, judged
+from renalis.postprocessing.rules import ImpossibleRule
+from renalis.preparation.lungs import Lungs
+from renalis.volume import Volume
+
+__all__ = ["drop_impossible"]
+
+
+def drop_impossible(
+    labels: Volume,
+    box: Box,
+    image: Volume,
+    lungs: Lungs,
+    probability: Volume | None,
+    rule: ImpossibleRule,
+) -> tuple[int, tuple[str, ...]]:
+    """Drop pieces that cannot be a kidney, in place.
+
+    Parameters
+    ----------
+    labels, image : Volume
+        KiTS23 labels and HU, in canonical orientation on the scan's grid.
+    box : tuple of slice
+        Where the labels are.
+    lungs : Lungs
+        From `renalis.preparation.lungs.find_lungs`.
+    probability : Volume or None
+        The network's for anything renal.
+    rule : ImpossibleRule
+        Its numbers.
+
+    Returns
+    -------
+    int
+        Voxels dropped.
+    tuple of str
+        Why, in words, for all of them together.
+    """
+    array: NDArray[np.uint8] = labels.array[box]
+    found = find_pieces(array > 0)
+    dropped = []
+    reasons: list[str] = []
+    for piece in found.pieces:
+        if piece.voxels * labels.voxel_ml < rule.least_ml:
+            break  # the largest come first
+        i, j, k = (
+            slice(outer.start + inner.start, outer.start + inner.stop)
+            for outer, inner in zip(box, piece.box, strict=True)
+        )
+        evidence = gather(image, labels, found.mask(piece), (i, j, k), lungs, probability)
+        verdict = judged(evidence, rule)
+        if verdict.answer is KidneyAnswer.NO:
+            dropped.append(piece)
+            reasons += verdict.reasons[:1]
+    for piece in dropped:  # only now, so that each was seen among the others
+        array[piece.box][found.mask(piece)] = Label.BACKGROUND
+    return sum(piece.voxels for piece in dropped), tuple(dict.fromkeys(reasons))

@@ -1,0 +1,275 @@
+"""What a stage's network says about a prepared case, as class probabilities on its grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from renalis.networks import Cascade3d
+from renalis.networks.registry import Outputs
+from renalis.networks.valid_unet3d import crop_center
+from renalis.prediction.network_inputs import Activation, BatchNetwork, mean_network
+from renalis.prediction.network_inputs import torch_network as on_arrays
+from renalis.prediction.padded_patches import Prepare
+from renalis.prediction.slices import predict_slices
+from renalis.prediction.strided_windows import predict_windows
+from renalis.prediction.three_plane import predict_three_planes
+from renalis.prediction.tiles import Pairing, low_mask, predict_pairs, predict_valid
+from renalis.preparation import GridSpec, PreparedCase, PreparedGrid, normalized
+from renalis.recipes import output_fields as fields
+from renalis.recipes.system import Stage
+from renalis.systems.batches import masked_hu
+from renalis.systems.recipe_grids import AXIS
+
+__all__ = ["Low", "StagePrediction", "likeliest_labels", "low_probability", "predict_stage"]
+
+_SLICE_DIVISOR = 32
+
+Gate = Literal["open", "closed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Low:
+    """The coarse network's prediction: probability (Z, Y, X) float32 of kidney, and its affine."""
+
+    probability: NDArray[np.float32]
+    affine: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class StagePrediction:
+    """A stage's prediction.
+
+    Attributes
+    ----------
+    probability : ndarray, shape (K, Z, Y, X), float32
+        Background first.
+    affine : ndarray, shape (4, 4)
+        Of the grid.
+    low : Low or None
+        Of a network of two resolutions.
+    gate : {"open", "closed"} or None
+        Whether the coarse half, which decides where the fine one may speak, has anything above
+        the gate's threshold; None without a gate.
+    """
+
+    probability: NDArray[np.float32]
+    affine: NDArray[np.float64]
+    low: Low | None = None
+    gate: Gate | None = None
+
+
+def predict_stage(
+    stage: Stage,
+    networks: Sequence[nn.Module],
+    case: PreparedCase,
+    specs: Mapping[str, GridSpec],
+    *,
+    region: NDArray[np.bool_] | None = None,
+    device: torch.device | str = "cpu",
+    half: bool = False,
+) -> StagePrediction:
+    """Ask a stage's network, or the mean of its folds, about a case.
+
+    Parameters
+    ----------
+    stage : Stage
+        Says how to predict.
+    networks : sequence of nn.Module
+        One, or one per fold; probabilities are averaged patch by patch.
+    case : PreparedCase
+        Labels are not looked at.
+    specs : mapping of str to GridSpec
+        The stage's grids with their final intensities.
+    region : ndarray (Z, Y, X), bool, optional
+        The input mask of a stage that has one.
+    device, half
+        Where to compute, and whether in reduced precision.
+    """
+    plan = stage.prediction
+    grid = case.grid(plan.grid)
+    kind: Activation = "sigmoid" if stage.network.out_channels == 1 else "softmax"
+
+    def ready(output: str, modules: Sequence[nn.Module], activation: Activation) -> BatchNetwork:
+        return mean_network(
+            [on_arrays(m, {output: activation}, device=device, half=half) for m in modules]
+        )
+
+    if isinstance(plan, fields.SlicePrediction):
+        probability = _slices(stage, plan, ready("seg", networks, kind), grid, specs, region)
+    elif isinstance(plan, fields.WindowPrediction):
+        spec = specs[plan.grid]
+        probability = predict_windows(
+            grid.image,
+            ready("seg", networks, kind),
+            plan.tile,
+            plan.stride,
+            fill=_air(spec),
+            weight=plan.weight,
+            prepare=_prepare(spec),
+            region=region,
+            outside=_outside(stage, spec),
+        )
+    else:
+        assert isinstance(plan, fields.TilePrediction), "two passes predict from their model file"
+        return _tiles(stage, plan, networks, case, specs, device, half)
+    if kind == "sigmoid":
+        probability = np.concatenate([1 - probability, probability])
+    return StagePrediction(probability, grid.affine)
+
+
+def likeliest_labels(stage: Stage, probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Label values of the dataset's convention from class probabilities (K, ...)."""
+    values = np.array([0, *stage.written], np.uint8)
+    plan = stage.prediction
+    if plan.decision == "argmax":
+        return np.asarray(values[probability.argmax(0)])
+    labels = np.zeros(probability.shape[1:], np.uint8)
+    for channel, value in zip(probability[1:], values[1:], strict=True):
+        labels[channel > plan.threshold] = value
+    return labels
+
+
+def low_probability(
+    stage: Stage,
+    plan: fields.TilePrediction,
+    networks: Sequence[nn.Module],
+    case: PreparedCase,
+    specs: Mapping[str, GridSpec],
+    device: torch.device | str = "cpu",
+    half: bool = False,
+) -> Low:
+    """What the coarse half of a cascade says about a case."""
+    assert plan.coarse is not None
+    grid, spec = case.grid(plan.coarse), specs[plan.coarse]
+    coarse = mean_network(
+        [
+            on_arrays(_CoarseHalf(module), {"low": "softmax"}, device=device, half=half)
+            for module in networks
+        ]
+    )
+    tiled = predict_valid(
+        grid.image,
+        coarse,
+        tile=plan.output,
+        margin=(plan.tile - plan.output) // 2,
+        output="low",
+        fill=_air(spec),
+        prepare=_prepare(spec),
+    )
+    return Low(tiled.probability[1], grid.affine)
+
+
+def _tiles(
+    stage: Stage,
+    plan: fields.TilePrediction,
+    networks: Sequence[nn.Module],
+    case: PreparedCase,
+    specs: Mapping[str, GridSpec],
+    device: torch.device | str,
+    half: bool,
+) -> StagePrediction:
+    grid, spec = case.grid(plan.grid), specs[plan.grid]
+    modules = networks if plan.coarse is None else [_FineHalf(module) for module in networks]
+    seg = mean_network(
+        [on_arrays(m, {"seg": "softmax"}, device=device, half=half) for m in modules]
+    )
+    margin = (plan.tile - plan.output) // 2
+    numbers: dict[str, Any] = {"fill": _air(spec), "prepare": _prepare(spec)}
+    if plan.coarse is None:
+        tiled = predict_valid(grid.image, seg, tile=plan.output, margin=margin, **numbers)
+        return StagePrediction(tiled.probability, grid.affine)
+    low = low_probability(stage, plan, networks, case, specs, device, half)
+    pairing = Pairing.of(grid.affine, low.affine)
+    within: NDArray[np.bool_] | None = None
+    gate: Gate | None = None
+    if plan.gate is not None:
+        within = low_mask(
+            low.probability,
+            pairing,
+            grid.shape,
+            at=plan.gate.threshold,
+            iterations=plan.gate.dilate,
+        )
+        gate = "open" if within.any() else "closed"
+        if gate == "closed" and plan.gate.closed == "everywhere":
+            within = None
+    tiled = predict_pairs(
+        grid.image,
+        case.grid(plan.coarse).image,
+        seg,
+        pairing,
+        tile=plan.output,
+        margin=margin,
+        within=within,
+        **numbers,
+    )
+    return StagePrediction(tiled.probability, grid.affine, low, gate)
+
+
+def _slices(
+    stage: Stage,
+    plan: fields.SlicePrediction,
+    network: BatchNetwork,
+    grid: PreparedGrid,
+    specs: Mapping[str, GridSpec],
+    region: NDArray[np.bool_] | None,
+) -> NDArray[np.float32]:
+    spec = specs[plan.grid]
+    numbers: dict[str, Any] = {
+        "divisor": _SLICE_DIVISOR,
+        "fill": _air(spec),
+        "prepare": _prepare(spec),
+    }
+    numbers |= {"region": region, "outside": _outside(stage, spec)}
+    if len(plan.planes) == 3:
+        return predict_three_planes(grid.image, [network], **numbers)
+    return predict_slices(grid.image, network, axis=AXIS[plan.planes[0]], **numbers)
+
+
+def _air(spec: GridSpec) -> float:
+    return float(normalized(np.array([spec.fill_hu]), spec)[0])
+
+
+def _outside(stage: Stage, spec: GridSpec) -> float:
+    """What the network sees outside its input mask, in its input units."""
+    if stage.input_mask is None:
+        return 0.0
+    return float(normalized(np.array([masked_hu(stage.input_mask.fill, spec)]), spec)[0])
+
+
+def _prepare(spec: GridSpec) -> Prepare:
+    return lambda hu: normalized(hu, spec)
+
+
+class _CoarseHalf(nn.Module):
+    """The coarse network of a cascade alone."""
+
+    def __init__(self, whole: nn.Module) -> None:
+        super().__init__()
+        assert isinstance(whole, Cascade3d)
+        self.whole = whole
+
+    def forward(self, low_image: Tensor) -> dict[str, Tensor]:
+        return {"low": self.whole.forward_low(low_image)}
+
+
+class _FineHalf(nn.Module):
+    """A cascade whose coarse network computes no more than the fine prediction needs."""
+
+    def __init__(self, whole: nn.Module) -> None:
+        super().__init__()
+        assert isinstance(whole, Cascade3d)
+        self.whole = whole
+
+    def forward(self, image: Tensor, low_image: Tensor) -> Outputs:
+        sides = tuple(image.shape[2:])
+        middle = crop_center(low_image, self.whole.low_sides(sides, tuple(low_image.shape[2:])))
+        mask = self.whole.mask(self.whole.forward_low(middle), sides)
+        return self.whole.forward_high(image, mask)

@@ -1,0 +1,118 @@
+"""What the classes of a system stand for, and how those of another become the same.
+
+A class is described by the KiTS23 labels whose union it is: ``{1, 3}`` is the kidney of KiTS19,
+which includes cysts; ``{2, 3}`` the abnormality of the Radboud data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from renalis.errors import InputError
+from renalis.recipes.system import System
+from renalis.systems.recipe_grids import target_table
+
+__all__ = ["KITS23_CLASSES", "Classes", "of_count", "regrouping", "remarks", "system_classes"]
+
+Classes = tuple[frozenset[int], ...]
+"""The KiTS23 labels of each class, background left out."""
+
+KITS23_CLASSES: Classes = (frozenset({1}), frozenset({2}), frozenset({3}))
+_KITS19: Classes = (frozenset({1, 3}), frozenset({2}))
+_RADBOUD: Classes = (frozenset({1}), frozenset({2, 3}))
+_RENAL: Classes = (frozenset({1, 2, 3}),)
+
+_CONVENTIONS: dict[str, Classes] = {
+    "kits19": _KITS19,
+    "kits23": KITS23_CLASSES,
+    "radboud": _RADBOUD,
+}
+_NAMES = {1: "kidney", 2: "tumor", 3: "cyst"}
+
+
+def system_classes(system: System) -> Classes:
+    """What the classes of `renalis.systems.predict.member` stand for.
+
+    Later stages look inside earlier ones and take their part of them.
+    """
+    stored = _CONVENTIONS[system.dataset.labels]
+    classes: list[frozenset[int]] = []
+    for stage in system.all_stages():
+        table = target_table(stage.target)
+        own = [
+            frozenset().union(*(kits for i, kits in enumerate(stored, 1) if table[i] == number))
+            for number in range(1, 1 + len(stage.written))
+        ]
+        taken = frozenset().union(*own)
+        classes = [known - taken for known in classes] + own
+    return tuple(classes)
+
+
+def of_count(count: int, own: Classes) -> Classes | None:
+    """What so many classes (background included) of another program probably stand for.
+
+    The same as ``own`` when there are as many; otherwise everything renal (2), KiTS19 (3) or
+    KiTS23 (4). None for other counts.
+    """
+    if count == 1 + len(own):
+        return own
+    return {2: _RENAL, 3: _KITS19, 4: KITS23_CLASSES}.get(count)
+
+
+def regrouping(given: Classes, wanted: Classes, who: str) -> tuple[int, ...]:
+    """For each class of a member, background first, the class of the ensemble.
+
+    Parameters
+    ----------
+    given, wanted : Classes
+        Of the member and of the ensemble.
+    who : str
+        The member's name, for the message.
+
+    Raises
+    ------
+    InputError
+        If a class would have to be divided, or the member does not know one.
+
+    Examples
+    --------
+    >>> regrouping(KITS23_CLASSES, (frozenset({1}), frozenset({2, 3})), "nnU-Net")
+    (0, 1, 2, 2)
+    """
+    unknown = frozenset().union(*wanted) - frozenset().union(*given)
+    if unknown:
+        raise InputError(
+            f"{who} knows nothing of {_said(unknown)}, which the first system tells apart; leave "
+            "it out or make it the first system"
+        )
+    into = [0]
+    for known in given:
+        homes = [number for number, want in enumerate(wanted, 1) if want & known]
+        if not homes:
+            into.append(0)
+        elif known <= wanted[homes[0] - 1]:
+            into.append(homes[0])
+        else:
+            raise InputError(
+                f"{who} gives {_said(known)} as one class, which cannot be divided as the first "
+                "system does; make it the first system"
+            )
+    return tuple(into)
+
+
+def remarks(system: System) -> tuple[str, ...]:
+    """What a reader of the label maps has to know, in sentences."""
+    said = []
+    values = [value for stage in system.all_stages() for value in stage.written]
+    for value, known in zip(values, system_classes(system), strict=True):
+        if len(known) > 1:
+            said.append(f"{system.name}: label {value} stands for {_said(known)} together")
+    every = frozenset().union(*system_classes(system))
+    if missing := frozenset(_NAMES) - every:
+        said.append(f"{system.name} does not look for {_said(missing)}")
+    return tuple(said)
+
+
+def _said(labels: Sequence[int] | frozenset[int]) -> str:
+    words = [_NAMES[label] for label in sorted(labels)]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

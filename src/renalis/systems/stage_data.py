@@ -1,0 +1,227 @@
+"""What one stage learns from and is validated with, whatever its sampler."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from lightning_fabric import Fabric
+
+from renalis.dataset import Case
+from renalis.dataset.slices import SliceSet
+from renalis.errors import InputError
+from renalis.io import whole_file
+from renalis.preparation import GridSpec, PreparedCase
+from renalis.recipes.sample_fields import Patches
+from renalis.recipes.system import Stage, System
+from renalis.systems.batches import CaseBatches, Further, case_batches
+from renalis.systems.data import grid_specs, prepared, training_statistics, with_specs
+from renalis.systems.masks import Masks
+from renalis.systems.patch_validation import PatchValidation
+from renalis.systems.patches import PatchBatches, load_bodies, patch_batches
+from renalis.systems.split_check import Sides
+from renalis.systems.validation import StageValidation
+from renalis.training.engine import Validation
+from renalis.training.hard_samples import Mined
+from renalis.training.micro_batches import Arrays, BatchSource
+from renalis.training.terms import LossTerm
+
+__all__ = ["CaseData", "PatchData", "StageData", "case_data", "patch_data"]
+
+
+class StageData(Protocol):
+    """A stage's micro-batches and its validation."""
+
+    @property
+    def batches(self) -> int:
+        """Micro-batches of an epoch."""
+
+    def source(self, coarse: bool) -> BatchSource | Mined:
+        """What the engine trains with; ``coarse``: for the coarse half of a cascade alone."""
+
+    def validation(self, scores: Collection[str], terms: Sequence[LossTerm]) -> Validation:
+        """What gives these scores."""
+
+
+@dataclass(frozen=True, eq=False)
+class CaseData:
+    """Of a sampler that passes through cases."""
+
+    stage: Stage
+    feeding: CaseBatches
+    val: Sequence[PreparedCase]
+    specs: Mapping[str, GridSpec]
+    regions: Masks | None
+
+    @property
+    def batches(self) -> int:
+        """See `StageData`."""
+        return self.feeding.batches
+
+    def source(self, coarse: bool) -> BatchSource | Mined:
+        """See `StageData`."""
+        return _coarse_only(self.feeding) if coarse else self.feeding.source
+
+    def validation(self, scores: Collection[str], terms: Sequence[LossTerm]) -> Validation:
+        """See `StageData`."""
+        still = None
+        if "val_loss" in scores:
+            still = case_batches(
+                self.stage,
+                self.val,
+                seed=0,
+                specs=self.specs,
+                regions=self.regions,
+                augment=False,
+            )
+        return StageValidation(self.stage, self.val, self.specs, self.regions, scores, still, terms)
+
+
+@dataclass(frozen=True, eq=False)
+class PatchData:
+    """Of a sampler that draws patches."""
+
+    feeding: PatchBatches
+    still: PatchBatches
+
+    @property
+    def batches(self) -> int:
+        """See `StageData`."""
+        return self.feeding.batches
+
+    def source(self, coarse: bool) -> BatchSource:
+        """See `StageData`."""
+        assert not coarse, "networks of two grids have paired patches"
+        return self.feeding
+
+    def validation(self, scores: Collection[str], terms: Sequence[LossTerm]) -> Validation:
+        """See `StageData`."""
+        return PatchValidation(self.still, scores, terms)
+
+
+def patch_data(
+    system: System,
+    stage: Stage,
+    sides: Sides,
+    folder: Path,
+    cache: Path,
+    fabric: Fabric,
+    slices: Sequence[SliceSet] = (),
+) -> PatchData:
+    """The data of a stage whose sampler is ``patches``.
+
+    Parameters
+    ----------
+    system, stage
+        The recipe and the stage.
+    sides : Sides
+        Scans to learn from and to validate with; not looked at if the sampler takes none.
+    folder : Path
+        The fold's; its bodies are there.
+    cache : Path
+        Folder of prepared cases.
+    fabric : Fabric
+        The first process notes the stage's plan.
+    slices : sequence of SliceSet
+        Single real slices; only learned from.
+
+    Raises
+    ------
+    InputError
+        If there are no bodies, slices or scans where the sampler wants some.
+    """
+    sampler = stage.sampler
+    assert isinstance(sampler, Patches)
+    specs = grid_specs(stage)
+    train: list[PreparedCase] = []
+    val: list[PreparedCase] = []
+    if sampler.mix.volumes:
+        train, val = (
+            prepared(cases, list(specs.values()), cache) for cases in (sides.train, sides.val)
+        )
+        if not train:
+            raise InputError(f"stage {stage.name}: there are no scans to learn from")
+    note_plan(folder, stage, {}, fabric)
+    number = [one.name for one in system.all_stages()].index(stage.name)
+    bodies = load_bodies(folder, sampler)
+    learning = patch_batches(stage, number, system.seed, train, specs, bodies, slices=slices)
+    # Scans that are not learned from where there are some, otherwise the same bodies anew.
+    watched = [] if val else bodies
+    still = patch_batches(stage, number, system.seed, val or train, specs, watched, augment=False)
+    return PatchData(learning, still)
+
+
+def case_data(
+    stage: Stage,
+    train: Sequence[PreparedCase],
+    watched: Sequence[Case],
+    cache: Path,
+    masks: tuple[Masks | None, Masks | None],
+    further: Callable[[dict[str, GridSpec]], Further | None],
+    folder: Path,
+    seed: int,
+    fabric: Fabric,
+) -> CaseData:
+    """The data of a stage whose sampler passes through cases.
+
+    Parameters
+    ----------
+    stage : Stage
+    train : sequence of PreparedCase
+        To learn from.
+    watched : sequence of Case
+        To validate with.
+    cache : Path
+        Folder of prepared cases.
+    masks : tuple of Masks or None
+        Input masks of both, for a stage that has them.
+    further : callable
+        From the grids with their final intensities to synthetic cases.
+    folder : Path
+        The fold's; gets the stage's plan.
+    seed : int
+        Of the recipe.
+    fabric : Fabric
+        The first process notes the stage's plan.
+    """
+    val = prepared(watched, list(grid_specs(stage).values()), cache)
+    regions, val_regions = masks
+    statistics = training_statistics(stage, train, regions)
+    note_plan(folder, stage, statistics, fabric)
+    specs = grid_specs(stage, statistics)
+    train, val = with_specs(train, specs), with_specs(val, specs)
+    more = further(specs)
+    source = case_batches(stage, train, seed=seed, specs=specs, regions=regions, synthetic=more)
+    return CaseData(stage, source, val, specs, val_regions)
+
+
+def note_plan(
+    folder: Path, stage: Stage, statistics: Mapping[str, tuple[float, float]], fabric: Fabric
+) -> None:
+    """Store what was computed from the training cases, which predictions need too."""
+    if fabric.global_rank == 0:
+        about = {"stage": stage.name, "statistics": statistics}
+        with whole_file(folder / f"{stage.name}.plan.json") as file:
+            file.write(json.dumps(about, indent=1).encode())
+    fabric.barrier()
+
+
+def _coarse_only(batch: CaseBatches) -> BatchSource | Mined:
+    if batch.hard is None:
+        return _CoarseOnly(batch)
+    return Mined(lambda losses: _CoarseOnly(batch.after(losses)))
+
+
+@dataclass(frozen=True, eq=False)
+class _CoarseOnly:
+    """Micro-batches without the fine patch: the network then computes its coarse half alone."""
+
+    whole: BatchSource
+
+    def __call__(self, epoch: int, index: int, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
+        inputs, targets = self.whole(epoch, index, rng)
+        return {"low_image": inputs["low_image"]}, targets

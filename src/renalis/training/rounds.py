@@ -1,0 +1,107 @@
+"""Rounds: trainings of one network one after another, each from the last one's kept weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from lightning_fabric import Fabric
+from torch import nn
+
+from renalis.errors import InputError
+from renalis.training.engine import WEIGHTS, Validation, fit
+from renalis.training.hard_samples import Mined
+from renalis.training.history import History
+from renalis.training.micro_batches import BatchSource
+from renalis.training.plan import FitPlan
+from renalis.training.state import load_weights
+from renalis.training.stopping import Epochs
+
+__all__ = ["Round", "fit_rounds"]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One of them; ``name`` is its folder's, the rest as `renalis.training.engine.fit` takes it."""
+
+    name: str
+    plan: FitPlan
+    batch: BatchSource | Mined
+    validate: Validation | None
+
+
+def fit_rounds(
+    fabric: Fabric,
+    network: nn.Module,
+    rounds: Sequence[Round],
+    run: Path,
+    epochs: int | None = None,
+    resume: bool = False,
+    report: Callable[[str], None] = print,
+    watch: Callable[[Round, History], None] | None = None,
+) -> dict[str, History]:
+    """Carry out the rounds; finished ones are not repeated on resuming.
+
+    Parameters
+    ----------
+    rounds : sequence of Round
+        In order. Each begins with the weights that the one before kept, with a new optimizer and
+        its schedule from the start.
+    run : Path
+        Folder; each round has one in it. The result is ``weights.safetensors`` of the last round.
+    epochs : int, optional
+        At most so many in all rounds together.
+    fabric, network, resume, report
+        As for `renalis.training.engine.fit`. The network ends with the kept weights of the last
+        round.
+    watch : callable, optional
+        As for `renalis.training.engine.fit`, told the round too, with all its rules to stop.
+
+    Returns
+    -------
+    dict of str to History
+        By round, in order.
+
+    Raises
+    ------
+    InputError
+        If no epochs are left for a round: its part of the network would have learned nothing. What
+        is trained stays, and can be gone on with. Also as `renalis.training.engine.fit`.
+    """
+    histories: dict[str, History] = {}
+    left = epochs
+    for round in rounds:
+        plan = round.plan
+        if left is not None:
+            if left <= 0:
+                raise InputError(_nothing_left(run, round, histories))
+            plan = replace(plan, stop=(*plan.stop, Epochs(left)))
+        folder = run / round.name
+        report(f"round {round.name}")
+        histories[round.name] = fit(
+            fabric,
+            network,
+            plan,
+            round.batch,
+            round.validate,
+            folder,
+            resume,
+            report,
+            None if watch is None else partial(watch, replace(round, plan=plan)),
+        )
+        if left is not None:
+            left -= len(histories[round.name])
+        fabric.barrier()
+        load_weights(folder / WEIGHTS, network)
+    return histories
+
+
+def _nothing_left(run: Path, round: Round, histories: dict[str, History]) -> str:
+    used = ", ".join(f"{name} {len(history)}" for name, history in histories.items())
+    total = sum(len(history) for history in histories.values())
+    return (
+        f"{run}: no epochs are left for round {round.name}, since those before it ({used}) used up "
+        f"optimisation.stop.epochs={total}; set more and resume"
+    )

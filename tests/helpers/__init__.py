@@ -1,0 +1,1 @@
+"""What tests of several rooms share: small scans, runs, datasets and oracles."""

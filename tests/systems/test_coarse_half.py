@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from renalis.networks import Cascade3d
+from renalis.networks.two_grids import FineHalf
 from renalis.prediction.tiles import Pairing
 from renalis.preparation import prepare_case
 from renalis.recipes import load_system
@@ -48,7 +49,7 @@ def test_fine_tiles_compute_less_of_the_coarse_network_and_give_the_same(
     network.low.encoder[0].register_forward_pre_hook(lambda _, args: seen.append(args[0].numel()))
     fast = inference.predict_stage(stage, [network], case, specs)
     computed, seen[:] = list(seen), []
-    monkeypatch.setattr(inference, "_FineHalf", lambda whole: whole)
+    monkeypatch.setattr(inference, "FineHalf", lambda whole: whole)
     slow = inference.predict_stage(stage, [network], case, specs)
     np.testing.assert_allclose(fast.probability, slow.probability, atol=1e-6)
     assert slow.probability.std() > 0.01
@@ -74,7 +75,7 @@ def test_what_is_left_out_changes_nothing(
     assert network.train().low_sides(sides, sides) == sides
     network.eval()
     image, low_image = torch.randn(1, 1, *sides), torch.randn(1, 1, *sides)
-    half: nn.Module = inference._FineHalf(network)
+    half: nn.Module = FineHalf(network)
     with torch.no_grad():
         torch.testing.assert_close(
             half(image, low_image)["seg"], network(image, low_image)["seg"], rtol=1e-4, atol=1e-5

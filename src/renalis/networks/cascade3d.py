@@ -169,6 +169,11 @@ class Cascade3d(nn.Module):
             bottom = (patch + 4) // 2 ** (levels - 1) - 8
             self.classifier = PatchClassifier(self.high.bottom_channels, bottom, last_fc, norm)
 
+    @property
+    def two_grids(self) -> bool:
+        """See `renalis.networks.two_grids.TwoGridNetwork`."""
+        return self.low is not None
+
     def forward(self, image: Tensor | None = None, low_image: Tensor | None = None) -> Outputs:
         """Logits of the middle of both patches, and of the classifier.
 
@@ -287,6 +292,25 @@ class Cascade3d(nn.Module):
             volume = tumor.sum(dim=(1, 2, 3))[:, None] / scale
             outputs["cls"] = self.classifier(levels[-1], volume)
         return outputs
+
+    def forward_fine(self, image: Tensor, low_image: Tensor) -> Outputs:
+        """``seg`` and, with a classifier, ``cls``, as `forward`, computing no more than they need.
+
+        Parameters
+        ----------
+        image : Tensor, shape (N, in_channels, Z, Y, X)
+            Fine patch.
+        low_image : Tensor, shape (N, in_channels, z, y, x)
+            Coarse patch around the same center.
+
+        Raises
+        ------
+        ValueError
+            If the network has no coarse part or a patch does not fit.
+        """
+        sides = tuple(image.shape[2:])
+        middle = crop_center(low_image, self.low_sides(sides, tuple(low_image.shape[2:])))
+        return self.forward_high(image, self.mask(self.forward_low(middle), sides))
 
     def low_sides(self, sides: tuple[int, ...], low_sides: tuple[int, ...]) -> tuple[int, ...]:
         """Of a coarse patch, how much decides the fine answer when predicting.

@@ -7,7 +7,6 @@ callable; `mean_network` makes one of several, for example of the folds of one r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Activation", "Answers", "BatchNetwork", "mean_network", "mirrored", "torch_network"]
+__all__ = ["Activation", "Answers", "BatchNetwork", "mean_network", "torch_network"]
 
 Activation = Literal["softmax", "sigmoid"]
 
@@ -96,32 +95,5 @@ def mean_network(networks: Sequence[BatchNetwork]) -> BatchNetwork:
                 total[name] += value
         share = np.float32(1 / len(networks))
         return {name: value * share for name, value in total.items()}
-
-    return compute
-
-
-def mirrored(network: BatchNetwork, axes: Sequence[int]) -> BatchNetwork:
-    """The mean over all flips along some axes, flipped back (test-time mirroring).
-
-    Parameters
-    ----------
-    network : BatchNetwork
-        Asked once for each combination of axes.
-    axes : sequence of int
-        Negative, counted from the last: -1 is X. Every input is flipped alike; so are answers that
-        have as many axes as the input.
-    """
-    if any(axis >= 0 for axis in axes):
-        raise ValueError("axes to mirror are counted from the last: -1 is X, -2 is Y, -3 is Z")
-    flips = [c for n in range(len(axes) + 1) for c in combinations(axes, n)]
-
-    def compute(*inputs: NDArray[np.float32]) -> Answers:
-        total: dict[str, NDArray[np.float32]] = {}
-        for flip in flips:
-            turned = [np.ascontiguousarray(np.flip(x, flip)) for x in inputs]
-            for name, value in network(*turned).items():
-                back = np.flip(value, flip) if value.ndim == inputs[0].ndim else value
-                total[name] = total[name] + back if name in total else np.array(back)
-        return {name: value / np.float32(len(flips)) for name, value in total.items()}
 
     return compute

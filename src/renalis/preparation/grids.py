@@ -55,8 +55,6 @@ class GridSpec:
         4 mm grid covers the voxels ``4 i`` to ``4 i + 3`` of the 1 mm grid exactly.
     low_pass : float
         Gaussian before reducing, with this sigma times new spacing / old spacing; 0 for none.
-    within_range : bool
-        Clip the interpolated image to the range of the scan: cubic splines overshoot at metal.
     clip_hu : tuple of float, optional
         HU window that the network sees.
     clip_first : bool
@@ -98,7 +96,6 @@ class GridSpec:
     label_truncated: bool = False
     fit: Literal["spacing", "extent"] = "spacing"
     low_pass: float = 0.0
-    within_range: bool = True
     clip_hu: tuple[float, float] | None = None
     clip_first: bool = False
     sub: float = 0.0

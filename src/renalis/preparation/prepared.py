@@ -176,7 +176,6 @@ def _moved_image(image: Volume, grid: Grid, spec: GridSpec) -> Volume:
         spec.orders,
         low_pass=spec.low_pass,
         clip_hu=spec.clip_hu if spec.clip_first else None,
-        within_range=spec.within_range,
     )
 
 

@@ -23,11 +23,10 @@ def regrid_image(
     *,
     low_pass: float = 0.0,
     clip_hu: tuple[float, float] | None = None,
-    within_range: bool = True,
 ) -> Volume:
     """Interpolate an image at the voxel centers of a grid that shares its outer corner.
 
-    With order 3 and ``within_range`` the result is that of ``skimage.transform.resize(order=3,
+    With order 3 the result is that of ``skimage.transform.resize(order=3,
     mode="edge", anti_aliasing=False)``, and of nnU-Net's default preprocessing, up to float32's
     rounding (tests compare both by number); nnU-Net interpolates anisotropic scans with orders
     (0, 3, 3).
@@ -44,14 +43,13 @@ def regrid_image(
         Sigma of a Gaussian before reducing, times the reduction; 0 for none.
     clip_hu : tuple of float, optional
         Clip the scan before interpolating.
-    within_range : bool
-        Clip the result to the smallest and largest value that it was made from (of the scan, or
-        of each slice when slices are picked): cubic splines overshoot.
 
     Returns
     -------
     Volume
-        float32, C-ordered, on the grid.
+        float32, C-ordered, on the grid; cubic splines, which overshoot at metal, are clipped to the
+        smallest and largest value that they were made from (of the scan, or of each slice when
+        slices are picked).
     """
     array = scan.array
     # Nearest neighbours are picked, not multiplied: first where that leaves less to do.
@@ -63,7 +61,7 @@ def regrid_image(
         for n, m, ratio, order in zip(array.shape, grid.shape, grid.ratio, orders, strict=True)
     ]
     result = apply_matrices(array, matrices, clip_hu)
-    if within_range and 3 in orders:
+    if 3 in orders:
         # Slices that do not mix keep their own ranges, as when each is resized alone.
         mixed = tuple(axis for axis in range(3) if orders[axis] != 0)
         low, high = array.min(axis=mixed, keepdims=True), array.max(axis=mixed, keepdims=True)

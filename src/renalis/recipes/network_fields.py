@@ -19,7 +19,6 @@ __all__ = [
     "SimpleUNet",
     "UNet",
     "UNet3d",
-    "ValidUNet3d",
 ]
 
 
@@ -103,20 +102,8 @@ class UNet(_Network):
     pooled: bool = False
 
 
-class ValidUNet3d(_Network):
-    """The original 3D U-Net with valid convolutions; ``base`` doubles in every level."""
-
-    name: Literal["valid_unet3d"]
-    in_channels: PositiveInt
-    out_channels: PositiveInt
-    base: PositiveInt
-    levels: PositiveInt
-    dropout: Share = 0.0
-    norm: Literal["batch", "group"] = "batch"
-
-
 class Cascade3d(_Network):
-    """R4 and R5: a low-resolution and a high-resolution ``ValidUNet3d`` trained as one.
+    """R4 and R5: a low- and a high-resolution 3D U-Net of valid convolutions, trained as one.
 
     Parameters
     ----------
@@ -158,6 +145,6 @@ class Cascade3d(_Network):
 
 
 Network = Annotated[
-    ResNet34UNet | SimpleUNet | QuickNat | UNet | UNet3d | ValidUNet3d | Cascade3d,
+    ResNet34UNet | SimpleUNet | QuickNat | UNet | UNet3d | Cascade3d,
     Field(discriminator="name"),
 ]

@@ -36,7 +36,7 @@ def switched(system: System) -> System:
             section["prediction"]["gate"] = None
     if not on.postprocess:
         content["postprocessing"] = []
-    if not on.multires and content["network"]["name"] == "cascade3d":
+    if not on.multires and "multires" in (content["network"] or {}):
         _fine_alone(content)
     return System.model_validate(content)
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from renalis.errors import InputError
 from renalis.networks import build
-from renalis.recipes import network_fields, output_fields, sample_fields
+from renalis.networks.two_grids import two_grids
+from renalis.recipes import output_fields, sample_fields
 from renalis.recipes.system import WRITTEN, Stage, System
 from renalis.recipes.train_fields import LossTerm
 
@@ -50,7 +51,7 @@ def _check_stage(stage: Stage) -> None:
             network = build(stage.network.config()).eval()
     except _UNFIT as error:
         raise InputError(f"network cannot be built: {_words(error)}") from None
-    _check_grids(stage)
+    _check_grids(stage, network)
     sampler = stage.sampler
     sides: tuple[int, ...]
     wanted: tuple[int, ...]
@@ -106,11 +107,11 @@ def _asked(
     return said
 
 
-def _check_grids(stage: Stage) -> None:
+def _check_grids(stage: Stage, network: nn.Module) -> None:
     """Where two grids work together, one has whole multiples of the other's voxels."""
     sampler, plan = stage.sampler, stage.prediction
     if isinstance(sampler, sample_fields.Paired):
-        ratio = _require_ratio(stage, sampler.fine, sampler.coarse)
+        ratio = _require_ratio(stage, network, sampler.fine, sampler.coarse)
         if (ratio - 1) * sampler.patch % 2 or (sampler.patch - sampler.output) % 2:
             raise InputError(
                 f"sampler.patch {sampler.patch} and sampler.output {sampler.output} have no common "
@@ -119,7 +120,7 @@ def _check_grids(stage: Stage) -> None:
         if len(WRITTEN[sampler.low_target]) != 1:
             raise InputError(f"sampler.low_target {sampler.low_target} has more than one class")
     if isinstance(plan, output_fields.TilePrediction) and plan.coarse is not None:
-        ratio = _require_ratio(stage, plan.grid, plan.coarse)
+        ratio = _require_ratio(stage, network, plan.grid, plan.coarse)
         if plan.output % 2 or plan.output % ratio:
             raise InputError(
                 f"prediction.output {plan.output} is no even multiple of {ratio}, the voxels of "
@@ -127,12 +128,12 @@ def _check_grids(stage: Stage) -> None:
             )
 
 
-def _require_ratio(stage: Stage, fine: str, coarse: str) -> int:
+def _require_ratio(stage: Stage, network: nn.Module, fine: str, coarse: str) -> int:
     small, large = stage.grid(fine).spacing_mm, stage.grid(coarse).spacing_mm
     if small is None or large is None:
         raise InputError(f"grids {fine} and {coarse} work together, so both need kind: resample")
-    network, ratio, more = stage.network, max(1, round(large[0] / small[0])), ""
-    if isinstance(network, network_fields.Cascade3d) and network.multires:
+    ratio, more = max(1, round(large[0] / small[0])), ""
+    if two_grids(network):
         ratio, more = network.ratio, " or network.ratio"
     if any(abs(two - ratio * one) > 1e-3 for one, two in zip(small, large, strict=True)):
         raise InputError(
@@ -145,7 +146,7 @@ def _require_ratio(stage: Stage, fine: str, coarse: str) -> int:
 def _check_prediction(stage: Stage, network: nn.Module) -> None:
     plan = stage.prediction
     if isinstance(plan, output_fields.TilePrediction):
-        two = isinstance(stage.network, network_fields.Cascade3d) and stage.network.multires
+        two = two_grids(network)
         if two != (plan.coarse is not None):
             need = "needs a grid" if two else "has to be null"
             raise InputError(f"prediction.coarse {need} with this network")

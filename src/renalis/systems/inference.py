@@ -9,11 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from renalis.networks import Cascade3d
-from renalis.networks.registry import Outputs
-from renalis.networks.valid_unet3d import crop_center
+from renalis.networks.two_grids import CoarseHalf, FineHalf
 from renalis.prediction.network_inputs import Activation, BatchNetwork, mean_network
 from renalis.prediction.network_inputs import torch_network as on_arrays
 from renalis.prediction.padded_patches import Prepare
@@ -150,7 +148,7 @@ def low_probability(
     grid, spec = case.grid(plan.coarse), specs[plan.coarse]
     coarse = mean_network(
         [
-            on_arrays(_CoarseHalf(module), {"low": "softmax"}, device=device, half=half)
+            on_arrays(CoarseHalf(module), {"low": "softmax"}, device=device, half=half)
             for module in networks
         ]
     )
@@ -176,7 +174,7 @@ def _tiles(
     half: bool,
 ) -> StagePrediction:
     grid, spec = case.grid(plan.grid), specs[plan.grid]
-    modules = networks if plan.coarse is None else [_FineHalf(module) for module in networks]
+    modules = networks if plan.coarse is None else [FineHalf(module) for module in networks]
     seg = mean_network(
         [on_arrays(m, {"seg": "softmax"}, device=device, half=half) for m in modules]
     )
@@ -229,7 +227,7 @@ def _slices(
     }
     numbers |= {"region": region, "outside": _outside(stage, spec)}
     if len(plan.planes) == 3:
-        return predict_three_planes(grid.image, [network], **numbers)
+        return predict_three_planes(grid.image, network, **numbers)
     return predict_slices(grid.image, network, axis=AXIS[plan.planes[0]], **numbers)
 
 
@@ -246,30 +244,3 @@ def _outside(stage: Stage, spec: GridSpec) -> float:
 
 def _prepare(spec: GridSpec) -> Prepare:
     return lambda hu: normalized(hu, spec)
-
-
-class _CoarseHalf(nn.Module):
-    """The coarse network of a cascade alone."""
-
-    def __init__(self, whole: nn.Module) -> None:
-        super().__init__()
-        assert isinstance(whole, Cascade3d)
-        self.whole = whole
-
-    def forward(self, low_image: Tensor) -> dict[str, Tensor]:
-        return {"low": self.whole.forward_low(low_image)}
-
-
-class _FineHalf(nn.Module):
-    """A cascade whose coarse network computes no more than the fine prediction needs."""
-
-    def __init__(self, whole: nn.Module) -> None:
-        super().__init__()
-        assert isinstance(whole, Cascade3d)
-        self.whole = whole
-
-    def forward(self, image: Tensor, low_image: Tensor) -> Outputs:
-        sides = tuple(image.shape[2:])
-        middle = crop_center(low_image, self.whole.low_sides(sides, tuple(low_image.shape[2:])))
-        mask = self.whole.mask(self.whole.forward_low(middle), sides)
-        return self.whole.forward_high(image, mask)

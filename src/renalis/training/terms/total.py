@@ -72,9 +72,7 @@ class LossTerm:
     weight : float
         Its factor in the sum.
     output : str
-        The network's output: "seg", "low" or "cls".
-    target : str, optional
-        Name of its target; as the output when not given.
+        The network's output, and its target: "seg", "low" or "cls".
     pixel_weights : str, optional
         Name of the target that holds a weight per voxel (N, ...).
     deep_weights : tuple of float
@@ -86,7 +84,6 @@ class LossTerm:
     term: Term
     weight: float = 1.0
     output: str = "seg"
-    target: str | None = None
     pixel_weights: str | None = None
     deep_weights: tuple[float, ...] = field(default=())
 
@@ -94,7 +91,7 @@ class LossTerm:
         """The term's value before ``weight``; a scalar."""
         logits = outputs[self.output]
         assert isinstance(logits, Tensor), f"the output {self.output!r} is not a tensor"
-        target = targets[self.target or self.output]
+        target = targets[self.output]
         weights = targets[self.pixel_weights] if self.pixel_weights else None
         value = self.term(logits, target, weights)
         if not self.deep_weights:

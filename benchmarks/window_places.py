@@ -21,9 +21,10 @@ from prediction_job import LIKE_RIVALS, all_dice, canonical_labels
 from prediction_job import with_fixed_statistics as fixed
 
 import renalis
+from renalis.boxes import scaled_box
 from renalis.prediction import PredictionOptions, RuntimeName
 from renalis.prediction.cascade import open_networks, search
-from renalis.prediction.region_of_interest import nearest, scaled_box
+from renalis.prediction.region_of_interest import nearest
 from renalis.prediction.runtimes.torch_runtime import TorchNetwork
 from renalis.prediction.sliding import slide, worth_looking
 from renalis.prediction.windows import Shape, WindowGrid, windows_over, windows_over_boxes

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box
+
 __all__ = ["CANONICAL", "Kind", "Volume"]
 
 CANONICAL = "SPL"
@@ -135,7 +137,7 @@ class Volume:
         array = np.zeros([self.shape[axis] for axis in order], np.uint8)
         return self.like(array.transpose(np.argsort(order)), Kind.LABELS)
 
-    def cropped(self, box: tuple[slice, slice, slice]) -> Volume:
+    def cropped(self, box: Box) -> Volume:
         """The part of the volume inside ``box`` (index slices with step 1), placed correctly."""
         if any(s.step not in (None, 1) for s in box):
             raise ValueError("a box has step 1 along each axis")

@@ -9,12 +9,12 @@ import pytest
 from helpers.kidney_phantoms import CYST, KIDNEY, TUMOR, Ellipsoid, Phantom, grid_around, sphere
 from scipy.spatial import Delaunay
 
+from renalis.boxes import bounding_box
 from renalis.measurement import Lesion, measure
 from renalis.measurement.anatomy import Anatomy, find_anatomy
 from renalis.measurement.frame import frame_for
 from renalis.measurement.nephrometry import LesionPosition, nephrometry
 from renalis.measurement.structures import find_groups
-from renalis.postprocessing.components import labeled_box
 from renalis.postprocessing.hull import hull_mask
 from renalis.preparation.body import Body, Midline
 from renalis.volume import Kind, Volume
@@ -146,7 +146,7 @@ def test_face(y_mm: float, letter: str) -> None:
 def anatomy() -> Anatomy:
     _, labels = Phantom((OUTER, HILUM)).draw(*grid_around((1.5, 1.5, 1.5), (110, 60, 70)))
     canonical = labels.reoriented()
-    box = labeled_box(canonical.array)
+    box = bounding_box(canonical.array)
     assert box is not None
     groups, _ = find_groups(canonical.cropped(box), box, Midline(0.0))
     found = find_anatomy(groups[0], frame_for(groups[0].labels))

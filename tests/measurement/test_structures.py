@@ -20,9 +20,9 @@ from helpers.kidney_phantoms import (
     sphere,
 )
 
+from renalis.boxes import bounding_box
 from renalis.measurement import Measurements, measure
 from renalis.measurement.structures import find_groups
-from renalis.postprocessing.components import labeled_box
 from renalis.preparation.body import Body, Midline
 from renalis.volume import Kind, Volume
 
@@ -107,7 +107,7 @@ def test_polycystic_kidneys_that_touch_are_two() -> None:
     ]
     affine, shape = grid_around((3.0, 3.0, 3.0), (125, 70, 70))
     labels = Phantom((*kidneys, *cysts)).draw(affine, shape)[1].reoriented()
-    box = labeled_box(labels.array)
+    box = bounding_box(labels.array)
     assert box is not None
     groups, _ = find_groups(labels.cropped(box), box, Midline(0.0))
     assert [(str(group.side), group.bridged) for group in groups] == [

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from renalis.boxes import bounding_box, grown
 from renalis.evaluation.files import read_label_map
-from renalis.postprocessing.components import grown, labeled_box
 from renalis.prediction.ensemble import average
 from renalis.prediction.padded_patches import Prepare
 from renalis.prediction.restore_probabilities import OnScan, restore_labels
@@ -66,7 +66,7 @@ def truths(data_folder: Path) -> dict[str, Volume]:
             pytest.skip(f"{path} is missing")
         labels = read_label_map(path)
         array = np.where(labels.array == 3, 1, labels.array).astype(np.uint8)
-        box = labeled_box(array)
+        box = bounding_box(array)
         assert box is not None
         truth = labels.like(array, Kind.LABELS).cropped(grown(box, array.shape, 8))
         result[case] = truth.like(np.ascontiguousarray(truth.array), Kind.LABELS)

@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 
 from renalis.prediction.options import Mirror
 from renalis.prediction.region_of_interest import (
-    bounding_boxes,
     find,
-    nearest,
-    scaled_box,
     tissue_box,
     unconfirmed_ml,
     without_skin,
@@ -210,22 +207,6 @@ def test_weights_are_largest_in_the_middle_and_never_zero() -> None:
     np.testing.assert_array_equal(weight, weight[::-1, ::-1, ::-1])
 
 
-@settings(deadline=None, max_examples=50)
-@given(st.data())
-def test_a_scaled_box_holds_everything_of_the_box(data: st.DataObject) -> None:
-    coarse = (10, 12, 9)
-    box = data.draw(boxes(coarse))
-    ratio = tuple(data.draw(st.floats(1, 4)) for _ in range(3))
-    shape = tuple(int(np.ceil(n * r)) for n, r in zip(coarse, ratio, strict=True))
-    mask = np.zeros(coarse, bool)
-    mask[box] = True
-    whole = tuple(slice(0, n) for n in shape)
-    fine = nearest(mask, whole, tuple(1 / r for r in ratio))
-    outside = np.ones(shape, bool)
-    outside[scaled_box(box, ratio, shape)] = False
-    assert not (fine & outside).any()
-
-
 def test_each_find_gets_its_box_however_many_there_are() -> None:
     probability = np.zeros((3, 40, 40, 60), np.float32)
     renal = probability[0]
@@ -298,9 +279,3 @@ def test_the_tissue_box_leaves_the_table_out_and_keeps_both_parts_of_a_body() ->
     image[:, 55:56, :] = 0  # a table, one voxel thick
     assert tissue_box(image) == (slice(0, 20), slice(10, 40), slice(10, 70))
     assert tissue_box(np.full((5, 5, 5), -1, np.float32))[0] == slice(0, 0)
-
-
-def test_bounding_boxes_hold_their_part() -> None:
-    mask = np.zeros((9, 9, 9), bool)
-    mask[1:3, 2:5, 4:9] = True
-    assert bounding_boxes(mask) == [(slice(1, 3), slice(2, 5), slice(4, 9))]

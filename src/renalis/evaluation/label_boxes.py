@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["BLOCK", "Box", "label_boxes"]
+from renalis.boxes import Box
+
+__all__ = ["BLOCK", "label_boxes"]
 
 BLOCK = 16
 """Edge of a block in voxels. Labelled voxels in different boxes are at least this far apart."""
-
-Box = tuple[slice, slice, slice]
 
 
 def label_boxes(*arrays: NDArray[np.uint8]) -> list[Box]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.evaluation.label_boxes import Box
+from renalis.boxes import Box
 from renalis.volume import Volume
 
 __all__ = ["midline_mm", "right_of", "world_x"]

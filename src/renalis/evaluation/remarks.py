@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box
 from renalis.evaluation.conventions import Convention
-from renalis.evaluation.label_boxes import Box
 
 __all__ = ["remarks"]
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from renalis.boxes import bounding_box
 from renalis.evaluation.surfels import area_table, cell_codes, on_surface
 from renalis.evaluation.voxel_geometry import VoxelGeometry
 
@@ -149,7 +150,7 @@ def _of_box(
     box: PlacedMasks, cells: tuple[int, ...], geometry: VoxelGeometry, areas: NDArray[np.float64]
 ) -> tuple[_Surface, _Surface]:
     """Surface cells in one box, with the distances that its neighbourhoods show."""
-    crop = _tight(box.reference, box.prediction)
+    crop = bounding_box(box.reference, box.prediction)
     if crop is None:
         empty = _Surface(np.empty(0, np.int64), np.empty(0), np.empty(0))
         return empty, empty
@@ -173,19 +174,6 @@ def _of_box(
             )
         )
     return results[0], results[1]
-
-
-def _tight(one: _Mask, two: _Mask) -> tuple[slice, slice, slice] | None:
-    """Smallest box around both masks."""
-    crop = [slice(0, n) for n in one.shape]
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        index = tuple(crop)
-        used = np.flatnonzero(one[index].any(axis=others) | two[index].any(axis=others))
-        if not len(used):
-            return None
-        crop[axis] = slice(int(used[0]), int(used[-1]) + 1)
-    return crop[0], crop[1], crop[2]
 
 
 def _padded(mask: _Mask) -> _Mask:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box, bounding_box
 from renalis.volume import Volume
 
 __all__ = ["labels_on", "nearest_voxels"]
@@ -73,15 +74,12 @@ def nearest_voxels(
         yield start, (index[0], index[1], index[2]), inside
 
 
-def _reached(labels: Volume, target: Volume) -> tuple[slice, slice, slice] | None:
+def _reached(labels: Volume, target: Volume) -> Box | None:
     """The box of the target that the source's labels can reach; None if they reach nothing."""
-    corners = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        used = np.flatnonzero(labels.array.any(axis=others))
-        if not len(used):
-            return None
-        corners.append((used[0] - 0.5, used[-1] + 0.5))
+    box = bounding_box(labels.array)
+    if box is None:
+        return None
+    corners = [(part.start - 0.5, part.stop - 0.5) for part in box]
     points = target.index(labels.world(np.stack(np.meshgrid(*corners), axis=-1).reshape(-1, 3)))
     first = np.maximum(np.floor(points.min(axis=0)), 0).astype(int)
     last = np.minimum(np.ceil(points.max(axis=0)) + 1, target.shape).astype(int)

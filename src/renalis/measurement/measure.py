@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import bounding_box
 from renalis.labels import Label
 from renalis.measurement.kidneys import measure_kidney
 from renalis.measurement.lesions import measure_lesions
@@ -22,7 +23,6 @@ from renalis.measurement.results import (
 from renalis.measurement.samples import Probabilities
 from renalis.measurement.scene import Scene, slice_axis
 from renalis.measurement.structures import Group, LesionMask, find_groups, find_lesions
-from renalis.postprocessing.components import labeled_box
 from renalis.preparation.body import Body, Midline, find_body
 from renalis.preparation.lungs import find_lungs
 from renalis.volume import CANONICAL, Kind, Volume
@@ -80,7 +80,7 @@ def measure(
         find_lungs(image, body),
     )
     grid = Grid(labels.shape, labels.spacing, labels.orientation, slice_axis(labels))
-    box = labeled_box(scene.labels.array)
+    box = bounding_box(scene.labels.array)
     if box is None:
         center = image.world((np.array(image.shape) - 1) / 2)
         return Measurements(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box
 from renalis.measurement.results import Location
 from renalis.measurement.samples import Probabilities
-from renalis.postprocessing.components import Box
 from renalis.preparation.body import Midline
 from renalis.preparation.lungs import Lungs
 from renalis.volume import Volume

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box
 from renalis.labels import Label
 from renalis.measurement.bridges import WHOLE_KIDNEY_ML, parted
 from renalis.measurement.results import LesionKind, Side
-from renalis.postprocessing.components import Box, Piece, Pieces, find_pieces, gap_mm
+from renalis.postprocessing.components import Piece, Pieces, find_pieces, gap_mm
 from renalis.preparation.body import Midline
 from renalis.volume import Kind, Volume
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from renalis.boxes import bounding_box, grown, in_whole, relative_to
 from renalis.measurement.diameters import axial_diameter
-from renalis.postprocessing.components import Piece, find_pieces, grown, labeled_box, surface
+from renalis.postprocessing.components import Piece, find_pieces, surface
 from renalis.volume import CANONICAL, Volume
 
 __all__ = ["detached", "shorter_than", "smaller_than"]
@@ -57,7 +58,7 @@ def detached(
         if not wanted.any():
             return True
         own = np.zeros(wanted.shape, dtype=bool)
-        own[_within(piece.box, reach)] = inside
+        own[relative_to(piece.box, reach)] = inside
         if (ndimage.binary_dilation(own, footprint) & wanted).any():
             return False
         if radius_mm <= 0:
@@ -91,13 +92,6 @@ def shorter_than(mask: Volume, mm: float, neighbors: Neighbors = 26) -> NDArray[
     return _dropped(mask, mask, neighbors, short)
 
 
-def _within(box: tuple[slice, ...], reach: tuple[slice, ...]) -> tuple[slice, ...]:
-    """A box in the indices of a larger box."""
-    return tuple(
-        slice(b.start - r.start, b.stop - r.start) for b, r in zip(box, reach, strict=True)
-    )
-
-
 def _dropped(
     mask: Volume,
     other: Volume,
@@ -109,16 +103,14 @@ def _dropped(
     whole = mask.reoriented(CANONICAL)
     beside = other.reoriented(CANONICAL)
     target: NDArray[Any] = mask.like(result, mask.kind).reoriented(CANONICAL).array
-    box = labeled_box(whole.array)
+    box = bounding_box(whole.array)
     if box is None:
         return result
     found = find_pieces(np.ascontiguousarray(whole.array[box] > 0), connectivity=neighbors)
     for piece in found.pieces:
         inside = found.mask(piece)
-        moved = tuple(
-            slice(p.start + b.start, p.stop + b.start) for p, b in zip(piece.box, box, strict=True)
-        )
-        placed = Piece(piece.number, piece.voxels, (moved[0], moved[1], moved[2]), piece.centroid)
+        moved = in_whole(piece.box, box)
+        placed = Piece(piece.number, piece.voxels, moved, piece.centroid)
         if drop(whole, inside, placed, beside):
             target[moved][inside] = True
     return result

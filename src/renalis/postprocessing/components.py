@@ -10,59 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from renalis.boxes import Box, grown
 from renalis.volume import Volume
 
 __all__ = [
-    "Box",
     "Piece",
     "Pieces",
     "find_pieces",
     "gap_mm",
-    "grown",
-    "labeled_box",
     "near",
     "surface",
 ]
-
-Box = tuple[slice, slice, slice]
-
-
-def labeled_box(array: NDArray[Any]) -> Box | None:
-    """Smallest box around everything above zero, or None when there is nothing.
-
-    Walks the array in memory order whatever its strides, so transposed views cost the same.
-    """
-    order = np.argsort([-abs(stride) for stride in array.strides], kind="stable")
-    view = array.transpose(order)
-    found: list[slice] = [slice(0, 0)] * 3
-    slow = np.array([plane.any() for plane in view])
-    if not slow.any():
-        return None
-    first, last = _ends(slow)
-    found[order[0]] = slice(first, last)
-    # One pass over the planes that hold something; the rest of the scan is not looked at again.
-    flat = np.zeros(view.shape[1:], dtype=bool)
-    for plane in view[first:last]:
-        flat |= plane > 0
-    for axis in (1, 2):
-        found[order[axis]] = slice(*_ends(np.asarray(flat.any(axis=2 - axis))))
-    return found[0], found[1], found[2]
-
-
-def grown(box: Box, shape: tuple[int, ...], margins: tuple[int, ...] | int = 1) -> Box:
-    """The box with a margin in voxels on each side, cut at the array's border."""
-    wide = (margins,) * 3 if isinstance(margins, int) else margins
-    i, j, k = (
-        slice(max(0, part.start - margin), min(size, part.stop + margin))
-        for part, size, margin in zip(box, shape, wide, strict=True)
-    )
-    return i, j, k
-
-
-def _ends(present: NDArray[np.bool_]) -> tuple[int, int]:
-    """First index and one past the last index that is set."""
-    places = np.flatnonzero(present)
-    return int(places[0]), int(places[-1]) + 1
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.postprocessing.components import Box, grown
+from renalis.boxes import Box, grown, relative_to
 from renalis.postprocessing.hull import hull_mask
 from renalis.preparation.lungs import Lungs
 from renalis.volume import Volume
@@ -93,12 +93,12 @@ def gather(
     """
     reach = grown(box, image.shape, tuple(int(np.ceil(RIM_MM / s)) + 1 for s in image.spacing))
     own = np.zeros([part.stop - part.start for part in reach], dtype=bool)
-    own[_within(box, reach)] = inside
+    own[relative_to(box, reach)] = inside
     values = image.array[box][inside].astype(np.float64)
     finite = values[np.isfinite(values)]
     points = image.world(np.argwhere(inside) + [part.start for part in box])
     rim = _around(image.cropped(reach), labels.array[reach], own)
-    deep = _depth(own, image.spacing)[_within(box, reach)][inside] > SHELL_MM
+    deep = _depth(own, image.spacing)[relative_to(box, reach)][inside] > SHELL_MM
     below = lungs.below_ml(float(points[:, 2].min()))
     return Evidence(
         volume_ml=float(values.size * image.voxel_ml),
@@ -148,9 +148,3 @@ def _mean_probability(probability: Volume | None, points: NDArray[np.float64]) -
     if known.mean() < 0.5:
         return None
     return float(probability.array[tuple(index[known].T)].mean() / 255)
-
-
-def _within(box: Box, reach: Box) -> Box:
-    """A box in the indices of a larger box."""
-    i, j, k = (slice(b.start - r.start, b.stop - r.start) for b, r in zip(box, reach, strict=True))
-    return i, j, k

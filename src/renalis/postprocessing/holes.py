@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.postprocessing.components import find_pieces, grown
+from renalis.boxes import grown, touches_border
+from renalis.postprocessing.components import find_pieces
 
 __all__ = ["fill_holes"]
 
@@ -38,7 +39,7 @@ def fill_holes(labels: NDArray[np.uint8], most_voxels: float) -> int:
         inside = labels[box]
         cavities = find_pieces(inside == 0, connectivity=6)
         for cavity in cavities.pieces:
-            if cavity.voxels > most_voxels or _reaches_edge(cavity.box, inside.shape):
+            if cavity.voxels > most_voxels or touches_border(cavity.box, inside.shape):
                 continue
             around = grown(cavity.box, inside.shape)
             counts = np.bincount(inside[around].ravel(), minlength=4)
@@ -46,8 +47,3 @@ def fill_holes(labels: NDArray[np.uint8], most_voxels: float) -> int:
             inside[around][cavities.array[around] == cavity.number] = counts.argmax()
             filled += cavity.voxels
     return filled
-
-
-def _reaches_edge(box: tuple[slice, slice, slice], shape: tuple[int, ...]) -> bool:
-    """Whether a box lies on the border of its array."""
-    return any(part.start == 0 or part.stop == size for part, size in zip(box, shape, strict=True))

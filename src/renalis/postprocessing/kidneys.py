@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box
 from renalis.labels import Label
-from renalis.postprocessing.components import Box, Piece, Pieces, find_pieces, near
+from renalis.postprocessing.components import Piece, Pieces, find_pieces, near
 from renalis.postprocessing.rules import Rules
 from renalis.preparation.body import Midline
 from renalis.volume import Volume

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box, bounding_box, grown
 from renalis.labels import Label
-from renalis.postprocessing.components import Box, find_pieces, grown, labeled_box
+from renalis.postprocessing.components import find_pieces
 
 __all__ = ["contact_shares", "drop_small_lesions", "face_areas", "vote"]
 
@@ -65,7 +66,7 @@ def vote(labels: NDArray[np.uint8], areas: NDArray[np.float64], contact: float) 
 
 def _lesion_box(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A view of the part that holds lesions and what lies beside them."""
-    box = labeled_box(labels >= Label.TUMOR)
+    box = bounding_box(labels >= Label.TUMOR)
     return labels[:0] if box is None else labels[grown(box, labels.shape)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from renalis.postprocessing.components import grown, labeled_box
+from renalis.boxes import bounding_box, grown
 
 __all__ = ["closed", "dilated", "filled", "opened"]
 
@@ -28,7 +28,7 @@ def dilated(mask: NDArray[np.bool_], iterations: int) -> NDArray[np.bool_]:
         0 leaves the mask as it is.
     """
     result = np.zeros(mask.shape, dtype=bool)
-    box = labeled_box(mask)
+    box = bounding_box(mask)
     if box is None:
         return result
     reach = grown(box, mask.shape, iterations)
@@ -52,7 +52,7 @@ def opened(mask: NDArray[np.bool_], radius_mm: float, spacing: Spacing) -> NDArr
         mm from voxel to voxel along each axis.
     """
     result = np.zeros(mask.shape, dtype=bool)
-    box = labeled_box(mask)
+    box = bounding_box(mask)
     if box is None:
         return result
     reach = grown(box, mask.shape)
@@ -68,7 +68,7 @@ def closed(mask: NDArray[np.bool_], radius_mm: float, spacing: Spacing) -> NDArr
     Parameters are those of `opened`. What lies beyond the array's border counts as background.
     """
     result = mask.copy()
-    box = labeled_box(mask)
+    box = bounding_box(mask)
     if box is None:
         return result
     margins = tuple(int(np.ceil(radius_mm / size)) + 1 for size in spacing)
@@ -94,7 +94,7 @@ def filled(mask: NDArray[np.bool_], planes: Literal["3d", "axial"] = "3d") -> ND
     Cavities are closed when no face connects them to the outside.
     """
     result = mask.copy()
-    box = labeled_box(mask)
+    box = bounding_box(mask)
     if box is None:
         return result
     part = mask[box]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box
 from renalis.labels import Label
-from renalis.postprocessing.components import Box, find_pieces
+from renalis.postprocessing.components import find_pieces
 from renalis.postprocessing.evidence import gather
 from renalis.postprocessing.kidney_check import KidneyAnswer, judged
 from renalis.postprocessing.rules import ImpossibleRule

@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.postprocessing.components import Piece, Pieces, find_pieces, grown, labeled_box
+from renalis.boxes import bounding_box, grown
+from renalis.postprocessing.components import Piece, Pieces, find_pieces
 from renalis.preparation.body import find_body
 from renalis.volume import Volume
 
@@ -77,7 +78,7 @@ def smaller_on_each_side(
     """
     dropped = np.zeros(mask.shape, dtype=bool)
     every = mask.array > 0 if joined_by is None else (mask.array > 0) | (joined_by.array > 0)
-    box = labeled_box(every)
+    box = bounding_box(every)
     if box is None:
         return dropped
     reach = grown(box, mask.shape)

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from renalis.boxes import Box, bounding_box, grown
 from renalis.postprocessing.component_filters import Neighbors, detached, shorter_than, smaller_than
-from renalis.postprocessing.components import find_pieces, grown, labeled_box
+from renalis.postprocessing.components import find_pieces
 from renalis.postprocessing.context import Context, Region, Step
 from renalis.postprocessing.morphology import closed, dilated, filled, opened
 from renalis.postprocessing.sides import Split, middle_x_mm, smaller_on_each_side
@@ -318,7 +319,7 @@ def run_steps(labels: Volume, steps: Sequence[Step], context: Context | None = N
     context = context or Context()
     whole = labels.unlabeled()
     # No step adds labels beyond the box of those there are, so only a box is looked at.
-    box = labeled_box(labels.array)
+    box = bounding_box(labels.array)
     part = whole
     if box is not None:
         reach = grown(box, whole.shape)
@@ -334,9 +335,7 @@ def run_steps(labels: Volume, steps: Sequence[Step], context: Context | None = N
     return Tidied(whole, tuple(changes))
 
 
-def _boxed(
-    rois: Mapping[str, Volume], whole: Volume, box: tuple[slice, slice, slice] | None
-) -> dict[str, Volume]:
+def _boxed(rois: Mapping[str, Volume], whole: Volume, box: Box | None) -> dict[str, Volume]:
     """The masks of earlier phases on the box; one on another grid stays, for its step to refuse."""
     if box is None:
         return dict(rois)
@@ -362,7 +361,7 @@ def _erase(labels: Volume, dropped: NDArray[np.bool_], into: Into) -> None:
 
 def _surrounded(labels: Volume, places: NDArray[np.bool_], most_voxels: float = np.inf) -> None:
     """Give each piece of places without a label the one that most of what touches it has."""
-    box = labeled_box(places)
+    box = bounding_box(places)
     if box is None:
         return
     reach = grown(box, labels.shape)
@@ -382,7 +381,7 @@ def _surrounded(labels: Volume, places: NDArray[np.bool_], most_voxels: float = 
 
 def _nearest_label(labels: Volume, mask: NDArray[np.bool_], gaps: NDArray[np.bool_]) -> None:
     """Give gaps the label of the nearest voxel of a mask (mm along the array's axes), in place."""
-    box = labeled_box(gaps | mask)
+    box = bounding_box(gaps | mask)
     if box is None or not gaps.any():
         return
     part, missing = labels.array[box], gaps[box]

@@ -9,8 +9,8 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box, bounding_box, grown
 from renalis.labels import Label
-from renalis.postprocessing.components import Box, grown, labeled_box
 from renalis.postprocessing.holes import fill_holes
 from renalis.postprocessing.kidneys import Surroundings, judge
 from renalis.postprocessing.lesions import drop_small_lesions, face_areas, vote
@@ -107,7 +107,7 @@ def tidy(
         image = labels.like(image.array, image.kind)  # one affine, one canonical orientation
     whole = labels.unlabeled()
     canonical = labels.reoriented(CANONICAL)
-    box = labeled_box(canonical.array)
+    box = bounding_box(canonical.array)
     counts = dict.fromkeys(Rules.names(), 0)
     reasons: tuple[str, ...] = ()
     if box is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box, scaled_box
 from renalis.model import Model
 from renalis.model_header import Stage
 from renalis.prediction.lesions import keep_sure_lesions
@@ -20,7 +21,6 @@ from renalis.prediction.region_of_interest import (
     find,
     large_mass,
     nearest,
-    scaled_box,
     tissue_box,
     unconfirmed_ml,
     without_skin,
@@ -31,7 +31,6 @@ from renalis.prediction.runtimes.memory_reuse import keep_freed_memory
 from renalis.prediction.sliding import Network, SlidingResult, slide, worth_looking
 from renalis.prediction.view import View
 from renalis.prediction.windows import (
-    Box,
     Shape,
     WindowGrid,
     regular_windows,

@@ -9,16 +9,14 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.prediction.windows import Box
+from renalis.boxes import Box, around_all, component_boxes, whole
 from renalis.preparation.fast_morphology import eroded, spread
 
 __all__ = [
     "KidneyRegion",
-    "bounding_boxes",
     "find",
     "large_mass",
     "nearest",
-    "scaled_box",
     "tissue_box",
     "unconfirmed_ml",
     "without_skin",
@@ -96,11 +94,11 @@ def find(
     if not found.any():
         unsure = bool(_without_small(renal > find_at * _WEAK, least).any())
         allowed = np.full(renal.shape, unsure)
-        whole: Box = (slice(0, renal.shape[0]), slice(0, renal.shape[1]), slice(0, renal.shape[2]))
-        return KidneyRegion(allowed, (whole,) if unsure else (), unsure)
+        everything = whole((renal.shape[0], renal.shape[1], renal.shape[2]))
+        return KidneyRegion(allowed, (everything,) if unsure else (), unsure)
     found = _without_strangers(found, probability[0] > find_at, voxel_ml)
     allowed = _distance_to(found, spacing_mm) <= reach_mm
-    return KidneyRegion(allowed, tuple(bounding_boxes(allowed)))
+    return KidneyRegion(allowed, tuple(component_boxes(allowed)))
 
 
 def _without_strangers(
@@ -163,13 +161,6 @@ def large_mass(
     return _distance_to(middle, spacing_mm) < diameter_mm / 2
 
 
-def bounding_boxes(mask: NDArray[np.bool_]) -> list[Box]:
-    """Boxes around the connected parts of a mask (26 neighbours)."""
-    parts = cc3d.connected_components(mask, connectivity=26, binary_image=True)
-    boxes = cc3d.statistics(parts)["bounding_boxes"][1:]
-    return [tuple(slice(int(b.start), int(b.stop)) for b in box) for box in boxes]  # type: ignore[misc]
-
-
 def tissue_box(image: NDArray[np.float32]) -> Box:
     """The box around the body: everything that hangs together and is not small.
 
@@ -190,12 +181,9 @@ def tissue_box(image: NDArray[np.float32]) -> Box:
     counts, boxes = found["voxel_counts"][1:], found["bounding_boxes"][1:]
     if not len(counts):
         return slice(0, 0), slice(0, 0), slice(0, 0)
-    large = [box for box, n in zip(boxes, counts, strict=True) if n * _SMALL >= counts.max()]
-    z, y, x = (
-        slice(min(int(b[axis].start) for b in large), max(int(b[axis].stop) for b in large))
-        for axis in range(3)
+    return around_all(
+        box for box, n in zip(boxes, counts, strict=True) if n * _SMALL >= counts.max()
     )
-    return z, y, x
 
 
 def without_skin(box: Box, shape: tuple[int, int, int], spacing_mm: tuple[float, ...]) -> Box:
@@ -221,18 +209,6 @@ def without_skin(box: Box, shape: tuple[int, int, int], spacing_mm: tuple[float,
         return slice(start, stop) if start < stop else side
 
     return box[0], inner(1, _FRONT_MM, _WALL_MM), inner(2, _WALL_MM, _WALL_MM)
-
-
-def scaled_box(box: Box, ratio: tuple[float, ...], shape: tuple[int, int, int]) -> Box:
-    """A box of one corner-aligned grid in voxels of another, rounded outwards.
-
-    ``ratio`` is the box's spacing divided by the other grid's spacing.
-    """
-    z, y, x = (
-        slice(max(0, int(np.floor(b.start * r))), min(n, int(np.ceil(b.stop * r))))
-        for b, r, n in zip(box, ratio, shape, strict=True)
-    )
-    return z, y, x
 
 
 def nearest(mask: NDArray[np.bool_], box: Box, ratio: tuple[float, ...]) -> NDArray[np.bool_]:

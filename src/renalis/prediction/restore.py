@@ -12,9 +12,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box, around_all, component_boxes
 from renalis.labels import Label
-from renalis.prediction.region_of_interest import bounding_boxes
-from renalis.prediction.windows import Box
 from renalis.preparation import linear_weights
 
 __all__ = ["CLASSES", "LIKELIEST", "log_odds", "named_parts", "restore"]
@@ -101,8 +100,8 @@ def named_parts(probability: NDArray[np.float32]) -> list[Box]:
     boxes hold everything that counts.
     """
     rest = 1 - probability.sum(0)
-    parts = bounding_boxes(probability.max(0) >= rest)
-    return [_hull(parts)] if len(parts) > _MOST_BOXES else parts
+    parts = component_boxes(probability.max(0) >= rest)
+    return [around_all(parts)] if len(parts) > _MOST_BOXES else parts
 
 
 def _between(
@@ -116,15 +115,6 @@ def _between(
     low = 0 if first == 0 else math.ceil((first + 0.5) * scale - 0.5 - lead)
     high = voxels if last == size else math.floor((last - 0.5) * scale - 0.5 - lead) + 1
     return max(0, low), max(low, min(voxels, high))
-
-
-def _hull(parts: list[Box]) -> Box:
-    """The box around all boxes."""
-    z, y, x = (
-        slice(min(p[axis].start for p in parts), max(p[axis].stop for p in parts))
-        for axis in range(3)
-    )
-    return z, y, x
 
 
 def _fill(

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from renalis.boxes import Box
 from renalis.labels import Label
 from renalis.prediction.restore import CLASSES, LIKELIEST, log_odds, named_parts
-from renalis.prediction.windows import Box
 from renalis.preparation import Grid
 from renalis.volume import Volume
 

@@ -10,9 +10,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box
 from renalis.prediction.options import Mirror
 from renalis.prediction.window_mean import WindowMean
-from renalis.prediction.windows import Box, Shape, gaussian, padding
+from renalis.prediction.windows import Shape, gaussian, padding
 
 __all__ = ["AIR", "Network", "SlidingResult", "slide", "worth_looking"]
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box
 from renalis.prediction.restore import restore
 from renalis.prediction.restore_oblique import restore_oblique
-from renalis.prediction.windows import Box
 from renalis.preparation import (
     OBLIQUE_DEG,
     Grid,

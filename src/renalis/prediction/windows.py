@@ -10,8 +10,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box, around_all
+
 __all__ = [
-    "Box",
     "Shape",
     "WindowGrid",
     "gaussian",
@@ -28,7 +29,6 @@ _CORE, _CELL, _REACH = 3 / 8, 1 / 2, 3 / 4
 what windows half their side apart share out among them, and how far a window is relied on."""
 
 Shape = tuple[int, int, int]
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def merge_boxes(
         merged = False
         for a in range(len(result)):
             for b in range(a + 1, len(result)):
-                union = _union(result[a], result[b])
+                union = around_all((result[a], result[b]))
                 alone = sum(count(box) for box in (result[a], result[b]))
                 if count(union) <= alone:
                     result = [x for i, x in enumerate(result) if i not in (a, b)] + [union]
@@ -196,13 +196,6 @@ def _middle(
         high = start + p * (1 + share) / 2 if start + p < n else n
         sides.append(slice(math.floor(low / r), math.ceil(high / r)))
     z, y, x = sides
-    return z, y, x
-
-
-def _union(one: Box, two: Box) -> Box:
-    z, y, x = (
-        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, two, strict=True)
-    )
     return z, y, x
 
 

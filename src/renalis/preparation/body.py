@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from renalis.boxes import Box
 from renalis.preparation.fast_morphology import eroded, filled_levels, spread
 from renalis.volume import CANONICAL, Kind, Volume
 
@@ -83,7 +84,7 @@ class Body:
     steps: tuple[int, int, int]
     midline: Midline
 
-    def inside(self, box: tuple[slice, slice, slice]) -> NDArray[np.bool_]:
+    def inside(self, box: Box) -> NDArray[np.bool_]:
         """Whether each voxel of a box of the canonical scan lies in the body (nearest lookup)."""
         lengths = [part.stop - part.start for part in box]
         if self.mask is None:

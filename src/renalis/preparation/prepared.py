@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box, bounding_box, whole
 from renalis.errors import InputError
 from renalis.preparation.grids import GridSpec, place_grid
 from renalis.preparation.regrid import regrid_image, regrid_labels
@@ -251,20 +252,14 @@ def _int16(array: NDArray[Any]) -> NDArray[np.int16]:
     return result
 
 
-def _body_box(hu: NDArray[np.int16], spec: GridSpec) -> tuple[slice, slice, slice]:
+def _body_box(hu: NDArray[np.int16], spec: GridSpec) -> Box:
     """Bounding box of the voxels above the lowest clipped value; everything if there are none."""
     lowest = float(hu.min())
     if spec.clip_hu is not None:
         lowest = min(max(lowest, spec.clip_hu[0]), spec.clip_hu[1])
-    body: NDArray[np.bool_] = hu > lowest
-    if not body.any():
-        return (slice(0, hu.shape[0]), slice(0, hu.shape[1]), slice(0, hu.shape[2]))
-    flat = np.asarray(body.any(axis=0))
-    lines = (body.any(axis=(1, 2)), flat.any(axis=1), flat.any(axis=0))
-    z, y, x = (np.flatnonzero(line) for line in lines)
-    end = 0 if spec.crop_end_dropped else 1
-
-    def part(found: NDArray[np.intp]) -> slice:
-        return slice(int(found[0]), int(max(found[-1] + end, found[0] + 1)))
-
-    return (part(z), part(y), part(x))
+    box = bounding_box(hu > lowest)
+    if box is None:
+        return whole((hu.shape[0], hu.shape[1], hu.shape[2]))
+    dropped = 1 if spec.crop_end_dropped else 0
+    z, y, x = (slice(part.start, max(part.stop - dropped, part.start + 1)) for part in box)
+    return z, y, x

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from renalis.boxes import bounding_box
 from renalis.preparation.resample import Grid, apply_matrices
 from renalis.preparation.weights import cubic_weights, linear_weights, nearest_index
 from renalis.volume import Kind, Volume
@@ -118,7 +119,7 @@ def regrid_labels(labels: Volume, grid: Grid, order: int = 0) -> Volume:
                 array = np.take(array, picks[axis], axis=axis)
         return Volume(np.ascontiguousarray(array, dtype=np.uint8), grid.affine, Kind.LABELS)
     result = np.zeros(grid.shape, np.uint8)
-    box = _labelled_box(labels.array)
+    box = bounding_box(labels.array)
     if box is not None:
         # Only where a label reaches; the rest is background and costs nothing.
         rows, matrices = [], []
@@ -129,16 +130,6 @@ def regrid_labels(labels: Volume, grid: Grid, order: int = 0) -> Volume:
             matrices.append(matrix[rows[-1]])
         result[tuple(rows)] = _largest_share(labels.array, matrices)
     return Volume(result, grid.affine, Kind.LABELS)
-
-
-def _labelled_box(array: NDArray[Any]) -> tuple[slice, slice, slice] | None:
-    """Bounding box of the labels that are not 0."""
-    flat = np.asarray(array.any(axis=0))
-    lines = (array.any(axis=(1, 2)), flat.any(axis=1), flat.any(axis=0))
-    z, y, x = (np.flatnonzero(line) for line in lines)
-    if not z.size:
-        return None
-    return (slice(z[0], z[-1] + 1), slice(y[0], y[-1] + 1), slice(x[0], x[-1] + 1))
 
 
 def _largest_share(array: NDArray[Any], matrices: list[NDArray[np.float32]]) -> NDArray[np.uint8]:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box
 from renalis.preparation.weights import Interpolation, image_weights
 from renalis.volume import Volume
 
-__all__ = ["Box", "Grid", "apply_matrices", "resample", "stage_grid"]
+__all__ = ["Grid", "apply_matrices", "resample", "stage_grid"]
 
-Box = tuple[slice, slice, slice]
 
 _SLAB_VOXELS = 4 << 20
 _BLOCK = 32  # output voxels per product; larger blocks multiply more zeros

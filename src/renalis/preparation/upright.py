@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from renalis.preparation.resample import Box, Grid, apply_matrices, stage_grid
+from renalis.boxes import Box
+from renalis.preparation.resample import Grid, apply_matrices, stage_grid
 from renalis.preparation.weights import Interpolation, triangle_weights
 from renalis.volume import Kind, Volume
 

@@ -1,39 +1,15 @@
-"""Boxes in a volume: which part of a scan is worth looking at."""
+"""The shape of a picture: which part of a scan fills it, and which slice shows most."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box
 from renalis.report.planes import Plane
 from renalis.volume import Volume
 
-__all__ = ["Box", "bounds", "largest", "shaped", "widened"]
-
-Box = tuple[slice, slice, slice]
-
-
-def bounds(labels: NDArray[np.generic]) -> Box | None:
-    """Smallest box around all voxels that are not 0, without a copy of the array."""
-    found: list[slice] = []
-    part = labels
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        hit = np.flatnonzero(part.any(axis=others))
-        if len(hit) == 0:
-            return None
-        found.append(slice(int(hit[0]), int(hit[-1]) + 1))
-        part = part[(slice(None),) * axis + (found[-1],)]
-    return found[0], found[1], found[2]
-
-
-def widened(box: Box, volume: Volume, margin_mm: float) -> Box:
-    """A box with a margin on every side, within the volume."""
-    sides = []
-    for side, length, step in zip(box, volume.shape, volume.spacing, strict=True):
-        more = int(np.ceil(margin_mm / step))
-        sides.append(slice(max(0, side.start - more), min(length, side.stop + more)))
-    return sides[0], sides[1], sides[2]
+__all__ = ["largest", "shaped"]
 
 
 def shaped(box: Box, volume: Volume, plane: Plane, aspect: float) -> Box:

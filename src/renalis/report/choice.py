@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from renalis.report.boxes import Box, largest, shaped, widened
+from renalis.boxes import Box, grown_mm
+from renalis.report.boxes import largest, shaped
 from renalis.report.findings import Findings
 from renalis.report.picture import Picture
 from renalis.report.planes import Plane
@@ -170,7 +171,9 @@ def _close(
     pictures = []
     for plane in planes:
         index = found.box[plane.axis].start + largest(found.mask, plane.axis)
-        box = tile.filled(widened(found.box, scene.image, around_mm), scene, plane)
+        box = tile.filled(
+            grown_mm(found.box, scene.image.shape, scene.image.spacing, around_mm), scene, plane
+        )
         name = f"{title}, {plane}"
         lesions = findings.lesions.values()
         pictures.append(

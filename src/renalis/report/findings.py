@@ -10,10 +10,10 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box, bounding_box, in_whole
 from renalis.labels import Label
 from renalis.measurement import Kidney, Lesion, Measurements
 from renalis.measurement.structures import in_kidneys
-from renalis.report.boxes import Box, bounds
 from renalis.report.scene import Found, Scene
 from renalis.report.style import STYLES
 
@@ -74,7 +74,9 @@ def _matched(
         if part not in taken and lesion.id not in found:
             taken.add(part)
             place = statistics["bounding_boxes"][part]
-            found[lesion.id] = _found(short_name(lesion), parts[place] == part, _inside(box, place))
+            found[lesion.id] = _found(
+                short_name(lesion), parts[place] == part, in_whole(place, box)
+            )
     return found
 
 
@@ -108,15 +110,6 @@ def _center(scene: Scene, box: Box, index: NDArray[np.float64]) -> NDArray[np.fl
 
 def _found(name: str, mask: NDArray[np.bool_], box: Box) -> Found:
     """A mask cut to its own extent."""
-    tight = bounds(mask)
+    tight = bounding_box(mask)
     assert tight is not None  # callers pass masks with voxels
-    return Found(name, np.ascontiguousarray(mask[tight]), _inside(box, tight))
-
-
-def _inside(box: Box, inner: Box) -> Box:
-    """A box that was counted from the corner of another one, in the scan's own indices."""
-    place = [
-        slice(outer.start + side.start, outer.start + side.stop)
-        for outer, side in zip(box, inner, strict=True)
-    ]
-    return place[0], place[1], place[2]
+    return Found(name, np.ascontiguousarray(mask[tight]), in_whole(tight, box))

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from skimage.measure import marching_cubes
 
+from renalis.boxes import bounding_box
 from renalis.labels import Label
-from renalis.report.boxes import bounds
 from renalis.volume import Volume
 
 __all__ = ["Mesh", "normals", "surface"]
@@ -65,7 +65,7 @@ def surface(mask: Volume, name: str, label: Label, cells: int = 48) -> Mesh | No
     keeps its shape beside a kidney of 120 mm. Taubin's smoothing (1995) removes the steps of thick
     slices without shrinking. The mesh is for looking at; nothing is measured on it.
     """
-    inside = bounds(mask.array)
+    inside = bounding_box(mask.array)
     if inside is None:
         return None
     part = mask.cropped(inside)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.report.boxes import Box, bounds, widened
+from renalis.boxes import Box, bounding_box, grown_mm
 from renalis.report.picture import Picture, picture
 from renalis.report.planes import Plane, cut, slice_number
 from renalis.report.uncertainty import possible
@@ -71,8 +71,8 @@ class Scene:
             raise ValueError("the label map lies on another grid than the scan")
         # One affine, so that both are turned to the same canonical orientation.
         upright = image.like(labels.array, labels.kind).reoriented()
-        tight = bounds(upright.array)
-        box = None if tight is None else widened(tight, upright, MARGIN_MM)
+        tight = bounding_box(upright.array)
+        box = tight and grown_mm(tight, upright.shape, upright.spacing, MARGIN_MM)
         return cls(image, image.reoriented(), upright, tight, box, probabilities)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, partial
 
-from renalis.report.boxes import Box, widened
+from renalis.boxes import Box, grown_mm
 from renalis.report.choice import Tile, evenly, spread
 from renalis.report.embed import Shown, shown
 from renalis.report.findings import Findings
@@ -94,7 +94,7 @@ def stack(scene: Scene, findings: Findings, budget: int = BUDGET) -> Stack | Non
 def _labeled(scene: Scene) -> Box:
     """The labeled voxels with a few slices more above and below."""
     assert scene.tight is not None  # there is one where there is a box
-    return widened(scene.tight, scene.image, AROUND_MM)
+    return grown_mm(scene.tight, scene.image.shape, scene.image.spacing, AROUND_MM)
 
 
 def _slice(scene: Scene, findings: Findings, box: Box, index: int) -> Shown:

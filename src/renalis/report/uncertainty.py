@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from renalis.boxes import bounding_box, grown_mm
 from renalis.preparation import linear_weights
 from renalis.preparation.resample import apply_matrices
-from renalis.report.boxes import bounds, widened
 from renalis.volume import Volume
 
 __all__ = ["POSSIBLE", "narrowed", "possible"]
@@ -83,8 +83,8 @@ def _interpolated(
 
 def narrowed(probability: Volume) -> Volume | None:
     """The part of a probability volume in which anything is possible."""
-    box = bounds(probability.array >= POSSIBLE * 255)
+    box = bounding_box(probability.array >= POSSIBLE * 255)
     if box is None:
         return None
-    around = widened(box, probability, max(probability.spacing))
-    return probability.cropped(around)
+    spacing = probability.spacing
+    return probability.cropped(grown_mm(box, probability.shape, spacing, max(spacing)))

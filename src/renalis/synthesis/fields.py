@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-__all__ = ["Box", "Frame", "ball_path", "displaced", "ellipsoid", "smooth_curve", "smooth_field"]
+from renalis.boxes import Box
 
-Box = tuple[slice, slice, slice]
+__all__ = ["Frame", "ball_path", "displaced", "ellipsoid", "smooth_curve", "smooth_field"]
+
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 

@@ -91,16 +91,49 @@ def test_copy_writes_a_recipe_that_trains_the_same(tmp_path: Path, capsys: Captu
     path = tmp_path / "mine.yaml"
     assert main(["recipe", "copy", "multires3d", "-o", str(path), "--set", "seed=9"]) == 0
     assert capsys.readouterr().out.strip() == str(path)
-    assert load_system(str(path)) == load_system("multires3d", ("seed=9",))
+    wanted = load_system("multires3d", ("seed=9", "name=mine", "copied_from=multires3d"))
+    assert load_system(str(path)) == wanted
     assert "[paper]" in path.read_text(encoding="utf-8")
     written = path.read_bytes()
     assert main(["recipe", "copy", "cascade3d", "-o", str(path)]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert path.read_bytes() == written
     assert main(["recipe", "copy", "cascade3d", "-o", str(path), "--overwrite"]) == 0
-    assert yaml.safe_load(path.read_text(encoding="utf-8"))["name"] == "cascade3d"
+    assert yaml.safe_load(path.read_text(encoding="utf-8"))["copied_from"] == "cascade3d"
     assert main(["recipe", "copy", "cascade3d", "-o", str(tmp_path / "x.txt")]) == 2
     assert main(["recipe", "copy", "cascade3d", "-o", str(path), "--set", "sed=1"]) == 2
+
+
+def test_a_copy_does_not_go_by_the_publications_name(tmp_path: Path, capsys: Capture) -> None:
+    first, second, named = (tmp_path / f"{name}.yaml" for name in ("mine", "more", "other"))
+    change = ("--set", "network.base=16")
+    assert main(["recipe", "copy", "unet3d-residual", "-o", str(first), *change]) == 0
+    assert main(["recipe", "copy", str(first), "-o", str(second)]) == 0
+    assert main(["recipe", "copy", str(first), "-o", str(named), "--set", "name=our own"]) == 0
+    capsys.readouterr()
+    assert main(["recipe", "list", str(tmp_path), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == ["mine", "more", "our own"]
+    assert {row["publication"] for row in rows} == {"-"}
+    assert all("copy of unet3d-residual" in row["about"] for row in rows)
+    # What it is compared with when nothing else is said.
+    assert main(["recipe", "diff", str(second)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        ["name", "more", "->", "unet3d-residual"],
+        ["network.base", "16", "->", "24"],
+    ]
+    assert main(["recipe", "list", str(tmp_path / "nowhere")]) == 2
+
+
+@pytest.mark.parametrize("noted", [{}, {"copied_from": None}])
+def test_a_recipe_in_one_line_can_be_copied(noted: dict[str, None], tmp_path: Path) -> None:
+    path, copy = tmp_path / "flow.yaml", tmp_path / "copy.yaml"
+    content = load_system("quicknat-2d").model_dump(mode="json", exclude={"copied_from"})
+    path.write_text(json.dumps(content | noted), encoding="utf-8")
+    assert main(["recipe", "copy", str(path), "-o", str(copy)]) == 0
+    copied = load_system(str(copy))
+    assert (copied.name, copied.copied_from) == ("copy", "quicknat-2d")
 
 
 def test_diff_of_two_names(capsys: Capture) -> None:
@@ -132,9 +165,8 @@ def test_diff_of_equal_recipes_and_of_added_parts(tmp_path: Path, capsys: Captur
     capsys.readouterr()
     assert main(["recipe", "diff", "cascade3d", str(path)]) == 0
     fields = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert fields == [
-        f"postprocessing.{rule}" for rule in ("side_largest", "attached", "mask_by_low", "opening")
-    ]
+    rules = ("side_largest", "attached", "mask_by_low", "opening")
+    assert fields == ["name", *(f"postprocessing.{rule}" for rule in rules)]
 
 
 def test_bad_calls_end_with_two(capsys: Capture, tmp_path: Path) -> None:

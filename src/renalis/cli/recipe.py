@@ -16,7 +16,10 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="the recipes that come with renalis")
+    listing = actions.add_parser("list", help="the recipes that come with renalis, or yours")
+    listing.add_argument(
+        "folder", nargs="?", type=Path, metavar="FOLDER", help="those in a folder instead"
+    )
     listing.add_argument("--json", action="store_true", help="for machines")
     show = actions.add_parser("show", help="a recipe with the source of every number")
     _recipe_arguments(show)
@@ -28,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     diff = actions.add_parser("diff", help="what differs between two recipes, field by field")
     diff.add_argument("left", metavar="A", help="name, YAML file or folder of a training")
     diff.add_argument(
-        "right", nargs="?", metavar="B", help="the same; default: the recipe that A is named after"
+        "right",
+        nargs="?",
+        metavar="B",
+        help="the same; default: the recipe that A is named after, or a copy of",
     )
     diff.add_argument("--json", action="store_true", help="for machines")
 
@@ -48,7 +54,7 @@ def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """List, show, copy or compare."""
     if arguments.action == "list":
-        return _list(arguments.json)
+        return _list(arguments.folder, arguments.json)
     if arguments.action == "show":
         return _show(arguments.recipe, tuple(arguments.set), arguments.tiny, arguments.json)
     if arguments.action == "copy":
@@ -56,16 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
     return _diff(arguments.left, arguments.right, arguments.json)
 
 
-def _list(as_json: bool) -> int:
+def _list(folder: Path | None, as_json: bool) -> int:
+    from renalis.errors import InputError
     from renalis.recipes import load_system, names
 
-    rows: list[tuple[str, str, str]] = []
-    for name in names():
-        publication = load_system(name).publication
-        if publication is not None:
-            rows.append((name, publication.id, publication.about))
-        else:
-            rows.append((name, "-", "The shipped model, trained on synthetic CT"))
+    wanted = names() if folder is None else tuple(map(str, sorted(folder.glob("*.y*ml"))))
+    if not wanted:
+        raise InputError(f"{folder} holds no recipe (.yaml); copy one by `renalis recipe copy`")
+    rows = [(recipe.name, *_said(recipe)) for recipe in map(load_system, wanted)]
     if as_json:
         print(json.dumps([dict(zip(("name", "publication", "about"), row, strict=True))
                           for row in rows], indent=1))  # fmt: skip
@@ -73,6 +77,15 @@ def _list(as_json: bool) -> int:
     for name, id_, about in rows:
         print(f"{name:<16} {id_:<3} {about}")
     return 0
+
+
+def _said(recipe: System) -> tuple[str, str]:
+    """Which publication's system it is, and what about; a copy is nobody's but its maker's."""
+    if recipe.copied_from is not None:
+        return "-", f"A copy of {recipe.copied_from}; what differs: renalis recipe diff FILE"
+    if recipe.publication is None:
+        return "-", "The shipped model, trained on synthetic CT"
+    return recipe.publication.id, recipe.publication.about
 
 
 def _show(name: str, changes: tuple[str, ...], tiny: bool, as_json: bool) -> int:
@@ -90,7 +103,8 @@ def _show(name: str, changes: tuple[str, ...], tiny: bool, as_json: bool) -> int
 def _copy(arguments: argparse.Namespace) -> int:
     from renalis.errors import OutputError
     from renalis.io import whole_file
-    from renalis.recipes.text import recipe_text
+    from renalis.recipes import load_system
+    from renalis.recipes.text import copied_text, recipe_text
 
     output = arguments.output or Path(f"{Path(arguments.recipe).stem}.yaml")
     if output.suffix not in (".yaml", ".yml"):
@@ -98,6 +112,11 @@ def _copy(arguments: argparse.Namespace) -> int:
     if output.exists() and not arguments.overwrite:
         raise OutputError(f"{output} is there already; use another name or --overwrite")
     text = recipe_text(arguments.recipe, tuple(arguments.set), arguments.tiny)
+    origin = load_system(arguments.recipe)
+    name = load_system(arguments.recipe, tuple(arguments.set)).name
+    # A name of its own: of the file, unless another was asked for.
+    name = output.stem if name == origin.name else name
+    text = copied_text(text, name, origin.copied_from or origin.name)
     with whole_file(output) as file:
         file.write(text.encode())
     print(output)
@@ -108,7 +127,7 @@ def _diff(left: str, right: str | None, as_json: bool) -> int:
     from renalis.recipes.difference import differences
 
     ours = _any(left)
-    theirs = _any(right if right is not None else ours.name)
+    theirs = _any(right if right is not None else ours.copied_from or ours.name)
     found = differences(ours, theirs)
     if as_json:
         print(json.dumps([{"field": d.field, "left": d.left, "right": d.right} for d in found],

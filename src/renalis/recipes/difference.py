@@ -29,13 +29,13 @@ def differences(left: System, right: System) -> tuple[Difference, ...]:
     """Every field that differs, in the order in which recipes are written.
 
     Defaults count: a field that only one file writes out is no difference when the other's default
-    is the same. Left out are the variants (tiny, fine_tuning, with_slices) and what the publication
-    says of itself: neither touches what is trained. Lists whose items have names are compared by
-    these, so that an item more does not shift the others.
+    is the same. Left out are the variants (tiny, fine_tuning, with_slices), what the publication
+    says of itself and what a recipe was copied from: none touches what is trained. Lists whose
+    items have names are compared by these, so that an item more does not shift the others.
     """
     ours, theirs = left.model_dump(mode="json"), right.model_dump(mode="json")
     for content in (ours, theirs):
-        for section in ("tiny", "fine_tuning", "with_slices", "publication"):
+        for section in ("tiny", "fine_tuning", "with_slices", "publication", "copied_from"):
             content.pop(section)
     return tuple(_compare("", ours, theirs))
 

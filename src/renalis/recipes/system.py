@@ -135,13 +135,15 @@ class Switches(Frozen):
 class System(Frozen):
     """Everything that defines a training and what becomes of its networks.
 
-    ``publication`` is None for the shipped model. ``bodies`` are what synthetic patches are cut
-    from, ``thresholds`` what a prediction ``coarse_to_fine`` decides by. ``tiny``,
-    ``fine_tuning`` and ``with_slices`` are changes, key to value, for a CPU's minutes, for
-    ``--start-from`` and for ``--slices``.
+    ``publication`` is None for the shipped model, ``copied_from`` the name of the recipe that
+    ``renalis recipe copy`` made this one of: the publication's scores are not its own. ``bodies``
+    are what synthetic patches are cut from, ``thresholds`` what a prediction ``coarse_to_fine``
+    decides by. ``tiny``, ``fine_tuning`` and ``with_slices`` are changes, key to value, for a CPU's
+    minutes, for ``--start-from`` and for ``--slices``.
     """
 
     name: str
+    copied_from: str | None = None
     publication: Publication | None = None
     seed: Seed
     dataset: DataPlan

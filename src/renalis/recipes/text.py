@@ -20,7 +20,7 @@ from renalis.recipes.reading import (
 )
 from renalis.recipes.yaml_loader import LOADER
 
-__all__ = ["changed_text", "recipe_text", "scalar_text"]
+__all__ = ["changed_text", "copied_text", "recipe_text", "scalar_text"]
 
 
 def recipe_text(name_or_path: str, changes: tuple[str, ...] = (), tiny: bool = False) -> str:
@@ -42,6 +42,34 @@ def recipe_text(name_or_path: str, changes: tuple[str, ...] = (), tiny: bool = F
     if tiny:
         changes = tiny_changes(recipe, path) + changes
     return changed_text(path.read_text(encoding="utf-8"), recipe.model_dump(mode="json"), changes)
+
+
+def copied_text(text: str, name: str, origin: str) -> str:
+    """The text of a recipe as another one's, which says what it was copied from.
+
+    What a publication says of itself does not hold for a copy, whatever is changed in it later.
+
+    Parameters
+    ----------
+    text : str
+        YAML with comments.
+    name : str
+        Of the copy.
+    origin : str
+        Name of the recipe that it is a copy of.
+    """
+    node: Any = yaml.compose(text, Loader=LOADER)
+    own, noted = _child(node, "name"), _child(node, "copied_from")
+    edits = [(own, scalar_text(name))]
+    if noted is not None:
+        edits.append((noted, scalar_text(origin)))
+    else:
+        between = ", " if node.flow_style else "\n"
+        edits[0] = own, f"{scalar_text(name)}{between}copied_from: {scalar_text(origin)}"
+    # From the end, so that the places of what comes before still hold.
+    for place, written in sorted(edits, key=lambda edit: -edit[0].start_mark.index):
+        text = text[: place.start_mark.index] + written + text[place.end_mark.index :]
+    return text
 
 
 def changed_text(text: str, full: dict[str, Any], changes: tuple[str, ...]) -> str:

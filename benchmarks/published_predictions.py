@@ -28,7 +28,7 @@ released; the KiTS23 labels of the same scans are close to them. This page score
 at hand ({first} to {last}) against those. It is written by
 `python benchmarks/published_predictions.py`, which runs
 
-```
+```bash
 renalis evaluate --reference references --prediction predictions -o OUT \\
     --labels kits19 --grid voxel
 ```

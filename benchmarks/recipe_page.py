@@ -32,11 +32,10 @@ included, preparation of the scans excluded; a training ends with the epoch in w
 over. Stages and their rounds share the time. Other work on the machine slows a training: where
 systems of the same kind differ in *steps*, the one with fewer was disturbed. There is one training
 of each, so that differences between trainings of the same system are not in the intervals: these
-are 95 % bootstrap intervals of the mean over the held-out scans (10 000 resamples), and differences
-are paired by scan. *Kidney* counts everything renal, *tumor* is label 2, *abnormality* tumor or
-cyst.
-Scans whose reference lacks a region do not count for it; *false ml* is the mean volume of tumor (of
-abnormality) in these.
+are 95 % intervals of the mean over the held-out scans (studentized bootstrap, 10 000 resamples),
+and differences are paired by scan. *Kidney* counts everything renal, *tumor* is label 2,
+*abnormality* tumor or cyst. Scans whose reference lacks a region do not count for it; *false ml* is
+the mean volume of tumor (of abnormality) in these.
 
 """
 ABLATION = """Base, one part at a time, and all: the recipe's switches. *Clean-up's part* is Dice

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from renalis.cli.pipes import ensure_streams, unread
 from renalis.errors import RenalisError, UsageError
 
-__all__ = ["main"]
+__all__ = ["VERBS", "main", "verb_parser"]
 
 DONE, SOME_FAILED, BAD_INPUT, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -49,14 +49,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = words[0] if words else ""
     if verb not in VERBS:
         return _overview(words)
-    module = importlib.import_module(f"renalis.cli.{verb}")
-    parser = argparse.ArgumentParser(prog=f"renalis {verb}", description=VERBS[verb])
-    module.add_arguments(parser)
     try:
-        arguments = parser.parse_args(words[1:])
+        arguments = verb_parser(verb).parse_args(words[1:])
     except SystemExit as stop:
         return int(stop.code or 0)
-    return _guarded(module.run, arguments)
+    return _guarded(importlib.import_module(f"renalis.cli.{verb}").run, arguments)
+
+
+def verb_parser(verb: str) -> argparse.ArgumentParser:
+    """The parser of one verb, which documents and their tests read as well.
+
+    Parameters
+    ----------
+    verb : str
+        One of `VERBS`.
+    """
+    parser = argparse.ArgumentParser(prog=f"renalis {verb}", description=VERBS[verb])
+    importlib.import_module(f"renalis.cli.{verb}").add_arguments(parser)
+    return parser
 
 
 def _guarded(run: object, arguments: argparse.Namespace) -> int:

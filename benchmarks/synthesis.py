@@ -44,8 +44,8 @@ def main() -> None:
     runs = parser.parse_args().runs
     torch.set_num_threads(1)
     labels = invented_labels(np.random.default_rng(0), "normal")
-    phases = load_system("renalis-kidney").all_phases()
-    spacings = [phase.sampler.rendering.bodies_mm for phase in phases]
+    stages = load_system("renalis-kidney").all_stages()
+    spacings = [stage.sampler.rendering.bodies_mm for stage in stages]
     bodies = {}
     for mm in sorted(set(spacings)):
         bodies[mm] = body = compose(labels, np.random.default_rng(1), mm)
@@ -56,17 +56,17 @@ def main() -> None:
             f"{seconds / million:.2f} per million"
         )
     with TemporaryDirectory() as folder:
-        for number, (phase, mm) in enumerate(zip(phases, spacings, strict=True)):
-            path = Path(folder) / f"{phase.name}.body"
+        for number, (stage, mm) in enumerate(zip(stages, spacings, strict=True)):
+            path = Path(folder) / f"{stage.name}.body"
             save_body(path, np.asarray(bodies[mm].array), mm, 0)
             pool = [load_body(path)]
-            feeding = patch_batches(phase, number, 0, [], grid_specs(phase), pool, augment=False)
+            feeding = patch_batches(stage, number, 0, [], grid_specs(stage), pool, augment=False)
             seconds = cpu_seconds(
                 lambda feeding=feeding: [feeding.sample(i) for i in range(BATCH)], runs
             )
-            size = " x ".join(map(str, phase.sampler.patch))
+            size = " x ".join(map(str, stage.sampler.patch))
             print(
-                f"training patch, {phase.name}, {size} at {phase.grids[0].spacing_mm[0]:g} mm: "
+                f"training patch, {stage.name}, {size} at {stage.grids[0].spacing_mm[0]:g} mm: "
                 f"{seconds / BATCH:.3f} CPU s"
             )
     body = bodies[spacings[0]]

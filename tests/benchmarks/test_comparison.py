@@ -22,8 +22,8 @@ def test_every_published_system_is_compared() -> None:
 def test_a_small_variant_keeps_what_defines_the_system(one: Any) -> None:
     small, full = small_system(one, 6.0), load_system(one.recipe)
     changed = {key.split(".")[0] for key, _ in one.changes}
-    as_many = "phases" not in changed
-    for mine, theirs in zip(small.all_phases(), full.all_phases(), strict=as_many):
+    as_many = "stages" not in changed
+    for mine, theirs in zip(small.all_stages(), full.all_stages(), strict=as_many):
         assert mine.network.name == theirs.network.name
         assert mine.target == theirs.target
         assert mine.sampler.kind == theirs.sampler.kind
@@ -34,11 +34,11 @@ def test_a_small_variant_keeps_what_defines_the_system(one: Any) -> None:
 
 
 @pytest.mark.parametrize("one", OURS, ids=lambda one: one.name)
-def test_phases_and_stages_share_the_minutes_and_nothing_else_ends_a_training(one: Any) -> None:
+def test_stages_and_rounds_share_the_minutes_and_nothing_else_ends_a_training(one: Any) -> None:
     stops = []
-    for phase in small_system(one, 6.0).all_phases():
-        plan = phase.optimisation
-        stops += [stage.stop for stage in plan.stages] or [plan.stop]
+    for stage in small_system(one, 6.0).all_stages():
+        plan = stage.optimisation
+        stops += [each.stop for each in plan.rounds] or [plan.stop]
     assert sum(stop.minutes or 0 for stop in stops) == pytest.approx(6.0)
     assert all(s.rises is None and s.patience is None and s.reach is None for s in stops)
 

@@ -130,7 +130,7 @@ def test_commands_stand_in_blocks_that_are_checked(page: Path) -> None:
 
 
 def test_other_programs_of_blocks_are_checked_too() -> None:
-    known = (*PROGRAMS, "cd", "git", "torchrun")
+    known = (*PROGRAMS, "cd", "git", "rm", "sed", "torchrun")
     assert not [str(command) for command in COMMANDS if command.program not in known]
 
 

@@ -35,6 +35,10 @@ class Command:
     def program(self) -> str:
         return self.words[0]
 
+    @property
+    def page(self) -> str:
+        return self.place.partition(":")[0]
+
     def __str__(self) -> str:
         return f"{self.place} {' '.join(self.words)[:60]}"
 

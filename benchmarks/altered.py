@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import renalis
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.postprocessing import tidy
 from renalis.prediction import PredictionOptions, predict
 from renalis.prediction.cascade import open_networks

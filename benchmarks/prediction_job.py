@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 import renalis
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.networks.unet import PooledNorm3d
 from renalis.prediction import Mirror, PredictionOptions, Windows, predict
 from renalis.prediction.cascade import open_networks, search

@@ -33,10 +33,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from renalis.conventions import Label
 from renalis.dataset.slices import SliceSet, read_slices, slice_hu
 from renalis.errors import InputError
 from renalis.evaluation.statistics import summary
-from renalis.labels import Label
 from renalis.model import load_model
 from renalis.postprocessing.slice_tumors import drop_small_tumors
 from renalis.prediction.single_slice import SliceReader

@@ -25,9 +25,9 @@ import torch
 from arms import HERE, PEERS
 from small_recipes import Entry, entry, small_system
 
+from renalis.conventions import Convention
 from renalis.dataset import Case, load_split, open_dataset
 from renalis.evaluation.cases import score_cases
-from renalis.evaluation.conventions import Convention
 from renalis.evaluation.overlap import EmptyRule
 from renalis.evaluation.pairing import CasePair
 from renalis.evaluation.scores import Options

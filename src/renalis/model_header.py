@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from renalis.conventions import ScoredName
 from renalis.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class ModelHeader(_Frozen):
     name, version, created : str
         Which model; ``created`` is an ISO 8601 date.
     labels : str
-        Label convention, see `renalis.labels`.
+        Label convention, see `renalis.conventions`.
     stages : tuple of Stage
         Coarse, then fine.
     thresholds : Thresholds
@@ -178,7 +179,7 @@ class SystemHeader(_Frozen):
     name: Name
     version: Text
     created: Text
-    labels: Literal["kits19", "kits23", "radboud"]
+    labels: ScoredName
     recipe: dict[str, JsonValue]
     folds: Annotated[tuple[FoldFacts, ...], Field(min_length=1)]
     training: dict[str, JsonValue] = {}

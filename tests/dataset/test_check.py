@@ -17,12 +17,12 @@ from helpers.small_datasets import (
     scan_of,
 )
 
+from renalis.conventions import Convention
 from renalis.dataset import open_dataset
 from renalis.dataset.cases import Case
 from renalis.dataset.check import CheckReport, check_dataset
 from renalis.dataset.examine import examine
 from renalis.dataset.findings import Level
-from renalis.evaluation.conventions import Convention
 from renalis.volume import Volume
 
 RAS = np.diag([0.8, 0.8, 3.0, 1.0])

@@ -11,11 +11,11 @@ from helpers.small_datasets import labels_with, plain_case
 from hypothesis import given
 from hypothesis import strategies as st
 
+from renalis.conventions import Convention
 from renalis.dataset import open_dataset
 from renalis.dataset.examine import volumes_ml
 from renalis.dataset.filters import CaseFilter, label_volumes, tumor_ratio
 from renalis.errors import InputError, UsageError
-from renalis.evaluation.conventions import Convention
 
 VOLUMES = {
     "a": {"kidney": 300.0, "tumor": 51.9},

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from helpers.small_datasets import kits_case, labels_with, plain_case, save, scan_of
 
+from renalis.conventions import Convention
 from renalis.dataset import open_dataset
 from renalis.errors import InputError, UsageError
-from renalis.evaluation.conventions import Convention
 
 
 @pytest.mark.parametrize("below", ["", "data"])

@@ -6,7 +6,7 @@ from itertools import permutations, product
 
 import numpy as np
 
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.volume import CANONICAL, Kind, Volume
 
 SHAPE = (56, 88, 120)

@@ -15,6 +15,7 @@ from helpers.segment_files import (
     write_seg_nrrd,
 )
 
+from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.io.segments.contours import filled
 from renalis.io.segments.dicom_seg import read_dicom_seg
@@ -22,7 +23,6 @@ from renalis.io.segments.meaning import Segment, label_of, label_of_name
 from renalis.io.segments.nrrd import read_seg_nrrd
 from renalis.io.segments.rtstruct import read_rtstruct
 from renalis.io.segments.stored import placed
-from renalis.labels import Label
 from renalis.volume import Kind, Volume
 
 ALL = {Label.KIDNEY, Label.TUMOR, Label.CYST}

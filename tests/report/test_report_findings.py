@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.report_case import ALL_ORDERS, made_up
 
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.measurement import Confidence, Measurements, measure
 from renalis.postprocessing.kidney_check import judged
 from renalis.report.findings import find, short_name

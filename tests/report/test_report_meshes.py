@@ -10,7 +10,7 @@ from helpers.report_case import ALL_ORDERS, made_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.measurement import Measurements
 from renalis.report.findings import find
 from renalis.report.meshes import Mesh, normals, surface

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.report.boxes import largest, shaped
 from renalis.report.outlines import BEYOND, outlines
 from renalis.report.picture import ABDOMEN, gray, picture, scale_bar_mm

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 import renalis
 from renalis.cli import main
+from renalis.conventions import Convention
 from renalis.errors import InputError
 from renalis.networks import build
 from renalis.recipes import load_system
 from renalis.systems.ensemble_members import open_ensemble_member
-from renalis.systems.label_classes import KITS23_CLASSES, of_count, regrouping, system_classes
+from renalis.systems.label_classes import of_count, regrouping, system_classes
 from renalis.systems.packed import open_packed, pack_system
 from renalis.systems.predict import open_run
 from renalis.training.state import save_weights
@@ -303,11 +304,11 @@ def test_classes_are_regrouped_or_refused() -> None:
     renal = of_count(2, kits19)
     assert kits19 == two_stages == (frozenset({1, 3}), frozenset({2}))
     assert radboud == (frozenset({1}), frozenset({2, 3}))
-    assert regrouping(KITS23_CLASSES, kits19, "it") == (0, 1, 2, 1)
-    assert regrouping(KITS23_CLASSES, radboud, "it") == (0, 1, 2, 2)
+    assert regrouping(Convention.KITS23.meaning, kits19, "it") == (0, 1, 2, 1)
+    assert regrouping(Convention.KITS23.meaning, radboud, "it") == (0, 1, 2, 2)
     assert renal is not None
     assert regrouping(kits19, renal, "it") == (0, 1, 1)
-    assert regrouping(KITS23_CLASSES, (frozenset({1}),), "it") == (0, 1, 0, 0)
+    assert regrouping(Convention.KITS23.meaning, (frozenset({1}),), "it") == (0, 1, 0, 0)
     assert of_count(5, kits19) is None
     with pytest.raises(InputError, match="cannot be divided"):
         regrouping(renal, kits19, "it")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renalis.cli.seeds import seed
+from renalis.conventions import SCORED
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
     parser.add_argument("--kind", choices=_KINDS, default="auto", help="default: told by the names")
     parser.add_argument(
         "--labels",
-        choices=("kits19", "kits23", "radboud"),
+        choices=[one.value for one in SCORED],
         help="what label values mean, where the dataset does not say",
     )
     parser.add_argument(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from renalis.cli.seeds import seed
+from renalis.conventions import SCORED, Convention
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_CONVENTIONS = ("kits19", "kits23", "radboud")
-_WRITTEN = (*_CONVENTIONS, "totalsegmentator")
+_WRITTEN = [one.value for one in Convention]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--labels",
         choices=_WRITTEN,
-        metavar="{" + ",".join(_CONVENTIONS) + "}",
+        metavar="{" + ",".join(SCORED) + "}",
         default="kits23",
         help="convention that is scored (default kits23)",
     )
@@ -114,7 +114,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Score, write the tables, print the summary."""
     _check(arguments)
     from renalis.evaluation.cases import Missing
-    from renalis.evaluation.conventions import Convention
     from renalis.evaluation.evaluation import evaluate
     from renalis.evaluation.grids import Grid
     from renalis.evaluation.lesions import LesionRule
@@ -171,7 +170,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse values that argparse lets through."""
-    if arguments.labels not in _CONVENTIONS:
+    if arguments.labels not in SCORED:
         raise UsageError(
             f"--labels says in which convention to score, and nothing is scored as "
             f"{arguments.labels}; say which files are written in it: --prediction-labels "

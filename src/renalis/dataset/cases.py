@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from renalis.conventions import Convention
 from renalis.errors import InputError
-from renalis.evaluation.conventions import Convention
 
 __all__ = ["Case", "Dataset", "open_dataset"]
 
@@ -146,10 +146,10 @@ def open_dataset(
     InputError
         If it is no dataset, or could be several kinds; the sentence says which to choose.
     """
+    from renalis.conventions import convention as convention_of
     from renalis.dataset.adapters import ADAPTERS
     from renalis.dataset.detection import detect
     from renalis.errors import UsageError
-    from renalis.evaluation.conventions import convention as convention_of
 
     root = Path(path)
     if not root.exists():

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.conventions import Convention
 from renalis.dataset.cases import Case
 from renalis.dataset.findings import Finding, Level
 from renalis.errors import InputError
-from renalis.evaluation.conventions import Convention
 from renalis.evaluation.files import content_hash, read_label_map
 from renalis.io.nifti_stored import stored_voxels
 from renalis.io.read import read_scan

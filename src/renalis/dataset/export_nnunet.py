@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
+from renalis.conventions import Convention, Label
 from renalis.dataset.cases import Case, Dataset, listed
 from renalis.dataset.split_files import check_patients, save_splits
 from renalis.dataset.splits import Split
 from renalis.dataset.whole_folder import new_folder, put_in_place
 from renalis.dataset.workers import on_each
 from renalis.errors import InputError, OutputError, UsageError
-from renalis.evaluation.conventions import Convention
 from renalis.evaluation.files import read_label_map
 from renalis.io import Scan, read_scan, whole_file, write_labels, write_volume
 from renalis.io.scan import case_id_from, shown
@@ -145,7 +145,8 @@ def labels_for_nnunet(convention: Convention, regions: bool = False) -> dict[str
     if convention is not Convention.KITS23:
         raise UsageError(f"--regions is for kits23 labels; these are {convention.value}")
     # The challenge's hierarchical evaluation classes, in the order of nnU-Net's own Dataset220.
-    return {"background": 0, "kidney": [1, 2, 3], "masses": [2, 3], "tumor": 2}
+    kidney, masses = (sorted(convention.region(name) or ()) for name in ("kidney", "masses"))
+    return {"background": 0, "kidney": kidney, "masses": masses, "tumor": int(Label.TUMOR)}
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from renalis.conventions import Convention
 from renalis.dataset.cases import Case, listed
 from renalis.dataset.examine import volumes_ml
 from renalis.dataset.workers import on_each
 from renalis.errors import InputError, UsageError
-from renalis.evaluation.conventions import Convention
 from renalis.io.natural_order import by_number
 
 __all__ = ["CaseFilter", "label_volumes", "tumor_ratio"]

@@ -1,6 +1,6 @@
 """Score label maps against references: from one pair of arrays to whole challenges."""
 
-from renalis.evaluation.conventions import Convention
+from renalis.conventions import Convention
 from renalis.evaluation.grids import Grid
 from renalis.evaluation.lesions import LesionRule
 from renalis.evaluation.overlap import EmptyRule

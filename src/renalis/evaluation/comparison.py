@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from renalis.conventions import Convention
 from renalis.errors import InputError
-from renalis.evaluation.conventions import Convention, regions
 from renalis.evaluation.ranking import Place, rank
 from renalis.evaluation.records import limits
+from renalis.evaluation.regions import regions
 from renalis.evaluation.statistics import Difference, Summary, difference, holm, summary
 from renalis.evaluation.systems import System
 from renalis.io.natural_order import by_number

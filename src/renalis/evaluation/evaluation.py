@@ -9,11 +9,11 @@ from pathlib import Path
 
 from renalis.errors import InputError
 from renalis.evaluation.cases import Missing, Outcome, score_cases
-from renalis.evaluation.conventions import regions
 from renalis.evaluation.grids import Grid
 from renalis.evaluation.lesions import detection_table
 from renalis.evaluation.pairing import CasePair, Pairing, pair_cases
 from renalis.evaluation.records import METRICS, CaseRecord, limits
+from renalis.evaluation.regions import regions
 from renalis.evaluation.scores import Options
 from renalis.evaluation.statistics import Summary, summary
 from renalis.io.scan import shown

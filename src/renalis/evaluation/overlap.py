@@ -14,7 +14,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.evaluation.conventions import Region, Side
+from renalis.evaluation.regions import Region, Side
 
 __all__ = ["Counts", "EmptyRule", "dice", "slice_dice", "smooth_dice", "tally"]
 

@@ -8,19 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box
-from renalis.evaluation.conventions import Convention
+from renalis.conventions import Convention, Label
 
 __all__ = ["remarks"]
 
 _LARGE_ML = 20.0
 """Smaller lesions may well lie apart from a kidney: in the fat round it, or wrongly named."""
-
-_KIDNEYS = {
-    Convention.KITS19: (1,),
-    Convention.KITS23: (1,),
-    Convention.RADBOUD: (1,),
-    Convention.TOTALSEGMENTATOR: (2, 3),
-}
 
 
 def remarks(
@@ -45,7 +38,7 @@ def remarks(
     for box in boxes:
         counts += np.bincount(labels[box].ravel(), minlength=256)
     values = [int(v) for v in np.flatnonzero(counts[1:]) + 1]
-    kidneys = _KIDNEYS[written]
+    kidneys = written.holding(Label.KIDNEY)
     if not values:
         return ()
     if not counts[list(kidneys)].any():
@@ -69,8 +62,9 @@ def _cysts_apart(
     array: NDArray[np.uint8], boxes: Sequence[Box], counts: NDArray[np.int64], what: str
 ) -> tuple[str, ...]:
     """Version 1 of TotalSegmentator has vertebrae where version 2 has cysts."""
-    cysts = [v for v in (23, 24) if counts[v]]
-    if not cysts or any(_touch(array, boxes, v, (2, 3)) for v in cysts):
+    known = Convention.TOTALSEGMENTATOR
+    cysts = [v for v in known.holding(Label.CYST) if counts[v]]
+    if not cysts or any(_touch(array, boxes, v, known.holding(Label.KIDNEY)) for v in cysts):
         return ()
     return (
         f"label {_listed(cysts)} of the {what}, kidney cysts of TotalSegmentator 2, touches no "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from renalis.evaluation.conventions import Convention
+from renalis.conventions import Convention
 from renalis.evaluation.grids import Grid
 from renalis.evaluation.lesions import Detection, LesionRule
 from renalis.evaluation.overlap import EmptyRule

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box
+from renalis.conventions import Convention
 from renalis.errors import InputError
 from renalis.evaluation import laterality, overlap
-from renalis.evaluation.conventions import Convention, Region, Side, expressed, mapping, regions
 from renalis.evaluation.grids import on_grid_of
 from renalis.evaluation.label_boxes import label_boxes
 from renalis.evaluation.lesions import Detection, detect
 from renalis.evaluation.overlap import EmptyRule
+from renalis.evaluation.regions import Region, Side, expressed, mapping, regions
 from renalis.evaluation.remarks import remarks
 from renalis.evaluation.scores import CaseScore, Options, RegionScore
 from renalis.evaluation.sources import LabelMap

@@ -13,13 +13,13 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
+from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.evaluation.files import content_hash, read_label_map
 from renalis.io.itk_header import ENDINGS, read_header
 from renalis.io.scan import shown
 from renalis.io.segments.organ_masks import organ_masks, read_organ_masks
 from renalis.io.segments.stored import Segmented, placed
-from renalis.labels import Label
 from renalis.volume import Volume
 
 __all__ = ["LabelKind", "LabelMap", "kind_of", "read_pair", "source_hash"]

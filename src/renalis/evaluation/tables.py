@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from renalis.evaluation.conventions import mapping, regions
 from renalis.evaluation.evaluation import Evaluation
 from renalis.evaluation.pairing import CasePair
 from renalis.evaluation.records import METRICS, as_json, plain
+from renalis.evaluation.regions import mapping, regions
 from renalis.io.write import whole_file
 
 __all__ = ["details_csv", "headline_csv", "metrics_json", "write_json", "write_text"]

@@ -8,7 +8,7 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.measurement.contour import Contour, restored_contour
 from renalis.measurement.frame import STEP_MM, sampled
 from renalis.measurement.nearness import border_points

@@ -14,7 +14,7 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.measurement.frame import STEP_MM, frame_for, sampled
 from renalis.postprocessing.components import Piece, Pieces, find_pieces
 from renalis.preparation.body import Midline

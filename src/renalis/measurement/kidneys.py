@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.measurement.diameters import diameter_mm
 from renalis.measurement.frame import frame_for, sampled
 from renalis.measurement.results import Confidence, Kidney, Location, Side

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import bounding_box
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.measurement.kidneys import measure_kidney
 from renalis.measurement.lesions import measure_lesions
 from renalis.measurement.results import (

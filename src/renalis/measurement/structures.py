@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.measurement.bridges import WHOLE_KIDNEY_ML, parted
 from renalis.measurement.results import LesionKind, Side
 from renalis.postprocessing.components import Piece, Pieces, find_pieces, gap_mm

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.postprocessing.components import Piece, Pieces, find_pieces, near
 from renalis.postprocessing.rules import Rules
 from renalis.preparation.body import Midline

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box, bounding_box, grown
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.postprocessing.components import find_pieces
 
 __all__ = ["contact_shares", "drop_small_lesions", "face_areas", "vote"]

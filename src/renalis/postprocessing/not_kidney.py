@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.postprocessing.components import find_pieces
 from renalis.postprocessing.evidence import gather
 from renalis.postprocessing.kidney_check import KidneyAnswer, judged

@@ -6,7 +6,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.labels import Label
+from renalis.conventions import Label
 
 __all__ = ["LEAST_MM2", "drop_small_tumors"]
 

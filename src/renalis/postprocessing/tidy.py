@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box, bounding_box, grown
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.postprocessing.holes import fill_holes
 from renalis.postprocessing.kidneys import Surroundings, judge
 from renalis.postprocessing.lesions import drop_small_lesions, face_areas, vote

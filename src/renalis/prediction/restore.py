@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box, around_all, component_boxes
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.preparation import linear_weights
 
 __all__ = ["CLASSES", "LIKELIEST", "log_odds", "named_parts", "restore"]

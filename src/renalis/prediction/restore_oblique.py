@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from renalis.boxes import Box
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.prediction.restore import CLASSES, LIKELIEST, log_odds, named_parts
 from renalis.preparation import Grid
 from renalis.volume import Volume

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from renalis.conventions import Label
 from renalis.errors import InputError
-from renalis.labels import Label
 from renalis.model import Model
 from renalis.networks.unet import UNet
 from renalis.prediction.restore import LIKELIEST, log_odds

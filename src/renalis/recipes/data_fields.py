@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from renalis.conventions import ScoredName
 from renalis.recipes.fields import Frozen, NonNegative, Positive, Range, Seed, Share, Size3, Triple
 
 __all__ = [
@@ -51,7 +52,7 @@ class DataPlan(Frozen):
     """
 
     kind: Literal["kits19", "kits21", "kits23", "radboud", "nnunet", "folder", "csv"]
-    labels: Literal["kits19", "kits23", "radboud"]
+    labels: ScoredName
     exclude: tuple[str, ...] = ()
     tumor_ml_max: Positive | None = None
     tumor_free: Literal["keep", "drop"] = "keep"

@@ -43,7 +43,7 @@ class ReportContent:
     image : Volume
         The scan, HU.
     labels : Volume
-        The label map on the scan's grid (`renalis.labels.Label`).
+        The label map on the scan's grid (`renalis.conventions.Label`).
     measurements : Measurements
         Made from ``image`` and ``labels``.
     model : ModelFacts, optional

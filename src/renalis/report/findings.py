@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box, bounding_box, in_whole
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.measurement import Kidney, Lesion, Measurements
 from renalis.measurement.structures import in_kidneys
 from renalis.report.scene import Found, Scene

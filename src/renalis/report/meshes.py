@@ -10,7 +10,7 @@ from scipy import ndimage, sparse
 from skimage.measure import marching_cubes
 
 from renalis.boxes import bounding_box
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.volume import Volume
 
 __all__ = ["Mesh", "normals", "surface"]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.report.outlines import outlines
 from renalis.report.planes import Cut, Edges
 from renalis.report.style import POSSIBLE_STYLE, STYLES, Style

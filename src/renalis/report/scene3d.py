@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.measurement import Measurements
 from renalis.report.findings import Findings, short_name
 from renalis.report.meshes import Mesh, normals, surface

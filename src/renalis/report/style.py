@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from renalis.labels import Label
+from renalis.conventions import Label
 
 __all__ = ["POSSIBLE_STYLE", "STYLES", "Style"]
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from renalis.conventions import Label
 from renalis.dataset.slices import SliceSet, slice_hu
-from renalis.labels import Label
 
 __all__ = ["Donor", "donors", "transplant"]
 

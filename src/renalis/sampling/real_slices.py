@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch.nn import functional
 
+from renalis.conventions import Label
 from renalis.dataset.slices import SliceSet, slice_hu
-from renalis.labels import Label
 from renalis.sampling.lesion_transplants import Donor, donors, transplant
 from renalis.synthesis.patches import windowed
 

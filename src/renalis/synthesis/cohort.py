@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from renalis.conventions import Label
 from renalis.errors import InputError, OutputError
 from renalis.io import whole_file, write_volume
-from renalis.labels import Label
 from renalis.recipes import HeldBack
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.labelmaps import (

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from renalis.conventions import Classes, Convention
 from renalis.errors import InputError
 from renalis.io import Scan, ScanSource
 from renalis.io.scan import shown
 from renalis.prediction.ensemble import Member, Regrouped, open_member
 from renalis.preparation import file_hash
 from renalis.systems.label_classes import (
-    KITS23_CLASSES,
-    Classes,
     of_count,
     regrouping,
     system_classes,
@@ -141,10 +140,10 @@ class _Files:
         return _regrouped(said, regrouping(known, wanted, shown(path)), wanted)
 
     def _votes(self, path: Path, scan: Scan, wanted: Classes) -> Member:
-        said = open_member(path, scan.volume, 1 + len(KITS23_CLASSES))
+        said = open_member(path, scan.volume, 1 + len(Convention.KITS23.meaning))
         # Label maps hold KiTS23 labels or coarser ones; value 2 then is what the ensemble's
         # tumor or abnormality is, and value 1 its kidney.
-        return _regrouped(said, regrouping(KITS23_CLASSES, wanted, shown(path)), wanted)
+        return _regrouped(said, regrouping(Convention.KITS23.meaning, wanted, shown(path)), wanted)
 
     def _file(self, case_id: str) -> Path:
         for name in (case_id, case_id.removesuffix(_CHANNEL)):

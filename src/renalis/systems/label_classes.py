@@ -8,26 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from renalis.conventions import REGIONS, Classes, Convention, Label
 from renalis.errors import InputError
 from renalis.recipes.system import System
 from renalis.systems.recipe_grids import target_table
 
-__all__ = ["KITS23_CLASSES", "Classes", "of_count", "regrouping", "remarks", "system_classes"]
+__all__ = ["of_count", "regrouping", "remarks", "system_classes"]
 
-Classes = tuple[frozenset[int], ...]
-"""The KiTS23 labels of each class, background left out."""
-
-KITS23_CLASSES: Classes = (frozenset({1}), frozenset({2}), frozenset({3}))
-_KITS19: Classes = (frozenset({1, 3}), frozenset({2}))
-_RADBOUD: Classes = (frozenset({1}), frozenset({2, 3}))
-_RENAL: Classes = (frozenset({1, 2, 3}),)
-
-_CONVENTIONS: dict[str, Classes] = {
-    "kits19": _KITS19,
-    "kits23": KITS23_CLASSES,
-    "radboud": _RADBOUD,
-}
-_NAMES = {1: "kidney", 2: "tumor", 3: "cyst"}
+_RENAL: Classes = (REGIONS["kidney"],)
 
 
 def system_classes(system: System) -> Classes:
@@ -35,7 +23,7 @@ def system_classes(system: System) -> Classes:
 
     Later stages look inside earlier ones and take their part of them.
     """
-    stored = _CONVENTIONS[system.dataset.labels]
+    stored = Convention(system.dataset.labels).meaning
     classes: list[frozenset[int]] = []
     for stage in system.all_stages():
         table = target_table(stage.target)
@@ -56,7 +44,7 @@ def of_count(count: int, own: Classes) -> Classes | None:
     """
     if count == 1 + len(own):
         return own
-    return {2: _RENAL, 3: _KITS19, 4: KITS23_CLASSES}.get(count)
+    return {2: _RENAL, 3: Convention.KITS19.meaning, 4: Convention.KITS23.meaning}.get(count)
 
 
 def regrouping(given: Classes, wanted: Classes, who: str) -> tuple[int, ...]:
@@ -76,7 +64,7 @@ def regrouping(given: Classes, wanted: Classes, who: str) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> regrouping(KITS23_CLASSES, (frozenset({1}), frozenset({2, 3})), "nnU-Net")
+    >>> regrouping(Convention.KITS23.meaning, Convention.RADBOUD.meaning, "nnU-Net")
     (0, 1, 2, 2)
     """
     unknown = frozenset().union(*wanted) - frozenset().union(*given)
@@ -108,11 +96,11 @@ def remarks(system: System) -> tuple[str, ...]:
         if len(known) > 1:
             said.append(f"{system.name}: label {value} stands for {_said(known)} together")
     every = frozenset().union(*system_classes(system))
-    if missing := frozenset(_NAMES) - every:
+    if missing := REGIONS["kidney"] - every:
         said.append(f"{system.name} does not look for {_said(missing)}")
     return tuple(said)
 
 
 def _said(labels: Sequence[int] | frozenset[int]) -> str:
-    words = [_NAMES[label] for label in sorted(labels)]
+    words = [Label(label).name.lower() for label in sorted(labels)]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

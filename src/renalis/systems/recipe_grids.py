@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from renalis.conventions import REGIONS, Convention, Label, translation
 from renalis.errors import InputError
 from renalis.preparation import GridSpec
 from renalis.recipes.data_fields import GridPlan, Target
 from renalis.recipes.sample_fields import Plane
-from renalis.sampling import IDENTITY, LabelTable, label_table
+from renalis.sampling import IDENTITY, LabelTable, any_of, label_table
 
 __all__ = ["AXIS", "abnormal_labels", "grid_spec", "target_table"]
 
@@ -16,12 +17,12 @@ AXIS: dict[Plane, int] = {"axial": 0, "coronal": 1, "sagittal": 2}
 _ORDER = {"nearest": 0, "linear": 1, "cubic": 3, "average": 1}
 
 _TARGETS: dict[str, LabelTable] = {
-    "renal": label_table({1: 1, 2: 1, 3: 1}),
-    "kidney": label_table({1: 1}),
-    "tumor": label_table({2: 1}),
-    "masses": label_table({2: 1, 3: 1}),
-    "kidney_tumor": label_table({1: 1, 2: 2, 3: 1}),
-    "parenchyma_abnormality": label_table({1: 1, 2: 2, 3: 2}),
+    "renal": any_of(*REGIONS["kidney"]),
+    "kidney": any_of(Label.KIDNEY),
+    "tumor": any_of(Label.TUMOR),
+    "masses": any_of(*REGIONS["masses"]),
+    "kidney_tumor": label_table(translation(Convention.KITS23, Convention.KITS19)),
+    "parenchyma_abnormality": label_table(translation(Convention.KITS23, Convention.RADBOUD)),
     "labels": IDENTITY,
 }
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from renalis.conventions import Classes
 from renalis.errors import InputError, UsageError
 from renalis.io import Scan, ScanSource, read_scan
 from renalis.io.straight import with_tilt_note
@@ -26,7 +27,7 @@ from renalis.prediction.ensemble import Member
 from renalis.preparation.plausibility import with_place_notes
 from renalis.systems.ensemble_members import EnsembleMember, is_run, open_ensemble_member, run_hash
 from renalis.systems.gate import looking_everywhere
-from renalis.systems.label_classes import Classes, remarks, system_classes
+from renalis.systems.label_classes import remarks, system_classes
 from renalis.systems.packed import open_any_run
 from renalis.systems.predict import Run, SystemPrediction, predict_scan
 from renalis.volume import Kind, Volume

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from renalis.conventions import Convention
 from renalis.dataset import Case, Dataset, Split, open_dataset
 from renalis.errors import InputError
-from renalis.evaluation.conventions import Convention
 from renalis.recipes.system import System
 from renalis.systems.data import chosen_cases
 from renalis.systems.split_check import Sides, require_masks, sides_of, split_for, synthetic_cases

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from renalis.conventions import Convention
 from renalis.dataset.adapters.folder import open_folder, open_radboud
 from renalis.dataset.adapters.kits import open_kits19, open_kits21, open_kits23
 from renalis.dataset.adapters.nnunet import open_nnunet
 from renalis.dataset.adapters.table import open_csv
 from renalis.dataset.cases import Dataset
-from renalis.evaluation.conventions import Convention
 
 __all__ = ["ADAPTERS"]
 

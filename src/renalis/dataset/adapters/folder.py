@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from renalis.conventions import Convention
 from renalis.dataset.adapters.table import CASE_COLUMNS, case_of, columns, table_rows
 from renalis.dataset.cases import Case, Dataset, listed
 from renalis.errors import InputError
-from renalis.evaluation.conventions import Convention
 from renalis.io.natural_order import by_number
 from renalis.io.scan import case_id_from, shown
 

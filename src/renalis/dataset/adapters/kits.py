@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from renalis.conventions import Convention
 from renalis.dataset.adapters.folder import is_synthetic, open_folder
 from renalis.dataset.cases import Case, Dataset, listed
 from renalis.errors import InputError
-from renalis.evaluation.conventions import Convention
 from renalis.io.natural_order import by_number
 from renalis.io.scan import shown
 

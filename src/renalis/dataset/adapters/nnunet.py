@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from renalis.conventions import Convention
 from renalis.dataset.cases import Case, Dataset, listed
 from renalis.errors import InputError
-from renalis.evaluation.conventions import Convention
 from renalis.io.natural_order import by_number
 from renalis.io.scan import case_id_from, shown
 

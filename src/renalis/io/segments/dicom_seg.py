@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.io.scan import shown
 from renalis.io.segments.meaning import Code, Segment, label_of, unknown_note
 from renalis.io.segments.stored import Segmented, painted
-from renalis.labels import Label
 from renalis.volume import Kind, Volume
 
 __all__ = ["codes_of", "read_dicom_seg"]

@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from renalis.labels import Label
+from renalis.conventions import Label
 
 __all__ = ["Code", "Segment", "label_of", "label_of_name", "unknown_note", "words_of"]
 

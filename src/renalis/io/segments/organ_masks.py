@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.io.scan import shown
 from renalis.io.segments.meaning import label_of_name, words_of
 from renalis.io.segments.stored import Segmented, painted
-from renalis.labels import Label
 from renalis.volume import Kind, Volume
 
 __all__ = ["organ_masks", "read_organ_masks"]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.io.label_placement import labels_on
-from renalis.labels import Label
 from renalis.volume import Kind, Volume
 
 __all__ = ["Segmented", "painted", "placed"]

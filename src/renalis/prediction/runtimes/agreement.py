@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.model import Model
 from renalis.prediction.cascade import Progress, open_networks, predict
 from renalis.prediction.options import PredictionOptions, RuntimeName

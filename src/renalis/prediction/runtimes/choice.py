@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.labels import Label
+from renalis.conventions import Label
 from renalis.model import Model
 from renalis.model_header import Stage
 from renalis.prediction.options import RuntimeName

@@ -62,6 +62,8 @@ measure: setup
 	$(BIN)/python benchmarks/real_scan.py --data $(DATA)
 	$(BIN)/python benchmarks/real_slices.py --slices $(DATA)/kits-slices/original.npz \
 	  $(DATA)/kits-slices/middle.npz --cases %5 --output runs/real-slices
+	$(BIN)/python benchmarks/synthesis_against_real.py --labels $(DATA)/kits23-labels \
+	  --slices $(DATA)/kits-slices/original.npz $(DATA)/kits-slices/middle.npz
 	$(BIN)/python benchmarks/altered.py --data $(DATA)
 	$(BIN)/python benchmarks/orientations.py --data $(DATA)
 

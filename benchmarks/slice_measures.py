@@ -6,12 +6,12 @@ mean and texture cannot be measured; only how much of a kidney's surroundings is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from slice_organs import organs
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -41,8 +41,11 @@ class Slice:
     fine: bool = True
 
 
-def measures(one: Slice) -> dict[str, float]:
-    """Everything that can be measured in a slice; what is not there is left out."""
+def measures(one: Slice, organs: Mapping[str, Mask]) -> dict[str, float]:
+    """Everything that can be measured in a slice; what is not there is left out.
+
+    ``organs``: masks (Y, X) of what `slice_organs.organs` found.
+    """
     found: dict[str, float] = {}
     found |= _parenchyma(one)
     found |= _tumor(one)
@@ -51,7 +54,7 @@ def measures(one: Slice) -> dict[str, float]:
         for lesion in ("tumor", "cyst"):
             if f"{lesion}_hu" in found:
                 found[f"{lesion}_minus_parenchyma"] = found[f"{lesion}_hu"] - found["parenchyma_hu"]
-    for name, mask in organs(one.hu, one.labels, one.spacing).items():
+    for name, mask in organs.items():
         found[f"{name}_hu"] = float(np.median(one.hu[mask]))
         if name in ("liver", "muscle", "spleen"):
             found |= _texture(one, mask, name)

@@ -47,6 +47,8 @@ _GREYS = (-79.0, 304.0)
 _SLAB_MM = 33.0
 _PHASES = {Phase.CORTICOMEDULLARY: 0.55, Phase.NEPHROGRAPHIC: 0.45}
 _BODY_MM = 1.5
+_SPREAD = 40
+"""So many bodies are spread over all label maps: fewer ones are the first of more."""
 _PERCENTS = (5, 25, 50, 75, 95)
 _ORGAN_TISSUES = {
     "liver": (Tissue.LIVER, Tissue.PORTAL_VEIN, Tissue.ORGAN_LESION),
@@ -64,11 +66,16 @@ class Measured:
     values: dict[str, list[float]]
     organ_shares: dict[str, list[float]]
 
-    def add(self, one: Slice) -> None:
-        """Measure a slice."""
+    def add(self, one: Slice, tissue: NDArray[np.uint8] | None = None) -> None:
+        """Measure a slice; ``tissue`` (Y, X): what its pixels are, where that is known."""
         self.slices += 1
-        for key, value in measures(one).items():
+        found = organs(one.hu, one.labels, one.spacing)
+        for key, value in measures(one, found).items():
             self.values.setdefault(key, []).append(value)
+        if tissue is not None:
+            for name, mask in found.items():
+                share = float(np.isin(tissue[mask], _ORGAN_TISSUES[name]).mean())
+                self.organ_shares.setdefault(name, []).append(share)
 
     def table(self) -> dict[str, dict[str, float]]:
         """Percentiles of every measure."""
@@ -135,17 +142,13 @@ def synthetic(maps: list[Path], bodies: int, each: int, report: Callable[[str], 
     result = Measured(0, {}, {})
     for number in range(bodies):
         rng = np.random.default_rng((24, number))
-        labels = read_label_map(maps[number * len(maps) // bodies])
+        labels = read_label_map(maps[number * len(maps) // _SPREAD % len(maps)])
         body = compose(labels, rng, _BODY_MM)
         for turn in range(each):
             drawn = synthetic_slice(body, np.random.default_rng((24, number, turn)))
             if drawn is None:
                 continue
-            one, tissue = drawn
-            result.add(one)
-            for name, mask in organs(one.hu, one.labels, one.spacing).items():
-                share = float(np.isin(tissue[mask], _ORGAN_TISSUES[name]).mean())
-                result.organ_shares.setdefault(name, []).append(share)
+            result.add(*drawn)
         report(f"body {number + 1} of {bodies}: {result.slices} slices")
     return result
 
@@ -197,7 +200,7 @@ def main() -> int:
     parser.add_argument("--slices", type=Path, nargs="+", required=True, metavar="FILE.npz")
     parser.add_argument("--labels", type=Path, required=True, metavar="DIR")
     parser.add_argument("--cases", default="!%5")
-    parser.add_argument("--bodies", type=int, default=40)
+    parser.add_argument("--bodies", type=int, default=24)
     parser.add_argument("--each", type=int, default=6, help="slices of every body")
     parser.add_argument("--before", type=Path, metavar="FILE.json")
     parser.add_argument("--output", type=Path, default=RESULT)

@@ -47,7 +47,7 @@ def test_texture_and_its_grain_are_those_of_the_noise(grain_mm: float) -> None:
     noise = np.random.default_rng(1).standard_normal((160, 160))
     noise = ndimage.gaussian_filter(noise, grain_mm / MM[0])
     hu = 120 + 15 * noise / noise.std()
-    found = measures(Slice(against.through_greys(hu), disk(40).astype(np.uint8), MM))
+    found = measures(Slice(against.through_greys(hu), disk(40).astype(np.uint8), MM), {})
     assert found["parenchyma_texture"] == pytest.approx(15, rel=0.12)
     # The autocorrelation exp(-d² / 4s²) is a half at d = 1.665 s.
     assert found["parenchyma_grain_mm"] == pytest.approx(1.665 * grain_mm, rel=0.2)
@@ -57,7 +57,7 @@ def test_texture_and_its_grain_are_those_of_the_noise(grain_mm: float) -> None:
 def test_rim_core_and_contrast_of_a_tumor() -> None:
     labels = np.where(disk(20), 2, np.where(disk(45), 1, 0)).astype(np.uint8)
     hu = np.where(disk(12), 20.0, np.where(disk(20), 80.0, np.where(disk(45), 150.0, -100.0)))
-    found = measures(Slice(hu.astype(np.float32), labels, MM))
+    found = measures(Slice(hu.astype(np.float32), labels, MM), {})
     assert found["tumor_rim"] == pytest.approx(80)
     assert found["tumor_core"] == pytest.approx(20)
     assert found["tumor_rim_minus_core"] == pytest.approx(60)
@@ -67,7 +67,7 @@ def test_rim_core_and_contrast_of_a_tumor() -> None:
 
 def test_slices_that_were_resampled_have_no_texture_and_no_edge() -> None:
     one = kidney(1.2)
-    found = measures(Slice(one.hu, one.labels, MM, fine=False))
+    found = measures(Slice(one.hu, one.labels, MM, fine=False), {})
     assert "parenchyma_hu" in found
     assert not any(key.endswith(("texture", "grain_mm", "edge_mm")) for key in found)
 

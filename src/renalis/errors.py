@@ -5,7 +5,7 @@ command line prints it without a traceback and exits with 2 (or 1 when other cas
 Everything else that is raised is a defect of the program and exits with 3.
 """
 
-__all__ = ["InputError", "OutputError", "RenalisError", "UsageError"]
+__all__ = ["InputError", "OutputError", "PluginWarning", "RenalisError", "UsageError"]
 
 
 class RenalisError(Exception):
@@ -22,3 +22,7 @@ class OutputError(RenalisError):
 
 class UsageError(RenalisError):
     """The options given do not fit together."""
+
+
+class PluginWarning(UserWarning):
+    """Another package that adds to renalis is not as it should be; the work goes on."""

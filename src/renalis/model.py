@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from renalis.errors import InputError
 from renalis.model_header import ModelHeader, SystemHeader
+from renalis.plugins import require
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,28 +73,27 @@ class Model:
         Raises
         ------
         InputError
-            If weights and network configuration do not fit each other.
+            If weights and network configuration do not fit each other, or a package that offers
+            the network is not installed.
         """
         import torch
 
-        from renalis.networks import build
+        from renalis.networks import with_weights
 
+        require(self.header.needs, self.path)
         weights = {
             name.removeprefix(f"{stage}."): torch.from_numpy(array.astype(np.float32))
             for name, array in self.tensors.items()
             if name.startswith(f"{stage}.")
         }
         try:
-            with torch.device("meta"):  # a hostile configuration costs no memory
-                network = build(self.header.stage(stage).network)
-            network.load_state_dict(weights, strict=True, assign=True)
+            return with_weights(self.header.stage(stage).network, weights)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
                 f"{self.path} holds weights that do not fit its {stage} network ({reason}); "
                 "get the model file again"
             ) from error
-        return network.eval().requires_grad_(False)
 
 
 @dataclass(frozen=True, eq=False)

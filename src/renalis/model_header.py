@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from renalis.conventions import ScoredName
+from renalis.plugins import Need
 from renalis.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ class ModelHeader(_Frozen):
         What decides between labels; files of version 10 of the model and before have the defaults.
     postprocessing : tuple of str
         Names of the tidying rules that belong to the model.
+    needs : tuple of Need
+        What renalis does not have, with the packages that do.
     training : dict
         How it was trained, for people to read.
     licence, data_credit : str
@@ -129,6 +132,7 @@ class ModelHeader(_Frozen):
     stages: tuple[Stage, ...]
     thresholds: Thresholds = Thresholds()
     postprocessing: tuple[Text, ...] = ()
+    needs: tuple[Need, ...] = ()
     training: dict[str, JsonValue] = {}
     licence: Text
     commercial_use: bool
@@ -171,6 +175,8 @@ class SystemHeader(_Frozen):
         Label convention of the dataset that it was trained on.
     recipe : dict
         All fields of the recipe, for `renalis.recipes.System`.
+    needs : tuple of Need
+        What it names that renalis does not have, with the packages that do.
     folds : tuple of FoldFacts
         Their predictions are averaged.
     """
@@ -181,6 +187,7 @@ class SystemHeader(_Frozen):
     created: Text
     labels: ScoredName
     recipe: dict[str, JsonValue]
+    needs: tuple[Need, ...] = ()
     folds: Annotated[tuple[FoldFacts, ...], Field(min_length=1)]
     training: dict[str, JsonValue] = {}
     licence: Text

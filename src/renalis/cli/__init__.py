@@ -11,10 +11,13 @@ import argparse
 import errno
 import importlib
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from renalis.cli.pipes import ensure_streams, unread
-from renalis.errors import RenalisError, UsageError
+from renalis.errors import PluginWarning, RenalisError, UsageError
 
 __all__ = ["VERBS", "main", "verb_parser"]
 
@@ -72,7 +75,8 @@ def verb_parser(verb: str) -> argparse.ArgumentParser:
 def _guarded(run: object, arguments: argparse.Namespace) -> int:
     """Turn every way a command can end into an exit code and, where wanted, one sentence."""
     try:
-        return int(run(arguments))  # type: ignore[operator]
+        with _plain_warnings():
+            return int(run(arguments))  # type: ignore[operator]
     except RenalisError as error:
         print(f"renalis: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -95,6 +99,22 @@ def _guarded(run: object, arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return INTERNAL
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """What is said of other packages is one sentence, without the line of code that says it."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, PluginWarning):
+                print(f"renalis: {message}", file=sys.stderr)
+            else:
+                others(message, category, *place, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def _overview(words: list[str]) -> int:

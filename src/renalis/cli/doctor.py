@@ -72,6 +72,7 @@ def _facts() -> dict[str, Any]:
         "memory_available_mb": _rounded(available_mb()),
         "packages": {name: _version(name) for name in _PACKAGES},
         **_torch(),
+        "plugins": _plugins(),
     }
 
 
@@ -84,6 +85,23 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _plugins() -> list[dict[str, Any]]:
+    """What other packages add, each imported to see whether it can be."""
+    import renalis.networks  # noqa: F401 - registers renalis's own, with which names may clash
+    from renalis.plugins import REGISTRIES, offers
+
+    return [
+        {
+            "kind": offer.kind,
+            "name": offer.name,
+            "package": offer.package,
+            "version": offer.version,
+            "problem": REGISTRIES[offer.kind].problem(offer),
+        }
+        for offer in offers()
+    ]
 
 
 def _torch() -> dict[str, Any]:
@@ -178,6 +196,12 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     ]
     if missing:
         lines.append(f"missing     {', '.join(missing)} (renalis works without, slower)")
+    for plugin in facts["plugins"]:
+        said = plugin["problem"] or "usable"
+        lines.append(
+            f"plug-in     {plugin['package']} {plugin['version']}, {plugin['kind']} "
+            f"{plugin['name']}: {said}"
+        )
     if "model" in facts:
         model = facts["model"]
         lines.append(f"model       {model['name']} {model['version']}, {model['licence']}")

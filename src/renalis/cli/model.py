@@ -122,6 +122,7 @@ def _lines(header: ModelHeader | SystemHeader) -> list[str]:
         f"data       {header.data_credit}",
         f"labels     {header.labels}",
         f"checksum   {header.sha256}",
+        *(f"needs      {need}" for need in header.needs),
     ]
     if isinstance(header, ModelHeader):
         for stage in header.stages:

@@ -13,6 +13,7 @@ from renalis.networks.registry import (
     parameter_count,
     register,
     registered,
+    with_weights,
 )
 from renalis.networks.resnet34_unet import ResNet34UNet
 from renalis.networks.simple_unet import SimpleUNet
@@ -35,4 +36,5 @@ __all__ = [
     "parameter_count",
     "register",
     "registered",
+    "with_weights",
 ]

@@ -1,15 +1,33 @@
-"""The networks by name: each module registers its own, with a tiny variant that tests sweep."""
+"""The networks by name: each module registers its own, with a tiny variant that tests sweep.
+
+Networks of other packages are registered in the same way, with the fields that they have in a
+recipe; see ``docs/how-to/add-a-system.md``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["Entry", "Outputs", "build", "parameter_count", "register", "registered"]
+from renalis.plugins import NETWORKS, Addition
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+__all__ = [
+    "Entry",
+    "Outputs",
+    "build",
+    "parameter_count",
+    "register",
+    "registered",
+    "with_weights",
+]
 
 
 class Outputs(TypedDict, total=False):
@@ -26,7 +44,7 @@ class Outputs(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Addition):
     """A registered network.
 
     Attributes
@@ -35,26 +53,35 @@ class Entry:
         What a configuration calls it.
     make : callable
         The constructor.
+    options : type or None
+        Its fields in a recipe, where it is not one of renalis's own.
     tiny : mapping
         Options for a network that a CPU trains in milliseconds.
     inputs : tuple of tuple of int
         Shapes of the arguments of ``forward`` that suit the tiny network.
     """
 
-    name: str
     make: Callable[..., nn.Module]
-    tiny: Mapping[str, Any]
-    inputs: tuple[tuple[int, ...], ...]
+    tiny: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[tuple[int, ...], ...] = ()
 
 
-_ENTRIES: dict[str, Entry] = {}
 _Network = TypeVar("_Network", bound=type[nn.Module])
 
 
 def register(
-    name: str, *, tiny: Mapping[str, Any], inputs: tuple[tuple[int, ...], ...]
+    name: str,
+    *,
+    options: type[BaseModel] | None = None,
+    tiny: Mapping[str, Any] | None = None,
+    inputs: tuple[tuple[int, ...], ...] = (),
 ) -> Callable[[_Network], _Network]:
-    """Make a network known to `build`; the parameters are those of `Entry`.
+    """Make a network known to `build` and, if it has ``options``, to recipes.
+
+    Parameters
+    ----------
+    name, options, tiny, inputs
+        See `Entry`; ``options`` is a `renalis.recipes.NetworkOptions`.
 
     Raises
     ------
@@ -63,17 +90,16 @@ def register(
     """
 
     def remember(network: _Network) -> _Network:
-        if name in _ENTRIES:
-            raise ValueError(f"there already is a network {name!r}")
-        _ENTRIES[name] = Entry(name, network, MappingProxyType(dict(tiny)), inputs)
+        NETWORKS.add(Entry(name, network, options, MappingProxyType(dict(tiny or {})), inputs))
         return network
 
     return remember
 
 
 def registered() -> Mapping[str, Entry]:
-    """All networks by name; cannot be written to."""
-    return MappingProxyType(_ENTRIES)
+    """The networks of renalis and of packages imported so far, by name; cannot be written to."""
+    known = NETWORKS.known().items()
+    return MappingProxyType({name: entry for name, entry in known if isinstance(entry, Entry)})
 
 
 def build(config: Mapping[str, Any]) -> nn.Module:
@@ -88,12 +114,39 @@ def build(config: Mapping[str, Any]) -> nn.Module:
     ------
     ValueError
         If there is no network of that name, or an option has no meaning for it.
+    InputError
+        If the package that offers it cannot be used.
     """
     options = dict(config)
-    name = options.pop("name", None)
-    if name not in _ENTRIES:
-        raise ValueError(f"there is no network {name!r}; known are {', '.join(_ENTRIES)}")
-    return _ENTRIES[name].make(**options)
+    network: nn.Module = NETWORKS.find(str(options.pop("name", None))).make(**options)
+    return network
+
+
+def with_weights(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
+    """A network with the weights of a file that nobody vouches for, ready to predict.
+
+    Parameters
+    ----------
+    config : mapping
+        As for `build`.
+    weights : mapping of str to Tensor
+        All of its state.
+
+    Raises
+    ------
+    ValueError, RuntimeError, TypeError, IndexError
+        If configuration and weights do not fit each other.
+    InputError
+        If the package that offers the network cannot be used.
+    """
+    with torch.device("meta"):  # a hostile configuration costs no memory
+        network = build(config)
+    network.load_state_dict(weights, strict=True, assign=True)
+    if not type(network).__module__.startswith("renalis."):
+        # It may have constants besides its state, which are nowhere on that device.
+        network = build(config)
+        network.load_state_dict(weights, strict=True)
+    return network.eval().requires_grad_(False)
 
 
 def parameter_count(network: nn.Module) -> int:

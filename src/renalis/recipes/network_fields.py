@@ -9,11 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from renalis.plugins import NETWORKS
+from renalis.recipes.by_name import ByName
 from renalis.recipes.fields import Frozen, Positive, Share
 
 __all__ = [
     "Cascade3d",
     "Network",
+    "NetworkOptions",
     "QuickNat",
     "ResNet34UNet",
     "SimpleUNet",
@@ -22,13 +25,19 @@ __all__ = [
 ]
 
 
-class _Network(Frozen):
+class NetworkOptions(Frozen):
+    """What every network's fields begin with; those of other packages too."""
+
+    name: str
+    in_channels: PositiveInt
+    out_channels: PositiveInt
+
     def config(self) -> dict[str, Any]:
         """The network's name and numbers, for ``renalis.networks.build``."""
         return self.model_dump(mode="python")
 
 
-class ResNet34UNet(_Network):
+class ResNet34UNet(NetworkOptions):
     """R1: the layout of ``segmentation_models_pytorch.Unet("resnet34")``; ``base`` 64 is ResNet34.
 
     ``init_weights`` is the path of a torchvision ``resnet34`` state dict as safetensors.
@@ -45,7 +54,7 @@ class ResNet34UNet(_Network):
         return self.model_dump(mode="python", exclude={"init_weights"})
 
 
-class SimpleUNet(_Network):
+class SimpleUNet(NetworkOptions):
     """R1's baseline; ``base`` channels at full resolution, doubled at every further level."""
 
     name: Literal["simple_unet"]
@@ -55,7 +64,7 @@ class SimpleUNet(_Network):
     levels: PositiveInt
 
 
-class QuickNat(_Network):
+class QuickNat(NetworkOptions):
     """R2; ``bottleneck_excitation: unused`` keeps weights that the published code never calls."""
 
     name: Literal["quicknat"]
@@ -68,7 +77,7 @@ class QuickNat(_Network):
     bottleneck_excitation: Literal["unused", "applied", "none"] = "unused"
 
 
-class UNet3d(_Network):
+class UNet3d(NetworkOptions):
     """R3; ``base`` channels doubled at every level up to ``max_channels``.
 
     ``share_repeats`` applies the weights of a level's repeated blocks again and again, as the
@@ -76,9 +85,9 @@ class UNet3d(_Network):
     """
 
     name: Literal["unet3d"]
-    variant: Literal["plain", "residual", "preact"]
     in_channels: PositiveInt
     out_channels: PositiveInt
+    variant: Literal["plain", "residual", "preact"]
     base: PositiveInt
     max_channels: PositiveInt
     levels: PositiveInt
@@ -87,7 +96,7 @@ class UNet3d(_Network):
     attention: bool = False
 
 
-class UNet(_Network):
+class UNet(NetworkOptions):
     """The shipped model's; see ``renalis.networks.unet.UNet``.
 
     ``channels`` at each level, finest first. ``stem``: voxels along each side that one voxel of the
@@ -102,7 +111,7 @@ class UNet(_Network):
     pooled: bool = False
 
 
-class Cascade3d(_Network):
+class Cascade3d(NetworkOptions):
     """R4 and R5: a low- and a high-resolution 3D U-Net of valid convolutions, trained as one.
 
     Parameters
@@ -144,7 +153,9 @@ class Cascade3d(_Network):
     norm: Literal["batch", "group"] = "batch"
 
 
-Network = Annotated[
+OwnNetwork = Annotated[
     ResNet34UNet | SimpleUNet | QuickNat | UNet | UNet3d | Cascade3d,
     Field(discriminator="name"),
 ]
+Network = Annotated[NetworkOptions, ByName(NETWORKS, "name", OwnNetwork)]
+"""One of renalis's own, or of an installed package."""

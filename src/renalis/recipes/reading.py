@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from renalis.errors import InputError
+from renalis.plugins import Need, require
+from renalis.recipes.needs import needs_of
 from renalis.recipes.switches import switched
 from renalis.recipes.system import System
 from renalis.recipes.yaml_loader import LOADER
@@ -26,11 +28,14 @@ __all__ = [
     "published",
     "set_field",
     "stored_system",
+    "stored_text",
     "tiny_changes",
 ]
 
 _RETIRED = (("dataset", "annotation"), ("evaluation", "also_without_far_slices"))
 """Fields without effect that recipes stored by earlier versions have."""
+
+_NEEDS: TypeAdapter[tuple[Need, ...]] = TypeAdapter(tuple[Need, ...])
 
 _FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
@@ -161,7 +166,7 @@ def stored_system(run: Path) -> System:
     Raises
     ------
     InputError
-        If the folder is not that of a training.
+        If the folder is not that of a training, or a package that it needs is not installed.
     """
     path = run / "recipe.json"
     try:
@@ -174,12 +179,22 @@ def stored_system(run: Path) -> System:
             "pack it with that version, or train again in another folder"
         )
     try:
+        if isinstance(content, dict):
+            require(_NEEDS.validate_python(content.pop("needs", ())), run)
         return System.model_validate(_without_retired(content))
     except ValidationError as error:
         raise InputError(
             f"{run} is not the folder of a training that this version of renalis can read "
             f"({path.name}: {_sentence(error.errors()[0])}); choose another"
         ) from error
+
+
+def stored_text(system: System) -> str:
+    """What `stored_system` reads: the recipe, and which packages it needs if it needs any."""
+    needs = [need.model_dump() for need in needs_of(system)]
+    if not needs:
+        return system.model_dump_json(indent=1)
+    return json.dumps({"needs": needs, **system.model_dump(mode="json")}, indent=1)
 
 
 def _without_retired(content: Any) -> Any:

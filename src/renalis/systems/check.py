@@ -24,7 +24,10 @@ __all__ = ["check_system"]
 _UNKNOWN_SIDE = 512
 """Of slices that keep their size: what nearly every scanner makes."""
 
-_UNFIT = (ValueError, RuntimeError, TypeError, KeyError, IndexError)
+_STORED = (torch.float32, torch.int64)
+"""What a packed system may hold, see `renalis.model.save_system_model`."""
+
+_UNFIT = (ValueError, RuntimeError, TypeError, LookupError, AttributeError, AssertionError)
 """What networks raise when options or sizes do not fit."""
 
 
@@ -51,6 +54,12 @@ def _check_stage(stage: Stage) -> None:
             network = build(stage.network.config()).eval()
     except _UNFIT as error:
         raise InputError(f"network cannot be built: {_words(error)}") from None
+    for name, value in network.state_dict().items():
+        if value.dtype not in _STORED:
+            raise InputError(
+                f"network {stage.network.name}: its {name} is {value.dtype}, which model files do "
+                "not hold; make it float32 or int64, or do not store it"
+            )
     _check_grids(stage, network)
     sampler = stage.sampler
     sides: tuple[int, ...]
@@ -69,6 +78,12 @@ def _check_stage(stage: Stage) -> None:
     if isinstance(sampler, sample_fields.Patches):
         for size in sampler.other_patches:
             _asked(network, size, False, size, ("sampler.other_patches", "sampler.other_patches"))
+    classes = outputs["seg"].shape[1] if "seg" in outputs else None
+    if classes != stage.network.out_channels:
+        raise InputError(
+            f"network.out_channels is {stage.network.out_channels}, but the network "
+            f"{stage.network.name} gives {classes or 'no'} channels of seg; mend the network"
+        )
     _check_loss(stage, outputs)
     _check_prediction(stage, network)
 
@@ -97,7 +112,12 @@ def _asked(
             f"{fields[0]} {_size(sides)} does not fit the network; change one of them "
             f"({_words(error)})"
         ) from None
-    said: Mapping[str, Any] = {"seg": outputs} if isinstance(outputs, Tensor) else outputs
+    said: Any = {"seg": outputs} if isinstance(outputs, Tensor) else outputs
+    if not isinstance(said, Mapping):
+        raise InputError(
+            f"the network gives a {type(said).__name__}; it has to give logits as a tensor, or a "
+            "dict of them, see renalis.networks.Outputs"
+        )
     for name in ("seg", "low"):
         if name in said and tuple(said[name].shape[2:]) != wanted:
             raise InputError(

@@ -16,7 +16,7 @@ from renalis.model import save_model
 from renalis.model_header import ModelHeader
 from renalis.model_header import Stage as ModelStage
 from renalis.networks import build
-from renalis.recipes import stored_system
+from renalis.recipes import needs_of, stored_system
 from renalis.recipes.output_fields import CoarseToFine
 from renalis.recipes.system import Stage, System
 from renalis.systems.run_folder import fold_folder
@@ -73,6 +73,7 @@ def pack_two_passes(
         created=datetime.now(UTC).date().isoformat(),
         stages=tuple(_stage(stage) for stage in system.all_stages()),
         thresholds=system.thresholds or Thresholds(),
+        needs=needs_of(system),
         training={
             **_learned_from(system, folder),
             "steps": steps,

@@ -19,8 +19,9 @@ from renalis.dataset import load_split
 from renalis.errors import InputError
 from renalis.model import SystemModel, load_system_model, save_system_model
 from renalis.model_header import FoldFacts, SystemHeader
-from renalis.networks import build
-from renalis.recipes import stored_system
+from renalis.networks import with_weights
+from renalis.plugins import require
+from renalis.recipes import needs_of, stored_system
 from renalis.recipes.system import System
 from renalis.systems.data import grid_specs, load_statistics
 from renalis.systems.predict import Fold, Run, open_run
@@ -97,6 +98,7 @@ def pack_system(
         created=datetime.now(UTC).date().isoformat(),
         labels=system.dataset.labels,
         recipe=json.loads(system.model_dump_json()),
+        needs=needs_of(system),
         folds=tuple(folds),
         training={"cases": cases, **({"history": history} if history else {})},
         licence=terms.licence,
@@ -115,10 +117,12 @@ def open_packed(
     Raises
     ------
     InputError
-        If the file is no packed system, or has no such fold.
+        If the file is no packed system, has no such fold, or needs a package that is not
+        installed.
     """
     model = load_system_model(path)
     header = model.header
+    require(header.needs, path)
     try:
         system = System.model_validate(header.recipe)
     except ValidationError as error:
@@ -153,14 +157,11 @@ def _fold(system: System, model: SystemModel, facts: FoldFacts) -> Fold:
             if name.startswith(prefix)
         }
         try:
-            with torch.device("meta"):  # a hostile configuration costs no memory
-                network = build(stage.network.config())
-            network.load_state_dict(weights, strict=True, assign=True)
+            networks[stage.name] = with_weights(stage.network.config(), weights)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise InputError(
                 f"{model.path} holds weights that do not fit its {stage.name} network "
                 f"({str(error).splitlines()[0]}); get the model file again"
             ) from error
-        networks[stage.name] = network.eval().requires_grad_(False)
         specs[stage.name] = grid_specs(stage, facts.statistics.get(stage.name, {}))
     return Fold(networks, specs)

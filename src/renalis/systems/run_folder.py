@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from renalis.errors import InputError, OutputError, RenalisError
 from renalis.io import whole_file
 from renalis.io.lock import held
-from renalis.recipes import stored_system
+from renalis.recipes import stored_system, stored_text
 from renalis.recipes.system import System
 
 __all__ = ["alone_in", "fold_folder", "make_folder", "once", "refuse_another", "store_recipe"]
@@ -80,7 +80,7 @@ def store_recipe(run: Path, system: System) -> None:
             return
         system = kept
     with whole_file(run / _NAME) as file:
-        file.write(system.model_dump_json(indent=1).encode())
+        file.write(stored_text(system).encode())
 
 
 def fold_folder(run: Path, fold: int) -> Path:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import renalis
 from helpers.packages import install
 
+import renalis
 from renalis.cli import main
 from renalis.errors import InputError, PluginWarning
 from renalis.networks import build, registered

@@ -14,7 +14,7 @@ from renalis.postprocessing.context import Context
 from renalis.postprocessing.morphology import closed, dilated, filled, opened
 from renalis.postprocessing.sides import middle_x_mm
 from renalis.postprocessing.steps import make_step, run_steps
-from renalis.recipes import load_system
+from renalis.recipes import load_system, names
 from renalis.volume import Kind, Volume
 
 SHAPE = (24, 30, 60)
@@ -230,11 +230,11 @@ def test_dilations_count_on_the_fine_grid(codes: str) -> None:
 
 
 @pytest.mark.parametrize("codes", ORIENTATIONS)
-def test_tumor_only_in_the_earlier_phases_kidney(codes: str) -> None:
+def test_tumor_only_in_the_earlier_stages_kidney(codes: str) -> None:
     array = drawn((box(5, 8, 10, (3, 3, 3)), 1), (box(5, 8, 13, (3, 3, 3)), 2))
     roi = drawn((box(5, 8, 10, (3, 3, 5)), 1))
     place = Volume(roi, AFFINE).reoriented(codes)
-    step = {"rule": "restrict_to_roi", "phase": "kidneys"}
+    step = {"rule": "restrict_to_roi", "stage": "kidneys"}
     found, changes = after(codes, array, step, rois={"kidneys": place})
     np.testing.assert_array_equal(found, np.where((array == 2) & (roi == 0), 0, array))
     assert changes == [9]
@@ -282,6 +282,14 @@ def test_a_sinus_is_no_hole(codes: str) -> None:
         found, changes = after(codes, drawn(kidney, sinus), step)
         assert changes == [8 if filled_ else 0]
         np.testing.assert_array_equal(found, drawn(kidney) if filled_ else drawn(kidney, sinus))
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_rule_of_every_recipe_is_a_step(name: str) -> None:
+    for rule in load_system(name).postprocessing:
+        numbers = rule.model_dump()
+        step = make_step(numbers.pop("rule"), **numbers)
+        assert {key: getattr(step, key) for key in numbers} == numbers
 
 
 def published(*parts: tuple[Box, int]) -> np.ndarray:

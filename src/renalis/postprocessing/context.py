@@ -30,7 +30,7 @@ class Context:
     whole : Volume or None
         The whole label map when a step is handed a box of it; `run_steps` sees to that.
     rois : mapping of str to Volume
-        Masks of earlier phases by name, on the labels' grid, for `RestrictToRoi`.
+        Masks of earlier stages by name, on the labels' grid, for `RestrictToRoi`.
     kidney : int
         The kidney's label.
     lesions : tuple of int

@@ -172,19 +172,19 @@ class MaskByLow:
 
 @dataclass(frozen=True)
 class RestrictToRoi:
-    """A region stays where an earlier phase found something (Beheshtifard et al. 2023)."""
+    """A region stays where an earlier stage found something (Beheshtifard et al. 2023)."""
 
     rule: ClassVar[str] = "restrict_to_roi"
     region: Region = "tumor"
-    phase: str = "kidney"
+    stage: str = "kidney"
 
     def apply(self, labels: Volume, context: Context) -> None:
         """Change the labels in place."""
-        if self.phase not in context.rois:
-            raise ValueError(f"restrict_to_roi needs the mask of the phase {self.phase!r}")
-        roi = context.rois[self.phase]
+        if self.stage not in context.rois:
+            raise ValueError(f"restrict_to_roi needs the mask of the stage {self.stage!r}")
+        roi = context.rois[self.stage]
         if not roi.same_grid(labels):
-            raise ValueError(f"the mask of the phase {self.phase!r} lies on another grid")
+            raise ValueError(f"the mask of the stage {self.stage!r} lies on another grid")
         labels.array[(context.region(labels, self.region).array > 0) & ~(roi.array > 0)] = 0
 
 
@@ -261,7 +261,7 @@ _DONE = {
     "min_feret": "in pieces of too small a diameter was dropped",
     "keep_if_ml": "in pieces of too small a volume was dropped",
     "mask_by_low": "far from what the low resolution shows was dropped",
-    "restrict_to_roi": "outside the earlier phase's mask was dropped",
+    "restrict_to_roi": "outside the earlier stage's mask was dropped",
     "opening": "in thin parts was dropped",
     "closing": "in narrow gaps was added",
     "fill_holes": "in closed cavities was filled",
@@ -336,7 +336,7 @@ def run_steps(labels: Volume, steps: Sequence[Step], context: Context | None = N
 
 
 def _boxed(rois: Mapping[str, Volume], whole: Volume, box: Box | None) -> dict[str, Volume]:
-    """The masks of earlier phases on the box; one on another grid stays, for its step to refuse."""
+    """The masks of earlier stages on the box; one on another grid stays, for its step to refuse."""
     if box is None:
         return dict(rois)
     reach = grown(box, whole.shape)

@@ -229,6 +229,13 @@ def test_dilations_count_on_the_fine_grid(codes: str) -> None:
     assert np.flatnonzero(found.any((1, 2))).tolist() == list(range(5, 15))
 
 
+@pytest.mark.parametrize("name", names())
+def test_every_rule_of_a_recipe_is_a_step_with_these_fields(name: str) -> None:
+    for rule in load_system(name).postprocessing:
+        numbers = rule.model_dump()
+        assert make_step(numbers.pop("rule"), **numbers).rule == rule.rule
+
+
 @pytest.mark.parametrize("codes", ORIENTATIONS)
 def test_tumor_only_in_the_earlier_stages_kidney(codes: str) -> None:
     array = drawn((box(5, 8, 10, (3, 3, 3)), 1), (box(5, 8, 13, (3, 3, 3)), 2))

@@ -73,7 +73,7 @@ def whole(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """Six cases to learn from, in three folds for masks, trained in one go."""
     run = tmp_path_factory.mktemp("whole") / "run"
     result = Seen(run, [], [])
-    real = training.feeding
+    real = training.case_batches
 
     def noted(stage: Stage, cases: list[PreparedCase], **others: Any) -> CaseBatches:
         if others.get("augment", True):

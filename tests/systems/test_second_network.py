@@ -53,7 +53,7 @@ def trained(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     )
     system = load_system("unet3d-residual", changes, tiny=True)
     run, seen = tmp_path_factory.mktemp("second") / "run", []
-    real = training.feeding
+    real = training.case_batches
 
     def noted(stage: Stage, *others: Any, **more: Any) -> CaseBatches:
         made = real(stage, *others, **more)

@@ -60,7 +60,7 @@ def test_a_cascade_whose_coarse_network_took_all_epochs_is_not_called_trained(
 ) -> None:
     cache = tmp_path / "cache"
     run = tmp_path / "run"
-    with pytest.raises(InputError, match=r"no epochs are left for stage whole.*\(low 1\)"):
+    with pytest.raises(InputError, match=r"no epochs are left for round whole.*\(low 1\)"):
         train_system(Job(cascade(1), kits, run, "kits19", cache=cache), None, CPU, quiet)
     fold = run / "fold_0"
     assert not (fold / "main.safetensors").exists()

@@ -222,8 +222,9 @@ def training_statistics(
             total += hu_histogram(case.grid(plan.name).image, mask)
         if not total.any():
             raise InputError(
-                f"stage {stage.name}: the input masks of all training cases are empty; the stage "
-                "before found nothing, train it longer"
+                f"stage {stage.name}: the input masks of all training cases are empty, since the "
+                "stage before found nothing; train it longer, by the same command with --resume "
+                "and a larger --set optimisation.stop.epochs"
             )
         mean, deviation = mean_and_std(total, plan.clip_hu)
         result[plan.name] = (mean, max(deviation, 1e-3))

@@ -21,8 +21,9 @@ from renalis.preparation import PreparedCase, file_hash
 from renalis.recipes.system import InputMask, Stage
 from renalis.systems.data import grid_specs, keep_split, load_statistics, prepared
 from renalis.systems.inference import predict_stage
+from renalis.systems.lengthening import ends
 from renalis.systems.recipe_grids import target_table
-from renalis.training.state import load_weights
+from renalis.training.state import load_weights, read_about
 
 __all__ = [
     "Masks",
@@ -148,7 +149,7 @@ def out_of_fold_masks(
         held = [case for case in cases if case.id in split.val]
         weights = home / f"{before.name}.safetensors"
         # One process decides for all, since training takes all of them.
-        if not fabric.broadcast(weights.exists()):
+        if not fabric.broadcast(_trained(weights, before)):
             report(
                 f"{before.name}, fold {number} of {mask.folds} for masks: {len(split.train)} cases"
             )
@@ -163,6 +164,11 @@ def out_of_fold_masks(
             fabric.barrier()
         report(f"{before.name}, fold {number} of {mask.folds}: masks of {len(held)} cases")
     return [_read(paths[case.id]) for case in cases]
+
+
+def _trained(weights: Path, before: Stage) -> bool:
+    """Whether a network is there, and was trained as long as the recipe says now."""
+    return weights.exists() and read_about(weights).get("until") == ends(before.optimisation)
 
 
 def _predict(

@@ -13,6 +13,7 @@ from renalis.io import whole_file
 from renalis.io.lock import held
 from renalis.recipes import stored_system, stored_text
 from renalis.recipes.system import System
+from renalis.systems.lengthening import lengthened
 
 __all__ = ["alone_in", "fold_folder", "make_folder", "once", "refuse_another", "store_recipe"]
 
@@ -49,7 +50,8 @@ def refuse_another(run: Path, system: System, resume: bool) -> None:
     Raises
     ------
     InputError
-        If there is a training that is not resumed, or one with another recipe.
+        If there is a training that is not resumed, or one with another recipe that this one does
+        not only train on, see `renalis.systems.lengthening`.
     """
     if not (run / _NAME).exists():
         return
@@ -57,7 +59,10 @@ def refuse_another(run: Path, system: System, resume: bool) -> None:
         raise InputError(f"{run} holds a training; add --resume or choose another folder")
     # Not their texts: a field that came later has its default. What it says about scores is for
     # the reader.
-    stored = _lengthened(stored_system(run), system)
+    try:
+        stored = lengthened(stored_system(run), system)
+    except InputError as error:
+        raise InputError(f"{run}: {error}") from error
     if stored.model_copy(update={"evaluation": system.evaluation}) != system:
         raise InputError(
             f"{run} was started with another recipe; see `renalis recipe diff`, or choose "
@@ -75,7 +80,7 @@ def store_recipe(run: Path, system: System) -> None:
     """
     if (run / _NAME).exists():
         stored = stored_system(run)
-        kept = _lengthened(stored, system)
+        kept = lengthened(stored, system)
         if kept == stored:
             return
         system = kept
@@ -123,16 +128,3 @@ def make_folder(folder: Path) -> None:
         raise OutputError(
             f"the folder {folder} cannot be made ({error.strerror}); choose another one"
         ) from error
-
-
-def _lengthened(stored: System, wanted: System) -> System:
-    """The stored recipe, with as many epochs for all rounds as are wanted now, where they are more.
-
-    Rounds that used up all epochs go on with more of them, to the same bits as with as many from
-    the start. Not so with several networks: what a later one has learned from would change.
-    """
-    old, new = stored.optimisation, wanted.optimisation
-    if not old.rounds or stored.stages or new.stop.epochs <= old.stop.epochs:
-        return stored
-    stop = old.stop.model_copy(update={"epochs": new.stop.epochs})
-    return stored.model_copy(update={"optimisation": old.model_copy(update={"stop": stop})})

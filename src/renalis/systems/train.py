@@ -24,6 +24,7 @@ from renalis.recipes.system import Stage, System
 from renalis.systems.batches import Further
 from renalis.systems.check import check_system
 from renalis.systems.data import grid_specs, keep_split, prepared
+from renalis.systems.lengthening import drop_dependents, ends
 from renalis.systems.masks import (
     Masks,
     out_of_fold_masks,
@@ -192,7 +193,7 @@ def train_fold(
     folder = fold_folder(job.run, fold)
     make_folder(folder)
     with alone_in(folder, fabric):
-        _train_fold(job, fold, split, training_data, _Place(folder, fabric, report, start))
+        _train_fold(job, fold, split, training_data, _Place(folder, folder, fabric, report, start))
 
 
 def _train_fold(
@@ -223,9 +224,13 @@ def _check(job: Job, training_data: TrainingData, folds: Sequence[int]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Place:
-    """Where stages are trained: a fold's folder and its processes; and from which weights."""
+    """Where stages are trained: a folder and its processes; and from which weights.
+
+    ``folder`` is the ``fold``'s own, or one in it of a network that makes masks out of fold.
+    """
 
     folder: Path
+    fold: Path
     fabric: Fabric
     report: Report
     start: StartingModel | None
@@ -276,8 +281,10 @@ def _train_stage(
     )
     if fabric.global_rank == 0:
         steps = sum(history[-1].steps for history in histories.values() if history)
-        about = {"recipe": system.name, "steps": steps}
-        save_weights(folder / f"{stage.name}.safetensors", network.state_dict(), about)
+        about = {"recipe": system.name, "steps": steps, "until": ends(plan)}
+        path, weights = folder / f"{stage.name}.safetensors", network.state_dict()
+        drop_dependents(system, stage.name, path, weights, place.fold, place.report)
+        save_weights(path, weights, about)
     fabric.barrier()
     return network
 

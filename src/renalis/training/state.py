@@ -26,7 +26,15 @@ from renalis.training.average import Average
 from renalis.training.hard_samples import SampleLosses
 from renalis.training.history import History, history_from_json, history_to_json
 
-__all__ = ["Position", "load_checkpoint", "load_weights", "save_checkpoint", "save_weights"]
+__all__ = [
+    "Position",
+    "load_checkpoint",
+    "load_weights",
+    "read_about",
+    "read_weights",
+    "save_checkpoint",
+    "save_weights",
+]
 
 
 @dataclass(frozen=True)
@@ -183,6 +191,33 @@ def load_weights(path: Path, network: nn.Module) -> dict[str, Any]:
     _fill(path, network, tensors)
     about: dict[str, Any] = json.loads(header.get("about", "{}"))
     return about
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of `save_weights`, by name.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    return _read(path)[0]
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What a file of `save_weights` says about its weights, without reading these.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about: dict[str, Any] = json.loads((file.metadata() or {}).get("about", "{}"))
+            return about
+    except (OSError, SafetensorError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a safetensors file: {error}") from error
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:

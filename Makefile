@@ -8,7 +8,7 @@ ROUNDS ?= 3
 MINUTES ?= 5
 PEERS := .venv-peers/.installed
 
-.PHONY: setup demo test lint format bench bench-peers measure real comparison full-size weights clean
+.PHONY: setup demo test lint format docs pictures bench bench-peers measure real comparison full-size weights clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,19 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The site of all documents, in build/site; warnings such as links that lead nowhere are errors.
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open $(CURDIR)/build/site/index.html"
+
+.venv/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+# The documents' pictures, of synthetic scans alone.
+pictures: setup
+	$(BIN)/python docs/generate/pictures.py
 
 # nnU-Net, MONAI, TotalSegmentator and others, 3 GB, in an environment of their own.
 bench-peers: $(PEERS)

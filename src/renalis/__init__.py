@@ -6,9 +6,14 @@ Research software, not for diagnosis.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from renalis.volume import Kind, Volume
+
+if TYPE_CHECKING:
+    from renalis.io import read_scan
+    from renalis.model import load_model
+    from renalis.pipeline import segment
 
 __all__ = ["Kind", "Volume", "load_model", "read_scan", "segment"]
 

@@ -1,0 +1,65 @@
+"""The reference of the Python package: one page per room, with what its ``__all__`` names.
+
+The pages hold directives for mkdocstrings, which reads docstrings without importing anything.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+__all__ = ["public_names", "python_pages"]
+
+
+def python_pages(package: Path) -> dict[str, str]:
+    """Pages by their path in the site.
+
+    Parameters
+    ----------
+    package : Path
+        Folder of the package ``renalis``.
+    """
+    pages = {"reference/python/renalis.md": _page("renalis", package / "__init__.py")}
+    for folder in sorted(package.iterdir()):
+        if (folder / "__init__.py").is_file() and folder.name != "cli":
+            name = f"renalis.{folder.name}"
+            pages[f"reference/python/{name}.md"] = _room(name, folder)
+    return pages
+
+
+def _room(name: str, folder: Path) -> str:
+    """What the room itself names; of one that names nothing, what its modules name."""
+    if public_names(folder / "__init__.py"):
+        return _page(name, folder / "__init__.py")
+    text = f"# {name}\n\n{_summary(folder / '__init__.py')}\n\n"
+    for module in sorted(folder.glob("*.py")):
+        names = public_names(module)
+        if names:
+            full = f"{name}.{module.stem}"
+            text += f"## {full}\n\n{_summary(module)}\n\n" + _directives(full, names, 3)
+    return text
+
+
+def _page(name: str, file: Path) -> str:
+    directives = _directives(name, public_names(file), 2)
+    return f"# {name}\n\n{_summary(file)}\n\n{directives}"
+
+
+def _directives(module: str, names: list[str], level: int) -> str:
+    options = f"    options:\n      heading_level: {level}\n"
+    return "".join(f"::: {module}.{name}\n{options}\n" for name in names)
+
+
+def public_names(file: Path) -> list[str]:
+    """A module's ``__all__``; empty where there is none."""
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets
+        ):
+            return list(ast.literal_eval(node.value))
+    return []
+
+
+def _summary(file: Path) -> str:
+    told = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return told.replace("``", "`")

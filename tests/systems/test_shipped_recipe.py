@@ -90,7 +90,7 @@ def test_the_shipped_and_a_published_recipe_go_through_the_same_functions(
     engine = {
         "systems.train": ("train_system", "train_fold", "_train_stage", "_data"),
         "systems.plans": ("planned_rounds", "loss_terms", "stop_rules"),
-        "training.stages": ("fit_rounds",),
+        "training.rounds": ("fit_rounds",),
         "training.engine": ("fit", "_epochs"),
         "training.epoch": ("train_epoch", "finish_epoch", "_backward"),
         "training.session": ("Session.save", "ScoredNetwork.forward"),

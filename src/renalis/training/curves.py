@@ -11,6 +11,7 @@ from pathlib import Path
 from renalis.io import whole_file
 from renalis.training.history import Epoch, History
 from renalis.training.stopping import kept_epoch
+from renalis.training.training_dice import DICE
 
 __all__ = [
     "COLORS",
@@ -31,6 +32,8 @@ LEFT, RIGHT, TOP, BOTTOM = 60, 12, 12, 34
 # Okabe and Ito: told apart with every kind of color vision.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a")
 _DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 2")
+
+_WORDS = {"loss": "training loss", DICE: "training Dice"}
 
 _STYLE = """
 :root{color-scheme:light dark}
@@ -79,7 +82,7 @@ def curves_page(title: str, histories: Mapping[str, History]) -> str:
     """The page as text."""
     losses = _series(histories, lambda name: name.endswith("loss"), terms=False)
     scores = _series(histories, lambda name: not name.endswith("loss"), terms=False)
-    terms = _series(histories, lambda name: name != "loss", terms=True)
+    terms = _series(histories, lambda name: name not in ("loss", DICE), terms=True)
     rates = [
         Series(
             name or "rate", [(e.number + 1, e.rate) for e in history], COLORS[0], _dash(position)
@@ -88,7 +91,7 @@ def curves_page(title: str, histories: Mapping[str, History]) -> str:
     ]
     parts = [
         section("Loss", losses),
-        section("Validation scores", scores),
+        section("Scores", scores),
         section("Terms of the training loss", terms) if len({s.color for s in terms}) > 1 else "",
         section("Learning rate", rates, logarithmic=True),
     ]
@@ -193,7 +196,7 @@ def _series(
                 for epoch in history
                 if name in _values(epoch, terms)
             ]
-            label = "training loss" if name == "loss" else name.replace("_", " ")
+            label = _WORDS.get(name, name.replace("_", " "))
             result.append(
                 Series(f"{run}: {label}" if run else label, points, color, _dash(position))
             )
@@ -203,7 +206,9 @@ def _series(
 def _values(epoch: Epoch, terms: bool) -> dict[str, float]:
     if terms:
         return dict(epoch.train)
-    return {"loss": epoch.train["loss"], **epoch.validation}
+    return {name: epoch.train[name] for name in ("loss", DICE) if name in epoch.train} | dict(
+        epoch.validation
+    )
 
 
 def _dash(position: int) -> str:

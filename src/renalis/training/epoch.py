@@ -28,6 +28,7 @@ from renalis.training.schedules import WarmupLinear
 from renalis.training.session import Session, require_finite
 from renalis.training.state import Position
 from renalis.training.stopping import needed_scores, reason_to_stop
+from renalis.training.training_dice import PARTS, with_dice
 
 __all__ = ["Validation", "finish_epoch", "train_epoch"]
 
@@ -51,6 +52,7 @@ def train_epoch(
     train_mode(session.network, plan.freezing)
     turns = groups(plan.batches, plan.accumulate, place.rank, place.count)
     size = plan.accumulate * place.count
+    names = ["loss", *(term.name for term in plan.terms), *PARTS]
     # Sums so far are those of all processes; one of them carries them on.
     sums = {
         name: torch.tensor(value, dtype=torch.float64, device=place.device)
@@ -81,7 +83,7 @@ def train_epoch(
             now = time.monotonic()
             position = replace(
                 position,
-                sums=sum_of_all(fabric, sums, ["loss", *(term.name for term in plan.terms)]),
+                sums=sum_of_all(fabric, sums, names),
                 seconds=position.seconds + now - began,
                 seen=losses_of_all(fabric, [*earlier, *_numbers(seen)]),
             )
@@ -149,7 +151,7 @@ def finish_epoch(session: Session, position: Position, validate: Validation | No
     number = len(position.history)
     # Spoiled weights are not worth a validation; the checkpoint of the epoch before stays.
     require_finite(plan, position)
-    train = {name: value / plan.batches for name, value in position.sums.items()}
+    train = with_dice({name: value / plan.batches for name, value in position.sums.items()})
     epoch = Epoch(
         number=number,
         steps=position.steps,

@@ -22,7 +22,8 @@ class Epoch:
     rate : float
         Learning rate of this epoch.
     train : mapping of str to float
-        Means over the epoch: "loss", and every term by name before its factor.
+        Means over the epoch: "loss", and every term by name before its factor; and "train_dice",
+        of all training samples together (`renalis.training.training_dice`).
     validation : mapping of str to float
         Means over the validation cases, such as "val_loss" and "val_dice"; empty when this epoch
         was not validated, without the scores that no case had.

@@ -14,6 +14,7 @@ from renalis.errors import InputError
 from renalis.io import whole_file
 from renalis.training.curves import write_curves
 from renalis.training.history import Epoch, History
+from renalis.training.training_dice import DICE
 
 __all__ = ["Journal", "TimeLeft", "duration", "epoch_line"]
 
@@ -142,7 +143,9 @@ def epoch_line(epoch: Epoch, epochs: int | None, left: float | None) -> str:
     """One line about a finished epoch."""
     parts = [f"epoch {epoch.number + 1}" + (f"/{epochs}" if epochs else "")]
     parts.append(f"loss {epoch.train['loss']:.4f}")
-    parts += [f"{name} {value:.4f}" for name, value in sorted(epoch.validation.items())]
+    scores = {name: epoch.train[name] for name in (DICE,) if name in epoch.train}
+    scores |= dict(sorted(epoch.validation.items()))
+    parts += [f"{name} {value:.4f}" for name, value in scores.items()]
     parts += [f"rate {epoch.rate:.2g}", duration(epoch.seconds)]
     if left:
         parts.append(f"at most {duration(left)} left")

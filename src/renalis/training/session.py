@@ -20,6 +20,7 @@ from renalis.training.hard_samples import each_loss
 from renalis.training.plan import FitPlan
 from renalis.training.state import Position, save_checkpoint
 from renalis.training.terms import LossTerm, total_loss
+from renalis.training.training_dice import overlap_parts
 
 __all__ = ["CHECKPOINT", "WEIGHTS", "ScoredNetwork", "Session", "require_finite"]
 
@@ -86,9 +87,10 @@ class ScoredNetwork(nn.Module):
         targets: Mapping[str, Tensor],
         rows: Sequence[int] = (),
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """The loss, its parts, and the losses of some samples (``rows``) on their own."""
+        """The loss, its parts with those of Dice, and the losses of some samples (``rows``)."""
         outputs = self.network(**inputs)
         if isinstance(outputs, Tensor):
             outputs = {"seg": outputs}
         loss, parts = total_loss(self.terms, outputs, targets)
+        parts |= overlap_parts(outputs, targets)
         return loss, parts, each_loss(self.terms, outputs, targets, rows)

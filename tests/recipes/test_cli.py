@@ -25,7 +25,7 @@ CHANGES = {
     "augmentation.transforms.noise.sigma": "[0.0, 0.1]",
     "loss": "[{term: focal, weight: 1, gamma: 2}]",  # a block with comments inside
     "switches.topk": "false",  # in a section that is not written
-    "evaluation.regions": "{kidney: [1, 2]}",
+    "evaluation.units": "[case, slice]",
     "tiny": "{seed: 3}",  # the last block of the file
 }
 

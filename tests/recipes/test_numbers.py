@@ -77,7 +77,6 @@ R3 = {
     "prediction.decision": "argmax",
     "prediction.ensemble_folds": True,
     "postprocessing": [],
-    "evaluation.regions": {"kidney": [1, 2], "tumor": [2]},
     "evaluation.units": ["case"],
 }
 PAIRED = {
@@ -211,10 +210,7 @@ GIVEN: dict[str, dict[str, Any]] = {
         "postprocessing.attached.or_above_ml": 100,
         "postprocessing.min_feret.mm": 3,
         "postprocessing.fill_holes.most_ml": 0.02,
-        "evaluation.regions.parenchyma": [1],
-        "evaluation.regions.abnormality": [2],
-        "evaluation.empty": "left_out",
-        "evaluation.false_positive_ml": True,
+        "evaluation.units": ["case"],
     },
 }
 

@@ -219,33 +219,24 @@ class Published(Frozen):
 
 
 class Evaluation(Frozen):
-    """How the publication scored, for the reader: nothing reads it.
+    """How the publication scores: what validation in training notes beside ``val_dice``.
 
-    ``renalis evaluate`` has options of its own, ``--labels`` and ``--empty``, and always scores on
-    the grid of the reference.
+    ``renalis evaluate`` gives every convention of the data whole, smoothed Dice too, on the grid
+    of the reference, whatever a recipe says here.
 
     Parameters
     ----------
-    regions : dict
-        Name to the labels whose union it is.
     units : tuple of str
-        ``case``: one Dice per scan; ``slice``: mean over slices.
+        With ``slice`` comes ``val_slice_dice``: a case's mean over its axial slices.
     slices : str
-        Which slices count in the unit ``slice``: all, or those with kidney in the reference.
+        Which of them count: all, or those with a label in the reference.
     smooth : float
-        Added above and below the fraction.
+        Above 0 comes ``val_smooth_dice``: (2 XY + smooth) / (X + Y + smooth) of a case.
     empty : str
-        Dice when reference and prediction are empty: ``one``, ``zero``, or left out.
-    grid : str
-        ``native``: the scan's own; ``working``: the one the network saw.
-    false_positive_ml : bool
-        Give the volume predicted where the reference has none.
+        Dice of a slice when reference and prediction are empty: ``one``, ``zero``, or left out.
     """
 
-    regions: dict[str, tuple[PositiveInt, ...]]
     units: tuple[Literal["case", "slice"], ...] = ("case",)
     slices: Literal["all", "kidney"] = "all"
     smooth: NonNegative = 0.0
     empty: Literal["one", "zero", "left_out"] = "one"
-    grid: Literal["native", "working"] = "native"
-    false_positive_ml: bool = False

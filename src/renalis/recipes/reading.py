@@ -32,8 +32,14 @@ __all__ = [
     "tiny_changes",
 ]
 
-_RETIRED = (("dataset", "annotation"), ("evaluation", "also_without_far_slices"))
-"""Fields without effect that recipes stored by earlier versions have."""
+_RETIRED = (
+    ("dataset", "annotation"),
+    ("evaluation", "also_without_far_slices"),
+    ("evaluation", "regions"),
+    ("evaluation", "grid"),
+    ("evaluation", "false_positive_ml"),
+)
+"""Fields without effect that recipes of earlier versions have."""
 
 _NEEDS: TypeAdapter[tuple[Need, ...]] = TypeAdapter(tuple[Need, ...])
 
@@ -124,7 +130,7 @@ def load_unswitched(
     if _is_old(content):
         raise InputError(f"{path} is a recipe of an earlier version; begin with a new copy")
     try:
-        recipe = System.model_validate(content)
+        recipe = System.model_validate(_without_retired(content))
         if with_slices:
             if not recipe.with_slices:
                 raise InputError(f"{path}: this recipe does not learn from single slices")

@@ -160,7 +160,7 @@ class System(Frozen):
     stages: tuple[StageChange, ...] = ()
     thresholds: Thresholds | None = None
     postprocessing: tuple[Rule, ...] = ()
-    evaluation: Evaluation
+    evaluation: Evaluation = Evaluation()
     switches: Switches = Switches()
     tiny: dict[str, Any] = Field(default_factory=dict)
     fine_tuning: dict[str, Any] = Field(default_factory=dict)

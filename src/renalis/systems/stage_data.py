@@ -16,6 +16,7 @@ from renalis.dataset.slices import SliceSet
 from renalis.errors import InputError
 from renalis.io import whole_file
 from renalis.preparation import GridSpec, PreparedCase
+from renalis.recipes.output_fields import Evaluation
 from renalis.recipes.sample_fields import Patches
 from renalis.recipes.system import Stage, System
 from renalis.systems.batches import CaseBatches, Further, case_batches
@@ -56,6 +57,7 @@ class CaseData:
     val: Sequence[PreparedCase]
     specs: Mapping[str, GridSpec]
     regions: Masks | None
+    evaluation: Evaluation | None = None
 
     @property
     def batches(self) -> int:
@@ -78,7 +80,9 @@ class CaseData:
                 regions=self.regions,
                 augment=False,
             )
-        return StageValidation(self.stage, self.val, self.specs, self.regions, scores, still, terms)
+        return StageValidation(
+            self.stage, self.val, self.specs, self.regions, scores, still, terms, self.evaluation
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +169,7 @@ def case_data(
     folder: Path,
     seed: int,
     fabric: Fabric,
+    evaluation: Evaluation | None = None,
 ) -> CaseData:
     """The data of a stage whose sampler passes through cases.
 
@@ -187,6 +192,8 @@ def case_data(
         Of the recipe.
     fabric : Fabric
         The first process notes the stage's plan.
+    evaluation : Evaluation, optional
+        How the publication scores.
     """
     val = prepared(watched, list(grid_specs(stage).values()), cache)
     regions, val_regions = masks
@@ -196,7 +203,7 @@ def case_data(
     train, val = with_specs(train, specs), with_specs(val, specs)
     more = further(specs)
     source = case_batches(stage, train, seed=seed, specs=specs, regions=regions, synthetic=more)
-    return CaseData(stage, source, val, specs, val_regions)
+    return CaseData(stage, source, val, specs, val_regions, evaluation)
 
 
 def note_plan(

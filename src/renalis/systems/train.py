@@ -305,7 +305,9 @@ def _data(
     )
     further = partial(_synthetic, job, stage, earlier, folder=folder, device=fabric.device)
     seed = job.system.seed
-    return case_data(stage, train, watched, cache, masks, further, folder, seed, fabric)
+    return case_data(
+        stage, train, watched, cache, masks, further, folder, seed, fabric, job.system.evaluation
+    )
 
 
 def _synthetic(

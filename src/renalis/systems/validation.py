@@ -12,6 +12,7 @@ from torch import nn
 
 from renalis.preparation import GridSpec, PreparedCase, near_slices
 from renalis.recipes import output_fields, sample_fields
+from renalis.recipes.output_fields import Evaluation
 from renalis.recipes.system import Stage
 from renalis.systems.batches import CaseBatches
 from renalis.systems.inference import (
@@ -19,6 +20,13 @@ from renalis.systems.inference import (
     likeliest_labels,
     low_probability,
     predict_stage,
+)
+from renalis.systems.published_scores import (
+    Compared,
+    dice,
+    mean_dice,
+    published_scores,
+    score_names,
 )
 from renalis.systems.recipe_grids import target_table
 from renalis.training.devices import Place
@@ -47,11 +55,13 @@ class StageValidation:
         the grid drops slices far from any label, on the others), ``low_dice`` (of the coarse half
         of a cascade), ``val_loss`` (mean over all samples, as they are). With ``val_dice`` of a
         cascade comes ``gate_closed``: 1 for a case in which its coarse half found nothing, so that
-        its fine half was not asked.
+        its fine half was not asked; and what ``evaluation`` asks for.
     feeding : CaseBatches, optional
         The samples for ``val_loss``.
     terms : sequence of LossTerm
         The loss.
+    evaluation : Evaluation, optional
+        How the publication scores, see `renalis.systems.published_scores`.
     """
 
     stage: Stage
@@ -61,17 +71,23 @@ class StageValidation:
     scores: Collection[str]
     feeding: CaseBatches | None = None
     terms: Sequence[LossTerm] = ()
+    evaluation: Evaluation | None = None
 
     def __call__(self, network: nn.Module, place: Place) -> dict[str, list[float]]:
         """Values per case (``val_loss``: per sample) of this process's share."""
         result: dict[str, list[float]] = {name: [] for name in self.scores}
         if "val_dice" in result and _gate(self.stage):
             result["gate_closed"] = []
+        published = self.evaluation if "val_dice" in result else None
+        result |= {name: [] for name in score_names(published)}
         mine = range(place.rank, len(self.cases), place.count)
         for number in mine:
             if "val_dice" in result:
-                said = self._answer(network, number, place)
-                result["val_dice"].append(self._dice(said, number))
+                said = self.answer(network, number, place)
+                compared = self.compared(said, number)
+                result["val_dice"].append(mean_dice(self.stage, compared))
+                for name, score in published_scores(self.stage, published, compared).items():
+                    result[name].append(score)
                 if said.gate is not None:
                     result["gate_closed"].append(float(said.gate == "closed"))
             if "low_dice" in result:
@@ -89,32 +105,28 @@ class StageValidation:
                 result["val_loss"] += [loss] * len(next(iter(inputs.values())))
         return result
 
-    def _answer(self, network: nn.Module, number: int, place: Place) -> StagePrediction:
+    def answer(self, network: nn.Module, number: int, place: Place) -> StagePrediction:
+        """What the network says about a case."""
         region = None if self.regions is None else self.regions[number] > 0
         case = self.cases[number]
         return predict_stage(
             self.stage, [network], case, self.specs, region=region, device=place.device
         )
 
-    def _dice(self, said: StagePrediction, number: int) -> float:
+    def compared(self, said: StagePrediction, number: int) -> Compared:
+        """A case's answer beside its truth, in training labels, on the slices that count."""
         stage, case = self.stage, self.cases[number]
         grid = case.grid(stage.prediction.grid)
         label = grid.label
         assert label is not None
         truth = target_table(stage.target)[label]
         # Training labels are compared, not those that are written: 1 where the target is.
-        values = np.array([0, *range(1, 1 + len(stage.written))], np.uint8)
         written = np.zeros(256, np.uint8)
-        written[[0, *stage.written]] = values
+        written[[0, *stage.written]] = np.arange(1 + len(stage.written), dtype=np.uint8)
         found = written[likeliest_labels(stage, said.probability)]
-        near = near_slices(np.asarray(label.any(axis=(1, 2))), grid.spec.drop_far_slices)
-        found, truth = found[near], truth[near]
-        classes = int(values[-1])
-        scores = [_dice(found == c, truth == c) for c in range(1, classes + 1)]
-        if stage.target == "kidney_tumor":
-            scores[0] = _dice(found > 0, truth > 0)
-        known = [score for score in scores if not np.isnan(score)]
-        return float(np.mean(known)) if known else float("nan")
+        labelled = np.asarray(label.any(axis=(1, 2)))
+        near = near_slices(labelled, grid.spec.drop_far_slices)
+        return Compared(found[near], truth[near], labelled[near], np.flatnonzero(near))
 
     def _low_dice(self, network: nn.Module, number: int, place: Place) -> float:
         stage, case = self.stage, self.cases[number]
@@ -125,16 +137,10 @@ class StageValidation:
         low = low_probability(stage, plan, [network], case, self.specs, place.device)
         label = case.grid(plan.coarse).label
         assert label is not None
-        return _dice(low.probability > 0.5, target_table(sampler.low_target)[label] > 0)
+        return dice(low.probability > 0.5, target_table(sampler.low_target)[label] > 0)
 
 
 def _gate(stage: Stage) -> bool:
     """Whether a coarse half decides where the stage's network may speak."""
     plan = stage.prediction
     return isinstance(plan, output_fields.TilePrediction) and plan.gate is not None
-
-
-def _dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """Dice; NaN when both are empty."""
-    total = np.count_nonzero(found) + np.count_nonzero(truth)
-    return 2 * np.count_nonzero(found & truth) / total if total else float("nan")

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from meter import metered
+from nnunet_way import linear_labels, same_extent
 
 import renalis
 from renalis.augmentation import BrightnessContrast, Compose, Flip, Noise, Normalize, Spatial
 from renalis.evaluation.files import read_label_map
-from renalis.preparation import GridSpec, cached_case, open_prepared, place_grid, regrid_image
+from renalis.preparation import GridSpec, cached_case, open_prepared, regrid_image
 from renalis.preparation.cache import file_hash
 from renalis.sampling import SliceSampler, WindowSampler
 from renalis.volume import Volume
@@ -29,22 +30,27 @@ WINDOW = (-200.0, 400.0)
 PATCH, MARGIN = (96, 96, 96), 16
 
 
-def spec(spacing: tuple[float, float, float]) -> GridSpec:
-    """nnU-Net's way: clip, then cubic splines on a grid of the same extent; labels linearly."""
-    low, high = WINDOW
-    return GridSpec("case", spacing_mm=spacing, order=3, label_order=1, fit="extent",
-                    clip_hu=WINDOW, clip_first=True, sub=(low + high) / 2,
-                    div=(high - low) / 2)  # fmt: skip
+SPEC = GridSpec("case", spacing_mm=(None, None, None), clip_hu=WINDOW, sub=sum(WINDOW) / 2,
+                div=(WINDOW[1] - WINDOW[0]) / 2)  # fmt: skip
+"""Of a case that lies on its grid already."""
 
 
 def case(scan: Path, labels: Path, folder: Path, spacing: tuple[float, float, float]) -> dict:
-    """Read, prepare, store."""
+    """Read, prepare, store.
+
+    nnU-Net's way: clip, then cubic splines on a grid of the same extent; labels linearly.
+    """
 
     def load() -> tuple[Volume, Volume]:
-        return renalis.read_scan(scan).volume, read_label_map(labels)
+        image = renalis.read_scan(scan).volume.reoriented()
+        grid = same_extent(image, spacing)
+        return (
+            regrid_image(image, grid, (3, 3, 3), clip_hu=WINDOW),
+            linear_labels(read_label_map(labels).reoriented(), grid),
+        )
 
     def work() -> None:
-        cached_case(folder, file_hash([scan, labels]), load, [spec(spacing)])
+        cached_case(folder, file_hash([scan, labels]), load, [SPEC])
 
     found = metered(work)
     return {"work_cpu_s": found["cpu_s"], "work_mb": found["extra_mb"], **sizes(folder)}
@@ -58,20 +64,20 @@ def sizes(folder: Path) -> dict[str, float]:
 def resampled(scan: Path, spacing: tuple[float, float, float]) -> dict:
     """Cubic splines alone, the scan in memory."""
     volume = renalis.read_scan(scan).volume.reoriented()
-    grid = place_grid(volume, spec(spacing))
+    grid = same_extent(volume, spacing)
     found = metered(regrid_image, volume, grid, (3, 3, 3), clip_hu=WINDOW)
     return {"work_cpu_s": found["cpu_s"], "work_mb": found["extra_mb"]}
 
 
-def opened(folder: Path, spacing: tuple[float, float, float]):
+def opened(folder: Path):
     """The one case in a cache."""
     (stored,) = (index.parent for index in folder.glob("*/*.json"))
-    return open_prepared(stored, [spec(spacing)]).grid("case")
+    return open_prepared(stored, [SPEC]).grid("case")
 
 
 def compare(folder: Path, theirs: Path, spacing: tuple[float, float, float]) -> dict:
     """Largest difference of the images in HU, and the share of equal labels."""
-    grid, other = opened(folder, spacing), np.load(theirs)
+    grid, other = opened(folder), np.load(theirs)
     low, high = WINDOW
     image = other["image"] * ((high - low) / 2) + (low + high) / 2
     return {
@@ -100,7 +106,7 @@ def transforms() -> Compose:
 
 def patches(folder: Path, spacing: tuple[float, float, float], count: int) -> dict:
     """Augmented 3D patches per second of one core."""
-    sampler = WindowSampler([opened(folder, spacing)], PATCH, (48, 48, 48), margin=MARGIN)
+    sampler = WindowSampler([opened(folder)], PATCH, (48, 48, 48), margin=MARGIN)
     rng, change = np.random.default_rng(0), transforms()
     change(sampler.draw(rng), rng)
     clock = time.process_time()
@@ -111,7 +117,7 @@ def patches(folder: Path, spacing: tuple[float, float, float], count: int) -> di
 
 def slices(folder: Path, spacing: tuple[float, float, float], count: int) -> dict:
     """2D slices per second of one core, from memory maps, without augmentation."""
-    sampler = SliceSampler([opened(folder, spacing)])
+    sampler = SliceSampler([opened(folder)])
     order = np.random.default_rng(0).integers(0, len(sampler), count)
     sampler[0]
     clock = time.process_time()

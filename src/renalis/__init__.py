@@ -13,14 +13,25 @@ from renalis.volume import Kind, Volume
 if TYPE_CHECKING:
     from renalis.io import read_scan
     from renalis.model import load_model
-    from renalis.pipeline import segment
+    from renalis.pipeline import SegmentOptions, segment
+    from renalis.systems import open_segmenter
 
-__all__ = ["Kind", "Volume", "load_model", "read_scan", "segment"]
+__all__ = [
+    "Kind",
+    "SegmentOptions",
+    "Volume",
+    "load_model",
+    "open_segmenter",
+    "read_scan",
+    "segment",
+]
 
 _LATE = {
     "read_scan": "renalis.io",
     "load_model": "renalis.model",
     "segment": "renalis.pipeline",
+    "SegmentOptions": "renalis.pipeline",
+    "open_segmenter": "renalis.systems",
 }
 
 

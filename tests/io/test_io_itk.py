@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from renalis.errors import InputError
 from renalis.io import find_scans, read_scan, write_labels
-from renalis.pipeline.identity import scan_facts
+from renalis.pipeline.work import scan_facts
 from renalis.volume import Kind
 
 LPS = np.array([-1.0, -1.0, 1.0])

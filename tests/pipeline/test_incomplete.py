@@ -14,13 +14,15 @@ from helpers.stub import phantom, stub_model
 from test_segment import PLAIN, SHOWN, everything_below, save, with_air
 
 import renalis.pipeline.finish as finishing
-import renalis.pipeline.run as running
+import renalis.systems.coarse_to_fine as running
 from renalis.cli import main
 from renalis.errors import OutputError
 from renalis.pipeline import CaseResult, Listener, SegmentOptions, Status, segment
 from renalis.pipeline.failures import traceback_of
-from renalis.pipeline.segmented import Segmented, keep, kept
+from renalis.pipeline.unfinished import keep, kept
+from renalis.pipeline.work import CaseWork
 from renalis.postprocessing import RuleChange
+from renalis.systems.segmenter import Segmented
 from renalis.volume import Kind, Volume
 
 ALL = [
@@ -266,7 +268,7 @@ def test_a_traceback_stays_out_of_somebodys_folder(scan_file: Path, tmp_path: Pa
     (tmp_path / "patient" / "thesis.txt").write_text("years of work")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "find_body", fail(RuntimeError("broken")))
-        patch.setattr(running._Shipped, "key", fail(RuntimeError("broken")))
+        patch.setattr(CaseWork, "key", fail(RuntimeError("broken")))
         assert run(scan_file, tmp_path, PLAIN).status == Status.FAILED
     assert everything_below(tmp_path) == ["patient/thesis.txt"]
 

@@ -11,10 +11,11 @@ from helpers.stub import StubModel, phantom, stub_model
 from renalis.cli import main
 from renalis.io import ScanSource
 from renalis.model import read_header
-from renalis.pipeline.identity import result_key
 from renalis.pipeline.options import SegmentOptions
+from renalis.pipeline.work import CaseWork
 from renalis.prediction import PredictionOptions, RuntimeName, predict
 from renalis.recipes import load_system
+from renalis.systems.kinds import open_segmenter
 from renalis.thresholds import Thresholds
 
 OPTIONS = PredictionOptions(
@@ -66,11 +67,16 @@ def test_a_result_of_other_thresholds_is_another_result(tmp_path: Path) -> None:
     path = tmp_path / "scan.nii.gz"
     path.touch()
     source = ScanSource(case_id="scan", path=path, kind="nifti")
-    header = stub_model().header
-    strict = header.model_copy(update={"thresholds": Thresholds(tumor_ml=5.0)})
+    known = stub_model()
+    other = known.header.model_copy(update={"thresholds": Thresholds(tumor_ml=5.0)})
+    strict = StubModel(other, {}, Path("stub"))
     plain, chosen = (
         SegmentOptions(prediction=PredictionOptions(thresholds=some))
         for some in ({}, {"tumor_ml": 5.0})
     )
-    assert result_key(source, header, plain) != result_key(source, strict, plain)
-    assert result_key(source, header, chosen) == result_key(source, strict, plain)
+
+    def key(model: StubModel, options: SegmentOptions) -> str:
+        return CaseWork(open_segmenter(model, options), options).key(source)
+
+    assert key(known, plain) != key(strict, plain)
+    assert key(known, chosen) == key(strict, plain)

@@ -53,7 +53,7 @@ def test_every_voxel_of_a_ramp_knows_its_place() -> None:
     points = empty.world(np.moveaxis(np.indices(shape), 0, -1))
     specs = [
         GridSpec("a", spacing_mm=(2, 2, 2), order=3),
-        GridSpec("b", spacing_mm=(2.3, 1.7, None), order=1, fit="extent", crop_body=True),
+        GridSpec("b", spacing_mm=(2.3, 1.7, None), order=1, crop_body=True),
         GridSpec("c", kind="native2d", order=1, slice_size=26),
         GridSpec("d", kind="native2d", order=1, frame=40),
     ]
@@ -83,13 +83,12 @@ def test_coarse_voxels_cover_fine_ones() -> None:
     )
 
 
-@pytest.mark.parametrize("order", [0, 1])
-def test_labels_survive_there_and_back(order: int) -> None:
+def test_labels_survive_there_and_back() -> None:
     z, y, x = np.indices((30, 90, 90)) - np.array([15, 45, 45]).reshape(3, 1, 1, 1)
     r = np.sqrt((3 * z) ** 2 + (0.8 * y) ** 2 + (0.8 * x) ** 2)
     label = Volume((r < 34).astype(np.uint8) + (r < 20), KITS, Kind.LABELS)
     image = label.like(np.zeros(label.shape, np.int16), Kind.IMAGE)
-    spec = GridSpec("g", spacing_mm=(3.22, 1.62, 1.62), label_order=order)
+    spec = GridSpec("g", spacing_mm=(3.22, 1.62, 1.62))
     grid = prepare_case(image, label, [spec]).grid("g")
     assert grid.label is not None
     assert set(np.unique(grid.label)) == {0, 1, 2}
@@ -109,7 +108,7 @@ def test_identity_grid_keeps_every_voxel() -> None:
     for spec in (
         GridSpec("g", kind="native2d"),
         GridSpec("g", spacing_mm=(None, None, None)),
-        GridSpec("g", spacing_mm=(3.0, 0.8, 0.8), fit="extent"),
+        GridSpec("g", spacing_mm=(3.0, 0.8, 0.8)),
     ):
         grid = prepare_case(image, label, [spec]).grid("g")
         np.testing.assert_array_equal(grid.image, image.reoriented().array)
@@ -150,13 +149,10 @@ def test_body_is_cropped_with_its_last_plane() -> None:
     assert prepare_case(nothing, None, [spec]).grid("g").shape == hu.shape
 
 
-def test_hu_are_stored_unclipped_and_clipped_when_asked() -> None:
+def test_hu_are_stored_unclipped() -> None:
     image, _ = _scan()
     plain = prepare_case(image, None, [MM4]).grid("mm4").image
     assert plain.min() < -500
-    first = prepare_case(image, None, [replace(MM4, clip_first=True)]).grid("mm4").image
-    assert first.min() >= -500
-    assert first.max() <= 400
     assert normalized(plain, MM4).min() == 0
     assert normalized(plain, MM4).max() == 1
 
@@ -308,7 +304,6 @@ def test_damage_is_named(tmp_path: Path) -> None:
         {"spacing_mm": (1, 0, 1)},
         {"order": 2},
         {"clip_hu": (3, 3)},
-        {"clip_first": True},
         {"div": 0.0},
         {"kind": "native2d"},
     ],

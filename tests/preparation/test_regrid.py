@@ -11,6 +11,7 @@ from scipy import ndimage
 from skimage.transform import resize
 
 from renalis.preparation import (
+    Grid,
     GridSpec,
     cubic_weights,
     nearest_index,
@@ -24,6 +25,15 @@ RNG = np.random.default_rng(11)
 SMOOTH = ndimage.gaussian_filter(RNG.normal(0, 1500, (17, 45, 38)), 0.8)
 HU = np.clip(np.rint(SMOOTH), -1024, 3071).astype(np.int16)
 SCAN = Volume(HU, np.array([[0, 0, -0.8, 9], [0, -0.9, 0, 5], [3.0, 0, 0, 2], [0, 0, 0, 1]]))
+
+
+def same_extent(spacing: tuple[float, float, float]) -> Grid:
+    """The grid of about this spacing that covers exactly the scan, as other programs make it."""
+    z, y, x = (
+        n * mm / round(n * mm / new)
+        for n, mm, new in zip(SCAN.shape, SCAN.spacing, spacing, strict=True)
+    )
+    return place_grid(SCAN, GridSpec("g", spacing_mm=(z, y, x)))
 
 
 @settings(deadline=None, max_examples=30)
@@ -53,7 +63,7 @@ def test_cubic_keeps_constants_and_ramps(inputs: int, ratio: float) -> None:
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (3.22, 1.62, 1.62), (4.0, 4.0, 4.0)])
 def test_equals_scikit_image(spacing: tuple[float, float, float]) -> None:
     """The call that nnU-Net's preprocessing makes, its clipping to the range included."""
-    grid = place_grid(SCAN, GridSpec("g", spacing_mm=spacing, fit="extent"))
+    grid = same_extent(spacing)
     ours = regrid_image(SCAN, grid)
     assert ours.array.dtype == np.float32
     expected = resize(
@@ -64,7 +74,7 @@ def test_equals_scikit_image(spacing: tuple[float, float, float]) -> None:
 
 def test_anisotropic_scan_equals_slices_resized_alone() -> None:
     """Orders (0, 3, 3): cubic within slices, nearest across them, ranges of single slices."""
-    grid = place_grid(SCAN, GridSpec("g", spacing_mm=(4.3, 1.3, 1.3), fit="extent"))
+    grid = same_extent((4.3, 1.3, 1.3))
     ours = regrid_image(SCAN, grid, (0, 3, 3)).array
     picks = nearest_index(HU.shape[0], 0, grid.shape[0], grid.ratio[0])
     for z, source in enumerate(picks):
@@ -75,7 +85,7 @@ def test_anisotropic_scan_equals_slices_resized_alone() -> None:
 
 
 def test_orders_zero_and_one_equal_scipy() -> None:
-    grid = place_grid(SCAN, GridSpec("g", spacing_mm=(2.2, 1.3, 1.7), fit="extent"))
+    grid = same_extent((2.2, 1.3, 1.7))
     zoom = np.array(grid.shape) / HU.shape
     for order in (0, 1):
         ours = regrid_image(SCAN, grid, (order,) * 3).array
@@ -105,49 +115,16 @@ def _labels(seed: int) -> NDArray[np.uint8]:
 
 
 @settings(deadline=None, max_examples=30)
-@given(
-    st.tuples(*[st.floats(0.4, 5.0)] * 3),
-    st.sampled_from([0, 1]),
-    st.sampled_from(["spacing", "extent"]),
-    st.integers(0, 3),
-)
-def test_labels_stay_labels(
-    spacing: tuple[float, float, float], order: int, fit: str, seed: int
-) -> None:
+@given(st.tuples(*[st.floats(0.4, 5.0)] * 3), st.integers(0, 3))
+def test_labels_stay_labels(spacing: tuple[float, float, float], seed: int) -> None:
     """There and back, no value appears that was not there."""
     labels = Volume(_labels(seed) * 2, SCAN.affine, Kind.LABELS)  # 0, 2, 4: an average would show
-    spec = GridSpec("g", spacing_mm=spacing, fit=fit, label_order=order)  # type: ignore[arg-type]
-    there = regrid_labels(labels, place_grid(labels, spec), order)
+    there = regrid_labels(labels, place_grid(labels, GridSpec("g", spacing_mm=spacing)))
     assert there.array.dtype == np.uint8
     assert set(np.unique(there.array)) <= {0, 2, 4}
-    back = GridSpec("b", spacing_mm=labels.spacing, label_order=order)
-    again = regrid_labels(there, place_grid(there, back), order)
+    back = GridSpec("b", spacing_mm=labels.spacing)
+    again = regrid_labels(there, place_grid(there, back))
     assert set(np.unique(again.array)) <= {0, 2, 4}
-
-
-@pytest.mark.parametrize("sparse", [False, True])
-def test_labels_linear_is_the_largest_of_interpolated_classes(sparse: bool) -> None:
-    array = _labels(5)
-    if sparse:  # background far and wide: only the labels' box is interpolated
-        array[:8], array[:, :5], array[:, 19:], array[:, :, :6] = 0, 0, 0, 0
-    labels = Volume(array, SCAN.affine, Kind.LABELS)
-    grid = place_grid(labels, GridSpec("g", spacing_mm=(2, 1.3, 1.1), fit="extent"))
-    ours = regrid_labels(labels, grid, 1).array
-    zoom = np.array(grid.shape) / labels.shape
-    shares = np.stack(
-        [
-            ndimage.zoom((labels.array == v).astype(float), zoom, order=1, mode="nearest",
-                         grid_mode=True)
-            for v in range(3)
-        ]
-    )  # fmt: skip
-    top = np.sort(shares, axis=0)
-    clear = top[-1] - top[-2] > 1e-4
-    assert clear.mean() > 0.95
-    assert ours.any()
-    np.testing.assert_array_equal(ours[clear], shares.argmax(axis=0)[clear])
-    empty = labels.like(np.zeros_like(array), Kind.LABELS)
-    assert not regrid_labels(empty, grid, 1).array.any()
 
 
 def test_nearest_takes_every_second_voxel_when_halving() -> None:
@@ -155,21 +132,13 @@ def test_nearest_takes_every_second_voxel_when_halving() -> None:
     assert nearest_index(4, 0, 8, 0.5).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
-@pytest.mark.parametrize("fit", ["spacing", "extent"])
-def test_grids_share_the_outer_corner(fit: str) -> None:
-    spec = GridSpec("g", spacing_mm=(2.2, 1.3, None), fit=fit)  # type: ignore[arg-type]
-    grid = place_grid(SCAN, spec)
+def test_grids_share_the_outer_corner() -> None:
+    grid = place_grid(SCAN, GridSpec("g", spacing_mm=(2.2, 1.3, None)))
     whole = Volume(np.empty(grid.shape, np.uint8), grid.affine)
     corner = np.full(3, -0.5)
     np.testing.assert_allclose(whole.world(corner), SCAN.world(corner), atol=1e-9)
-    ends = whole.world(np.array(grid.shape) - 0.5), SCAN.world(np.array(SCAN.shape) - 0.5)
-    if fit == "extent":
-        np.testing.assert_allclose(*ends, atol=1e-9)
-    else:
-        assert whole.spacing == pytest.approx((2.2, 1.3, 0.8))
-        assert all(
-            n * mm >= m * old - 0.01
-            for n, mm, m, old in zip(
-                whole.shape, whole.spacing, SCAN.shape, SCAN.spacing, strict=True
-            )
-        )
+    assert whole.spacing == pytest.approx((2.2, 1.3, 0.8))
+    assert all(
+        n * mm >= m * old - 0.01
+        for n, mm, m, old in zip(whole.shape, whole.spacing, SCAN.shape, SCAN.spacing, strict=True)
+    )

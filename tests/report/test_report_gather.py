@@ -14,6 +14,7 @@ from renalis.model_header import ModelHeader, Stage
 from renalis.postprocessing import RuleChange
 from renalis.prediction import Prediction
 from renalis.report import gather
+from renalis.report.gather import model_facts
 from renalis.report.html import render
 
 
@@ -56,7 +57,7 @@ def test_a_scan_from_disk_becomes_a_report(tmp_path: Path) -> None:
             RuleChange("small", 4, 0.1, "Removed one speck."),
             RuleChange("holes", 0, 0.0, "Filled no hole."),
         ),
-        header=header(),
+        model=model_facts(header()),
         version="1.2",
     )
     assert content.case_id == "case_7"

@@ -164,7 +164,7 @@ def test_a_page_that_fails_costs_no_second_prediction(
         assert segment(scan, tmp_path, run) == 1
     assert "report.html could not be made" in capsys.readouterr().err
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("renalis.systems.segment.predict_scan", failing)
+        patch.setattr("renalis.systems.system_segmenter.predict_scan", failing)
         assert segment(scan, tmp_path, run) == 0
     for name in names:
         assert (tmp_path / CASES[0] / name).read_bytes() == (

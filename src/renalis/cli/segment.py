@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,8 @@ from renalis.cli.pipes import or_unread
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
-    from renalis.pipeline import CaseResult, Listener, SegmentOptions
-    from renalis.systems.segment import RunOptions
+    from renalis.pipeline import CaseResult, SegmentOptions
+    from renalis.prediction import PredictionOptions
 
 __all__ = ["add_arguments", "run"]
 
@@ -77,14 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--windows",
         choices=_WINDOWS,
-        help="where the fine network looks: fitted around kidneys (default), or on the lattice "
-        "of nnU-Net and MONAI, to compare labels",
+        help=argparse.SUPPRESS,  # lattice: that of nnU-Net and MONAI, to compare labels
     )
     add(
         "--interpolation",
         choices=_INTERPOLATIONS,
-        help="how the fine network's image is made (default: as it learned, linear; nnU-Net: "
-        "cubic)",
+        help=argparse.SUPPRESS,  # cubic: as nnU-Net makes the image, to compare labels
     )
     add(
         "--without-rule",
@@ -104,8 +101,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--runtime",
         choices=_RUNTIMES,
-        default="auto",
-        help="what computes the networks; auto measures once what is fastest here and agrees",
+        help="what computes the networks; auto (default) measures once what is fastest here and "
+        "agrees",
     )
     add("--max-ram", metavar="SIZE", help="most memory to use, for example 4G or 3500M")
     add("--threads", type=int, metavar="N", help="threads for the networks (default: all cores)")
@@ -144,14 +141,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     0 done, 1 some failed or are incomplete, 2 all failed or bad usage, 3 internal error.
     """
-    arguments.model = _model_file(arguments.model)
-    segmented = _with_run(arguments) if _is_run(arguments.model) else _with_model(arguments)
+    options = _options(arguments)
     from renalis.cli.progress import progress
-    from renalis.pipeline import Status
+    from renalis.pipeline import Status, segment
 
     signal.signal(signal.SIGTERM, _interrupt)
     with progress(sys.stderr, quiet=arguments.json) as listener:
-        results = segmented(listener)
+        results = segment(arguments.input, arguments.output, options, listener=listener)
     failed = [result for result in results if result.status == Status.FAILED]
     with or_unread(sys.stderr):
         for result in results:
@@ -169,100 +165,6 @@ def run(arguments: argparse.Namespace) -> int:
     if len(failed) < len(results):
         return 1
     return 3 if all(result.internal for result in failed) else 2
-
-
-def _model_file(model: str) -> str:
-    """What is meant by the folder of a training whose networks predict coarse to fine."""
-    if not (Path(model) / "recipe.json").is_file():
-        return model
-    from renalis.recipes import stored_system
-
-    system = stored_system(Path(model))
-    return str(Path(model) / f"{system.name}.safetensors") if system.coarse_to_fine else model
-
-
-def _is_run(model: str) -> bool:
-    from renalis.model import is_system_model
-
-    if (Path(model) / "recipe.json").is_file():
-        return True
-    return Path(model).is_file() and is_system_model(model)
-
-
-def _with_model(arguments: argparse.Namespace) -> Callable[[Listener], list[CaseResult]]:
-    """Segment with the shipped model or a model file."""
-    from renalis.model import find_model
-
-    for name in ("members", "weights", "fold", "device", "look_everywhere"):
-        if getattr(arguments, name):
-            find_model(arguments.model)  # a run that is not there is another mistake
-            option = "--with" if name == "members" else f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} belongs to --model RUN, the folder of a training")
-    options = _options(arguments)
-    from renalis.pipeline import segment
-
-    return lambda listener: segment(arguments.input, arguments.output, options, listener=listener)
-
-
-def _with_run(arguments: argparse.Namespace) -> Callable[[Listener], list[CaseResult]]:
-    """Segment with the run of a published system."""
-    options = _run_options(arguments)
-    if arguments.threads is not None:
-        import torch
-
-        torch.set_num_threads(arguments.threads)
-    from renalis.systems.segment import segment_with_run
-
-    return lambda listener: segment_with_run(arguments.input, arguments.output, options, listener)
-
-
-def _run_options(arguments: argparse.Namespace) -> RunOptions:
-    """The command line's options for a run, checked; none is ignored in silence."""
-    from renalis.systems.segment import RunOptions
-
-    _check_threads(arguments.threads)
-    for option, given in (
-        ("--mirror", arguments.mirror is not None),
-        ("--windows", arguments.windows is not None),
-        ("--interpolation", arguments.interpolation is not None),
-        ("--threshold", bool(arguments.threshold)),
-        ("--runtime", arguments.runtime != "auto"),
-        ("--max-ram", arguments.max_ram is not None),
-    ):
-        if given:
-            raise UsageError(f"{option} belongs to the shipped model; a run's recipe decides")
-    if arguments.require_commercial:
-        _require_commercial(Path(arguments.model))
-    folds = None
-    if arguments.fold not in (None, "all"):
-        folds = tuple(int(n) for n in _listed("--fold", arguments.fold, r"\d+"))
-    weights = None
-    if arguments.weights is not None:
-        weights = tuple(
-            float(n) for n in _listed("--weights", arguments.weights, r"\d+(\.\d*)?|\.\d+")
-        )
-    return RunOptions(
-        run=Path(arguments.model),
-        members=tuple(arguments.members),
-        weights=weights,
-        folds=folds,
-        device=arguments.device or "auto",
-        without_rules=tuple(name.replace("-", "_") for name in arguments.without_rule),
-        look_everywhere=arguments.look_everywhere,
-        series=arguments.series,
-        report=not arguments.no_report,
-        overwrite=arguments.overwrite,
-        anonymous=arguments.anonymous,
-        trust_place=arguments.trust_place,
-    )
-
-
-def _require_commercial(model: Path) -> None:
-    if model.is_dir():
-        raise UsageError("the terms of a run's weights are those of its data; renalis knows none")
-    from renalis.model import load_system_model
-
-    load_system_model(model, require_commercial=True)
 
 
 def _listed(option: str, text: str, pattern: str) -> list[str]:
@@ -287,31 +189,27 @@ def _interrupt(*_: object) -> None:
 
 
 def _options(arguments: argparse.Namespace) -> SegmentOptions:
-    """The command line's options, checked."""
+    """The command line's options, checked as far as they do not depend on the model."""
     from renalis.pipeline import SegmentOptions
-    from renalis.postprocessing.rules import DEFAULT, NONE
-    from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName, Windows
 
     _check_threads(arguments.threads)
-    off = [name.replace("-", "_") for name in arguments.without_rule]
-    try:
-        rules = DEFAULT.without(*(name for name in off if name != "all"))
-        rules = NONE if "all" in off else rules
-    except ValueError as error:
-        raise UsageError(f"--without-rule: {error}") from error
-    prediction = PredictionOptions(
-        runtime=RuntimeName(arguments.runtime),
-        mirror=Mirror(arguments.mirror or PredictionOptions.mirror),
-        windows=Windows(arguments.windows or PredictionOptions.windows),
-        interpolation=arguments.interpolation,
-        thresholds=_thresholds(arguments.threshold),
-        max_ram_mb=_megabytes(arguments.max_ram),
-        threads=arguments.threads,
-    )
+    folds = weights = None
+    if arguments.fold not in (None, "all"):
+        folds = tuple(int(n) for n in _listed("--fold", arguments.fold, r"\d+"))
+    if arguments.weights is not None:
+        weights = tuple(
+            float(n) for n in _listed("--weights", arguments.weights, r"\d+(\.\d*)?|\.\d+")
+        )
     return SegmentOptions(
         model=arguments.model,
-        prediction=prediction,
-        rules=rules,
+        prediction=_prediction(arguments),
+        without_rules=tuple(name.replace("-", "_") for name in arguments.without_rule),
+        members=tuple(arguments.members),
+        weights=weights,
+        folds=folds,
+        device=arguments.device,
+        look_everywhere=arguments.look_everywhere,
+        threads=arguments.threads,
         series=arguments.series,
         report=not arguments.no_report,
         overwrite=arguments.overwrite,
@@ -319,6 +217,22 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
         trust_place=arguments.trust_place,
         require_commercial=arguments.require_commercial,
     )
+
+
+def _prediction(arguments: argparse.Namespace) -> PredictionOptions | None:
+    """How a model of two passes predicts; None when nothing about it was chosen."""
+    from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName, Windows
+
+    chosen: dict[str, Any] = {
+        "runtime": arguments.runtime and RuntimeName(arguments.runtime),
+        "mirror": arguments.mirror and Mirror(arguments.mirror),
+        "windows": arguments.windows and Windows(arguments.windows),
+        "interpolation": arguments.interpolation,
+        "thresholds": _thresholds(arguments.threshold) or None,
+        "max_ram_mb": _megabytes(arguments.max_ram),
+    }
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    return PredictionOptions(**chosen) if chosen else None
 
 
 def _thresholds(changes: list[str]) -> dict[str, float]:

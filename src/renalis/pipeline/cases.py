@@ -6,56 +6,23 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from renalis.errors import InputError, RenalisError, UsageError
 from renalis.io import Scan, ScanSource, inventory
-from renalis.measurement import Measurements
 from renalis.pipeline.failures import is_internal, names_in, reason, traceback_of
 from renalis.pipeline.finish import begin, check_labels, clear, finish, own_labels, write_failure
 from renalis.pipeline.folder import make_output, missing, provenance, result_folder
-from renalis.pipeline.options import CaseResult, Clock, Listener, Status
+from renalis.pipeline.options import CaseResult, Listener, Status
 from renalis.pipeline.origin import described, nameless, origin
-from renalis.pipeline.segmented import Segmented, kept
 from renalis.pipeline.table import TABLE, write_table
+from renalis.pipeline.unfinished import kept
+from renalis.pipeline.work import CaseWork
 from renalis.prediction.runtimes.machine import peak_mb
+from renalis.systems.segmenter import Clock, Segmented
 
-if TYPE_CHECKING:
-    from renalis.report import ReportContent
-
-__all__ = ["CaseWork", "input_paths", "run_cases"]
+__all__ = ["input_paths", "run_cases"]
 
 Path_ = str | os.PathLike[str]
-
-
-class CaseWork(Protocol):
-    """What is done with each scan."""
-
-    @property
-    def report(self) -> bool:
-        """Whether preview and page are wanted."""
-
-    @property
-    def anonymous(self) -> bool:
-        """Whether nothing that is written may identify the patient."""
-
-    def key(self, source: ScanSource) -> str:
-        """Changes whenever the result could; kept as ``key`` in ``provenance.json``."""
-
-    def read(self, source: ScanSource) -> Scan:
-        """The scan in memory."""
-
-    def segment(self, scan: Scan, clock: Clock) -> Segmented:
-        """Labels, and what later steps need of the prediction.
-
-        Raises
-        ------
-        RenalisError
-            If the scan cannot be segmented.
-        """
-
-    def content(self, scan: Scan, segmented: Segmented, measured: Measurements) -> ReportContent:
-        """What preview and page show."""
 
 
 def input_paths(inputs: Path_ | Iterable[Path_]) -> list[Path_]:
@@ -73,7 +40,7 @@ def input_paths(inputs: Path_ | Iterable[Path_]) -> list[Path_]:
 
 
 def run_cases(
-    paths: Iterable[Path_], output: Path, work: CaseWork, *, overwrite: bool, listener: Listener
+    paths: Iterable[Path_], output: Path, work: CaseWork, listener: Listener
 ) -> list[CaseResult]:
     """Find the scans, work on each, write the table of all; each case's scan is named.
 
@@ -89,7 +56,7 @@ def run_cases(
     OutputError
         If the output folder cannot be written.
     """
-    found = inventory(paths, work.anonymous)
+    found = inventory(paths, work.options.anonymous)
     sources = [_beside_the_table(source) for source in found.scans]
     make_output(output)
     for remark in found.remarks:
@@ -99,7 +66,7 @@ def run_cases(
     try:
         for number, source in enumerate(sources):
             listener.case(source.case_id, number)
-            result = _case(source, output, work, overwrite, Clock(listener))
+            result = _case(source, output, work, Clock(listener))
             listener.ended(result)
             results.append(result)
     finally:
@@ -113,11 +80,10 @@ def _beside_the_table(source: ScanSource) -> ScanSource:
     return replace(source, case_id=f"{source.case_id}_") if source.case_id == TABLE else source
 
 
-def _case(
-    source: ScanSource, output: Path, work: CaseWork, overwrite: bool, clock: Clock
-) -> CaseResult:
+def _case(source: ScanSource, output: Path, work: CaseWork, clock: Clock) -> CaseResult:
     """One case; whatever goes wrong becomes a sentence, and what is finished is kept."""
     case_id, folder = source.case_id, output / source.case_id
+    overwrite = work.options.overwrite
     try:
         key = work.key(source)
         known = None if overwrite else provenance(folder)
@@ -139,7 +105,7 @@ def _case(
                 scan = _read(source, work, clock)
                 segmented = work.segment(scan, clock)
                 with clock.timed("write"):
-                    begin(part, scan, segmented, key, work.report)
+                    begin(part, scan, segmented, key, work.options.report)
         ending = finish(folder, scan, segmented, work.content, clock)
     except Exception as error:
         return _failed(source, folder, error)
@@ -162,7 +128,7 @@ def _read(source: ScanSource, work: CaseWork, clock: Clock) -> Scan:
     with clock.timed("read"):
         scan = work.read(source)
     clock.listener.said(described(origin(scan)))
-    scan = nameless(scan) if work.anonymous else scan
+    scan = nameless(scan) if work.options.anonymous else scan
     for warning in scan.warnings:
         clock.listener.said(warning)
     return scan

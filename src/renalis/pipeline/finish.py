@@ -1,6 +1,6 @@
 """A case's folder from its labels on: each further file appears alone, and what fails is noted.
 
-The label map comes first, with `renalis.pipeline.segmented.UNFINISHED` beside it. Measurements,
+The label map comes first, with `renalis.pipeline.unfinished.UNFINISHED` beside it. Measurements,
 preview and page follow one by one. ``provenance.json`` says at any time which files there are and
 which are missing, so that a case that was stopped in between, by an error or by force, can be taken
 up.
@@ -35,10 +35,10 @@ from renalis.pipeline.folder import (
     write_json,
     write_text,
 )
-from renalis.pipeline.options import Clock
 from renalis.pipeline.origin import columns, origin
-from renalis.pipeline.segmented import UNFINISHED, Segmented, keep
+from renalis.pipeline.unfinished import UNFINISHED, keep
 from renalis.prediction.runtimes.machine import peak_mb
+from renalis.systems.segmenter import Clock, Segmented
 from renalis.volume import Kind, Volume
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import Any
 from renalis.errors import OutputError
 from renalis.io import whole_file
 from renalis.io.straight import STRAIGHT
-from renalis.pipeline.segmented import UNFINISHED
+from renalis.pipeline.unfinished import UNFINISHED
 
 __all__ = [
     "FAILURE",

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from renalis.model import DEFAULT_MODEL
-from renalis.postprocessing.rules import DEFAULT, Rules
-from renalis.prediction.options import PredictionOptions
+from renalis.systems.segmenter import StepListener
+from renalis.systems.segmenter_options import SegmenterOptions
 
-__all__ = ["CaseResult", "Clock", "Listener", "SegmentOptions", "Status"]
+__all__ = ["CaseResult", "Listener", "SegmentOptions", "Status"]
 
 
-@dataclass(frozen=True)
-class SegmentOptions:
-    """How to segment.
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions(SegmenterOptions):
+    """How to segment, and what to do with the cases.
 
     Attributes
     ----------
     model : str or Path
-        Name of a shipped model or a model file.
-    prediction : PredictionOptions
-        How to predict.
-    rules : Rules
-        How to tidy.
+        Name of a shipped model, a model file, or the folder of a training.
     series : str or None
         DICOM series to read instead of the one chosen.
     report : bool
@@ -37,21 +31,16 @@ class SegmentOptions:
     anonymous : bool
         Whether nothing that is written may identify the patient: no path, UIDs, descriptions, and
         no case named after a file or folder.
-    require_commercial : bool
-        Refuse models whose licence does not allow commercial use.
     trust_place : bool
         Whether scans are segmented whose header cannot be right
         (`renalis.preparation.plausibility`).
     """
 
     model: str | Path = DEFAULT_MODEL
-    prediction: PredictionOptions = field(default_factory=PredictionOptions)
-    rules: Rules = DEFAULT
     series: str | None = None
     report: bool = True
     overwrite: bool = False
     anonymous: bool = False
-    require_commercial: bool = False
     trust_place: bool = False
 
 
@@ -106,7 +95,7 @@ class CaseResult:
     peak_mb: float | None = None
 
 
-class Listener:
+class Listener(StepListener):
     """Is told how the work goes; this one keeps silent."""
 
     def remark(self, text: str) -> None:
@@ -118,36 +107,5 @@ class Listener:
     def case(self, case_id: str, number: int) -> None:
         """Work on a case begins; ``number`` counts from 0."""
 
-    def said(self, text: str) -> None:
-        """Something worth knowing about the current case."""
-
-    def step(self, name: str, done: int, total: int) -> None:
-        """``done`` of ``total`` parts of a step of the current case are finished."""
-
     def ended(self, result: CaseResult) -> None:
         """A case has ended."""
-
-
-@dataclass(eq=False)
-class Clock:
-    """Tells a listener about a case's steps and keeps their time.
-
-    Attributes
-    ----------
-    listener : Listener
-        Is told.
-    seconds : dict
-        Wall time of each step so far.
-    """
-
-    listener: Listener
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """A step of the current case."""
-        self.listener.step(step, 0, 1)
-        began = time.perf_counter()
-        yield
-        self.seconds[step] = time.perf_counter() - began
-        self.listener.step(step, 1, 1)

@@ -37,7 +37,6 @@ def torch_network(
     activations: Mapping[str, Activation],
     *,
     device: str | torch.device = "cpu",
-    half: bool = False,
 ) -> BatchNetwork:
     """Make a trained module a callable on arrays.
 
@@ -50,8 +49,6 @@ def torch_network(
         Which outputs to return, and how logits become probabilities (softmax over axis 1).
     device : str or torch.device
         Where to compute.
-    half : bool
-        Whether to compute in the device's reduced precision; probabilities are float32 anyway.
     """
     import torch
 
@@ -60,7 +57,8 @@ def torch_network(
 
     def compute(*inputs: NDArray[np.float32]) -> Answers:
         tensors = [torch.from_numpy(np.ascontiguousarray(x, np.float32)) for x in inputs]
-        with torch.inference_mode(), torch.autocast(kind, enabled=half):
+        # In float32 also while a training computes in reduced precision.
+        with torch.inference_mode(), torch.autocast(kind, enabled=False):
             logits = module(*(tensor.to(device) for tensor in tensors))
             if isinstance(logits, torch.Tensor):
                 logits = {"seg": logits}

@@ -47,7 +47,7 @@ class Windows(StrEnum):
 
     FITTED = "fitted"
     """As few as cover what the coarse pass found."""
-    LATTICE = "regular_windows"
+    LATTICE = "lattice"
     """Where nnU-Net and MONAI lay them, half a window apart over the whole scan; only those with
     something renal near their middle. To compare labels with theirs."""
 

@@ -36,29 +36,23 @@ class GridSpec:
         ``"resample"`` interpolates in 3D. ``"native2d"`` keeps the slices of the scan as they are,
         pads or crops each to a square and resizes it.
     spacing_mm : tuple of float, optional
-        Target spacing (Z, Y, X) for ``"resample"``; None along an axis keeps the scan's.
+        Target spacing (Z, Y, X) for ``"resample"``; None along an axis keeps the scan's. It is
+        exact, so the last voxels may reach past the scan. The outer corners of the first voxels
+        coincide: voxel ``i`` of a 4 mm grid covers the voxels ``4 i`` to ``4 i + 3`` of the 1 mm
+        grid exactly.
     order : int or tuple of int
         Spline order of the image, 0 (nearest), 1 or 3, for all axes or for (Z, Y, X).
     average : bool
         Linear interpolation that averages voxels where it reduces, as two passes predict
         (`renalis.preparation.resample` with ``"average"``).
-    label_order : {0, 1}
-        0: nearest voxel. 1: linear interpolation of each class, largest wins. Never interpolates
-        the label values: that turns the border of label 2 into label 1.
     label_truncated : bool
-        Do just that, as a published program did: the label values interpolated linearly and cut
-        off, which shrinks every mask. Only to repeat its scores.
-    fit : {"spacing", "extent"}
-        Whether the spacing is exact and the last voxels may reach past the scan, or the number of
-        voxels is rounded and the spacing adapted so that both extents are equal (nnU-Net). Either
-        way, the outer corners of the first voxels coincide: with ``"spacing"``, voxel ``i`` of a
-        4 mm grid covers the voxels ``4 i`` to ``4 i + 3`` of the 1 mm grid exactly.
+        Interpolate the label values linearly and cut them off, as a published program did: that
+        turns the border of label 2 into label 1 and shrinks every mask. Only to repeat its scores;
+        otherwise each voxel has the label of the nearest one.
     low_pass : float
         Gaussian before reducing, with this sigma times new spacing / old spacing; 0 for none.
     clip_hu : tuple of float, optional
         HU window that the network sees.
-    clip_first : bool
-        Clip before interpolating (nnU-Net's order), so that what is stored is clipped.
     sub, div : float
         ``x = (clip(HU) - sub) / div``.
     crop_body : bool
@@ -92,12 +86,9 @@ class GridSpec:
     kind: Literal["resample", "native2d"] = "resample"
     spacing_mm: tuple[float | None, float | None, float | None] | None = None
     order: int | tuple[int, int, int] = 3
-    label_order: int = 0
     label_truncated: bool = False
-    fit: Literal["spacing", "extent"] = "spacing"
     low_pass: float = 0.0
     clip_hu: tuple[float, float] | None = None
-    clip_first: bool = False
     sub: float = 0.0
     div: float = 1.0
     crop_body: bool = False
@@ -122,14 +113,12 @@ class GridSpec:
             raise ValueError(f"grid {self.name}: native slices have no spacing_mm of their own")
         if any(mm is not None and not mm > 0 for mm in self.spacing_mm or ()):
             raise ValueError(f"grid {self.name}: spacings are positive, not {self.spacing_mm}")
-        if any(order not in _ORDERS for order in self.orders) or self.label_order not in (0, 1):
-            raise ValueError(f"grid {self.name}: spline orders are 0, 1 or 3, of labels 0 or 1")
-        if self.average and (self.kind != "resample" or self.fit != "spacing" or self.low_pass):
-            raise ValueError(f"grid {self.name}: average is for resampled grids of exact spacing")
+        if any(order not in _ORDERS for order in self.orders):
+            raise ValueError(f"grid {self.name}: spline orders are 0, 1 or 3")
+        if self.average and (self.kind != "resample" or self.low_pass):
+            raise ValueError(f"grid {self.name}: average is for resampled grids without low_pass")
         if self.clip_hu is not None and not self.clip_hu[0] < self.clip_hu[1]:
             raise ValueError(f"grid {self.name}: the HU window {self.clip_hu} is empty")
-        if self.clip_first and self.clip_hu is None:
-            raise ValueError(f"grid {self.name}: clip_first needs clip_hu")
         if self.fill == "zero" and self.kind == "native2d":
             raise ValueError(f"grid {self.name}: fill=zero is for resampled grids")
         if not self.div > 0:
@@ -160,7 +149,7 @@ class GridSpec:
         if not self.average:  # what was stored before there was such a field keeps its key
             del fields["average"]
         # The window also decides what lies beyond a padded slice and where the body begins.
-        if not (self.crop_body or self.clip_first or self.kind == "native2d"):
+        if not (self.crop_body or self.kind == "native2d"):
             del fields["clip_hu"]
         if self.weight_map is None:
             for later in ("weight_edge", "weight_max", "weight_floor", "drop_far_slices"):
@@ -226,13 +215,7 @@ def place_grid(scan: Volume, spec: GridSpec) -> Grid:
         have if new is None else float(new)
         for have, new in zip(scan.spacing, spec.spacing_mm or (None,) * 3, strict=True)
     ]
-    if spec.fit == "spacing":
-        return stage_grid(scan, (wanted[0], wanted[1], wanted[2]))
-    shape = [
-        max(1, round(n * have / new))
-        for n, have, new in zip(scan.shape, scan.spacing, wanted, strict=True)
-    ]
-    return _with_shape(scan, (shape[0], shape[1], shape[2]))
+    return stage_grid(scan, (wanted[0], wanted[1], wanted[2]))
 
 
 def _with_shape(scan: Volume, shape: tuple[int, int, int]) -> Grid:

@@ -139,7 +139,7 @@ def _prepare(image: Volume, label: Volume | None, spec: GridSpec) -> PreparedGri
         image = _framed(image, side, round(spec.fill_hu))
         label = None if label is None else _framed(label, side, 0)
     grid = place_grid(image, spec)
-    if grid.shape == image.shape and grid.ratio == (1, 1, 1) and not spec.clip_first:
+    if grid.shape == image.shape and grid.ratio == (1, 1, 1):
         moved, moved_label = image, label
     else:
         moved = _moved_image(image, grid, spec)
@@ -171,19 +171,13 @@ def _moved_image(image: Volume, grid: Grid, spec: GridSpec) -> Volume:
     if spec.average:
         z, y, x = (mm * ratio for mm, ratio in zip(image.spacing, grid.ratio, strict=True))
         return resample(image, (z, y, x), interpolation="average")
-    return regrid_image(
-        image,
-        grid,
-        spec.orders,
-        low_pass=spec.low_pass,
-        clip_hu=spec.clip_hu if spec.clip_first else None,
-    )
+    return regrid_image(image, grid, spec.orders, low_pass=spec.low_pass)
 
 
 def _moved_labels(label: Volume, grid: Grid, spec: GridSpec) -> Volume:
     if spec.label_truncated:
         return truncated_labels(label, grid)
-    return regrid_labels(label, grid, spec.label_order)
+    return regrid_labels(label, grid)
 
 
 def near_slices(labelled: NDArray[np.bool_], within: int | None) -> NDArray[np.bool_]:

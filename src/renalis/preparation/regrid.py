@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from renalis.boxes import bounding_box
 from renalis.preparation.resample import Grid, apply_matrices
 from renalis.preparation.weights import cubic_weights, linear_weights, nearest_index
 from renalis.volume import Kind, Volume
@@ -89,8 +88,8 @@ def _matrix(
     return matrix
 
 
-def regrid_labels(labels: Volume, grid: Grid, order: int = 0) -> Volume:
-    """Labels at the voxel centers of a grid that shares the label map's outer corner.
+def regrid_labels(labels: Volume, grid: Grid) -> Volume:
+    """The nearest voxel's label at each voxel center of a grid that shares the outer corner.
 
     Parameters
     ----------
@@ -98,53 +97,19 @@ def regrid_labels(labels: Volume, grid: Grid, order: int = 0) -> Volume:
         Whole numbers 0 to 255.
     grid : Grid
         As for `regrid_image`.
-    order : {0, 1}
-        0: the nearest voxel's label. 1: each class interpolated linearly, the largest wins, of
-        equal ones the smallest label. No value comes out that did not go in.
 
     Returns
     -------
     Volume
         uint8, C-ordered, on the grid.
     """
-    if order == 0:
-        picks = [
-            nearest_index(n, 0, m, ratio)
-            for n, m, ratio in zip(labels.shape, grid.shape, grid.ratio, strict=True)
-        ]
-        # Axis by axis, the largest reduction first: less to read for the others.
-        array: NDArray[Any] = labels.array
-        for axis in sorted(range(3), key=lambda a: -grid.ratio[a]):
-            if not np.array_equal(picks[axis], np.arange(array.shape[axis])):
-                array = np.take(array, picks[axis], axis=axis)
-        return Volume(np.ascontiguousarray(array, dtype=np.uint8), grid.affine, Kind.LABELS)
-    result = np.zeros(grid.shape, np.uint8)
-    box = bounding_box(labels.array)
-    if box is not None:
-        # Only where a label reaches; the rest is background and costs nothing.
-        rows, matrices = [], []
-        for part, n, m, ratio in zip(box, labels.shape, grid.shape, grid.ratio, strict=True):
-            matrix = linear_weights(n, 0, m, ratio)
-            touched = np.flatnonzero(matrix[:, part].any(axis=1))
-            rows.append(slice(touched[0], touched[-1] + 1) if touched.size else slice(0, 0))
-            matrices.append(matrix[rows[-1]])
-        result[tuple(rows)] = _largest_share(labels.array, matrices)
-    return Volume(result, grid.affine, Kind.LABELS)
-
-
-def _largest_share(array: NDArray[Any], matrices: list[NDArray[np.float32]]) -> NDArray[np.uint8]:
-    """The label with the largest interpolated share, of equal ones the smallest."""
-    spans = [np.flatnonzero(matrix.any(axis=0)) for matrix in matrices]
-    if not all(span.size for span in spans):
-        return np.zeros([matrix.shape[0] for matrix in matrices], np.uint8)
-    used = tuple(slice(span[0], span[-1] + 1) for span in spans)
-    array = array[used]
-    matrices = [matrix[:, part] for matrix, part in zip(matrices, used, strict=True)]
-    result = np.zeros([matrix.shape[0] for matrix in matrices], np.uint8)
-    best = np.full(result.shape, -1, np.float32)
-    for value in np.unique(array):
-        share = apply_matrices(array == value, list(matrices))
-        larger = share > best + np.float32(1e-6)
-        result[larger] = value
-        np.maximum(best, share, out=best)
-    return result
+    picks = [
+        nearest_index(n, 0, m, ratio)
+        for n, m, ratio in zip(labels.shape, grid.shape, grid.ratio, strict=True)
+    ]
+    # Axis by axis, the largest reduction first: less to read for the others.
+    array: NDArray[Any] = labels.array
+    for axis in sorted(range(3), key=lambda a: -grid.ratio[a]):
+        if not np.array_equal(picks[axis], np.arange(array.shape[axis])):
+            array = np.take(array, picks[axis], axis=axis)
+    return Volume(np.ascontiguousarray(array, dtype=np.uint8), grid.affine, Kind.LABELS)

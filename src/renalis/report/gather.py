@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from renalis.io import Scan
 from renalis.measurement import Measurements
+from renalis.measurement.samples import Probabilities
 from renalis.report.content import ModelFacts, ReportContent
 from renalis.volume import Volume
 
 if TYPE_CHECKING:
     from renalis.model_header import ModelHeader
     from renalis.postprocessing import RuleChange
-    from renalis.prediction import Prediction
 
-__all__ = ["gather", "model_facts"]
+__all__ = ["Predicted", "gather", "model_facts"]
+
+
+class Predicted(Probabilities, Protocol):
+    """What is shown of a prediction, whatever made it."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader should know."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Wall time of each step."""
+
+    @property
+    def runtime(self) -> str:
+        """What computed the networks; empty where there is no choice."""
 
 
 def gather(
@@ -23,9 +39,9 @@ def gather(
     labels: Volume,
     measurements: Measurements,
     *,
-    prediction: Prediction | None = None,
+    prediction: Predicted | None = None,
     changes: Sequence[RuleChange] = (),
-    header: ModelHeader | None = None,
+    model: ModelFacts | None = None,
     version: str = "",
 ) -> ReportContent:
     """The content of the report of one case.
@@ -38,12 +54,12 @@ def gather(
         Final label map on the scan's grid.
     measurements : Measurements
         Made from both.
-    prediction : Prediction, optional
+    prediction : Predicted, optional
         For its notes and probabilities.
     changes : sequence of RuleChange
         What tidying did; rules that changed nothing are left out.
-    header : ModelHeader, optional
-        Of the model that made the prediction.
+    model : ModelFacts, optional
+        What made the prediction, see `model_facts`.
     version : str
         Version of renalis.
     """
@@ -52,7 +68,7 @@ def gather(
         image=scan.volume,
         labels=labels,
         measurements=measurements,
-        model=model_facts(header) if header is not None else None,
+        model=model,
         notes=(*scan.warnings, *(prediction.notes if prediction is not None else ())),
         changes=tuple(change.sentence for change in changes if change.voxels),
         scan_facts=tuple(_scan_facts(scan, prediction)),
@@ -75,7 +91,7 @@ def model_facts(header: ModelHeader) -> ModelFacts:
     )
 
 
-def _scan_facts(scan: Scan, prediction: Prediction | None) -> Iterator[tuple[str, str]]:
+def _scan_facts(scan: Scan, prediction: Predicted | None) -> Iterator[tuple[str, str]]:
     """Which series it was, which others there were, how long it took."""
     source = scan.source
     if source.series is not None:

@@ -218,5 +218,5 @@ def _check(fine: PreparedGrid, coarse: PreparedGrid, ratio: int) -> None:
     if np.abs(first - middle).max() > _TOLERANCE_MM or np.abs(steps).max() > _TOLERANCE_MM:
         raise ValueError(
             f"the grids {fine.spec.name} and {coarse.spec.name} do not share a corner at "
-            f"1:{ratio}: prepare both with fit='spacing' and without crop_body"
+            f"1:{ratio}: prepare both without crop_body"
         )

@@ -6,7 +6,26 @@ recipe's fields are handed to them.
 
 from __future__ import annotations
 
-from renalis.systems.predict import open_run, predict_scan
-from renalis.systems.train import train_system
+import importlib
+from typing import TYPE_CHECKING
 
-__all__ = ["open_run", "predict_scan", "train_system"]
+if TYPE_CHECKING:
+    from renalis.systems.kinds import open_segmenter
+    from renalis.systems.predict import open_run, predict_scan
+    from renalis.systems.train import train_system
+
+__all__ = ["open_run", "open_segmenter", "predict_scan", "train_system"]
+
+_LATE = {
+    "open_run": "predict",
+    "open_segmenter": "kinds",
+    "predict_scan": "predict",
+    "train_system": "train",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs torch when it is first asked for."""
+    if name in _LATE:
+        return getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

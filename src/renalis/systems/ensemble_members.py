@@ -30,6 +30,10 @@ _CHANNEL = "_0000"
 class EnsembleMember(Protocol):
     """A member of an ensemble, for any scan."""
 
+    @property
+    def by_case_name(self) -> bool:
+        """Whether it is looked up by the case's name."""
+
     def key(self, source: ScanSource) -> Sequence[str]:
         """Changes with whatever the member says about a scan."""
 
@@ -88,6 +92,8 @@ class _OtherRun:
     run: Run
     sha256: str
 
+    by_case_name = False
+
     def key(self, source: ScanSource) -> Sequence[str]:
         del source
         return [self.sha256, *map(str, self.run.numbers)]
@@ -109,6 +115,8 @@ class _OtherRun:
 @dataclass(frozen=True, eq=False)
 class _Files:
     folder: Path
+
+    by_case_name = True
 
     def key(self, source: ScanSource) -> Sequence[str]:
         status = self._file(source.case_id).stat()

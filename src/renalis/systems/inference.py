@@ -71,7 +71,6 @@ def predict_stage(
     *,
     region: NDArray[np.bool_] | None = None,
     device: torch.device | str = "cpu",
-    half: bool = False,
 ) -> StagePrediction:
     """Ask a stage's network, or the mean of its folds, about a case.
 
@@ -87,17 +86,15 @@ def predict_stage(
         The stage's grids with their final intensities.
     region : ndarray (Z, Y, X), bool, optional
         The input mask of a stage that has one.
-    device, half
-        Where to compute, and whether in reduced precision.
+    device
+        Where to compute.
     """
     plan = stage.prediction
     grid = case.grid(plan.grid)
     kind: Activation = "sigmoid" if stage.network.out_channels == 1 else "softmax"
 
     def ready(output: str, modules: Sequence[nn.Module], activation: Activation) -> BatchNetwork:
-        return mean_network(
-            [on_arrays(m, {output: activation}, device=device, half=half) for m in modules]
-        )
+        return mean_network([on_arrays(m, {output: activation}, device=device) for m in modules])
 
     if isinstance(plan, fields.SlicePrediction):
         probability = _slices(stage, plan, ready("seg", networks, kind), grid, specs, region)
@@ -116,7 +113,7 @@ def predict_stage(
         )
     else:
         assert isinstance(plan, fields.TilePrediction), "two passes predict from their model file"
-        return _tiles(stage, plan, networks, case, specs, device, half)
+        return _tiles(stage, plan, networks, case, specs, device)
     if kind == "sigmoid":
         probability = np.concatenate([1 - probability, probability])
     return StagePrediction(probability, grid.affine)
@@ -141,16 +138,12 @@ def low_probability(
     case: PreparedCase,
     specs: Mapping[str, GridSpec],
     device: torch.device | str = "cpu",
-    half: bool = False,
 ) -> Low:
     """What the coarse half of a cascade says about a case."""
     assert plan.coarse is not None
     grid, spec = case.grid(plan.coarse), specs[plan.coarse]
     coarse = mean_network(
-        [
-            on_arrays(CoarseHalf(module), {"low": "softmax"}, device=device, half=half)
-            for module in networks
-        ]
+        [on_arrays(CoarseHalf(module), {"low": "softmax"}, device=device) for module in networks]
     )
     tiled = predict_valid(
         grid.image,
@@ -171,19 +164,16 @@ def _tiles(
     case: PreparedCase,
     specs: Mapping[str, GridSpec],
     device: torch.device | str,
-    half: bool,
 ) -> StagePrediction:
     grid, spec = case.grid(plan.grid), specs[plan.grid]
     modules = networks if plan.coarse is None else [FineHalf(module) for module in networks]
-    seg = mean_network(
-        [on_arrays(m, {"seg": "softmax"}, device=device, half=half) for m in modules]
-    )
+    seg = mean_network([on_arrays(m, {"seg": "softmax"}, device=device) for m in modules])
     margin = (plan.tile - plan.output) // 2
     numbers: dict[str, Any] = {"fill": _air(spec), "prepare": _prepare(spec)}
     if plan.coarse is None:
         tiled = predict_valid(grid.image, seg, tile=plan.output, margin=margin, **numbers)
         return StagePrediction(tiled.probability, grid.affine)
-    low = low_probability(stage, plan, networks, case, specs, device, half)
+    low = low_probability(stage, plan, networks, case, specs, device)
     pairing = Pairing.of(grid.affine, low.affine)
     within: NDArray[np.bool_] | None = None
     gate: Gate | None = None

@@ -16,7 +16,7 @@ from pydantic import JsonValue, ValidationError
 from torch import nn
 
 from renalis.dataset import load_split
-from renalis.errors import InputError
+from renalis.errors import InputError, UsageError
 from renalis.model import SystemModel, load_system_model, save_system_model
 from renalis.model_header import FoldFacts, SystemHeader
 from renalis.networks import with_weights
@@ -27,7 +27,7 @@ from renalis.systems.data import grid_specs, load_statistics
 from renalis.systems.predict import Fold, Run, open_run
 from renalis.systems.run_folder import fold_folder
 
-__all__ = ["Terms", "open_any_run", "open_packed", "pack_system"]
+__all__ = ["Terms", "check_terms", "open_any_run", "open_packed", "pack_system"]
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,7 @@ def pack_system(
     return save_system_model(run / f"{system.name}.safetensors", header, tensors)
 
 
-def open_packed(
-    path: Path, folds: Sequence[int] | None = None, device: str = "cpu", half: bool = False
-) -> Run:
+def open_packed(path: Path, folds: Sequence[int] | None = None, device: str = "cpu") -> Run:
     """Like `renalis.systems.predict.open_run`, from a model file.
 
     Raises
@@ -136,14 +134,29 @@ def open_packed(
     if missing:
         raise InputError(f"{path} holds no fold {missing[0]}; it has {', '.join(map(str, there))}")
     opened = tuple(_fold(system, model, there[number]) for number in numbers)
-    return Run(system, opened, torch.device(device), half, numbers, header.licence)
+    return Run(system, opened, torch.device(device), numbers, header.licence)
 
 
-def open_any_run(
-    path: Path, folds: Sequence[int] | None = None, device: str = "cpu", half: bool = False
-) -> Run:
+def open_any_run(path: Path, folds: Sequence[int] | None = None, device: str = "cpu") -> Run:
     """A run's folder, or a model file that one was packed into."""
-    return (open_packed if path.is_file() else open_run)(path, folds, device, half)
+    return (open_packed if path.is_file() else open_run)(path, folds, device)
+
+
+def check_terms(path: Path) -> None:
+    """Refuse a run, or what another program wrote, if commercial use is not known to be allowed.
+
+    Raises
+    ------
+    InputError
+        If the model file's licence does not allow it.
+    UsageError
+        If it is no model file.
+    """
+    if path.suffix != ".safetensors":
+        raise UsageError(
+            f"--require-commercial: the terms of {path} are those of its data; renalis knows none"
+        )
+    load_system_model(path, require_commercial=True)
 
 
 def _fold(system: System, model: SystemModel, facts: FoldFacts) -> Fold:

@@ -59,7 +59,6 @@ class Run:
     system: System
     folds: tuple[Fold, ...]
     device: torch.device
-    half: bool = False
     numbers: tuple[int, ...] = (0,)
     licence: str | None = None
     unfinished: tuple[int, ...] = ()
@@ -90,9 +89,7 @@ class SystemPrediction:
     notes: tuple[str, ...] = ()
 
 
-def open_run(
-    run: Path, folds: Sequence[int] | None = None, device: str = "cpu", half: bool = False
-) -> Run:
+def open_run(run: Path, folds: Sequence[int] | None = None, device: str = "cpu") -> Run:
     """Load a run's networks.
 
     Parameters
@@ -103,8 +100,6 @@ def open_run(
         All that are trained by default; more than one are averaged.
     device : str
         Where to compute.
-    half : bool
-        In reduced precision.
 
     Raises
     ------
@@ -129,7 +124,7 @@ def open_run(
         raise InputError(f"{run} holds no trained fold{rest}")
     opened = tuple(_open(system, run, fold) for fold in folds)
     place = torch.device(device)
-    return Run(system, opened, place, half, tuple(folds), unfinished=tuple(unfinished))
+    return Run(system, opened, place, tuple(folds), unfinished=tuple(unfinished))
 
 
 def _numbers(run: Path) -> list[int]:
@@ -219,9 +214,7 @@ def stage_predictions(run: Run, scan: Volume) -> dict[str, StagePrediction]:
                 region = before[1:].sum(0) > stage.input_mask.threshold
             networks = [fold.networks[stage.name] for fold in group]
             per_fold.append(
-                predict_stage(
-                    stage, networks, case, specs, region=region, device=run.device, half=run.half
-                )
+                predict_stage(stage, networks, case, specs, region=region, device=run.device)
             )
         result[stage.name] = _mean(per_fold)
     return result

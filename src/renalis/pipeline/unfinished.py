@@ -7,10 +7,8 @@ that failed can be made later without computing the networks again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -18,50 +16,15 @@ from safetensors.numpy import save
 
 from renalis.io import whole_file
 from renalis.postprocessing import RuleChange
-from renalis.preparation.body import Body
+from renalis.systems.segmenter import Segmented
 from renalis.volume import Kind, Volume
 
-__all__ = ["UNFINISHED", "Segmented", "keep", "kept"]
+__all__ = ["UNFINISHED", "keep", "kept"]
 
 UNFINISHED = "unfinished.safetensors"
 """In the folder of a case that is not finished."""
 
 _MAPS = ("kidney", "lesion")
-
-
-@dataclass(frozen=True, eq=False)
-class Segmented:
-    """A scan's labels and how they came about.
-
-    Attributes
-    ----------
-    labels : Volume
-        uint8, KiTS23 labels, exactly on the scan's grid; final.
-    kidney, lesion : Volume or None
-        uint8 0 to 255: probability of anything renal, and of tumor or cyst, on grids of their own.
-    notes : tuple of str
-        What the reader of the result should know about the prediction.
-    changes : tuple of RuleChange
-        What tidying did.
-    seconds : mapping
-        Wall time of the prediction's steps.
-    runtime : str
-        What computed the networks; empty where there is no choice.
-    story : mapping
-        For ``provenance.json``: how the labels were made.
-    body : Body, optional
-        The body in the scan, where it was looked for already.
-    """
-
-    labels: Volume
-    kidney: Volume | None
-    lesion: Volume | None
-    notes: tuple[str, ...]
-    changes: tuple[RuleChange, ...]
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    runtime: str = ""
-    story: Mapping[str, Any] = field(default_factory=dict)
-    body: Body | None = None
 
 
 def keep(folder: Path, segmented: Segmented) -> None:

@@ -1,0 +1,109 @@
+"""What is done with each scan, whatever segments it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from renalis.io import Scan, ScanSource, read_scan
+from renalis.io.straight import with_tilt_note
+from renalis.measurement import Measurements
+from renalis.pipeline.options import SegmentOptions
+from renalis.preparation.plausibility import with_place_notes
+from renalis.systems.segmenter import Clock, Segmented, Segmenter
+
+if TYPE_CHECKING:
+    from renalis.report import ReportContent
+
+__all__ = ["CaseWork", "scan_facts"]
+
+
+@dataclass(frozen=True, eq=False)
+class CaseWork:
+    """One way through a case for every kind of segmenter.
+
+    Attributes
+    ----------
+    segmenter : Segmenter
+        Says what is in the scan.
+    options : SegmentOptions
+        Of which those count here that concern the case and not the segmenter.
+    """
+
+    segmenter: Segmenter
+    options: SegmentOptions
+
+    def key(self, source: ScanSource) -> str:
+        """A hash of all that can change the result; kept as ``key`` in ``provenance.json``.
+
+        Of the scan only sizes, times and hashes of identifiers enter: nothing that identifies the
+        patient can be recovered.
+        """
+        content: dict[str, Any] = {
+            "renalis": metadata.version("renalis"),
+            **self.segmenter.key(source),
+            "series": self.options.series or "",
+            "report": self.options.report,
+            "scan": scan_facts(source),
+        }
+        if self.options.anonymous:
+            content["anonymous"] = True
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def read(self, source: ScanSource) -> Scan:
+        """The scan in memory."""
+        scan = read_scan(source, self.options.series)
+        return with_tilt_note(with_place_notes(scan, self.options.trust_place))
+
+    def segment(self, scan: Scan, clock: Clock) -> Segmented:
+        """Labels, what later steps need of the prediction, and how they were made.
+
+        Nothing in the story identifies the patient or this machine.
+
+        Raises
+        ------
+        RenalisError
+            If the scan cannot be segmented.
+        """
+        segmented = self.segmenter.segment(scan, clock)
+        story = {
+            "renalis": metadata.version("renalis"),
+            "case": scan.case_id,
+            **segmented.story,
+            "rules": [
+                {"name": change.name, "voxels": change.voxels, "ml": round(change.ml, 3)}
+                for change in segmented.changes
+            ],
+        }
+        return replace(segmented, story=story)
+
+    def content(self, scan: Scan, segmented: Segmented, measured: Measurements) -> ReportContent:
+        """What preview and page show."""
+        from renalis.report import gather
+
+        return gather(
+            scan,
+            segmented.labels,
+            measured,
+            prediction=segmented,
+            changes=segmented.changes,
+            model=self.segmenter.facts(),
+            version=metadata.version("renalis"),
+        )
+
+
+def scan_facts(source: ScanSource) -> list[str]:
+    """What tells the scan from others."""
+    parts = [source.kind, source.path.name]
+    if source.path.is_file():
+        status = source.path.stat()
+        parts += [str(status.st_size), str(status.st_mtime_ns)]
+    if source.series is not None:
+        parts += [source.study_uid, source.group, source.series.uid, str(source.slice_count)]
+        parts += [source.state]
+    elif source.state:
+        parts += [source.state]
+    return parts

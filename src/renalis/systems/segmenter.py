@@ -1,0 +1,126 @@
+"""What segments scans, of whatever kind: a scan in, labels and all that is said about them out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from renalis.io import Scan, ScanSource
+from renalis.postprocessing import RuleChange
+from renalis.preparation.body import Body
+from renalis.volume import Volume
+
+if TYPE_CHECKING:
+    from renalis.report import ModelFacts
+
+__all__ = ["Clock", "Segmented", "Segmenter", "StepListener"]
+
+
+class StepListener:
+    """Is told how the work on a scan goes; this one keeps silent."""
+
+    def said(self, text: str) -> None:
+        """Something worth knowing about the current case."""
+
+    def step(self, name: str, done: int, total: int) -> None:
+        """``done`` of ``total`` parts of a step of the current case are finished."""
+
+
+@dataclass(eq=False)
+class Clock:
+    """Tells a listener about a case's steps and keeps their time.
+
+    Attributes
+    ----------
+    listener : StepListener
+        Is told.
+    seconds : dict
+        Wall time of each step so far.
+    """
+
+    listener: StepListener = field(default_factory=StepListener)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """A step of the current case."""
+        self.listener.step(step, 0, 1)
+        began = time.perf_counter()
+        yield
+        self.seconds[step] = time.perf_counter() - began
+        self.listener.step(step, 1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """A scan's labels and how they came about.
+
+    Attributes
+    ----------
+    labels : Volume
+        uint8, exactly on the scan's grid, final; KiTS23 labels, or a system's own (said in a note).
+    kidney, lesion : Volume or None
+        uint8 0 to 255: probability of anything renal, and of tumor or cyst, on grids of their own.
+    notes : tuple of str
+        What the reader of the result should know about the prediction.
+    changes : tuple of RuleChange
+        What tidying did.
+    seconds : mapping
+        Wall time of the prediction's steps.
+    runtime : str
+        What computed the networks; empty where there is no choice.
+    story : mapping
+        For ``provenance.json``: how the labels were made.
+    body : Body, optional
+        The body in the scan, where it was looked for already.
+    """
+
+    labels: Volume
+    kidney: Volume | None
+    lesion: Volume | None
+    notes: tuple[str, ...]
+    changes: tuple[RuleChange, ...]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    runtime: str = ""
+    story: Mapping[str, Any] = field(default_factory=dict)
+    body: Body | None = None
+
+
+class Segmenter(Protocol):
+    """Networks with their way of predicting and tidying, ready for any number of scans.
+
+    `renalis.systems.kinds.open_segmenter` makes one of whatever ``--model`` names.
+    """
+
+    @property
+    def kind(self) -> str:
+        """``coarse_to_fine``, ``windows``, ``slices``, ``tiles`` or ``ensemble``."""
+
+    @property
+    def by_case_name(self) -> bool:
+        """Whether something is looked up by the cases' names, which then may not be hidden."""
+
+    def facts(self) -> ModelFacts:
+        """What a reader of a report should know about the networks."""
+
+    def key(self, source: ScanSource) -> Mapping[str, object]:
+        """All but the scan that changes the result: networks, options, other files (for JSON)."""
+
+    def segment(self, scan: Scan, clock: Clock | None = None) -> Segmented:
+        """Predict and tidy.
+
+        Parameters
+        ----------
+        scan : Scan
+            In any orientation.
+        clock : Clock, optional
+            Keeps the steps' times and tells a listener about them.
+
+        Raises
+        ------
+        RenalisError
+            If the scan cannot be segmented.
+        """

@@ -20,7 +20,7 @@ from nnunet_way import linear_labels, same_extent
 
 import renalis
 from renalis.augmentation import BrightnessContrast, Compose, Flip, Noise, Normalize, Spatial
-from renalis.evaluation.files import read_label_map
+from renalis.io.read_labels import read_label_map
 from renalis.preparation import GridSpec, cached_case, open_prepared, regrid_image
 from renalis.preparation.cache import file_hash
 from renalis.sampling import SliceSampler, WindowSampler

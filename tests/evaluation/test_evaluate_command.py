@@ -15,9 +15,9 @@ from helpers.oracle import official
 
 from renalis.cli import main
 from renalis.errors import InputError
-from renalis.evaluation.files import read_label_map
 from renalis.evaluation.label_files import find_label_maps
 from renalis.evaluation.pairing import pair_cases
+from renalis.io.read_labels import read_label_map
 
 
 def evaluate(references: Path, predictions: Path, out: Path, *more: str) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from renalis.boxes import bounding_box, grown
-from renalis.evaluation.files import read_label_map
+from renalis.io.read_labels import read_label_map
 from renalis.prediction.ensemble import average
 from renalis.prediction.padded_patches import Prepare
 from renalis.prediction.restore_probabilities import OnScan, restore_labels

@@ -16,7 +16,7 @@ from renalis.synthesis.additions import (
 )
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.fields import smooth_field
-from renalis.synthesis.labelmaps import label_maps, read_label_map
+from renalis.synthesis.labelmaps import label_maps, read_kits23_labels
 from renalis.synthesis.renal import renal_tissues
 from renalis.synthesis.shapes import invented_labels
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, RENAL, Tissue
@@ -267,7 +267,7 @@ def test_smooth_fields_have_about_unit_variance_and_vary_smoothly() -> None:
 
 def test_real_label_maps_make_bodies(data_folder) -> None:  # type: ignore[no-untyped-def]
     path = label_maps(data_folder / "kits23-labels")[3]
-    labels = read_label_map(path)
+    labels = read_kits23_labels(path)
     truth = [np.count_nonzero(labels.array == v) * labels.voxel_ml for v in (1, 2, 3)]
     # Each body is bent at random, which changes a small tumor by a fifth; on average it does not.
     bodies = [compose(labels, np.random.default_rng(i), 3.0, vary=False) for i in range(4)]

@@ -19,7 +19,7 @@ from renalis.recipes.reading import find_recipe
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.appearance import draw_appearance, render
 from renalis.synthesis.cohort import Cohort, make_cohort
-from renalis.synthesis.labelmaps import read_label_map
+from renalis.synthesis.labelmaps import read_kits23_labels
 from renalis.synthesis.scan import scan_body
 from renalis.synthesis.scanner import Scanner, acquire, draw_scanner
 from renalis.synthesis.shapes import invented_labels
@@ -239,8 +239,8 @@ def test_damaged_label_maps_are_refused_with_a_sentence(tmp_path: Path) -> None:
     begun = packer.compress(gzip.decompress(path.read_bytes())[:9000])
     # There is no block of type 3, with which the second one says to begin.
     path.write_bytes(begun + packer.flush(zlib.Z_FULL_FLUSH) + b"\xff" * 200)
-    with pytest.raises(InputError, match="cannot be read as a label map"):
-        read_label_map(path)
+    with pytest.raises(InputError, match="is cut short or damaged"):
+        read_kits23_labels(path)
 
 
 def test_scanners_are_drawn_within_clinical_limits() -> None:

@@ -14,9 +14,9 @@ from renalis.conventions import Convention
 from renalis.dataset.cases import Case
 from renalis.dataset.findings import Finding, Level
 from renalis.errors import InputError
-from renalis.evaluation.files import content_hash, read_label_map
 from renalis.io.nifti_stored import stored_voxels
 from renalis.io.read import read_scan
+from renalis.io.read_labels import content_hash, read_label_map
 from renalis.preparation.plausibility import place_doubts
 from renalis.volume import Volume
 

@@ -28,8 +28,8 @@ from renalis.dataset.splits import Split
 from renalis.dataset.whole_folder import new_folder, put_in_place
 from renalis.dataset.workers import on_each
 from renalis.errors import InputError, OutputError, UsageError
-from renalis.evaluation.files import read_label_map
 from renalis.io import Scan, read_scan, whole_file, write_labels, write_volume
+from renalis.io.read_labels import read_label_map
 from renalis.io.scan import case_id_from, shown
 from renalis.volume import Volume
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from renalis.conventions import Label
 from renalis.errors import InputError
-from renalis.evaluation.files import content_hash, read_label_map
 from renalis.io.itk_header import ENDINGS, read_header
+from renalis.io.read_labels import content_hash, read_label_map
 from renalis.io.scan import shown
 from renalis.io.segments.organ_masks import organ_masks, read_organ_masks
 from renalis.io.segments.stored import Segmented, placed

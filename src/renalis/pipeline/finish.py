@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renalis.errors import OutputError, RenalisError
-from renalis.evaluation.files import read_label_map
 from renalis.io import Scan, write_labels
+from renalis.io.read_labels import read_label_map
 from renalis.io.straight import STRAIGHT, write_straight
 from renalis.measurement import Measurements, measure
 from renalis.pipeline.failures import is_internal, names_in, reason, traceback_of

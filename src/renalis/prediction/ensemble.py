@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
-from renalis.evaluation.files import read_label_map
+from renalis.io.read_labels import read_label_map
 from renalis.io.scan import shown
 from renalis.prediction.nnunet_probabilities import open_nnunet
 from renalis.prediction.restore_probabilities import Decide, argmax, slabs

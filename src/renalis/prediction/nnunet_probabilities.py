@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
-from renalis.evaluation.files import read_label_map
+from renalis.io.read_labels import read_label_map
 from renalis.io.scan import shown
 from renalis.volume import Volume
 

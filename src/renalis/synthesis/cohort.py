@@ -21,7 +21,7 @@ from renalis.synthesis.labelmaps import (
     held_back_maps,
     invented_labels,
     label_maps,
-    read_label_map,
+    read_kits23_labels,
 )
 from renalis.synthesis.scan import SyntheticScan, matrix_for, scan_body
 from renalis.synthesis.tissues import Phase
@@ -88,7 +88,7 @@ def make_scan(cohort: Cohort, number: int, maps: list[Path]) -> tuple[SyntheticS
     rng = np.random.default_rng((cohort.seed, 2, number))
     if maps:
         path = maps[number % len(maps)]
-        labels, source = read_label_map(path), path.name.split(".")[0]
+        labels, source = read_kits23_labels(path), path.name.split(".")[0]
     else:
         labels, source = invented_labels(rng, cohort.kidneys), "invented"
     body = compose(labels, rng, cohort.body_mm, vary=bool(maps) and cohort.held_back is None)

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
-import nibabel
-import numpy as np
-
+from renalis.conventions import Label
 from renalis.errors import InputError
+from renalis.io.read_labels import read_label_map
 from renalis.recipes import HeldBack
 from renalis.synthesis.shapes import invented_labels
-from renalis.volume import Kind, Volume
+from renalis.volume import Volume
 
-__all__ = ["held_back_maps", "invented_labels", "label_maps", "read_label_map"]
-
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    zlib.error,
-    nibabel.filebasedimages.ImageFileError,
-    nibabel.spatialimages.HeaderDataError,
-)
-"""What reading a damaged file raises."""
+__all__ = ["held_back_maps", "invented_labels", "label_maps", "read_kits23_labels"]
 
 
 def label_maps(folder: Path) -> list[Path]:
@@ -67,7 +55,7 @@ def held_back_maps(rule: HeldBack, maps: list[Path], folder: Path) -> list[Path]
     return [path for path in maps if path.name in chosen]
 
 
-def read_label_map(path: Path) -> Volume:
+def read_kits23_labels(path: Path) -> Volume:
     """Read KiTS23 labels (0 background, 1 kidney, 2 tumor, 3 cyst).
 
     Raises
@@ -75,12 +63,7 @@ def read_label_map(path: Path) -> Volume:
     InputError
         If the file cannot be read or holds other values.
     """
-    try:
-        image = nibabel.load(path)
-        array = np.asarray(image.dataobj)  # type: ignore[attr-defined]
-        volume = Volume(array, image.affine, Kind.LABELS)  # type: ignore[attr-defined]
-    except _UNREADABLE as error:
-        raise InputError(f"{path} cannot be read as a label map: {error}") from error
-    if not np.isin(np.unique(array), (0, 1, 2, 3)).all():
+    labels = read_label_map(path, placed=False)
+    if labels.array.max(initial=0) > max(Label):
         raise InputError(f"{path} holds values other than 0, 1, 2, 3; it is not a KiTS23 label map")
-    return volume
+    return labels

@@ -23,8 +23,8 @@ from renalis.dataset import (
 )
 from renalis.dataset.filters import CaseFilter, label_volumes
 from renalis.errors import InputError
-from renalis.evaluation.files import read_label_map
 from renalis.io import read_scan
+from renalis.io.read_labels import read_label_map
 from renalis.preparation import (
     GridSpec,
     PreparedCase,

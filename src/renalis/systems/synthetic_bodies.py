@@ -15,7 +15,7 @@ from renalis.synthesis.labelmaps import (
     held_back_maps,
     invented_labels,
     label_maps,
-    read_label_map,
+    read_kits23_labels,
 )
 from renalis.synthesis.patches import save_body
 
@@ -98,7 +98,7 @@ def _build(
     rng = np.random.default_rng((seed, 1, number))
     invent = not maps or rng.random() < plan.invented_share
     # Walk through all maps before one comes again.
-    labels = invented_labels(rng) if invent else read_label_map(maps[(number * 7) % len(maps)])
+    labels = invented_labels(rng) if invent else read_kits23_labels(maps[(number * 7) % len(maps)])
     for spacing_mm, path in missing.items():
         own = deepcopy(rng)  # what one spacing draws changes no other's body
         tissue = compose(

@@ -19,10 +19,10 @@ from renalis.prediction.runtimes.choice import (
     AGREEMENT,
     Choice,
     Trial,
-    cache_folder,
     choose,
     remember,
 )
+from renalis.prediction.runtimes.machine import cache_folder
 
 MAPS = hnp.arrays(np.uint8, (4, 5, 6), elements=st.integers(0, 3))
 BF16_FIRST = Choice(

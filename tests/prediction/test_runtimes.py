@@ -18,12 +18,12 @@ from renalis.model import load_model, save_model
 from renalis.networks import build
 from renalis.prediction.options import RuntimeName
 from renalis.prediction.runtimes.choice import (
-    cache_folder,
     candidates,
     choose,
     open_network,
     phantom,
 )
+from renalis.prediction.runtimes.machine import cache_folder
 from renalis.prediction.runtimes.memory_reuse import keep_freed_memory
 from renalis.prediction.runtimes.torch_runtime import TorchNetwork
 from renalis.prediction.runtimes.tracing import UnsupportedNetwork

@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Open the dataset and do what was asked."""
     if arguments.jobs < 1:
         raise UsageError("--jobs must be at least 1")
-    from renalis.dataset.cases import open_dataset
+    from renalis.dataset.opening import open_dataset
 
     dataset = open_dataset(arguments.data, arguments.kind, arguments.labels)
     for note in dataset.notes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from renalis.dataset.cases import Case, Dataset, open_dataset
+from renalis.dataset.cases import Case, Dataset
+from renalis.dataset.opening import open_dataset
 from renalis.dataset.split_files import load_split, load_splits, save_splits
 from renalis.dataset.splits import Split, holdout, kfold, nested_holdout
 

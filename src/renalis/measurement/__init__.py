@@ -2,6 +2,7 @@
 
 from renalis.measurement.export import CSV_HEADER, schema
 from renalis.measurement.measure import measure
+from renalis.measurement.measurements import Measurements
 from renalis.measurement.results import (
     Confidence,
     Grid,
@@ -10,7 +11,6 @@ from renalis.measurement.results import (
     Lesion,
     LesionKind,
     Location,
-    Measurements,
     Nephrometry,
     Pole,
     Score,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from renalis.measurement.results import Kidney, Lesion, Measurements
+from renalis.measurement.results import Kidney, Lesion, Totals
 
 __all__ = ["CSV_HEADER", "SCHEMA_NAME", "csv_columns", "schema", "to_json"]
 
@@ -78,13 +76,9 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def to_json(measurements: Measurements) -> str:
+def to_json(fields: Mapping[str, Any]) -> str:
     """Measurements as JSON text: the fields' own order, units spelled out, rounded by unit."""
-    content = {
-        "schema": SCHEMA_NAME,
-        "units": UNITS,
-        **_plain(dataclasses.asdict(measurements), ""),
-    }
+    content = {"schema": SCHEMA_NAME, "units": UNITS, **_plain(fields, "")}
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -100,33 +94,39 @@ def _plain(value: Any, name: str) -> Any:
     return value
 
 
-def csv_columns(measurements: Measurements, case: str) -> dict[str, str]:
+def csv_columns(
+    kidneys: Sequence[Kidney],
+    lesions: Sequence[Lesion],
+    totals: Totals,
+    notes: Sequence[str],
+    case: str,
+) -> dict[str, str]:
     """One CSV row; what does not exist is an empty cell, never a zero."""
     row = dict.fromkeys(CSV_HEADER, "")
     row["case"] = case
     for side in ("left", "right"):
-        kidney = measurements.kidney(side)
+        kidney = next((one for one in kidneys if one.id == side), None)
         if kidney is not None:
             row |= {f"kidney_{side}_{key}": text for key, text in _kidney(kidney).items()}
-    others = [kidney for kidney in measurements.kidneys if kidney.side == "other"]
-    tumors = [lesion for lesion in measurements.lesions if lesion.kind == "tumor"]
+    others = [kidney for kidney in kidneys if kidney.side == "other"]
+    tumors = [lesion for lesion in lesions if lesion.kind == "tumor"]
     if others:
         row["kidney_other_ml"] = _number(sum(kidney.parenchyma_ml for kidney in others), 2)
-    counted = sum(kidney.is_kidney.answer.counts for kidney in measurements.kidneys)
+    counted = sum(kidney.is_kidney.answer.counts for kidney in kidneys)
     row["kidneys"] = str(counted)
-    row["kidneys_doubtful"] = str(len(measurements.kidneys) - counted)
-    row["kidney_ml"] = _number(measurements.totals.kidney_ml, 2)
-    row["tumor_ml"] = _number(measurements.totals.tumor_ml, 2)
-    row["cyst_ml"] = _number(measurements.totals.cyst_ml, 2)
-    row["lesions"] = str(len(measurements.lesions))
+    row["kidneys_doubtful"] = str(len(kidneys) - counted)
+    row["kidney_ml"] = _number(totals.kidney_ml, 2)
+    row["tumor_ml"] = _number(totals.tumor_ml, 2)
+    row["cyst_ml"] = _number(totals.cyst_ml, 2)
+    row["lesions"] = str(len(lesions))
     row["tumors"] = str(len(tumors))
-    row["cysts"] = str(len(measurements.lesions) - len(tumors))
-    if measurements.lesions:
-        largest = max(measurements.lesions, key=lambda lesion: lesion.volume_ml)
+    row["cysts"] = str(len(lesions) - len(tumors))
+    if lesions:
+        largest = max(lesions, key=lambda lesion: lesion.volume_ml)
         row["largest_lesion_mm"] = _number(largest.diameter_mm, 1)
     if tumors:
         row |= _largest_tumor(tumors[0])
-    row["notes"] = " | ".join(measurements.notes)
+    row["notes"] = " | ".join(notes)
     return row
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from renalis.conventions import Label
-from renalis.measurement.diameters import diameter_mm
 from renalis.measurement.frame import frame_for, sampled
 from renalis.measurement.results import Confidence, Kidney, Location, Side
 from renalis.measurement.samples import confidence_of, intensity_of
 from renalis.measurement.scene import Scene
 from renalis.measurement.structures import Group
+from renalis.postprocessing.diameters import diameter_mm
 from renalis.postprocessing.evidence import gather
 from renalis.postprocessing.kidney_check import KidneyAnswer, Verdict, judged
 from renalis.volume import Volume

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from renalis.boxes import grown
 from renalis.measurement.anatomy import Anatomy, find_anatomy
-from renalis.measurement.diameters import axial_diameter, diameter_mm
 from renalis.measurement.frame import STEP_MM, frame_for, sampled
 from renalis.measurement.nearness import border_points
 from renalis.measurement.nephrometry import LesionPosition, nephrometry, position_of, shape_of
@@ -17,6 +16,7 @@ from renalis.measurement.results import Confidence, Lesion, LesionKind
 from renalis.measurement.samples import confidence_of, intensity_of
 from renalis.measurement.scene import Scene, borders
 from renalis.measurement.structures import Group, LesionMask
+from renalis.postprocessing.diameters import axial_diameter, diameter_mm
 from renalis.volume import Kind, Volume
 
 __all__ = ["measure_lesions"]

@@ -11,15 +11,8 @@ from renalis.boxes import bounding_box
 from renalis.conventions import Label
 from renalis.measurement.kidneys import measure_kidney
 from renalis.measurement.lesions import measure_lesions
-from renalis.measurement.results import (
-    Grid,
-    Kidney,
-    Lesion,
-    LesionKind,
-    Measurements,
-    Side,
-    Totals,
-)
+from renalis.measurement.measurements import Measurements
+from renalis.measurement.results import Grid, Kidney, Lesion, LesionKind, Side, Totals
 from renalis.measurement.samples import Probabilities
 from renalis.measurement.scene import Scene, slice_axis
 from renalis.measurement.structures import Group, LesionMask, find_groups, find_lesions

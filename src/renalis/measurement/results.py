@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from renalis.measurement.export import csv_columns, to_json
 from renalis.postprocessing.kidney_check import Verdict
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "Lesion",
     "LesionKind",
     "Location",
-    "Measurements",
     "Nephrometry",
     "Pole",
     "Score",
@@ -309,46 +307,3 @@ class Grid:
     spacing_mm: tuple[float, float, float]
     orientation: str
     slice_axis: int
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """Everything measured in one scan.
-
-    Attributes
-    ----------
-    grid : Grid
-        The scan's grid.
-    midline_x_mm : float
-        Where the body's midline crosses the height of the kidneys' center (patient mm).
-    midline_rule : str
-        What the midline was derived from.
-    kidneys : tuple of Kidney
-        Left, right, then others, largest first.
-    lesions : tuple of Lesion
-        Tumors, then cysts, largest first.
-    totals : Totals
-        Sums over the scan.
-    notes : tuple of str
-        What a reader should know.
-    """
-
-    grid: Grid
-    midline_x_mm: float
-    midline_rule: str
-    kidneys: tuple[Kidney, ...]
-    lesions: tuple[Lesion, ...]
-    totals: Totals
-    notes: tuple[str, ...]
-
-    def kidney(self, side: Side | str) -> Kidney | None:
-        """The left or the right kidney, if there is one."""
-        return next((kidney for kidney in self.kidneys if kidney.id == side), None)
-
-    def to_json(self) -> str:
-        """JSON text with units, schema name and deterministic key order; numbers are rounded."""
-        return to_json(self)
-
-    def csv_row(self, case: str = "") -> dict[str, str]:
-        """One row for a table of cases; the keys are the same for every case."""
-        return csv_columns(self, case)

@@ -11,8 +11,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from renalis.boxes import bounding_box, grown, in_whole, relative_to
-from renalis.measurement.diameters import axial_diameter
 from renalis.postprocessing.components import Piece, find_pieces, surface
+from renalis.postprocessing.diameters import axial_diameter
 from renalis.volume import CANONICAL, Volume
 
 __all__ = ["detached", "shorter_than", "smaller_than"]
@@ -82,8 +82,8 @@ def smaller_than(mask: Volume, ml: float, neighbors: Neighbors = 26) -> NDArray[
 def shorter_than(mask: Volume, mm: float, neighbors: Neighbors = 26) -> NDArray[np.bool_]:
     """Voxels of the pieces whose largest diameter in any axial slice is below ``mm``.
 
-    The diameter is `renalis.measurement.diameters.axial_diameter`: between points of the outline,
-    so that a single voxel has the diameter of its diagonal.
+    The diameter is `renalis.postprocessing.diameters.axial_diameter`: between points of the
+    outline, so that a single voxel has the diameter of its diagonal.
     """
 
     def short(part: Volume, inside: NDArray[np.bool_], piece: Piece, other: Volume) -> bool:

@@ -15,9 +15,9 @@ import numpy as np
 from renalis.conventions import Label
 from renalis.errors import InputError, OutputError
 from renalis.io import whole_file, write_volume
-from renalis.recipes import HeldBack
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.labelmaps import (
+    HeldBack,
     held_back_maps,
     invented_labels,
     label_maps,
@@ -154,7 +154,7 @@ def _made_with(cohort: Cohort, maps: list[Path]) -> dict[str, Any]:
         "matrix": cohort.matrix or matrix_for(cohort.spacing),
         "phase": cohort.phase,
         "kidneys": cohort.kidneys,
-        "held_back": held.model_dump() if held else None,
+        "held_back": held and {"every": held.every, "start": held.start, "among": held.among},
         "body_mm": cohort.body_mm,
         "label_maps": [path.name for path in maps],
     }

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.io.read_labels import read_label_map
-from renalis.recipes import HeldBack
 from renalis.synthesis.shapes import invented_labels
 from renalis.volume import Volume
 
-__all__ = ["held_back_maps", "invented_labels", "label_maps", "read_kits23_labels"]
+__all__ = ["HeldBack", "held_back_maps", "invented_labels", "label_maps", "read_kits23_labels"]
+
+
+class HeldBack(Protocol):
+    """Which label maps of a folder are kept back for testing, as a recipe says it."""
+
+    @property
+    def every(self) -> int:
+        """One of so many is kept back."""
+
+    @property
+    def start(self) -> int:
+        """The first of them."""
+
+    @property
+    def among(self) -> int | None:
+        """How many label maps the order is counted over; None takes any number."""
+
+    def chosen(self, names: list[str]) -> list[str]:
+        """The names that are kept back."""
 
 
 def label_maps(folder: Path) -> list[Path]:

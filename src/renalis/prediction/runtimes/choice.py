@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import platform
-import sys
 import time
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -21,13 +20,13 @@ from renalis.conventions import Label
 from renalis.model import Model
 from renalis.model_header import Stage
 from renalis.prediction.options import RuntimeName
+from renalis.prediction.runtimes.machine import cache_folder
 from renalis.prediction.sliding import Network
 
 __all__ = [
     "AGREEMENT",
     "Choice",
     "Trial",
-    "cache_folder",
     "candidates",
     "choose",
     "open_network",
@@ -161,17 +160,6 @@ def choose(model: Model, threads: int | None = None, again: bool = False) -> Cho
 def remember(model: Model, threads: int | None, choice: Choice) -> None:
     """Use this choice from now on, instead of the one that was measured."""
     _write(cache_folder() / f"runtime-{_key(model, threads)}.json", choice)
-
-
-def cache_folder() -> Path:
-    """The folder for things that can be made again (XDG base directory specification)."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = str(Path.home() / "Library" / "Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "renalis"
 
 
 def _measure(model: Model, threads: int | None) -> list[Trial]:

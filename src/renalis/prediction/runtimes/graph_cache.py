@@ -17,7 +17,7 @@ from typing import Any
 
 from renalis.model import Model
 from renalis.model_header import Stage
-from renalis.prediction.runtimes.choice import cache_folder
+from renalis.prediction.runtimes.machine import cache_folder
 
 __all__ = ["exported_graph", "exported_onnx"]
 

@@ -1,4 +1,4 @@
-"""What this machine is: processor, cores, memory."""
+"""What this machine is: processor, cores, memory, and where programs may keep files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ import platform
 import sys
 from pathlib import Path
 
-__all__ = ["available_mb", "cores", "peak_mb", "processor", "total_mb"]
+__all__ = ["available_mb", "cache_folder", "cores", "peak_mb", "processor", "total_mb"]
+
+
+def cache_folder() -> Path:
+    """The folder for things that can be made again (XDG base directory specification)."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = str(Path.home() / "Library" / "Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "renalis"
 
 
 def processor() -> str:

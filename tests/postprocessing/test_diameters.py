@@ -12,7 +12,7 @@ from scipy.spatial.distance import pdist
 from skimage.measure import label as components
 from skimage.measure import regionprops
 
-from renalis.measurement.diameters import axial_diameter, diameter_mm
+from renalis.postprocessing.diameters import axial_diameter, diameter_mm
 
 STEPS = {
     "isotropic": np.eye(3),

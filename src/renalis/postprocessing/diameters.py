@@ -4,7 +4,7 @@ A mask holds the voxels whose centers lie inside a body. In a slice its outline 
 between the last pixel inside and the first outside, along each array axis; the largest distance
 between two points of an outline is attained between corners of its convex hull, so it is exact,
 not sampled over angles. In three dimensions the corners of thick slices would stick out, so there
-the body's extent is told from volumes (`renalis.measurement.extent`).
+the body's extent is told from volumes (`renalis.postprocessing.extent`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist, squareform
 
-from renalis.measurement.extent import largest_extent_mm
+from renalis.postprocessing.extent import largest_extent_mm
 
 __all__ = ["AxialDiameter", "axial_diameter", "diameter_mm", "outline_points"]
 

@@ -1,0 +1,53 @@
+"""Everything measured in one scan."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from renalis.measurement.export import csv_columns, to_json
+from renalis.measurement.results import Grid, Kidney, Lesion, Side, Totals
+
+__all__ = ["Measurements"]
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Everything measured in one scan.
+
+    Attributes
+    ----------
+    grid : Grid
+        The scan's grid.
+    midline_x_mm : float
+        Where the body's midline crosses the height of the kidneys' center (patient mm).
+    midline_rule : str
+        What the midline was derived from.
+    kidneys : tuple of Kidney
+        Left, right, then others, largest first.
+    lesions : tuple of Lesion
+        Tumors, then cysts, largest first.
+    totals : Totals
+        Sums over the scan.
+    notes : tuple of str
+        What a reader should know.
+    """
+
+    grid: Grid
+    midline_x_mm: float
+    midline_rule: str
+    kidneys: tuple[Kidney, ...]
+    lesions: tuple[Lesion, ...]
+    totals: Totals
+    notes: tuple[str, ...]
+
+    def kidney(self, side: Side | str) -> Kidney | None:
+        """The left or the right kidney, if there is one."""
+        return next((kidney for kidney in self.kidneys if kidney.id == side), None)
+
+    def to_json(self) -> str:
+        """JSON text with units, schema name and deterministic key order; numbers are rounded."""
+        return to_json(asdict(self))
+
+    def csv_row(self, case: str = "") -> dict[str, str]:
+        """One row for a table of cases; the keys are the same for every case."""
+        return csv_columns(self.kidneys, self.lesions, self.totals, self.notes, case)

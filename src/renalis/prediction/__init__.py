@@ -1,4 +1,4 @@
-"""Coarse pass, fine pass where kidneys may be, restore in slabs, runtimes."""
+"""Networks over a scan: where the kidneys are, sliding windows, restoring to the scan's grid."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Training: endless synthetic patches, a loop that survives being killed, and the model file."""
+"""Training: the engine, losses, schedules, checkpoints; knows neither recipes nor data."""

@@ -23,7 +23,7 @@ END = "<!-- end of rooms -->"
 
 ROOMS = (
     "errors", "boxes", "volume", "conventions", "thresholds",
-    "io",
+    "io", "charts",
     "preparation", "networks", "model_header", "model", "dataset",
     "synthesis", "sampling", "augmentation",
     "postprocessing", "measurement", "prediction",

@@ -20,12 +20,12 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 import renalis
+from renalis.charts.axes import axis
 from renalis.cli import main
 from renalis.errors import InputError
 from renalis.io.lock import held
 from renalis.recipes import load_system, stored_system
 from renalis.systems import open_run, predict_scan
-from renalis.training.curves import axis
 from renalis.tuning.proposals import changes, distributions, proposed, values
 from renalis.tuning.search import Search, check_search
 from renalis.tuning.store import JournalLines, open_study

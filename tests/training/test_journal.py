@@ -14,8 +14,9 @@ from helpers.small_run import fold_training
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from renalis.charts.lines import Series, chart
 from renalis.errors import InputError
-from renalis.training.curves import Series, chart, curves_page
+from renalis.training.curves import curves_page
 from renalis.training.devices import Devices, devices_here, open_fabric
 from renalis.training.engine import WEIGHTS
 from renalis.training.folds import run_folds

@@ -11,9 +11,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from renalis.charts.distributions import box_plot
 from renalis.evaluation.comparison import Comparison, Stratum
 from renalis.evaluation.page import Plot, Table, number, rendered, with_interval
-from renalis.evaluation.plots import box_plot
 from renalis.evaluation.records import plain
 from renalis.evaluation.statistics import FEWEST, Difference
 from renalis.evaluation.systems import System

@@ -11,10 +11,10 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from renalis.charts.distributions import bland_altman, box_plot
 from renalis.evaluation.evaluation import DetectionRows, Evaluation
 from renalis.evaluation.pairing import CasePair, How
 from renalis.evaluation.pictures import COLORS
-from renalis.evaluation.plots import bland_altman, box_plot
 from renalis.evaluation.records import CaseRecord
 from renalis.evaluation.regions import regions
 from renalis.evaluation.statistics import FEWEST, Summary

@@ -1,0 +1,1 @@
+"""Charts: drawings of numbers as SVG, on pages that need nothing else."""

@@ -8,15 +8,21 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from helpers.packages import install
 
 import renalis
 from renalis.cli import main
 from renalis.errors import InputError, PluginWarning
-from renalis.networks import build, registered
-from renalis.plugins import NETWORKS, Need, require
-from renalis.recipes import load_system
+from renalis.networks import build, registered, with_weights
+from renalis.plugins import NETWORKS, REGISTRIES, Kind, Need, offers, require
+from renalis.recipes import SamplerOptions, load_system
+from renalis.sampling import Sample
+from renalis.systems.check import check_system
+from renalis.systems.plans import loss_terms
+from renalis.systems.samplers import _Checked
 
 CODE = """
 from typing import Literal
@@ -43,10 +49,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
-    before, known = set(sys.modules), set(NETWORKS.known())
+    before = set(sys.modules)
+    known = {kind: set(registry.known()) for kind, registry in REGISTRIES.items()}
     yield folder
-    for name in set(NETWORKS.known()) - known:
-        del NETWORKS._known[name]
+    for kind, registry in REGISTRIES.items():
+        for name in set(registry.known()) - known[kind]:
+            del registry._known[name]
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
             del sys.modules[name]
@@ -199,3 +207,147 @@ sys.exit(", ".join({"torch", "fine_net"} & set(sys.modules)))
         text=True,
     )
     assert done.stderr.strip() == ""
+
+
+TERM = """
+from typing import Literal
+from renalis.recipes import TermOptions
+from renalis.training.terms import register_term
+
+class Options(TermOptions):
+    term: Literal["{name}"]
+
+@register_term("{name}", options=Options)
+class Point:
+    def __call__(self, logits, target, weights=None):
+        return {value}
+"""
+
+
+def term(site: Path, value: str) -> None:
+    """Install a package that offers the loss term ``of_others``."""
+    code = TERM.replace("{name}", "of_others").replace("{value}", value)
+    install(
+        site,
+        "term-of-others",
+        "1.0",
+        {"term_of_others": code},
+        {"renalis.losses": {"of_others": "term_of_others"}},
+    )
+
+
+LOSS = "loss=[{term: ce, weight: 1.0}, {term: of_others, weight: 0.5, output: seg}]"
+
+
+def test_a_term_of_a_package_is_tried_before_training(site: Path) -> None:
+    term(site, "logits.square().mean()")
+    system = load_system("unet3d-plain", (LOSS,), tiny=True)
+    check_system(system)
+    named = loss_terms(system.loss)
+    assert [one.name for one in named] == ["ce", "of_others"]
+    assert named[1].term(torch.full((1, 2, 3), 2.0), torch.zeros(1, 3)) == 4
+
+
+@pytest.mark.parametrize("value", ["logits.square()", "0.0", "logits.detach().sum()", "logits[7]"])
+def test_a_term_that_gives_no_number_to_learn_from_is_refused(site: Path, value: str) -> None:
+    term(site, value)
+    with pytest.raises(InputError, match=r"loss\.1 \(of_others\) cannot be computed"):
+        check_system(load_system("unet3d-plain", (LOSS,), tiny=True))
+
+
+NETWORK = """
+import torch
+from typing import Literal
+from renalis.networks import register
+from renalis.recipes import NetworkOptions
+from torch import nn
+
+class Options(NetworkOptions):
+    name: Literal["{name}"]
+
+@register("{name}", options=Options)
+class Point(nn.Module):
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.point = nn.Conv3d(in_channels, out_channels, 1)
+        self.half = torch.full((1,), 0.5)
+        {made}
+
+    def forward(self, image):
+        return {value}
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "value", "said"),
+    [
+        ("pass", "(self.point(image),)", "the network gives a tuple"),
+        ("pass", "{'logits': self.point(image)}", "gives no channels of seg"),
+        ("pass", "self.point(image)[:, :2]", "out_channels is 3, but .* gives 2 channels"),
+        ("pass", "self.pint(image)", "no attribute 'pint'"),
+        ("self.point.double()", "self.point(image)", r"point\.weight is torch\.float64"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_refused_before(
+    site: Path, made: str, value: str, said: str
+) -> None:
+    code = NETWORK.replace("{made}", made).replace("{value}", value)
+    offer(site, "odd-net", "odd", code)
+    system = load_system(
+        "unet3d-plain", ("network={name: odd, in_channels: 1, out_channels: 3}",), tiny=False
+    )
+    with pytest.raises(InputError, match=said):
+        check_system(system)
+
+
+def test_constants_of_a_packed_network_have_their_values(site: Path) -> None:
+    code = NETWORK.replace("{made}", "pass").replace("{value}", "self.point(image) * self.half")
+    offer(site, "constant-net", "constant", code)
+    config = {"name": "constant", "in_channels": 1, "out_channels": 2}
+    network = build(config)
+    image = torch.ones(1, 1, 2, 2, 2)
+    opened = with_weights(config, dict(network.state_dict()))
+    assert torch.equal(opened(image), network(image))
+
+
+class Lengths:
+    """A sampler whose epochs differ, and whose samples are of one size."""
+
+    def order(self, rng: np.random.Generator) -> list[int]:
+        return list(range(int(rng.integers(5, 500))))
+
+    def take(self, number: int, rng: np.random.Generator) -> Sample:
+        return Sample({"image": np.zeros((1, 8, 9), np.float32)}, {})
+
+    def negative(self) -> np.ndarray:
+        return np.zeros(500, bool)
+
+
+def test_a_sampler_is_held_to_its_length_and_size() -> None:
+    options = SamplerOptions(kind="of_others", grid="slices", patch=(8, 8))
+    sampler = _Checked(Lengths(), options, 7)
+    with pytest.raises(InputError, match="and 7 in another"):
+        sampler.order(np.random.default_rng(1))
+    with pytest.raises(
+        InputError, match=r"gives samples of \(8, 9\), where sampler\.patch is \(8, 8"
+    ):
+        sampler.take(0, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "kind"),
+    [
+        ("renalis.losses", "dice", "loss term"),
+        ("renalis.samplers", "patches", "sampler"),
+        ("renalis.postprocessing", "min_feret", "rule"),
+    ],
+)
+def test_no_kind_of_name_of_ours_can_be_taken(
+    site: Path, group: str, name: str, kind: Kind
+) -> None:
+    install(site, "greedy", "1.0", {"greedy": "raise AssertionError"}, {group: {name: "greedy"}})
+    (found,) = [one for one in offers() if one.package == "greedy"]
+    assert "is the name of one of renalis's own" in str(REGISTRIES[kind].problem(found))
+    uses = "renalis-kidney" if name == "patches" else "multires3d"
+    with pytest.warns(PluginWarning, match=f"greedy 1.0 offers a {kind} '{name}'"):
+        load_system(uses)

@@ -117,6 +117,11 @@ class Registry:
     def __init__(self, kind: Kind, group: str) -> None:
         self.kind, self.group = kind, group
         self._known: dict[str, Addition] = {}
+        self._own: tuple[str, ...] = ()
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Keep names for renalis's own, which recipes know before it is imported."""
+        self._own = tuple(dict.fromkeys((*self._own, *names)))
 
     def known(self) -> Mapping[str, Addition]:
         """What is registered so far; cannot be written to."""
@@ -131,14 +136,19 @@ class Registry:
             If the name is taken.
         """
         there = self._known.get(addition.name)
-        if there is not None and (_ours(there) or _place(there) != _place(addition)):
+        if there is not None:
+            taken = _ours(there) or _place(there) != _place(addition)
+        else:
+            taken = addition.name in self._own and not _ours(addition)
+        if taken:
+            owner = "renalis" if there is None else _place(there)
             raise ValueError(
-                f"there already is a {self.kind} {addition.name!r} ({_place(there)}); "
+                f"there already is a {self.kind} {addition.name!r} ({owner}); "
                 f"{_place(addition)} needs another name"
             )
         self._known[addition.name] = addition
 
-    def find(self, name: str, own: Iterable[str] = ()) -> Addition:
+    def find(self, name: str) -> Addition:
         """What is registered by this name, after importing the package that offers it.
 
         Raises
@@ -154,7 +164,7 @@ class Registry:
         offer = self.offer(name)
         if offer is None:
             if there is None:
-                raise ValueError(self._unknown(name, own))
+                raise ValueError(self._unknown(name))
             return there
         if there is None:
             self._load(offer)
@@ -182,19 +192,17 @@ class Registry:
             )
         return found[0] if found else None
 
-    def options(self, name: str, own: Iterable[str] = ()) -> type[BaseModel]:
+    def options(self, name: str) -> type[BaseModel]:
         """The fields in a recipe of something that a package or a program adds.
-
-        ``own`` are the names of renalis's own, which may not be imported yet.
 
         Raises
         ------
         ValueError, InputError
             As `find`; if it was registered without its fields.
         """
-        found = self.find(name, own)
+        found = self.find(name)
         if _ours(found):
-            raise ValueError(self._unknown(name, own))
+            raise ValueError(self._unknown(name))
         if found.options is None:
             raise ValueError(f"{_place(found)} is registered without options=, its fields")
         return found.options
@@ -207,9 +215,10 @@ class Registry:
 
     def problem(self, offer: Offer) -> str | None:
         """Why an offer cannot be used, after importing its package; None if it can."""
+        if offer.name in self._own:
+            return self._clash(offer)
         try:
-            if _ours(self.find(offer.name)):
-                return self._clash(offer)
+            self.options(offer.name)
         except (InputError, ValueError) as error:
             return str(error)
         return None
@@ -242,8 +251,8 @@ class Registry:
             "own; renalis's is used, and the package needs another name"
         )
 
-    def _unknown(self, name: str, own: Iterable[str]) -> str:
-        names = list(own) or [one.name for one in self._known.values() if _ours(one)]
+    def _unknown(self, name: str) -> str:
+        names = list(self._own or [one.name for one in self._known.values() if _ours(one)])
         names += [one.name for one in self._known.values() if not _ours(one)]
         names += [one.name for one in offers() if one.kind == self.kind]
         return f"there is no {self.kind} {name!r}; known are {', '.join(dict.fromkeys(names))}"
@@ -284,6 +293,7 @@ def require(needs: Iterable[Need], path: Path) -> None:
     PluginWarning
         If another version is installed.
     """
+    others: dict[str, str] = {}
     for need in needs:
         registry = REGISTRIES[need.kind]
         offer = registry.offer(need.name)
@@ -306,11 +316,10 @@ def require(needs: Iterable[Need], path: Path) -> None:
                 why = "which is not installed; if you trust whoever made it, install it"
             raise InputError(f"{what}{', ' if here is None and offer is None else '; '}{why}")
         if offer.version != need.version:
-            warnings.warn(
-                f"{what}; {offer.version} is installed and may give other results",
-                PluginWarning,
-                stacklevel=2,
-            )
+            other = f"{offer.version} is installed and may give other results"
+            others.setdefault(need.package, f"{what}; {other}")
+    for sentence in others.values():
+        warnings.warn(sentence, PluginWarning, stacklevel=2)
 
 
 def installed_packages(needs: Iterable[Need]) -> dict[str, str | None]:

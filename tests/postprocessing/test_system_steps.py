@@ -377,7 +377,7 @@ def test_steps_run_in_order_and_say_what_they_changed() -> None:
 
 
 def test_unknown_steps_and_fields_are_refused() -> None:
-    with pytest.raises(ValueError, match="no step is called 'smooth'"):
+    with pytest.raises(ValueError, match="no rule 'smooth'"):
         make_step("smooth")
     with pytest.raises(ValueError, match="no field 'radius'"):
         make_step("attached", radius=4)

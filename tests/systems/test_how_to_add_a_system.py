@@ -110,15 +110,18 @@ def test_a_run_and_its_file_of_a_strangers_network_give_the_same_labels(
 
 
 def test_files_name_the_package_that_they_need_and_no_module(run: Path, packed: Path) -> None:
-    need = {
-        "kind": "network",
-        "name": "dilated_2d",
-        "package": "dilated-kidney",
-        "version": "1.0",
-    }
-    stored = json.loads((run / "recipe.json").read_bytes())
-    assert need in stored["needs"]
-    assert need in [one.model_dump() for one in read_any_header(packed).needs]
+    offered = [
+        ("network", "dilated_2d"),
+        ("sampler", "sparse_slices"),
+        ("loss term", "log_dice"),
+        ("rule", "few_slices"),
+    ]
+    needs = [
+        {"kind": kind, "name": name, "package": "dilated-kidney", "version": "1.0"}
+        for kind, name in offered
+    ]
+    assert json.loads((run / "recipe.json").read_bytes())["needs"] == needs
+    assert [one.model_dump() for one in read_any_header(packed).needs] == needs
     assert b"dilated_kidney" not in packed.read_bytes()
 
 
@@ -145,8 +148,9 @@ def test_another_version_is_a_warning(
 ) -> None:
     install_page(page, tmp_path, "1.1")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *(p for p in sys.path if p != str(site))])
-    with pytest.warns(PluginWarning, match=r"dilated-kidney 1.0; 1.1 is installed"):
+    with pytest.warns(PluginWarning, match=r"dilated-kidney 1.0; 1.1 is installed") as said:
         open_packed(packed)
+    assert len(said) == 1
 
 
 def test_another_package_of_that_name_is_refused(

@@ -89,7 +89,7 @@ def _version(package: str) -> str | None:
 
 def _plugins() -> list[dict[str, Any]]:
     """What other packages add, each imported to see whether it can be."""
-    import renalis.networks  # noqa: F401 - registers renalis's own, with which names may clash
+    import renalis.recipes  # noqa: F401 - keeps the names of renalis's own
     from renalis.plugins import REGISTRIES, offers
 
     return [

@@ -62,6 +62,9 @@ class Step(Protocol):
     """One step: plain numbers, and what it does with a label map."""
 
     rule: ClassVar[str]
+    done: ClassVar[str]
+    """What became of the voxels that it changed, as in "1.20 ml (40 voxels) in thin parts was
+    dropped": the words after the numbers."""
 
     def apply(self, labels: Volume, context: Context) -> None:
         """Change the labels in place."""

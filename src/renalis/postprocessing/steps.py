@@ -7,9 +7,9 @@ how much it changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from renalis.boxes import Box, bounding_box, grown
 from renalis.postprocessing.component_filters import Neighbors, detached, shorter_than, smaller_than
 from renalis.postprocessing.components import find_pieces
 from renalis.postprocessing.context import Context, Region, Step
+from renalis.postprocessing.make_steps import make_step, register_step
 from renalis.postprocessing.morphology import closed, dilated, filled, opened
 from renalis.postprocessing.sides import Split, middle_x_mm, smaller_on_each_side
 from renalis.postprocessing.tidy import RuleChange, Tidied
@@ -39,6 +40,7 @@ __all__ = [
     "SideLargest",
     "Step",
     "make_step",
+    "register_step",
     "run_steps",
 ]
 
@@ -47,6 +49,7 @@ Into = Literal["around", "background"]
 become a hole; or background, as the published code has it."""
 
 
+@register_step()
 @dataclass(frozen=True)
 class SideLargest:
     """On each side of the body only the largest pieces of a region stay.
@@ -72,6 +75,7 @@ class SideLargest:
     """
 
     rule: ClassVar[str] = "side_largest"
+    done: ClassVar[str] = "in pieces that are not the largest on their side was dropped"
     region: Region = "kidney"
     per_side: int = 1
     min_ml: float = 0.0
@@ -92,6 +96,7 @@ class SideLargest:
         labels.array[dropped] = 0
 
 
+@register_step()
 @dataclass(frozen=True)
 class Attached:
     """Pieces of a region stay when they belong to another region.
@@ -101,6 +106,7 @@ class Attached:
     """
 
     rule: ClassVar[str] = "attached"
+    done: ClassVar[str] = "in pieces that belong to nothing was dropped"
     region: Region = "tumor"
     to: Region = "kidney"
     radius_mm: float = 0.0
@@ -119,11 +125,13 @@ class Attached:
         labels.array[dropped] = 0
 
 
+@register_step()
 @dataclass(frozen=True)
 class MinFeret:
     """Pieces of a region stay when their largest axial diameter is at least ``mm``."""
 
     rule: ClassVar[str] = "min_feret"
+    done: ClassVar[str] = "in pieces of too small a diameter was dropped"
     region: Region = "tumor"
     mm: float = 3.0
     into: Into = "around"
@@ -133,11 +141,13 @@ class MinFeret:
         _erase(labels, shorter_than(context.region(labels, self.region), self.mm), self.into)
 
 
+@register_step()
 @dataclass(frozen=True)
 class KeepIfMl:
     """Pieces of a region stay when they have at least ``ml`` milliliters."""
 
     rule: ClassVar[str] = "keep_if_ml"
+    done: ClassVar[str] = "in pieces of too small a volume was dropped"
     region: Region = "tumor"
     ml: float = 0.1
     into: Into = "around"
@@ -147,6 +157,7 @@ class KeepIfMl:
         _erase(labels, smaller_than(context.region(labels, self.region), self.ml), self.into)
 
 
+@register_step()
 @dataclass(frozen=True)
 class MaskByLow:
     """Labels stay where the low-resolution answer, dilated, has something renal.
@@ -156,6 +167,7 @@ class MaskByLow:
     """
 
     rule: ClassVar[str] = "mask_by_low"
+    done: ClassVar[str] = "far from what the low resolution shows was dropped"
     threshold: float = 0.5
     dilate: int = 10
 
@@ -170,11 +182,13 @@ class MaskByLow:
         labels.array[~mask] = 0
 
 
+@register_step()
 @dataclass(frozen=True)
 class RestrictToRoi:
     """A region stays where an earlier stage found something (Beheshtifard et al. 2023)."""
 
     rule: ClassVar[str] = "restrict_to_roi"
+    done: ClassVar[str] = "outside the earlier stage's mask was dropped"
     region: Region = "tumor"
     stage: str = "kidney"
 
@@ -188,11 +202,13 @@ class RestrictToRoi:
         labels.array[(context.region(labels, self.region).array > 0) & ~(roi.array > 0)] = 0
 
 
+@register_step()
 @dataclass(frozen=True)
 class Opening:
     """What is thinner than a ball goes (Halili's wish for 3D clean-up after 2D prediction)."""
 
     rule: ClassVar[str] = "opening"
+    done: ClassVar[str] = "in thin parts was dropped"
     region: Region = "renal"
     radius_mm: float = 1.0
 
@@ -202,11 +218,13 @@ class Opening:
         labels.array[mask & ~opened(mask, self.radius_mm, labels.spacing)] = 0
 
 
+@register_step()
 @dataclass(frozen=True)
 class Closing:
     """Gaps that a ball does not get into are closed; each gets the nearest label of the region."""
 
     rule: ClassVar[str] = "closing"
+    done: ClassVar[str] = "in narrow gaps was added"
     region: Region = "renal"
     radius_mm: float = 1.0
 
@@ -218,6 +236,7 @@ class Closing:
         _nearest_label(labels, mask, gaps)
 
 
+@register_step()
 @dataclass(frozen=True)
 class FillHoles:
     """Closed cavities of a region become what most of their border is.
@@ -227,6 +246,7 @@ class FillHoles:
     """
 
     rule: ClassVar[str] = "fill_holes"
+    done: ClassVar[str] = "in closed cavities was filled"
     region: Region = "renal"
     planes: Literal["3d", "axial"] = "3d"
     most_ml: float | None = None
@@ -238,60 +258,6 @@ class FillHoles:
         holes = filled(mask, self.planes) & (canonical.array == 0)
         most = np.inf if self.most_ml is None else self.most_ml * (1 + 1e-9)
         _surrounded(canonical, holes, most / labels.voxel_ml)
-
-
-_STEPS: dict[str, Callable[..., Step]] = {
-    kind.rule: kind
-    for kind in (
-        SideLargest,
-        Attached,
-        MinFeret,
-        KeepIfMl,
-        MaskByLow,
-        RestrictToRoi,
-        Opening,
-        Closing,
-        FillHoles,
-    )
-}
-
-_DONE = {
-    "side_largest": "in pieces that are not the largest on their side was dropped",
-    "attached": "in pieces that belong to nothing was dropped",
-    "min_feret": "in pieces of too small a diameter was dropped",
-    "keep_if_ml": "in pieces of too small a volume was dropped",
-    "mask_by_low": "far from what the low resolution shows was dropped",
-    "restrict_to_roi": "outside the earlier stage's mask was dropped",
-    "opening": "in thin parts was dropped",
-    "closing": "in narrow gaps was added",
-    "fill_holes": "in closed cavities was filled",
-}
-
-
-def make_step(rule: str, **numbers: Any) -> Step:
-    """A step by its name.
-
-    Parameters
-    ----------
-    rule : str
-        For example ``"side_largest"``.
-    **numbers
-        The step's fields; those left out keep their defaults.
-
-    Raises
-    ------
-    ValueError
-        If there is no such step, or it has no such field.
-    """
-    if rule not in _STEPS:
-        raise ValueError(f"no step is called {rule!r}; steps: {', '.join(_STEPS)}")
-    kind: Any = _STEPS[rule]
-    known = {entry.name for entry in fields(kind)}
-    unknown = sorted(set(numbers) - known)
-    if unknown:
-        raise ValueError(f"step {rule} has no field {unknown[0]!r}; fields: {', '.join(known)}")
-    step: Step = kind(**numbers)
-    return step
 
 
 def run_steps(labels: Volume, steps: Sequence[Step], context: Context | None = None) -> Tidied:
@@ -331,7 +297,7 @@ def run_steps(labels: Volume, steps: Sequence[Step], context: Context | None = N
         before = part.array.copy(order="K")
         step.apply(part, context)
         voxels = int(np.count_nonzero(before != part.array))
-        changes.append(_change(step.rule, voxels, labels.voxel_ml))
+        changes.append(_change(step, voxels, labels.voxel_ml))
     return Tidied(whole, tuple(changes))
 
 
@@ -343,13 +309,13 @@ def _boxed(rois: Mapping[str, Volume], whole: Volume, box: Box | None) -> dict[s
     return {name: r.cropped(reach) if r.same_grid(whole) else r for name, r in rois.items()}
 
 
-def _change(rule: str, voxels: int, voxel_ml: float) -> RuleChange:
+def _change(step: Step, voxels: int, voxel_ml: float) -> RuleChange:
     """The change with its sentence."""
-    ml = voxels * voxel_ml
+    rule, ml = step.rule, voxels * voxel_ml
     title = rule.replace("_", " ").capitalize()
     if not voxels:
         return RuleChange(rule, 0, 0.0, f"{title}: nothing to change.")
-    return RuleChange(rule, voxels, ml, f"{title}: {ml:.2f} ml ({voxels} voxels) {_DONE[rule]}.")
+    return RuleChange(rule, voxels, ml, f"{title}: {ml:.2f} ml ({voxels} voxels) {step.done}.")
 
 
 def _erase(labels: Volume, dropped: NDArray[np.bool_], into: Into) -> None:

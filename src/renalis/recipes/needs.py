@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from renalis.plugins import NETWORKS, Need
+from renalis.plugins import NETWORKS, RULES, SAMPLERS, TERMS, Need
 from renalis.recipes.system import System
 
 __all__ = ["needs_of"]
@@ -27,6 +27,10 @@ def _needs(system: System) -> Iterator[Need]:
     for stage in system.all_stages():
         if _foreign(stage.network):
             yield NETWORKS.need(stage.network.name)
+        if _foreign(stage.sampler):
+            yield SAMPLERS.need(stage.sampler.kind)
+        yield from (TERMS.need(term.term) for term in stage.loss if _foreign(term))
+    yield from (RULES.need(rule.rule) for rule in system.postprocessing if _foreign(rule))
 
 
 def _foreign(section: BaseModel) -> bool:

@@ -153,9 +153,8 @@ class Cascade3d(NetworkOptions):
     norm: Literal["batch", "group"] = "batch"
 
 
-OwnNetwork = Annotated[
-    ResNet34UNet | SimpleUNet | QuickNat | UNet | UNet3d | Cascade3d,
-    Field(discriminator="name"),
+Network = Annotated[
+    ResNet34UNet | SimpleUNet | QuickNat | UNet | UNet3d | Cascade3d | NetworkOptions,
+    ByName(NETWORKS, "name", NetworkOptions),
 ]
-Network = Annotated[NetworkOptions, ByName(NETWORKS, "name", OwnNetwork)]
 """One of renalis's own, or of an installed package."""

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from renalis.plugins import RULES
+from renalis.recipes.by_name import ByName
 from renalis.recipes.fields import Frozen, NonNegative, Positive, Share, Size3
 from renalis.recipes.sample_fields import Plane
 
@@ -23,6 +25,7 @@ __all__ = [
     "Published",
     "RestrictToRoi",
     "Rule",
+    "RuleOptions",
     "SideLargest",
     "SlicePrediction",
     "TilePrediction",
@@ -119,7 +122,13 @@ Prediction = Annotated[
 ]
 
 
-class RestrictToRoi(Frozen):
+class RuleOptions(Frozen):
+    """What every rule's fields begin with; those of other packages too."""
+
+    rule: str
+
+
+class RestrictToRoi(RuleOptions):
     """Remove ``region`` outside what an earlier stage found."""
 
     rule: Literal["restrict_to_roi"]
@@ -127,7 +136,7 @@ class RestrictToRoi(Frozen):
     stage: str
 
 
-class SideLargest(Frozen):
+class SideLargest(RuleOptions):
     """On each side of the body keep the largest components of ``region``, if above ``min_ml``.
 
     Components that ``joined_by`` connects count as one, as a kidney does that a tumor splits.
@@ -141,7 +150,7 @@ class SideLargest(Frozen):
     split: Literal["body_centroid", "middle"] = "body_centroid"
 
 
-class Attached(Frozen):
+class Attached(RuleOptions):
     """Keep components of ``region`` that touch ``to`` dilated by ``radius_mm``.
 
     ``neighbors`` decide what touches. Components above ``or_above_ml`` stay anyway.
@@ -155,7 +164,7 @@ class Attached(Frozen):
     or_above_ml: Positive | None = None
 
 
-class MinFeret(Frozen):
+class MinFeret(RuleOptions):
     """Drop components of ``region`` whose largest axial Feret diameter is below ``mm``."""
 
     rule: Literal["min_feret"]
@@ -163,7 +172,7 @@ class MinFeret(Frozen):
     mm: Positive
 
 
-class KeepIfMl(Frozen):
+class KeepIfMl(RuleOptions):
     """Keep components of ``region`` of at least ``ml``."""
 
     rule: Literal["keep_if_ml"]
@@ -171,7 +180,7 @@ class KeepIfMl(Frozen):
     ml: Positive
 
 
-class MaskByLow(Frozen):
+class MaskByLow(RuleOptions):
     """Keep what lies in the low-resolution answer, thresholded and dilated on the fine grid."""
 
     rule: Literal["mask_by_low"]
@@ -179,7 +188,7 @@ class MaskByLow(Frozen):
     dilate: NonNegativeInt
 
 
-class FillHoles(Frozen):
+class FillHoles(RuleOptions):
     """Holes of ``region`` of up to ``most_ml`` become what most of their border is."""
 
     rule: Literal["fill_holes"]
@@ -187,7 +196,7 @@ class FillHoles(Frozen):
     most_ml: Positive | None = None
 
 
-class Morphology(Frozen):
+class Morphology(RuleOptions):
     """3D opening or closing of ``region`` with a ball (a wish of R2)."""
 
     rule: Literal["opening", "closing"]
@@ -203,9 +212,11 @@ Rule = Annotated[
     | KeepIfMl
     | MaskByLow
     | FillHoles
-    | Morphology,
-    Field(discriminator="rule"),
+    | Morphology
+    | RuleOptions,
+    ByName(RULES, "rule", RuleOptions),
 ]
+"""One of renalis's own, or of an installed package."""
 
 
 class Published(Frozen):

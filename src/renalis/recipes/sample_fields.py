@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from renalis.plugins import SAMPLERS
+from renalis.recipes.by_name import ByName
 from renalis.recipes.data_fields import Target
 from renalis.recipes.fields import Count, Frozen, NonNegative, Range, Share, Size3
 from renalis.recipes.synthetic_fields import Rendering
@@ -25,6 +27,7 @@ __all__ = [
     "Patches",
     "Plane",
     "Sampler",
+    "SamplerOptions",
     "Slices",
     "Transform",
     "Windows",
@@ -174,7 +177,23 @@ class Patches(Frozen):
         return self
 
 
-Sampler = Annotated[Slices | Windows | Paired | Patches, Field(discriminator="kind")]
+class SamplerOptions(Frozen):
+    """What the fields of another package's sampler begin with: samples of one grid.
+
+    ``patch`` are the pixels (Y, X) or voxels (Z, Y, X) of a sample.
+    """
+
+    kind: str
+    grid: str
+    patch: tuple[Count, Count] | Size3
+    hard_negatives: HardNegatives | None = None
+
+
+Sampler = Annotated[
+    Slices | Windows | Paired | Patches | SamplerOptions,
+    ByName(SAMPLERS, "kind", SamplerOptions),
+]
+"""One of renalis's own, or of an installed package."""
 
 
 class Flip(Frozen):

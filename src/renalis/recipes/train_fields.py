@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from renalis.plugins import TERMS
+from renalis.recipes.by_name import ByName
 from renalis.recipes.fields import Frozen, NonNegative, Positive, Share
 
 __all__ = [
@@ -23,19 +25,24 @@ __all__ = [
     "SquaredError",
     "Step",
     "Stop",
+    "TermOptions",
     "Tversky",
     "WarmupLinear",
 ]
 
 
-class _Term(Frozen):
-    """A term of the loss: ``weight`` times what it says about the network's output ``output``."""
+class TermOptions(Frozen):
+    """A term of the loss: ``weight`` times what it says about the network's output ``output``.
+
+    ``term`` says which; those of other packages begin with these fields too.
+    """
 
     weight: NonNegative
     output: Literal["seg", "low", "cls"] = "seg"
+    term: str
 
 
-class CrossEntropy(_Term):
+class CrossEntropy(TermOptions):
     """Cross-entropy over voxels: ``ce`` of softmax classes, ``bce`` of one sigmoid channel.
 
     ``top_k`` is the share of the voxels, those with the largest loss, that count;
@@ -50,7 +57,7 @@ class CrossEntropy(_Term):
     ranks: Literal["weighted", "unweighted"] = "weighted"
 
 
-class Dice(_Term):
+class Dice(TermOptions):
     """1 - Dice, mean over ``regions``, each a union of classes.
 
     ``hard`` takes it of the winning classes, as the published code of R3: no gradient.
@@ -64,13 +71,13 @@ class Dice(_Term):
     over: Literal["batch", "sample"] = "batch"
 
 
-class SquaredError(_Term):
+class SquaredError(TermOptions):
     """Mean squared error of the sigmoid of an output."""
 
     term: Literal["mse"]
 
 
-class Tversky(_Term):
+class Tversky(TermOptions):
     """1 - Tversky index to the power ``gamma``.
 
     ``alpha`` weighs false positives, ``beta`` false negatives.
@@ -85,7 +92,7 @@ class Tversky(_Term):
     over: Literal["batch", "sample"] = "batch"
 
 
-class Focal(_Term):
+class Focal(TermOptions):
     """Cross-entropy times (1 - p) to the power ``gamma``."""
 
     term: Literal["focal"]
@@ -93,7 +100,7 @@ class Focal(_Term):
     class_weights: tuple[Positive, ...] | None = None
 
 
-class RenalCrossEntropyDice(_Term):
+class RenalCrossEntropyDice(TermOptions):
     """Where is anything renal, and what is it? Of background, kidney, tumor and cyst.
 
     See ``renalis.training.terms.renal``; ``class_weights`` of the four in its cross-entropies.
@@ -104,9 +111,10 @@ class RenalCrossEntropyDice(_Term):
 
 
 LossTerm = Annotated[
-    CrossEntropy | Dice | SquaredError | Tversky | Focal | RenalCrossEntropyDice,
-    Field(discriminator="term"),
+    CrossEntropy | Dice | SquaredError | Tversky | Focal | RenalCrossEntropyDice | TermOptions,
+    ByName(TERMS, "term", TermOptions),
 ]
+"""One of renalis's own, or of an installed package."""
 
 
 class Constant(Frozen):

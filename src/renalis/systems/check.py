@@ -18,6 +18,7 @@ from renalis.networks.two_grids import two_grids
 from renalis.recipes import output_fields, sample_fields
 from renalis.recipes.system import WRITTEN, Stage, System
 from renalis.recipes.train_fields import LossTerm
+from renalis.systems.plans import loss_terms
 
 __all__ = ["check_system"]
 
@@ -67,7 +68,7 @@ def _check_stage(stage: Stage) -> None:
     if isinstance(sampler, sample_fields.Paired):
         sides, wanted = (sampler.patch,) * 3, (sampler.output,) * 3
         fields = "sampler.patch", "sampler.output"
-    elif isinstance(sampler, sample_fields.Windows | sample_fields.Patches):
+    elif not isinstance(sampler, sample_fields.Slices):
         sides = wanted = sampler.patch
         fields = "sampler.patch", "sampler.patch"
     else:
@@ -230,6 +231,8 @@ def _check_term(stage: Stage, term: LossTerm, field: str, outputs: Mapping[str, 
         )
     if term.term == "ce" and channels == 1:
         raise InputError(f"{field}: ce is for several channels, not 1; take bce")
+    if not type(term).__module__.startswith("renalis."):
+        _try_term(term, field, channels, outputs[term.output].ndim - 2)
     classes = max(2, channels)
     weights = getattr(term, "class_weights", None)
     if weights is not None and len(weights) != classes:
@@ -247,6 +250,19 @@ def _check_term(stage: Stage, term: LossTerm, field: str, outputs: Mapping[str, 
         isinstance(sampler, sample_fields.Paired) or stage.grid(sampler.grid).weight_map is None
     ):
         raise InputError(f"{field}.pixel_weights needs a weight_map of the sampler's grid")
+
+
+def _try_term(term: LossTerm, field: str, channels: int, axes: int) -> None:
+    """Another package's term, asked about a few voxels of background."""
+    logits = torch.zeros(2, channels, *(4,) * axes, requires_grad=True)
+    target = torch.zeros((2, *(4,) * axes), dtype=torch.uint8) if axes else torch.zeros(2, 1)
+    try:
+        (one,) = loss_terms((term,))
+        value = one.term(logits, target)
+        if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
+            raise ValueError("it has to give one number, as a tensor with a gradient")
+    except _UNFIT as error:
+        raise InputError(f"{field} ({term.term}) cannot be computed: {_words(error)}") from None
 
 
 def _size(sides: tuple[int, ...]) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.errors import InputError
+from renalis.plugins import SAMPLERS, Addition
 from renalis.preparation import PreparedCase
 from renalis.recipes import sample_fields as fields
 from renalis.recipes.system import Stage
@@ -22,14 +24,16 @@ from renalis.sampling import (
 from renalis.systems.augmentation import spatial_margin_mm
 from renalis.systems.recipe_grids import AXIS, abnormal_labels, target_table
 
-__all__ = ["CaseSampler", "sampler_of"]
+__all__ = ["CaseSampler", "register_sampler", "sampler_of"]
+
+_Maker = TypeVar("_Maker", bound=Callable[..., Any])
 
 
 class CaseSampler(Protocol):
     """What the samplers have in common here."""
 
     def order(self, rng: np.random.Generator) -> list[int]:
-        """What an epoch shows, in order."""
+        """What an epoch shows, in order; in every epoch as many."""
 
     def take(self, number: int, rng: np.random.Generator) -> Sample:
         """One of these samples."""
@@ -58,12 +62,60 @@ def sampler_of(
         For the margin that its transforms need.
     """
     sampler = stage.sampler
+    if isinstance(sampler, fields.SamplerOptions):
+        return _other(stage, sampler, cases, regions)
     if isinstance(sampler, fields.Slices):
         return _Slices.of(stage, sampler, cases, regions)
     if isinstance(sampler, fields.Windows):
         return _windows(stage, sampler, cases, regions)
     assert isinstance(sampler, fields.Paired), "patches have no list, see `renalis.systems.patches`"
     return _pairs(stage, sampler, cases, plan)
+
+
+def register_sampler(
+    name: str, *, options: type[fields.SamplerOptions]
+) -> Callable[[_Maker], _Maker]:
+    """Make a sampler known to recipes.
+
+    Parameters
+    ----------
+    name : str
+        What a recipe calls it, in the field ``kind``.
+    options : type
+        Its fields.
+
+    Returns
+    -------
+    callable
+        Decorates what makes a `CaseSampler`: a class or function that takes the options, the
+        grids of the cases (`renalis.preparation.PreparedGrid`), the table from labels to the
+        classes of the stage (256, uint8), and the input masks of the cases, or None.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken.
+    """
+
+    def remember(make: _Maker) -> _Maker:
+        SAMPLERS.add(Addition(name, make, options))
+        return make
+
+    return remember
+
+
+def _other(
+    stage: Stage,
+    sampler: fields.SamplerOptions,
+    cases: Sequence[PreparedCase],
+    regions: Sequence[NDArray[np.uint8]] | None,
+) -> CaseSampler:
+    """Of another package."""
+    grids = [case.grid(sampler.grid) for case in cases]
+    made: CaseSampler = SAMPLERS.find(sampler.kind).make(
+        sampler, grids, target_table(stage.target), regions
+    )
+    return _Checked(made, sampler, len(made.order(np.random.default_rng(0))))
 
 
 def _windows(
@@ -114,6 +166,40 @@ def _pairs(
         ),
         None if limit is None else limit * stage.optimisation.batch,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Checked:
+    """Another package's sampler, held to what the training relies on."""
+
+    sampler: CaseSampler
+    options: fields.SamplerOptions
+    count: int
+
+    def order(self, rng: np.random.Generator) -> list[int]:
+        """As many as ever."""
+        order = [int(number) for number in self.sampler.order(rng)]
+        if len(order) != self.count:
+            raise InputError(
+                f"the sampler {self.options.kind} shows {len(order)} samples in one epoch and "
+                f"{self.count} in another; mend it, all epochs are of one length"
+            )
+        return order
+
+    def take(self, number: int, rng: np.random.Generator) -> Sample:
+        """One of the size that the recipe says."""
+        sample = self.sampler.take(number, rng)
+        size = sample.inputs["image"].shape[1:]
+        if size != self.options.patch:
+            raise InputError(
+                f"the sampler {self.options.kind} gives samples of {size}, where sampler.patch is "
+                f"{self.options.patch}; set sampler.patch so"
+            )
+        return sample
+
+    def negative(self) -> NDArray[np.bool_]:
+        """See `CaseSampler`."""
+        return self.sampler.negative()
 
 
 @dataclass(frozen=True, eq=False)

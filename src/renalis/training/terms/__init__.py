@@ -1,8 +1,9 @@
 """Terms of a loss, and their weighted sum over a network's outputs."""
 
 from renalis.training.terms.overlap import Dice, Tversky
+from renalis.training.terms.registry import Term, build_term, register_term
 from renalis.training.terms.renal import RenalCrossEntropyDice
-from renalis.training.terms.total import LossTerm, Term, build_term, total_loss
+from renalis.training.terms.total import LossTerm, total_loss
 from renalis.training.terms.voxels import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -22,6 +23,7 @@ __all__ = [
     "Term",
     "Tversky",
     "build_term",
+    "register_term",
     "total_loss",
     "voxel_mean",
 ]

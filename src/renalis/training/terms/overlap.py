@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from renalis.training.terms.registry import register_term
 from renalis.training.terms.shapes import class_probabilities, one_label_each, region_masks
 
 __all__ = ["Dice", "Tversky"]
@@ -15,6 +16,7 @@ __all__ = ["Dice", "Tversky"]
 Regions = tuple[tuple[int, ...], ...]
 
 
+@register_term("dice")
 @dataclass(frozen=True)
 class Dice:
     """One minus Dice, mean over regions.
@@ -61,6 +63,7 @@ class Dice:
         return ((1 - dice) * there).sum() / there.sum().clamp(min=1)
 
 
+@register_term("tversky")
 @dataclass(frozen=True)
 class Tversky:
     """One minus the Tversky index, to the power ``gamma``, mean over regions.

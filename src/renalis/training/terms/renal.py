@@ -8,12 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from renalis.training.terms.registry import register_term
+
 __all__ = ["RenalCrossEntropyDice"]
 
 _SMOOTH = 30.0
 _LESION_DICE = 0.5
 
 
+@register_term("renal_ce_dice")
 @dataclass(frozen=True)
 class RenalCrossEntropyDice:
     """The sum of three questions about background, kidney, tumor and cyst.

@@ -4,59 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from renalis.training.terms.overlap import Dice, Tversky
-from renalis.training.terms.renal import RenalCrossEntropyDice
+from renalis.training.terms.registry import Term
 from renalis.training.terms.shapes import to_resolution
-from renalis.training.terms.voxels import BinaryCrossEntropy, CrossEntropy, Focal, SquaredError
 
-__all__ = ["LossTerm", "Term", "build_term", "total_loss"]
+__all__ = ["LossTerm", "total_loss"]
 
 Outputs = Mapping[str, Tensor | Sequence[Tensor]]
-
-
-class Term(Protocol):
-    """What every kind of term can do."""
-
-    def __call__(self, logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor: ...
-
-
-_KINDS: dict[str, type[Any]] = {
-    "dice": Dice,
-    "tversky": Tversky,
-    "ce": CrossEntropy,
-    "bce": BinaryCrossEntropy,
-    "focal": Focal,
-    "mse": SquaredError,
-    "renal_ce_dice": RenalCrossEntropyDice,
-}
-
-
-def build_term(kind: str, **options: Any) -> Term:
-    """The term called ``kind`` with its options.
-
-    Parameters
-    ----------
-    kind : {"dice", "tversky", "ce", "bce", "focal", "mse", "renal_ce_dice"}
-    **options
-        Fields of the term's class.
-
-    Raises
-    ------
-    ValueError
-        If there is no such term or it has no such option.
-    """
-    if kind not in _KINDS:
-        raise ValueError(f"there is no loss term {kind!r}; known are {', '.join(_KINDS)}")
-    try:
-        term: Term = _KINDS[kind](**options)
-    except TypeError as error:
-        raise ValueError(f"loss term {kind}: {error}") from error
-    return term
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from renalis.training.terms.registry import register_term
 from renalis.training.terms.shapes import like_logits, one_label_each
 
 __all__ = ["BinaryCrossEntropy", "CrossEntropy", "Focal", "SquaredError", "voxel_mean"]
@@ -60,6 +61,7 @@ def voxel_mean(
     return weighted.sum() / scale.sum().clamp(min=torch.finfo(scale.dtype).tiny)
 
 
+@register_term("ce")
 @dataclass(frozen=True)
 class CrossEntropy:
     """Cross-entropy of softmax classes.
@@ -87,6 +89,7 @@ class CrossEntropy:
         return voxel_mean(losses, scale, self.top_k, self.ranks, self.divide)
 
 
+@register_term("bce")
 @dataclass(frozen=True)
 class BinaryCrossEntropy:
     """Binary cross-entropy of the sigmoid of each channel, mean of weight x loss over voxels.
@@ -115,6 +118,7 @@ class BinaryCrossEntropy:
         return voxel_mean(losses, scale, self.top_k, self.ranks, self.divide)
 
 
+@register_term("focal")
 @dataclass(frozen=True)
 class Focal:
     """Cross-entropy times (1 - p)^gamma, mean over voxels (Lin et al., ICCV 2017).
@@ -148,6 +152,7 @@ class Focal:
         return voxel_mean(losses, scale, divide=self.divide)
 
 
+@register_term("mse")
 @dataclass(frozen=True)
 class SquaredError:
     """Mean squared error of the sigmoid; for heads that say whether a patch has a tumor."""

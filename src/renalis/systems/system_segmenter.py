@@ -13,6 +13,8 @@ import torch
 from renalis.conventions import Classes
 from renalis.errors import InputError, UsageError
 from renalis.io import Scan, ScanSource
+from renalis.plugins import installed_packages
+from renalis.recipes import needs_of
 from renalis.systems.ensemble_members import EnsembleMember, open_ensemble_member, run_hash
 from renalis.systems.gate import looking_everywhere
 from renalis.systems.label_classes import remarks, system_classes
@@ -84,7 +86,9 @@ class SystemSegmenter:
 
     def key(self, source: ScanSource) -> Mapping[str, object]:
         """The networks, what other members say about the scan, and the options."""
+        packages = installed_packages(needs_of(self.run.system))
         return {
+            **({"packages": packages} if packages else {}),
             "run": self.sha256,
             "folds": self.run.numbers,
             "members": [list(member.key(source)) for member in self.members],
@@ -120,6 +124,7 @@ class SystemSegmenter:
                 "folds": list(self.run.numbers),
                 "sha256": self.sha256,
             },
+            "packages": installed_packages(needs_of(self.run.system)),
             "members": [member.facts() for member in self.members],
             "weights": self.weights,
             "device": self.run.device.type,

@@ -41,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="single real slices with label maps to learn from as well: the recipe's with_slices "
         "then holds",
     )
+    add(
+        "--tensorboard",
+        action="store_true",
+        help="also write TensorBoard's event files: tensorboard --logdir OUTPUT",
+    )
     add("--fold", metavar="K|all", help="which fold, or all over the devices there are")
     add(
         "--devices",
@@ -82,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.workers,
         start_from=arguments.start_from,
         slices=tuple(arguments.slices),
+        tensorboard=arguments.tensorboard,
     )
     devices = Devices(arguments.device, arguments.devices, arguments.nodes)
     print(f"trained: {train_system(job, _folds(arguments.fold, system), devices, _report)}")

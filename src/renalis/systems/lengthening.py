@@ -22,7 +22,7 @@ from renalis.recipes.system import System
 from renalis.recipes.train_fields import Optimisation, Stop, WarmupLinear
 from renalis.training.state import read_weights
 
-__all__ = ["dependents", "drop_dependents", "ends", "lengthened"]
+__all__ = ["dependents", "drop_dependents", "ends", "lengthened", "same_weights"]
 
 _MORE = ("epochs", "rises", "patience", "minutes")
 """Rules that end a training later when their number is larger, or when there is none."""
@@ -89,7 +89,7 @@ def drop_dependents(
     report : callable
         Takes progress lines.
     """
-    if not path.exists() or _same(read_weights(path), weights):
+    if not path.exists() or same_weights(path, weights):
         return
     for name in dependents(system, stage):
         network, training = fold / f"{name}.safetensors", fold / name
@@ -99,9 +99,11 @@ def drop_dependents(
         shutil.rmtree(training, ignore_errors=True)
 
 
-def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(
-        torch.equal(value, other[name].detach().cpu()) for name, value in one.items()
+def same_weights(path: Path, weights: Mapping[str, Tensor]) -> bool:
+    """Whether a file holds these weights, bit for bit."""
+    known = read_weights(path)
+    return known.keys() == weights.keys() and all(
+        torch.equal(value, weights[name].detach().cpu()) for name, value in known.items()
     )
 
 

@@ -58,6 +58,7 @@ class CaseData:
     specs: Mapping[str, GridSpec]
     regions: Masks | None
     evaluation: Evaluation | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def batches(self) -> int:
@@ -68,7 +69,7 @@ class CaseData:
         """See `StageData`."""
         return _coarse_only(self.feeding) if coarse else self.feeding.source
 
-    def validation(self, scores: Collection[str], terms: Sequence[LossTerm]) -> Validation:
+    def validation(self, scores: Collection[str], terms: Sequence[LossTerm]) -> StageValidation:
         """See `StageData`."""
         still = None
         if "val_loss" in scores:
@@ -203,7 +204,8 @@ def case_data(
     train, val = with_specs(train, specs), with_specs(val, specs)
     more = further(specs)
     source = case_batches(stage, train, seed=seed, specs=specs, regions=regions, synthetic=more)
-    return CaseData(stage, source, val, specs, val_regions, evaluation)
+    names = tuple(case.id for case in watched)
+    return CaseData(stage, source, val, specs, val_regions, evaluation, names)
 
 
 def note_plan(

@@ -41,14 +41,16 @@ from renalis.systems.run_folder import (
     refuse_another,
     store_recipe,
 )
+from renalis.systems.slice_pictures import show_slices
 from renalis.systems.split_check import Sides, synthetic_cases
-from renalis.systems.stage_data import StageData, case_data, patch_data
+from renalis.systems.stage_data import CaseData, StageData, case_data, patch_data
 from renalis.systems.starting_model import StartingModel, keep_starting_model, open_starting_model
 from renalis.systems.synthetic_bodies import build_bodies
 from renalis.systems.training_data import TrainingData, check_training_data, open_training_data
 from renalis.training.devices import Devices, devices_for_folds, devices_here, open_fabric
 from renalis.training.folds import run_folds
 from renalis.training.history import History
+from renalis.training.journal import events_folder, require_tensorboard
 from renalis.training.rounds import Round, fit_rounds
 from renalis.training.state import save_weights
 from renalis.training.stopping import needed_scores
@@ -89,6 +91,8 @@ class Job:
         Name or file of a model whose weights are the first ones.
     slices : tuple of Path
         Files of single real slices to learn from.
+    tensorboard : bool
+        Also write event files for TensorBoard, beside each round's metrics.
     """
 
     system: System
@@ -103,6 +107,7 @@ class Job:
     watch: Callable[[str, Round, History], None] | None = None
     start_from: str | None = None
     slices: tuple[Path, ...] = ()
+    tensorboard: bool = False
 
 
 def train_system(
@@ -141,6 +146,8 @@ def train_system(
         If the folder cannot be written.
     """
     check_system(job.system)
+    if job.tensorboard:
+        require_tensorboard()
     if job.system.learns_from_slices and not job.slices:
         raise InputError(f"{job.system.name} learns from single slices too; give them by --slices")
     split = job.system.split
@@ -266,7 +273,13 @@ def _train_stage(
         place.start.give(stage.name, network)
     rounds = []
     for planned in planned_rounds(
-        plan, stage.loss, data.batches, system.seed, fabric.world_size, workers=job.workers
+        plan,
+        stage.loss,
+        data.batches,
+        system.seed,
+        fabric.world_size,
+        workers=job.workers,
+        tensorboard=job.tensorboard,
     ):
         coarse = "seg" not in planned.outputs
         fit_plan = replace(planned.plan, name=f"{system.name}, {stage.name}, {planned.name}")
@@ -284,6 +297,10 @@ def _train_stage(
         about = {"recipe": system.name, "steps": steps, "until": ends(plan)}
         path, weights = folder / f"{stage.name}.safetensors", network.state_dict()
         drop_dependents(system, stage.name, path, weights, place.fold, place.report)
+        if isinstance(data, CaseData):
+            events = events_folder(target / rounds[-1].name) if job.tensorboard else None
+            watched = data.validation({"val_dice"}, ())
+            show_slices(watched, data.names, network, fabric.device, target, path, events)
         save_weights(path, weights, about)
     fabric.barrier()
     return network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import time
@@ -16,7 +17,15 @@ from renalis.training.curves import write_curves
 from renalis.training.history import Epoch, History
 from renalis.training.training_dice import DICE
 
-__all__ = ["Journal", "TimeLeft", "duration", "epoch_line"]
+__all__ = [
+    "Journal",
+    "TimeLeft",
+    "duration",
+    "epoch_line",
+    "event_writer",
+    "events_folder",
+    "require_tensorboard",
+]
 
 
 class Journal:
@@ -42,7 +51,7 @@ class Journal:
 
     def __init__(self, run: Path, name: str, history: History, tensorboard: bool = False) -> None:
         self._run, self._name = run, name
-        self._writer = _event_writer(run / "tensorboard", len(history)) if tensorboard else None
+        self._writer = event_writer(events_folder(run), len(history)) if tensorboard else None
         with whole_file(run / "metrics.jsonl") as file:
             file.write("".join(_line(epoch) for epoch in history).encode())
 
@@ -158,12 +167,37 @@ def _line(epoch: Epoch) -> str:
     return json.dumps({"epoch": entry.pop("number") + 1, **entry}, allow_nan=False) + "\n"
 
 
-def _event_writer(folder: Path, first_epoch: int) -> Any:
+def events_folder(run: Path) -> Path:
+    """Where a training's TensorBoard files are."""
+    return run / "tensorboard"
+
+
+def event_writer(folder: Path, first_epoch: int = 0) -> Any:
+    """TensorBoard's writer of event files.
+
+    Raises
+    ------
+    InputError
+        If TensorBoard is not installed.
+    """
+    require_tensorboard()
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=first_epoch or None)
+
+
+def require_tensorboard() -> None:
+    """Refuse to promise event files without the package.
+
+    Raises
+    ------
+    InputError
+        If TensorBoard is not installed.
+    """
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        importlib.import_module("tensorboard")
     except ImportError as error:
         raise InputError(
             "TensorBoard is not installed: make setup, or pip install 'renalis[tensorboard]', or "
             "train without it"
         ) from error
-    return SummaryWriter(str(folder), purge_step=first_epoch or None)

@@ -20,7 +20,7 @@ from helpers.documents import ROOT, blocks, pages
 
 import renalis
 from renalis.cli import VERBS, verb_parser
-from renalis.recipes import System
+from renalis.recipes import System, load_system, names
 
 PAGES = pages()
 LINKED = [*PAGES, ROOT / "CHANGELOG.md"]
@@ -55,6 +55,13 @@ def test_every_field_of_a_recipe_is_in_the_reference() -> None:
                 assert line.count(" | ") in (2, 3), line
 
 
+def test_the_network_of_every_recipe_is_in_the_reference() -> None:
+    page = recipe_pages.recipe_fields_page()
+    used = {stage.network.name for name in names() for stage in load_system(name).all_stages()}
+    assert len(used) >= 6
+    assert [name for name in used if f"<code>{name}</code>" not in page] == []
+
+
 def test_every_field_of_the_measurements_is_in_the_reference() -> None:
     page = measurement_pages.measurements_page()
     assert "<code>totals.kidney_ml</code> | number | Parenchyma" in page
@@ -68,6 +75,14 @@ def test_every_room_has_a_page_of_what_it_names() -> None:
     assert {f"reference/python/renalis.{room}.md" for room in rooms - {"cli"}} <= set(found)
     assert "::: renalis.segment\n" in found["reference/python/renalis.md"]
     assert all(":::" in text for text in found.values())
+
+
+def test_only_constants_of_a_room_may_be_missing_from_its_page() -> None:
+    for room in (ROOT / "src" / "renalis").glob("*/__init__.py"):
+        named = getattr(importlib.import_module(f"renalis.{room.parent.name}"), "__all__", [])
+        told = python_pages.public_names(room)
+        missing = [name for name in named if name not in told and not name.isupper()]
+        assert not missing, f"{room}: imported late; import {missing} if TYPE_CHECKING as well"
 
 
 def test_new_pages_come_into_the_navigation_by_themselves() -> None:

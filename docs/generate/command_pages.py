@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterator
 
 from tables import cell, code, table
@@ -33,8 +34,8 @@ def _sections(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
     """Usage and options, then the same of each action."""
     actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     if not actions:
-        usage = parser.format_usage().removeprefix("usage: ").rstrip()
-        yield f"```text\n{usage}\n```\n\n{_options(parser)}\n"
+        usage = textwrap.dedent(" " * len("usage: ") + parser.format_usage()[len("usage: ") :])
+        yield f"```text\n{usage.rstrip()}\n```\n\n{_options(parser)}\n"
     for group in actions:
         told = {choice.dest: choice.help for choice in group._choices_actions}
         for action, child in group.choices.items():
@@ -52,7 +53,7 @@ def _options(parser: argparse.ArgumentParser) -> str:
         if action.choices:
             text += f" ({', '.join(map(str, action.choices))})"
         rows.append((_named(action), cell(text)))
-    return table(("", ""), rows) if rows else ""
+    return table(("option", "meaning"), rows) if rows else ""
 
 
 def _named(action: argparse.Action) -> str:

@@ -2,8 +2,9 @@
 
     python docs/generate/pictures.py [--work FOLDER] [--only NAME…]
 
-Writes ``docs/pictures/*.webp``. Takes about a minute a scan on one core. Pictures of real scans
-have terms of their own; none is in the repository.
+Writes ``docs/pictures/*.webp`` and prints the volumes and Dice of ``docs/gallery.md``. Takes about
+a minute a scan on one core. Pictures of real scans have terms of their own; none is in the
+repository.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
+
+from renalis.io.read_labels import read_label_map
 
 PICTURES = Path(__file__).resolve().parents[1] / "pictures"
 WIDTH = 1200
-UPPER = 0.66
-"""Share of a preview's height that its large pictures take; below stand the small slices."""
+ROWS = 0.456
+"""Height of a preview's heading and two rows of large pictures, as a share of its width."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,20 @@ def draw(one: Shown, work: Path) -> None:
     subprocess.run([*program, "segment", renamed, "-o", work / "out", "--overwrite"], check=True)
     result = work / "out" / one.name
     with Image.open(result / "preview.png") as preview:
-        keep(preview.crop((0, 0, preview.width, round(preview.height * UPPER))), one.name)
+        keep(preview.crop((0, 0, preview.width, round(preview.width * ROWS))), one.name)
+    tell(scan / "labels" / "case_00000.nii.gz", result / "segmentation.nii.gz")
     if one is SCANS[0]:
         photograph(result / "report.html", work / "report.png")
+
+
+def tell(drawn: Path, found: Path) -> None:
+    """Volumes (ml) and Dice of each label."""
+    theirs, ours = read_label_map(drawn), read_label_map(found)
+    ml = abs(np.linalg.det(theirs.affine[:3, :3])) / 1000
+    for label, name in enumerate(("kidney", "tumor", "cyst"), 1):
+        true, said = theirs.array == label, ours.array == label
+        dice = 2 * np.sum(true & said) / max(1, np.sum(true) + np.sum(said))
+        print(f"| {name} | {np.sum(true) * ml:.1f} | {np.sum(said) * ml:.1f} | {dice:.2f} |")
 
 
 def photograph(page: Path, into: Path) -> None:

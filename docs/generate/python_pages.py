@@ -51,13 +51,25 @@ def _directives(module: str, names: list[str], level: int) -> str:
 
 
 def public_names(file: Path) -> list[str]:
-    """A module's ``__all__``; empty where there is none."""
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets
-        ):
-            return list(ast.literal_eval(node.value))
-    return []
+    """What a module's ``__all__`` names, as far as its text defines it; nothing without one.
+
+    Left out are constants that are assigned several at once, which mkdocstrings does not see.
+    """
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    named: list[str] = []
+    defined: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            defined.update(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found = {target.id for target in targets if isinstance(target, ast.Name)}
+            defined |= found
+            if "__all__" in found and node.value is not None:
+                named = list(ast.literal_eval(node.value))
+    return [name for name in named if name in defined]
 
 
 def _summary(file: Path) -> str:

@@ -46,9 +46,18 @@ def models(root: type[BaseModel]) -> list[type[BaseModel]]:
 
 def _mentioned(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
+        yield from kinds(annotation)
     for part in get_args(annotation):
         yield from _mentioned(part)
+
+
+def kinds(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """The registered kinds of a section, such as those of networks; itself if it has none.
+
+    Kinds that other packages register have documents of their own.
+    """
+    ours = [one for one in model.__subclasses__() if one.__module__.startswith("renalis.")]
+    return [kind for one in ours for kind in kinds(one)] or [model]
 
 
 def _section(model: type[BaseModel]) -> str:
@@ -94,7 +103,7 @@ def _single(annotation: Any, bounds: Any) -> str:
         limits = [f"{sign} {value:g}" for one in bounds for value, sign in _limits(one)]
         return f"{_NAMES[annotation]} {' and '.join(limits)}".rstrip()
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+        return " or ".join(f"[{k.__name__}](#{k.__name__.lower()})" for k in kinds(annotation))
     return code(getattr(annotation, "__name__", str(annotation)))
 
 

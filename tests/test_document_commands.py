@@ -19,7 +19,7 @@ OURS = [command for command in COMMANDS if command.program == "renalis"]
 QUICK = {("recipe", "list"), ("recipe", "show"), ("recipe", "copy"), ("recipe", "diff"),
          ("model", "list"), ("model", "info")}  # fmt: skip
 """What takes less than a second and needs no data."""
-OTHERS_OPTIONS = {"--save_probabilities": "nnU-Net"}
+OTHERS_OPTIONS = {"--save_probabilities": "nnU-Net", "--logdir": "TensorBoard"}
 """Options of other programs that the documents name."""
 
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z_-]*")

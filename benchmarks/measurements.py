@@ -20,9 +20,10 @@ sys.path.append(str(HERE.parent / "tests" / "measurement"))
 
 from kidney_phantoms import KIDNEY, TUMOR, Ellipsoid, Phantom, grid_around, sphere  # noqa: E402
 
+from renalis.laterality import Midline  # noqa: E402
 from renalis.measurement import Lesion, measure  # noqa: E402
 from renalis.postprocessing.diameters import axial_diameter, diameter_mm  # noqa: E402
-from renalis.preparation.body import Body, Midline  # noqa: E402
+from renalis.preparation.body import Body  # noqa: E402
 
 PAGE = HERE.parent / "docs" / "measurements.md"
 BEGIN, END = "<!-- phantoms: begin -->", "<!-- phantoms: end -->"

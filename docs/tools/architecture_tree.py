@@ -22,7 +22,7 @@ BEGIN = "<!-- rooms: made by docs/tools/architecture_tree.py -->"
 END = "<!-- end of rooms -->"
 
 ROOMS = (
-    "errors", "plugins", "boxes", "volume", "conventions", "thresholds",
+    "errors", "plugins", "boxes", "volume", "conventions", "laterality", "thresholds",
     "io", "charts",
     "preparation", "networks", "model_header", "model", "dataset",
     "synthesis", "sampling", "augmentation",

@@ -11,7 +11,8 @@ from helpers.kidney_phantoms import ALL_ORIENTATIONS, LEFT, RIGHT, Phantom, grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renalis.preparation.body import Midline, find_body
+from renalis.laterality import Midline
+from renalis.preparation.body import find_body
 from renalis.volume import Volume
 
 GRID = grid_around((3.0, 3.0, 4.0), (200, 130, 80))

@@ -10,13 +10,14 @@ from helpers.kidney_phantoms import CYST, KIDNEY, TUMOR, Ellipsoid, Phantom, gri
 from scipy.spatial import Delaunay
 
 from renalis.boxes import bounding_box
+from renalis.laterality import Midline
 from renalis.measurement import Lesion, measure
 from renalis.measurement.anatomy import Anatomy, find_anatomy
 from renalis.measurement.frame import frame_for
 from renalis.measurement.nephrometry import LesionPosition, nephrometry
 from renalis.measurement.structures import find_groups
 from renalis.postprocessing.hull import hull_mask
-from renalis.preparation.body import Body, Midline
+from renalis.preparation.body import Body
 from renalis.volume import Kind, Volume
 
 OUTER = Ellipsoid((65, -20, 0), (27, 24, 55), KIDNEY)

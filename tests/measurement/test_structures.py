@@ -21,9 +21,10 @@ from helpers.kidney_phantoms import (
 )
 
 from renalis.boxes import bounding_box
+from renalis.laterality import Midline
 from renalis.measurement import Measurements, measure
 from renalis.measurement.structures import find_groups
-from renalis.preparation.body import Body, Midline
+from renalis.preparation.body import Body
 from renalis.volume import Kind, Volume
 
 SPACING = (2.0, 2.0, 2.5)

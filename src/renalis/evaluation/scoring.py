@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis import laterality
 from renalis.boxes import Box
 from renalis.conventions import Convention
 from renalis.errors import InputError
-from renalis.evaluation import laterality, overlap
+from renalis.evaluation import overlap
 from renalis.evaluation.grids import on_grid_of
 from renalis.evaluation.label_boxes import label_boxes
 from renalis.evaluation.lesions import Detection, detect
@@ -265,7 +266,7 @@ def _table(pair: Pair, boxes: list[Box]) -> tuple[NDArray[np.int64], float]:
     """Voxels by axial slice, side, reference and predicted label, (S, 2, 4, 4); and the midline."""
     parts = [part for box in boxes for part in _labelled(pair, box)]
     renal = [x[labels >= overlap.LABELS] for _, x, labels in parts]
-    midline = laterality.midline_mm(pair.grid, np.concatenate([np.empty(0), *renal]))
+    midline = laterality.between_kidneys_mm(pair.grid, np.concatenate([np.empty(0), *renal]))
     length, kinds = pair.grid.shape[pair.axial], overlap.LABELS**2
     counts = np.zeros(length * 2 * kinds, dtype=np.int64)
     for places, x, labels in parts:

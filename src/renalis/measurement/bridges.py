@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.conventions import Label
+from renalis.laterality import Midline
 from renalis.measurement.frame import STEP_MM, frame_for, sampled
 from renalis.postprocessing.components import Piece, Pieces, find_pieces
-from renalis.preparation.body import Midline
 from renalis.volume import Kind, Volume
 
 __all__ = ["WHOLE_KIDNEY_ML", "parted"]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from renalis.boxes import bounding_box
 from renalis.conventions import Label
+from renalis.laterality import Midline
 from renalis.measurement.kidneys import measure_kidney
 from renalis.measurement.lesions import measure_lesions
 from renalis.measurement.measurements import Measurements
@@ -16,7 +17,7 @@ from renalis.measurement.results import Grid, Kidney, Lesion, LesionKind, Side, 
 from renalis.measurement.samples import Probabilities
 from renalis.measurement.scene import Scene, slice_axis
 from renalis.measurement.structures import Group, LesionMask, find_groups, find_lesions
-from renalis.preparation.body import Body, Midline, find_body
+from renalis.preparation.body import Body, find_body
 from renalis.preparation.lungs import find_lungs
 from renalis.volume import CANONICAL, Kind, Volume
 

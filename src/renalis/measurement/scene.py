@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box
+from renalis.laterality import Midline
 from renalis.measurement.results import Location
 from renalis.measurement.samples import Probabilities
-from renalis.preparation.body import Midline
 from renalis.preparation.lungs import Lungs
 from renalis.volume import Volume
 

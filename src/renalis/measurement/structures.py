@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from renalis.boxes import Box
 from renalis.conventions import Label
+from renalis.laterality import Midline
 from renalis.measurement.bridges import WHOLE_KIDNEY_ML, parted
 from renalis.measurement.results import LesionKind, Side
 from renalis.postprocessing.components import Piece, Pieces, find_pieces, gap_mm
-from renalis.preparation.body import Midline
 from renalis.volume import Kind, Volume
 
 __all__ = ["Group", "LesionMask", "find_groups", "find_lesions", "in_kidneys"]

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from renalis.boxes import Box
 from renalis.conventions import Label
+from renalis.laterality import Midline
 from renalis.postprocessing.components import Piece, Pieces, find_pieces, near
 from renalis.postprocessing.rules import Rules
-from renalis.preparation.body import Midline
 from renalis.volume import Volume
 
 __all__ = ["Surroundings", "judge"]

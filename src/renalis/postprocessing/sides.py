@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import bounding_box, grown
+from renalis.laterality import field_middle
 from renalis.postprocessing.components import Piece, Pieces, find_pieces
 from renalis.preparation.body import find_body
 from renalis.volume import Volume
@@ -38,7 +39,7 @@ def middle_x_mm(grid: Volume, image: Volume | None, split: Split = "body_centroi
         if mask is not None:
             places = np.argwhere(mask.array > 0)
             return float(mask.world(places.mean(axis=0))[0])
-    return float(grid.world((np.array(grid.shape) - 1) / 2)[0])
+    return float(field_middle(grid)[0])
 
 
 def smaller_on_each_side(

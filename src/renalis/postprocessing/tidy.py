@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from renalis.boxes import Box, bounding_box, grown
 from renalis.conventions import Label
+from renalis.laterality import Midline, field_middle
 from renalis.postprocessing.holes import fill_holes
 from renalis.postprocessing.kidneys import Surroundings, judge
 from renalis.postprocessing.lesions import drop_small_lesions, face_areas, vote
 from renalis.postprocessing.not_kidney import drop_impossible
 from renalis.postprocessing.rules import DEFAULT, DensityRule, Rules
-from renalis.preparation.body import Body, Midline, find_body
+from renalis.preparation.body import Body, find_body
 from renalis.preparation.lungs import find_lungs
 from renalis.volume import CANONICAL, Kind, Volume
 
@@ -152,7 +153,7 @@ def _midline(body: Body | None, canonical: Volume) -> Midline:
     """The body's midline, or the middle of the field of view without an image."""
     if body is not None:
         return body.midline
-    center = canonical.world((np.array(canonical.shape) - 1) / 2)
+    center = field_middle(canonical)
     return Midline(float(center[0]), float(center[2]), rule="middle of the field of view")
 
 

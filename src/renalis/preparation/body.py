@@ -9,7 +9,6 @@ patients lie off center, and scans are cropped.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cc3d
 import numpy as np
@@ -17,10 +16,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from renalis.boxes import Box
+from renalis.laterality import Midline, field_middle
 from renalis.preparation.fast_morphology import eroded, filled_levels, spread
 from renalis.volume import CANONICAL, Kind, Volume
 
-__all__ = ["Body", "Midline", "find_body"]
+__all__ = ["Body", "find_body"]
 
 TISSUE_HU = -300
 """Above lung (-950 to -500 HU) and below fat (-120 to -50 HU)."""
@@ -36,32 +36,6 @@ PRIOR_MM = 60.0
 MIN_FIT_MM = 100.0
 """A midline is tilted only when the spine was followed over at least this height."""
 MAX_SLOPE = 0.15
-
-
-@dataclass(frozen=True)
-class Midline:
-    """The line ``x = x_mm + slope * (z - z_mm)`` that parts the body's right from its left.
-
-    Attributes
-    ----------
-    x_mm, z_mm : float
-        A point of the line in patient coordinates (RAS+, mm).
-    slope : float
-        Sideways mm per mm towards the head (a patient who lies askew).
-    rule : str
-        What the line was derived from, in words for the reader of the measurements.
-    """
-
-    x_mm: float
-    z_mm: float = 0.0
-    slope: float = 0.0
-    rule: str = "given"
-
-    def offset_mm(self, points: NDArray[Any]) -> NDArray[np.float64]:
-        """Distance from the midline, positive on the patient's right: (..., 3) in, (...) out."""
-        points = np.asarray(points, dtype=np.float64)
-        middle = self.x_mm + self.slope * (points[..., 2] - self.z_mm)
-        return np.asarray(points[..., 0] - middle)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +95,7 @@ def find_body(image: Volume) -> Body:
     affine = canonical.affine.copy()
     affine[:3, :3] *= steps
     coarse = Volume(np.ascontiguousarray(sample), affine, Kind.IMAGE)
-    center = coarse.world((np.array(coarse.shape) - 1) / 2)
+    center = field_middle(coarse)
     mask = _body_mask(coarse)
     if mask is None:
         rule = "middle of the field of view, because no body was found"
@@ -195,7 +169,7 @@ def _levels(coarse: Volume, mask: NDArray[np.bool_]) -> _Levels:
     bone = coarse.world(np.argwhere(mask & (coarse.array > BONE_HU)))
     bone_level = np.clip((bone[:, 2] - floor) / step, 0, count - 1).astype(np.intp)
     behind = bone[:, 1] < ((front + back) / 2)[bone_level]
-    center = coarse.world((np.array(coarse.shape) - 1) / 2)
+    center = field_middle(coarse)
     return _Levels(center, low, high, cut, bone[behind], bone_level[behind])
 
 

@@ -1,18 +1,21 @@
-"""Which half of the patient a voxel belongs to.
+"""Left and right: which half of the patient a point lies in.
 
-The affine says where right is (+x in the NIfTI convention); the order of the array never does. The
-plane between the halves is chosen once per case, from the reference alone, so that no prediction
-can move it:
+The affine says where right is (+x in the NIfTI convention); the order of the array never does.
+What parts the halves depends on what is known:
 
-1. If the reference's renal voxels fall into two groups along the left-right axis (the centers of
-   the halves at least 60 mm apart and the emptiest place between them below a fifth of the lower
-   peak), the plane lies in the middle of that emptiest stretch.
-2. Otherwise (one kidney, or none) it lies at the center of the field of view.
+- in a scan, the body's midline (`renalis.preparation.body.find_body`): along the spine, else the
+  middle between the flanks, else the middle of the field of view;
+- in a system that says so, the centroid of the body (`renalis.postprocessing.sides`);
+- in a score, a plane from the reference alone (`between_kidneys_mm`), so that no prediction can
+  move it.
 
-Every voxel, of the reference and of the prediction, belongs to the side its center lies on.
+Every voxel belongs to the side its center lies on.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +23,51 @@ from numpy.typing import NDArray
 from renalis.boxes import Box
 from renalis.volume import Volume
 
-__all__ = ["midline_mm", "right_of", "world_x"]
+__all__ = ["Midline", "between_kidneys_mm", "field_middle", "right_of", "world_x"]
 
 _BIN_MM = 2.0
 _APART_MM = 60.0
 _VALLEY = 0.2
 
 
-def midline_mm(grid: Volume, renal_x: NDArray[np.float64]) -> float:
-    """World x of the plane between left and right, mm.
+@dataclass(frozen=True)
+class Midline:
+    """The line ``x = x_mm + slope * (z - z_mm)`` that parts the body's right from its left.
+
+    Attributes
+    ----------
+    x_mm, z_mm : float
+        A point of the line in patient coordinates (RAS+, mm).
+    slope : float
+        Sideways mm per mm towards the head (a patient who lies askew).
+    rule : str
+        What the line was derived from, in words for the reader of the measurements.
+    """
+
+    x_mm: float
+    z_mm: float = 0.0
+    slope: float = 0.0
+    rule: str = "given"
+
+    def offset_mm(self, points: NDArray[Any]) -> NDArray[np.float64]:
+        """Distance from the midline, positive on the patient's right: (..., 3) in, (...) out."""
+        points = np.asarray(points, dtype=np.float64)
+        middle = self.x_mm + self.slope * (points[..., 2] - self.z_mm)
+        return np.asarray(points[..., 0] - middle)
+
+
+def field_middle(grid: Volume) -> NDArray[np.float64]:
+    """Center of the field of view in patient coordinates (RAS+, mm), shape (3,)."""
+    return grid.world((np.array(grid.shape) - 1) / 2)
+
+
+def between_kidneys_mm(grid: Volume, renal_x: NDArray[np.float64]) -> float:
+    """World x (mm) of the plane between the two groups of a label map's renal voxels.
+
+    If they fall into two groups along the left-right axis (the centers of the halves at least 60 mm
+    apart and the emptiest place between them below a fifth of the lower peak), the plane lies in
+    the middle of that emptiest stretch. Otherwise (one kidney, or none) it lies at the center of
+    the field of view.
 
     Parameters
     ----------
@@ -37,8 +76,7 @@ def midline_mm(grid: Volume, renal_x: NDArray[np.float64]) -> float:
     renal_x : ndarray of float64, shape (N,)
         World x of the reference's renal voxels, mm, +x to the patient's right.
     """
-    center = np.array([(n - 1) / 2 for n in grid.shape])
-    field = float(grid.world(center)[0])
+    field = float(field_middle(grid)[0])
     if not len(renal_x):
         return field
     low = float(renal_x.min())

@@ -55,11 +55,18 @@ def test_every_field_of_a_recipe_is_in_the_reference() -> None:
                 assert line.count(" | ") in (2, 3), line
 
 
-def test_the_network_of_every_recipe_is_in_the_reference() -> None:
+def test_what_recipes_choose_is_in_the_reference() -> None:
     page = recipe_pages.recipe_fields_page()
-    used = {stage.network.name for name in names() for stage in load_system(name).all_stages()}
-    assert len(used) >= 6
-    assert [name for name in used if f"<code>{name}</code>" not in page] == []
+    used: set[str] = set()
+    for system in map(load_system, names()):
+        used |= {rule.rule for rule in system.postprocessing}
+        for stage in system.all_stages():
+            used |= {stage.network.name, stage.sampler.kind, stage.prediction.kind}
+            used |= {term.term for term in stage.loss}
+    assert len(used) >= 20
+    assert [name for name in sorted(used) if f"<code>{name}</code>" not in page] == []
+    network = page.partition("| <code>network</code> |")[2].partition("\n")[0]
+    assert network.count("[UNet3d]") == 1
 
 
 def test_every_field_of_the_measurements_is_in_the_reference() -> None:

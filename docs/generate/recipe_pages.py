@@ -82,7 +82,9 @@ def in_words(annotation: Any, bounds: Any = ()) -> str:
     if origin is Annotated:
         return in_words(parts[0], parts[1:])
     if origin in (Union, UnionType):
-        return " or ".join(in_words(part, bounds) for part in parts)
+        # The last one of a registry's kinds is the base of all, in which ours come again.
+        words = [word for part in parts for word in in_words(part, bounds).split(" or ")]
+        return " or ".join(dict.fromkeys(words))
     return _compound(origin, parts) if parts else _single(annotation, bounds)
 
 

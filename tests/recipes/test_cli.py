@@ -10,7 +10,7 @@ import yaml
 
 from renalis.cli import main
 from renalis.recipes import load_system, names
-from renalis.recipes.reading import find_recipe, load_unswitched
+from renalis.recipes.reading import find_recipe
 
 Capture = pytest.CaptureFixture[str]
 
@@ -51,7 +51,9 @@ def test_show_puts_a_change_where_it_belongs(key: str, capsys: Capture, tmp_path
     shown = capsys.readouterr().out
     path = tmp_path / "shown.yaml"
     path.write_text(shown, encoding="utf-8")
-    assert load_unswitched(str(path)) == load_unswitched("unet3d-residual", (change,))
+    assert load_system(str(path), switches=False) == load_system(
+        "unet3d-residual", (change,), switches=False
+    )
     before = find_recipe("unet3d-residual").read_text(encoding="utf-8").splitlines()
     kept = set(shown.splitlines())
     lost = [line for line in before if line not in kept]

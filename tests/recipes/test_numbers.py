@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from renalis.networks import build
 from renalis.recipes import Stage, load_system, published
-from renalis.recipes.reading import find_recipe, load_unswitched, set_field
+from renalis.recipes.reading import find_recipe, set_field
 
 MARKS = ("[paper]", "[code]", "[ours]", "[measured]")
 SYSTEMS = list(published())
@@ -308,7 +308,7 @@ def test_written_recipes_are_what_is_loaded() -> None:
     """No field of the text is lost or renamed on the way through the models."""
     for name in SYSTEMS:
         content = yaml.safe_load(find_recipe(name).read_text(encoding="utf-8"))
-        recipe = load_unswitched(name)
+        recipe = load_system(name, switches=False)
         assert isinstance(recipe, BaseModel)
         assert_within(content, recipe.model_dump(mode="json"), name)
 

@@ -23,7 +23,6 @@ from renalis.recipes.yaml_loader import LOADER
 __all__ = [
     "find_recipe",
     "load_system",
-    "load_unswitched",
     "names",
     "published",
     "set_field",
@@ -81,6 +80,7 @@ def load_system(
     tiny: bool = False,
     fine_tuning: bool = False,
     with_slices: bool = False,
+    switches: bool = True,
 ) -> System:
     """Read and check a recipe.
 
@@ -98,28 +98,18 @@ def load_system(
         Take the recipe's own changes for a training that starts from a trained model.
     with_slices : bool
         Take, after these, its own changes for a training that sees single real slices too.
+    switches : bool
+        Apply its switches; otherwise it stays as it is written.
 
     Returns
     -------
     System
-        With its switches applied.
 
     Raises
     ------
     InputError
         If there is no such recipe, or a field is unknown, missing or out of range.
     """
-    return switched(load_unswitched(name_or_path, changes, tiny, fine_tuning, with_slices))
-
-
-def load_unswitched(
-    name_or_path: str,
-    changes: tuple[str, ...] = (),
-    tiny: bool = False,
-    fine_tuning: bool = False,
-    with_slices: bool = False,
-) -> System:
-    """Like ``load_system``, as written: the switches are not applied yet."""
     path = find_recipe(name_or_path)
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
@@ -139,14 +129,14 @@ def load_unswitched(
             changes = _as_changes(recipe.fine_tuning) + changes
         if tiny:
             changes = tiny_changes(recipe, path) + changes
-        if not changes:
-            return recipe
-        full = recipe.model_dump(mode="json")
-        for change in changes:
-            set_field(full, change)
-        return System.model_validate(full)
+        if changes:
+            full = recipe.model_dump(mode="json")
+            for change in changes:
+                set_field(full, change)
+            recipe = System.model_validate(full)
     except ValidationError as error:
         raise InputError(f"{path}: {_sentence(error.errors()[0])}") from error
+    return switched(recipe) if switches else recipe
 
 
 def tiny_changes(recipe: System, path: Path) -> tuple[str, ...]:

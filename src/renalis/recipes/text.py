@@ -14,7 +14,6 @@ from renalis.errors import InputError
 from renalis.recipes.reading import (
     find_recipe,
     load_system,
-    load_unswitched,
     set_field,
     tiny_changes,
 )
@@ -38,7 +37,7 @@ def recipe_text(name_or_path: str, changes: tuple[str, ...] = (), tiny: bool = F
     """
     load_system(name_or_path, changes, tiny)  # refuses what is not valid
     path = find_recipe(name_or_path)
-    recipe = load_unswitched(name_or_path)
+    recipe = load_system(name_or_path, switches=False)
     if tiny:
         changes = tiny_changes(recipe, path) + changes
     return changed_text(path.read_text(encoding="utf-8"), recipe.model_dump(mode="json"), changes)

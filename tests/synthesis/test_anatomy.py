@@ -20,7 +20,7 @@ from renalis.synthesis.labelmaps import label_maps, read_kits23_labels
 from renalis.synthesis.renal import renal_tissues
 from renalis.synthesis.shapes import invented_labels
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, RENAL, Tissue
-from renalis.synthesis.variation import varied_labels
+from renalis.synthesis.variation import add_lesions, varied_labels
 from renalis.volume import CANONICAL, Volume
 
 
@@ -208,6 +208,21 @@ def test_a_new_inside_changes_cortex_and_medulla_and_keeps_every_label() -> None
     assert not changed[np.isin(tissue, (Tissue.FAT, Tissue.MUSCLE))].any()
 
 
+def test_what_masks_leave_free_inside_is_mostly_fat_and_calyces_are_labelled_kidney() -> None:
+    labels = np.array(invented_labels(np.random.default_rng(5), "normal").array)
+    labels[labels > 1] = 1
+    fat, inside = [], []
+    for seed in range(8):
+        tissue = renal_tissues(labels, np.random.default_rng(seed), 1.5)[0]
+        assert np.array_equal(LABEL_OF_TISSUE[tissue], labels)
+        sinus = tissue[(tissue > 0) & (labels == 0)]
+        fat.append((sinus == Tissue.SINUS_FAT).mean())
+        inside.append(np.isin(tissue, (Tissue.CALYX, Tissue.INNER_VESSEL)).mean(where=labels > 0))
+    assert np.median(fat) > 0.85
+    assert min(fat) < 0.8  # hydronephrosis is not forgotten
+    assert 0.01 < np.median(inside) < 0.2
+
+
 def test_a_new_inside_leaves_the_ureter_alone() -> None:
     tissue = kidneys_in_fat(5)
     far = tissue == Tissue.FAT
@@ -230,6 +245,23 @@ def test_painted_lesions_stay_out_of_the_sinus() -> None:
         grown += np.count_nonzero(lesion)
         assert not (lesion & sinus).any()
     assert grown * 1.5**3 > 20_000
+
+
+def test_lesions_lie_beside_each_other_as_often_as_is_asked() -> None:
+    labels = np.pad(np.array(invented_labels(np.random.default_rng(5), "normal").array), 24)
+    labels[labels > 1] = 1
+    nowhere = np.zeros(labels.shape, bool)
+
+    def extent(beside: float) -> float:
+        """Median over patients of how far lesions spread, in mm."""
+        spreads = []
+        for seed in range(12):
+            rng = np.random.default_rng(seed)
+            more = add_lesions(labels, rng, 1.5, nowhere, tumors=0.0, beside=beside)
+            spreads.append(np.argwhere(more == 3).std(0).max() * 1.5)
+        return float(np.median(spreads))
+
+    assert extent(1.0) < 0.75 * extent(0.0)
 
 
 def test_crossed_kidneys_lie_on_one_side_or_before_the_spine() -> None:

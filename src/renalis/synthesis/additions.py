@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from renalis.synthesis.fields import smooth_field
 from renalis.synthesis.renal import (
+    KIDNEY,
     SINUS,
     ParenchymaPattern,
     paint_lesions,
@@ -184,7 +185,7 @@ def _fill_ellipsoid(
 
 
 def paint_new_inside(tissue: NDArray[np.uint8], rng: np.random.Generator, spacing: float) -> None:
-    """Draw cortex, medulla and often the content of the sinus anew, in place.
+    """Draw the inside of kidneys and often the content of the sinus anew, in place.
 
     Outlines are what annotated patients are needed for; the inside of their kidneys may differ
     every time they are shown.
@@ -199,7 +200,7 @@ def paint_new_inside(tissue: NDArray[np.uint8], rng: np.random.Generator, spacin
         Isotropic voxel size of the tissue map in mm.
     """
     size = (spacing,) * 3
-    kidney = np.isin(tissue, (Tissue.CORTEX, Tissue.MEDULLA))
+    kidney = np.isin(tissue, KIDNEY)
     found = ndimage.find_objects(kidney.view(np.uint8))
     if not found:
         return

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from renalis.synthesis.fields import Array, smooth_field
+from renalis.synthesis.outlines import OUTLINE_MM, mix_border
 from renalis.synthesis.tissues import BOWEL_SLOTS, HU_RANGES, TEXTURE, Phase, Tissue
 
 __all__ = ["PHASE_SHARE", "Appearance", "draw_appearance", "mottled", "render"]
@@ -39,13 +40,15 @@ class Appearance:
     """Look-up tables by tissue code, each of shape (256,), float32, in HU.
 
     ``mean`` is the CT number; ``fine`` and ``coarse`` are the standard deviations of two textures
-    that vary over about 3 mm and 10 mm.
+    that vary over about 3 mm and 10 mm. ``outline_mm``: how far outside of the kidneys' edge their
+    outlines lie (`renalis.synthesis.outlines`).
     """
 
     phase: Phase
     mean: Array
     fine: Array
     coarse: Array
+    outline_mm: float = 0.0
 
 
 def draw_appearance(
@@ -100,13 +103,14 @@ def draw_appearance(
         mean.astype(np.float32),
         (fine * strength).astype(np.float32),
         (coarse * strength).astype(np.float32),
+        float(np.clip(rng.normal(*OUTLINE_MM[:2]), 0, OUTLINE_MM[2])),
     )
 
 
 def mottled(appearance: Appearance, rng: np.random.Generator) -> Appearance:
     """The same scan with uneven parenchyma, as an uneven perfusion or partial volumes make it."""
     coarse = appearance.coarse.copy()
-    coarse[[Tissue.CORTEX, Tissue.MEDULLA]] *= np.float32(rng.uniform(1.5, 4.0))
+    coarse[[Tissue.CORTEX, Tissue.MEDULLA]] *= np.float32(rng.uniform(1.5, 3.0))
     return replace(appearance, coarse=coarse)
 
 
@@ -118,6 +122,8 @@ def _relate_kidney(mean: NDArray[np.float64], phase: int, rng: np.random.Generat
         mean[Tissue.MEDULLA] = mean[Tissue.CORTEX] + rng.uniform(-30, 12)
     else:
         mean[Tissue.MEDULLA] = min(mean[Tissue.MEDULLA], mean[Tissue.CORTEX] - 10)
+    mean[Tissue.CALYX] = mean[Tissue.COLLECTING_SYSTEM]
+    mean[Tissue.INNER_VESSEL] = mean[Tissue.VEIN] if rng.random() < 0.7 else mean[Tissue.ARTERY]
 
 
 def _relate_lesions(mean: NDArray[np.float64], phase: int, rng: np.random.Generator) -> None:
@@ -178,8 +184,10 @@ def render(
     """
     tables = np.stack([appearance.mean, appearance.fine, appearance.coarse])
     layers = []
-    for table in tables:
+    for number, table in enumerate(tables):
         layer = np.take(table, tissue)
+        if number == 0:
+            mix_border(layer, tissue, min(appearance.outline_mm / spacing, 1.0))
         if reduction > 1:
             layer = functional.avg_pool3d(torch.from_numpy(layer)[None, None], reduction)[
                 0, 0

@@ -34,9 +34,10 @@ __all__ = [
     "windowed",
 ]
 
-_NOISE_LEFT = (0.4, 1.1)
+_NOISE_LEFT = (0.6, 1.2)
 """Share of a scan's noise that is left on a network's grid; small voxels are interpolated between
-or averaged there, large ones hardly."""
+or averaged there, large ones hardly. Muscle in real slices interpolated to 1.5 mm has a noise of 9
+to 19 HU."""
 
 
 @dataclass(frozen=True)

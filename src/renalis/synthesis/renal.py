@@ -13,6 +13,7 @@ from renalis.synthesis.fields import Array, smooth_field
 from renalis.synthesis.tissues import Tissue
 
 __all__ = [
+    "KIDNEY",
     "SINUS",
     "ParenchymaPattern",
     "paint_lesions",
@@ -24,6 +25,9 @@ __all__ = [
 
 SINUS = (Tissue.SINUS_FAT, Tissue.COLLECTING_SYSTEM)
 """What mostly fills the sinus."""
+
+KIDNEY = (Tissue.CORTEX, Tissue.MEDULLA, Tissue.CALYX, Tissue.INNER_VESSEL)
+"""What is labelled kidney."""
 
 
 def renal_tissues(
@@ -89,12 +93,16 @@ class ParenchymaPattern:
     """Ranges of what cortex and medulla look like.
 
     ``cortex_mm``: thickness of the cortex; ``pyramid_mm``: distance between pyramids; ``column``:
-    share of the columns of cortex between them, in standard deviations of a random field.
+    share of the columns of cortex between them; ``calyx`` and ``vessel``: above which level calyces
+    and vessels lie in the depth of the kidney. Shares and levels are in standard deviations of a
+    random field.
     """
 
     cortex_mm: tuple[float, float] = (5.0, 8.5)
     pyramid_mm: tuple[float, float] = (11.0, 16.0)
     column: tuple[float, float] = (0.12, 0.35)
+    calyx: tuple[float, float] = (0.6, 2.4)
+    vessel: tuple[float, float] = (1.3, 3.0)
 
 
 _PATTERN = ParenchymaPattern()
@@ -108,7 +116,7 @@ def paint_parenchyma(
     spacing: float,
     pattern: ParenchymaPattern = _PATTERN,
 ) -> None:
-    """Cortex and medulla where ``kidney`` is, in place.
+    """Cortex, medulla, calyces and vessels where ``kidney`` is, in place.
 
     Parameters
     ----------
@@ -131,6 +139,10 @@ def paint_parenchyma(
     cells = smooth_field(rng, tissue.shape, rng.uniform(*pattern.pyramid_mm) / spacing)
     cortex = (depth < thickness) | (np.abs(cells) < rng.uniform(*pattern.column))
     tissue[kidney] = np.where(cortex[kidney], Tissue.CORTEX, Tissue.MEDULLA)
+    deep = kidney & (depth > rng.uniform(7, 11))
+    calyces = smooth_field(rng, tissue.shape, rng.uniform(6, 11) / spacing)
+    tissue[deep & (calyces > rng.uniform(*pattern.calyx))] = Tissue.CALYX
+    tissue[deep & (-calyces > rng.uniform(*pattern.vessel))] = Tissue.INNER_VESSEL
 
 
 def paint_sinus(
@@ -140,7 +152,10 @@ def paint_sinus(
     rng: np.random.Generator,
     spacing: float,
 ) -> None:
-    """Fat, collecting system, vessels and at times stones where ``sinus`` is, in place.
+    """Fat, and at times collecting system, vessels and stones where ``sinus`` is, in place.
+
+    What annotated kidneys leave free inside is almost only fat
+    (``docs/synthesis-against-real.md``).
 
     Parameters
     ----------
@@ -159,12 +174,13 @@ def paint_sinus(
     tissue[sinus] = Tissue.SINUS_FAT
     pattern = smooth_field(rng, shape, rng.uniform(7, 12) / spacing)
     second = smooth_field(rng, shape, 6 / spacing)
-    # The share of urine runs from a collapsed system to hydronephrosis.
-    level = rng.choice([0.9, 0.5, 0.0, -0.8], p=[0.4, 0.35, 0.17, 0.08])
+    # The share of urine runs from none to hydronephrosis.
+    level = rng.choice([4.0, 0.9, 0.5, 0.0, -0.8], p=[0.7, 0.12, 0.09, 0.05, 0.04])
+    vessel = rng.uniform(1.3, 3.5)
     deep = sinus & (depth > rng.uniform(1.5, 4))
     tissue[deep & (pattern > level)] = Tissue.COLLECTING_SYSTEM
-    tissue[deep & (pattern <= level) & (second > 1.0)] = Tissue.VEIN
-    tissue[deep & (pattern <= level) & (second < -1.3)] = Tissue.ARTERY
+    tissue[deep & (pattern <= level) & (second > vessel)] = Tissue.VEIN
+    tissue[deep & (pattern <= level) & (second < -0.3 - vessel)] = Tissue.ARTERY
     if rng.random() < 0.15:
         places = np.argwhere(deep)
         for _ in range(int(rng.integers(1, 5)) if len(places) else 0):

@@ -39,17 +39,21 @@ class Scanner:
     streak_hu: float
 
 
+_SLICES_MM = {1.0: 0.13, 1.5: 0.09, 2.0: 0.12, 2.5: 0.14, 3.0: 0.2, 4.0: 0.07, 5.0: 0.21, 7.5: 0.04}
+"""Thickness of slices, and how often it is drawn."""
+_BLUR_MM = (0.2, 1.6)
+_NOISE_HU = (7.0, 42.0)
+_GRAIN_MM = (0.2, 0.9)
+# docs/synthesis-against-real.md lays what comes of these beside real slices.
+
+
 def draw_scanner(rng: np.random.Generator) -> Scanner:
     """Draw an acquisition from what clinical abdominal CT looks like."""
     return Scanner(
-        blur_mm=float(rng.uniform(0.5, 1.3)),
-        slice_mm=float(
-            rng.choice(
-                [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0], p=[0.15, 0.1, 0.15, 0.15, 0.2, 0.05, 0.2]
-            )
-        ),
-        noise_hu=float(np.exp(rng.uniform(np.log(4), np.log(38)))),
-        grain_mm=float(rng.uniform(0.0, 1.6)),
+        blur_mm=float(rng.uniform(*_BLUR_MM)),
+        slice_mm=float(rng.choice(list(_SLICES_MM), p=list(_SLICES_MM.values()))),
+        noise_hu=float(np.exp(rng.uniform(*np.log(_NOISE_HU)))),
+        grain_mm=float(rng.uniform(*_GRAIN_MM)),
         streak_hu=float(rng.uniform(2, 14)) if rng.random() < 0.2 else 0.0,
     )
 
@@ -74,10 +78,14 @@ def acquire(image: Array, scanner: Scanner, rng: np.random.Generator, spacing: f
         HU.
     """
     image = blur(image, scanner, spacing)
-    if scanner.slice_mm > 1.6 * spacing:
-        image = _through_thick_slices(image, scanner.slice_mm / spacing)
-    add_noise(image, scanner, rng, (spacing,) * 3)
-    return image
+    count = max(2, round(image.shape[0] * spacing / scanner.slice_mm))
+    if scanner.slice_mm <= 1.6 * spacing or count >= image.shape[0]:
+        add_noise(image, scanner, rng, (spacing,) * 3)
+        return image
+    # The noise is that of the thick slices, between which a reader interpolates.
+    slices = _resliced(image, count)
+    add_noise(slices, scanner, rng, (image.shape[0] * spacing / count, spacing, spacing))
+    return _resliced(slices, image.shape[0])
 
 
 def blur(image: Array, scanner: Scanner, spacing: float) -> Array:
@@ -130,12 +138,9 @@ def _blurred(image: Array, sigma: float, axis: int) -> Array:
     return result
 
 
-def _through_thick_slices(image: Array, ratio: float) -> Array:
-    """Sample every ``ratio`` voxels along z and interpolate back, as a reader of slices would."""
-    depth = image.shape[0]
-    count = max(2, round(depth / ratio))
+def _resliced(image: Array, count: int) -> Array:
+    """The image (Z, Y, X) in ``count`` slices, interpolated linearly between the first and last."""
     stack = torch.from_numpy(np.ascontiguousarray(image))[None, None]
-    shape = image.shape[1:]
-    coarse = functional.interpolate(stack, (count, *shape), mode="trilinear", align_corners=True)
-    fine = functional.interpolate(coarse, (depth, *shape), mode="trilinear", align_corners=True)
-    return np.asarray(fine[0, 0].numpy())
+    shape = (count, *image.shape[1:])
+    other = functional.interpolate(stack, shape, mode="trilinear", align_corners=True)
+    return np.asarray(other[0, 0].numpy())

@@ -1,7 +1,8 @@
 """Tissues of the synthetic body and their CT numbers in four contrast phases.
 
 Ranges are means over patients from which one value per scan is drawn; the texture inside a tissue
-is added on top. Sources:
+is added on top. They reach as far as what real slices show (``docs/synthesis-against-real.md``),
+and start from these sources:
 
 - unenhanced organs: Lamba et al., AJR 2014;203:1013-1020 (liver 40-65, spleen 40-55, kidney 25-40,
   pancreas 25-50, muscle 45-65 HU);
@@ -82,6 +83,8 @@ class Tissue(IntEnum):
     TUMOR_WALL = 50
     CYST_WALL = 51
     PERIRENAL_STRAND = 52
+    CALYX = 53
+    INNER_VESSEL = 54
     BOWEL_0 = 60
     BOWEL_1 = 61
     BOWEL_2 = 62
@@ -97,6 +100,8 @@ _T = Tissue
 RENAL = {
     _T.CORTEX: 1,
     _T.MEDULLA: 1,
+    _T.CALYX: 1,
+    _T.INNER_VESSEL: 1,
     _T.TUMOR_A: 2,
     _T.TUMOR_B: 2,
     _T.NECROSIS: 2,
@@ -105,7 +110,10 @@ RENAL = {
     _T.CYST_B: 3,
     _T.CYST_WALL: 3,
 }
-"""Label (KiTS23) of the tissues that are annotated; the sinus and its content are not kidney."""
+"""Label (KiTS23) of the tissues that are annotated.
+
+The annotators left out fat alone: calyces and vessels inside of a kidney are labelled kidney. Fat
+of the sinus, and the pelvis and vessels outside of the outline, are not."""
 
 LABEL_OF_TISSUE = np.zeros(256, np.uint8)
 """KiTS23 label of every tissue code."""
@@ -120,14 +128,14 @@ HU_RANGES: dict[Tissue, tuple[Range, Range, Range, Range]] = {
     _T.SKIN: ((-10, 60),) * 4,
     _T.FAT: ((-118, -88),) * 4,
     _T.VISCERAL_FAT: ((-115, -82),) * 4,
-    _T.MUSCLE: ((40, 66), (45, 75), (50, 80), (48, 76)),
+    _T.MUSCLE: ((25, 66), (25, 68), (27, 70), (27, 70)),
     _T.CORTICAL_BONE: ((220, 1000),) * 4,
     _T.SPONGY_BONE: ((30, 300),) * 4,
     _T.DISC: ((50, 115),) * 4,
     _T.SPINAL_CANAL: ((5, 45),) * 4,
     _T.LUNG: ((-900, -720),) * 4,
-    _T.LIVER: ((38, 70), (50, 95), (85, 135), (70, 115)),
-    _T.SPLEEN: ((38, 58), (80, 160), (100, 145), (75, 115)),
+    _T.LIVER: ((38, 70), (36, 95), (55, 130), (55, 115)),
+    _T.SPLEEN: ((38, 58), (60, 160), (70, 145), (65, 115)),
     _T.STOMACH_CONTENT: ((-10, 60), (-10, 60), (-10, 60), (-10, 60)),
     _T.GAS: ((-1000, -930),) * 4,
     _T.GALLBLADDER: ((-2, 25), (-2, 25), (-2, 25), (0, 40)),
@@ -135,7 +143,7 @@ HU_RANGES: dict[Tissue, tuple[Range, Range, Range, Range]] = {
     _T.ADRENAL: ((0, 40), (40, 100), (45, 95), (30, 75)),
     _T.BOWEL_WALL: ((22, 52), (40, 115), (50, 115), (40, 85)),
     _T.COLLAPSED_BOWEL: ((20, 52), (35, 110), (45, 110), (35, 80)),
-    _T.ARTERY: ((32, 52), (180, 380), (110, 190), (80, 140)),
+    _T.ARTERY: ((32, 52), (130, 380), (95, 190), (80, 140)),
     _T.VEIN: ((32, 52), (45, 150), (100, 175), (80, 135)),
     _T.PORTAL_VEIN: ((32, 52), (60, 180), (120, 190), (85, 130)),
     _T.HEART: ((34, 52), (130, 320), (100, 170), (80, 130)),
@@ -150,13 +158,15 @@ HU_RANGES: dict[Tissue, tuple[Range, Range, Range, Range]] = {
     _T.MASS_CONTENT: ((-5, 60), (-5, 80), (-5, 95), (-5, 80)),
     _T.ORGAN_LESION: ((0, 45), (0, 110), (0, 90), (0, 80)),
     _T.LYMPH_NODE: ((25, 50), (45, 100), (55, 110), (45, 85)),
-    _T.CORTEX: ((24, 44), (120, 250), (125, 225), (90, 170)),
-    _T.MEDULLA: ((24, 44), (45, 110), (110, 215), (85, 170)),
-    _T.SINUS_FAT: ((-105, -50),) * 4,
+    _T.CORTEX: ((24, 44), (85, 250), (85, 215), (75, 170)),
+    _T.MEDULLA: ((24, 44), (45, 110), (75, 205), (70, 170)),
+    _T.SINUS_FAT: ((-110, -60),) * 4,
     _T.COLLECTING_SYSTEM: ((-3, 18), (-3, 25), (-2, 60), (120, 1100)),
+    _T.CALYX: ((-3, 18), (-3, 25), (-2, 60), (120, 1100)),
+    _T.INNER_VESSEL: ((32, 52), (45, 150), (100, 175), (80, 135)),
     _T.STONE: ((250, 1500),) * 4,
-    _T.TUMOR_A: ((18, 52), (45, 190), (45, 140), (40, 110)),
-    _T.TUMOR_B: ((18, 55), (40, 160), (40, 130), (40, 110)),
+    _T.TUMOR_A: ((18, 52), (25, 190), (25, 140), (25, 110)),
+    _T.TUMOR_B: ((18, 55), (25, 160), (25, 130), (25, 110)),
     _T.NECROSIS: ((0, 32), (0, 50), (0, 50), (0, 45)),
     _T.CYST_A: ((-6, 18), (-6, 20), (-6, 22), (-6, 24)),
     _T.CYST_B: ((-5, 90), (-5, 90), (-5, 90), (-5, 90)),
@@ -178,8 +188,8 @@ TEXTURE: dict[Tissue, tuple[float, float]] = {
     _T.LUNG: (70, 30),
     _T.STOMACH_CONTENT: (15, 15),
     _T.PANCREAS: (14, 8),
-    _T.MEDULLA: (5, 6),
-    _T.CORTEX: (5, 5),
+    _T.MEDULLA: (9, 10),
+    _T.CORTEX: (9, 10),
     _T.SINUS_FAT: (20, 10),
     _T.TUMOR_A: (8, 14),
     _T.TUMOR_B: (14, 24),

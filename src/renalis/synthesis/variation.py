@@ -14,6 +14,9 @@ __all__ = ["add_lesions", "varied_labels"]
 Labels = NDArray[np.uint8]
 
 _MOST_IN_SINUS = 0.2
+_APART = np.array([0.85, 1.2])
+"""Distance of the centers of lesions beside each other, in sums of their radii: from a common wall
+to some parenchyma between."""
 
 
 def varied_labels(labels: Labels, rng: np.random.Generator, spacing: float) -> Labels:
@@ -77,6 +80,7 @@ def add_lesions(
     spacing: float,
     sinus: NDArray[np.bool_],
     tumors: float = 0.28,
+    beside: float = 0.25,
 ) -> Labels:
     """Add one to four round cysts or tumors at the kidneys' surface or inside.
 
@@ -93,6 +97,9 @@ def add_lesions(
         by more than a fifth is left out.
     tumors : float
         Share of tumors among the lesions.
+    beside : float
+        Share of the lesions after the first that are of its kind and lie beside the one before, as
+        cysts do.
 
     Returns
     -------
@@ -103,10 +110,15 @@ def add_lesions(
     if len(kidney) < 1000:
         return labels
     labels = labels.copy()
+    value, radius, center = 0, 0.0, kidney[0]
     for _ in range(int(rng.integers(1, 5))):
-        value = 3 if rng.random() < 1 - tumors else 2
+        near = value > 0 and rng.random() < beside
+        if not near:
+            value = 3 if rng.random() < 1 - tumors else 2
+        other = radius
         radius = float(np.exp(rng.uniform(np.log(4), np.log(26 if value == 3 else 20)))) / spacing
-        center = kidney[rng.integers(len(kidney))]
+        places = _at_distance(kidney, center, (radius + other) * _APART) if near else kidney
+        center = places[rng.integers(len(places))]
         reach = int(np.ceil(radius * 1.3))
         low = np.maximum(center - reach, 0)
         high = np.minimum(center + reach + 1, labels.shape)
@@ -125,3 +137,12 @@ def add_lesions(
         inside &= ~hollow
         labels[box][inside] = value
     return labels
+
+
+def _at_distance(
+    places: NDArray[np.int64], center: NDArray[np.int64], limits: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Those of the places (N, 3) that lie so far from ``center``; all of them where none does."""
+    away = np.linalg.norm(places - center, axis=1)
+    found = places[(away >= limits[0]) & (away <= limits[1])]
+    return found if len(found) else places

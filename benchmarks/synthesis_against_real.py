@@ -49,6 +49,8 @@ _PHASES = {Phase.CORTICOMEDULLARY: 0.55, Phase.NEPHROGRAPHIC: 0.45}
 _BODY_MM = 1.5
 _SPREAD = 40
 """So many bodies are spread over all label maps: fewer ones are the first of more."""
+_FEWEST = 10
+"""With fewer synthetic slices, the ends of their range say nothing."""
 _PERCENTS = (5, 25, 50, 75, 95)
 _ORGAN_TISSUES = {
     "liver": (Tissue.LIVER, Tissue.PORTAL_VEIN, Tissue.ORGAN_LESION),
@@ -154,8 +156,8 @@ def synthetic(maps: list[Path], bodies: int, each: int, report: Callable[[str], 
 
 
 def share_inside(values: list[float], table: dict[str, float] | None) -> float | None:
-    """Share of values within the 5th and 95th percentile of a row of a table."""
-    if not table or not values:
+    """Share of values within the 5th and 95th percentile of a row of a table of enough slices."""
+    if not table or not values or table["slices"] < _FEWEST:
         return None
     inside = (np.asarray(values) >= table["p5"]) & (np.asarray(values) <= table["p95"])
     return round(float(inside.mean()), 3)

@@ -63,7 +63,7 @@ scanned in the corticomedullary and nephrographic phase, clipped and rounded to 
 
 Median and, in brackets, the 5th and 95th percentile over slices. **Inside**: share of the real
 values between the 5th and 95th percentile of the synthetic ones; 0.90 is what two equal
-distributions have.{before}
+distributions have; – where fewer than 10 synthetic slices show it.{before}
 
 {tables}
 
@@ -96,8 +96,10 @@ few to measure.
 def write(result: Mapping[str, Any], path: Path) -> None:
     """Write the page, and the plot beside it with the ending ``.svg``."""
     before = result["before"]
+    most = max((row["slices"] for row in before.values()), default=0) if before else 0
     words = (
-        " *Before* is the synthesis before it was widened to what was measured here."
+        " *Before* is the synthesis before it was widened to what was measured here"
+        f" ({most} slices)."
         if before
         else ""
     )

@@ -113,13 +113,11 @@ def test_share_of_real_values_inside_the_synthetic_range() -> None:
 
 def test_the_page_tells_before_from_after_and_holds_no_single_value(tmp_path: Path) -> None:
     real = against.Measured(3, {"tumor_hu": [20.0, 50.0, 123.456]}, {})
-    made = against.Measured(2, {"tumor_hu": [10.0, 60.0]}, {"liver": [1.0, 0.2]})
-    result = against.compared(real, made, against.Measured(1, {"tumor_hu": [45.0]}, {}).table())
+    made = against.Measured(20, {"tumor_hu": [10.0, 60.0] * 10}, {"liver": [1.0, 0.2]})
+    result = against.compared(real, made, against.Measured(9, {"tumor_hu": [45.0] * 9}, {}).table())
     page.write(result, tmp_path / "page.md")
     text = (tmp_path / "page.md").read_text("utf-8")
-    assert (
-        "| tumor | HU | 3 | 50 (23 to 116) | 45 (45 to 45) | 35 (12 to 58) | 0.00 | 0.67 |" in text
-    )
+    assert "| tumor | HU | 3 | 50 (23 to 116) | 45 (45 to 45) | 35 (10 to 60) | – | 0.67 |" in text
     assert "50% (liver, 2 slices)" in text
     assert (tmp_path / "page.svg").read_text("utf-8").startswith("<svg ")
     assert "123.4" not in text + str(result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -12,10 +13,13 @@ import torch
 from torch import nn
 
 from renalis.cli import main
+from renalis.errors import InputError
 from renalis.networks import build
+from renalis.prediction.tiles import Tiled
 from renalis.preparation import PreparedCase, prepare_case
 from renalis.recipes import load_system
 from renalis.recipes.system import System
+from renalis.systems import inference
 from renalis.systems.data import grid_specs
 from renalis.systems.predict import Fold, Run, predict_scan
 from renalis.systems.validation import StageValidation
@@ -142,3 +146,53 @@ def test_a_system_without_a_gate_has_no_such_option(recipe: str, tmp_path: Path)
 
     with pytest.raises(UsageError, match="--look-everywhere"):
         looking_everywhere(load_system(recipe, tiny=True))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("gate", [(), (NO_GATE,)])
+def test_validation_computes_only_tiles_near_kidneys_when_asked_to(
+    gate: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, tuple[int, int]] = {}
+    real = inference.predict_pairs
+
+    def counted(*fine: Any, **numbers: Any) -> Tiled:
+        tiled = real(*fine, **numbers)
+        seen[near] = (tiled.computed, tiled.of)
+        spoken = tiled.probability[0] < 1
+        held = np.asarray(case.grid("mm1").label) > 0
+        # Whole tiles speak: also beside the kidney, and all of the kidney is looked at.
+        assert spoken[held].all()
+        assert spoken.sum() > held.sum()
+        return tiled
+
+    monkeypatch.setattr(inference, "predict_pairs", counted)
+    for near in ("null", "0", "200"):
+        system = system_of(*gate, f"optimisation.validation_near_mm={near}")
+        stage, case = system.all_stages()[0], prepared(system)
+        scores = StageValidation(stage, [case], grid_specs(stage), None, {"val_dice"})
+        assert scores(network_of(system, True), HERE)["val_dice"][0] > 0
+    assert seen["0"][0] < seen["null"][0] <= seen["null"][1]
+    assert seen["200"] == seen["null"]
+
+
+def test_nearness_is_refused_where_there_are_no_tiles() -> None:
+    with pytest.raises(InputError, match="validation_near_mm is for tiles"):
+        load_system("unet3d-plain", ("optimisation.validation_near_mm=5",))
+
+
+def test_long_validations_say_how_far_they_are() -> None:
+    system = system_of()
+    stage, case, lines = system.all_stages()[0], prepared(system), []
+    scores = StageValidation(
+        stage,
+        [case] * 3,
+        grid_specs(stage),
+        None,
+        {"val_dice"},
+        report=lines.append,
+        report_seconds=0.0,
+    )
+    with torch.no_grad():
+        scores(network_of(system, True), HERE)
+    assert [line[:21] for line in lines] == ["validation · case 1/3", "validation · case 2/3"]

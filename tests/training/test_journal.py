@@ -181,3 +181,12 @@ def test_what_devices_cannot_do_is_said() -> None:
         open_fabric(Devices("cpu", precision="float16"))
     with pytest.raises(ValueError, match="at least one device"):
         run_folds(fold_training, (0,), [])
+
+
+def test_the_first_epochs_lines_say_that_validation_is_not_counted() -> None:
+    lines: list[str] = []
+    pace = TimeLeft(lines.append, 4, 10, 0.0, validated=True)
+    pace.step(3, 1, lambda: 0.25)
+    pace.step(4, 1, lambda: 0.25)
+    assert lines[0].endswith(" in all, validation not counted")
+    assert lines[1].endswith(" in all")

@@ -129,6 +129,7 @@ def predict_valid(
     margin: int = 44,
     output: str = "seg",
     within: NDArray[np.bool_] | None = None,
+    near: NDArray[np.bool_] | None = None,
     background: int | None = 0,
     fill: float = 0.0,
     batch: int = 1,
@@ -150,6 +151,8 @@ def predict_valid(
     within : ndarray, shape (Z, Y, X), bool, optional
         Where tiles may speak. Elsewhere the result is background, and tiles that meet none of it
         are not computed.
+    near : ndarray, shape (Z, Y, X), bool, optional
+        Only tiles that meet it are computed, and speak as wholes; elsewhere is background.
     background : int or None
         The class that gets probability 1 where no tile may speak; None: no class.
     fill : float
@@ -163,7 +166,9 @@ def predict_valid(
         return network(np.stack(inputs)[:, None])
 
     starts = _grid_of_tiles(image.shape, tile, (0, 0, 0))
-    return _stitch(image.shape, starts, tile, compute, output, within, background, batch, progress)
+    return _stitch(
+        image.shape, starts, tile, compute, output, (within, near), background, batch, progress
+    )
 
 
 def predict_pairs(
@@ -176,6 +181,7 @@ def predict_pairs(
     margin: int = 44,
     output: str = "seg",
     within: NDArray[np.bool_] | None = None,
+    near: NDArray[np.bool_] | None = None,
     background: int | None = 0,
     fill: float = 0.0,
     batch: int = 1,
@@ -196,7 +202,7 @@ def predict_pairs(
     within : ndarray, shape (Z, Y, X) of the fine grid, bool, optional
         See `predict_valid` and `low_mask`. A tile that meets none of it could only be erased: the
         result is the same as if it had been computed, at a small part of the cost.
-    tile, margin, output, background, fill, batch, prepare, progress
+    tile, margin, output, near, background, fill, batch, prepare, progress
         As in `predict_valid`; ``fill`` and ``prepare`` serve both grids.
     """
     size = (tile + 2 * margin,) * 3
@@ -210,7 +216,9 @@ def predict_pairs(
         return network(np.stack(near)[:, None], np.stack(wide)[:, None])
 
     starts = _grid_of_tiles(fine.shape, tile, pairing.first_block(tile))
-    return _stitch(fine.shape, starts, tile, compute, output, within, background, batch, progress)
+    return _stitch(
+        fine.shape, starts, tile, compute, output, (within, near), background, batch, progress
+    )
 
 
 def low_mask(
@@ -261,24 +269,38 @@ def _around(
     return cut(image, [s - margin for s in start], (tile + 2 * margin,) * 3, fill, prepare)
 
 
+def _meeting(
+    masks: Sequence[NDArray[np.bool_] | None],
+    starts: list[Shape],
+    size: Shape,
+    shape: tuple[int, ...],
+) -> list[Shape]:
+    """The tiles that meet every mask that there is."""
+    chosen = starts
+    for mask in masks:
+        if mask is None:
+            continue
+        if mask.shape != shape:
+            raise ValueError(f"the mask has shape {mask.shape}, the image {shape}")
+        chosen = [s for s in chosen if mask[inner(s, size, shape)[0]].any()]
+    return chosen
+
+
 def _stitch(
     shape: tuple[int, ...],
     starts: list[Shape],
     tile: int,
     compute: Callable[[Sequence[Shape]], Answers],
     output: str,
-    within: NDArray[np.bool_] | None,
+    masks: tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None],
     background: int | None,
     batch: int,
     progress: Progress | None,
 ) -> Tiled:
-    """Compute the tiles that may speak and lay their blocks side by side."""
+    """Compute the tiles that meet both masks and lay their blocks side by side."""
     size = (tile, tile, tile)
-    chosen = starts
-    if within is not None:
-        if within.shape != shape:
-            raise ValueError(f"the mask has shape {within.shape}, the image {shape}")
-        chosen = [s for s in starts if within[inner(s, size, shape)[0]].any()]
+    within = masks[0]
+    chosen = _meeting(masks, starts, size, shape)
     # Without any tile the number of classes is still the network's: ask it once, and forget.
     asked = chosen or starts[:1]
     result: NDArray[np.float32] | None = None

@@ -232,6 +232,12 @@ class System(Frozen):
             if stage.input_mask is not None:
                 _require_mask(stage, stage.input_mask, earlier)
             _require_transforms(stage)
+            near = stage.optimisation.validation_near_mm
+            if near is not None and not isinstance(stage.prediction, TilePrediction):
+                raise ValueError(
+                    f"optimisation.validation_near_mm is for tiles, and stage {stage.name!r} "
+                    "predicts none; set it to null"
+                )
             if isinstance(sampler, Windows):
                 drawn = sampler.cases_per_step * sampler.patches_per_case
                 if drawn != stage.optimisation.batch:

@@ -214,6 +214,10 @@ class Optimisation(Frozen):
         The weights that are the result.
     validation_cases : int or None
         Cases scored after each epoch; None: all.
+    validation_near_mm : float or None
+        Of tiles: after each epoch only those are computed that come so near to a label of the
+        reference (along each axis; 0: that hold some of it), the rest counts as background. None:
+        all that the gate lets through. Predictions are whole in any case.
     gradient_clip : float or None
         Largest norm of the gradient.
     average : float or None
@@ -240,6 +244,7 @@ class Optimisation(Frozen):
     gradient_clip: Positive | None = None
     average: Annotated[float, Field(ge=0, lt=1)] | None = None
     validation_cases: PositiveInt | None = None
+    validation_near_mm: NonNegative | None = None
     deep_weights: tuple[NonNegative, ...] = ()
     rounds: tuple[FreezeRound, ...] = ()
 

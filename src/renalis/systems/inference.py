@@ -70,6 +70,7 @@ def predict_stage(
     specs: Mapping[str, GridSpec],
     *,
     region: NDArray[np.bool_] | None = None,
+    near: NDArray[np.bool_] | None = None,
     device: torch.device | str = "cpu",
 ) -> StagePrediction:
     """Ask a stage's network, or the mean of its folds, about a case.
@@ -86,6 +87,8 @@ def predict_stage(
         The stage's grids with their final intensities.
     region : ndarray (Z, Y, X), bool, optional
         The input mask of a stage that has one.
+    near : ndarray (Z, Y, X), bool, optional
+        Only tiles that meet it are computed; elsewhere is background.
     device
         Where to compute.
     """
@@ -113,7 +116,7 @@ def predict_stage(
         )
     else:
         assert isinstance(plan, fields.TilePrediction), "two passes predict from their model file"
-        return _tiles(stage, plan, networks, case, specs, device)
+        return _tiles(stage, plan, networks, case, specs, near, device)
     if kind == "sigmoid":
         probability = np.concatenate([1 - probability, probability])
     return StagePrediction(probability, grid.affine)
@@ -163,6 +166,7 @@ def _tiles(
     networks: Sequence[nn.Module],
     case: PreparedCase,
     specs: Mapping[str, GridSpec],
+    near: NDArray[np.bool_] | None,
     device: torch.device | str,
 ) -> StagePrediction:
     grid, spec = case.grid(plan.grid), specs[plan.grid]
@@ -171,7 +175,9 @@ def _tiles(
     margin = (plan.tile - plan.output) // 2
     numbers: dict[str, Any] = {"fill": _air(spec), "prepare": _prepare(spec)}
     if plan.coarse is None:
-        tiled = predict_valid(grid.image, seg, tile=plan.output, margin=margin, **numbers)
+        tiled = predict_valid(
+            grid.image, seg, tile=plan.output, margin=margin, near=near, **numbers
+        )
         return StagePrediction(tiled.probability, grid.affine)
     low = low_probability(stage, plan, networks, case, specs, device)
     pairing = Pairing.of(grid.affine, low.affine)
@@ -196,6 +202,7 @@ def _tiles(
         tile=plan.output,
         margin=margin,
         within=within,
+        near=near,
         **numbers,
     )
     return StagePrediction(tiled.probability, grid.affine, low, gate)

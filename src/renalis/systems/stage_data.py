@@ -59,6 +59,7 @@ class CaseData:
     regions: Masks | None
     evaluation: Evaluation | None = None
     names: tuple[str, ...] = ()
+    report: Callable[[str], None] | None = None
 
     @property
     def batches(self) -> int:
@@ -82,7 +83,15 @@ class CaseData:
                 augment=False,
             )
         return StageValidation(
-            self.stage, self.val, self.specs, self.regions, scores, still, terms, self.evaluation
+            self.stage,
+            self.val,
+            self.specs,
+            self.regions,
+            scores,
+            still,
+            terms,
+            self.evaluation,
+            self.report,
         )
 
 
@@ -171,6 +180,7 @@ def case_data(
     seed: int,
     fabric: Fabric,
     evaluation: Evaluation | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> CaseData:
     """The data of a stage whose sampler passes through cases.
 
@@ -195,6 +205,8 @@ def case_data(
         The first process notes the stage's plan.
     evaluation : Evaluation, optional
         How the publication scores.
+    report : callable, optional
+        Takes progress lines of validation.
     """
     val = prepared(watched, list(grid_specs(stage).values()), cache)
     regions, val_regions = masks
@@ -205,7 +217,7 @@ def case_data(
     more = further(specs)
     source = case_batches(stage, train, seed=seed, specs=specs, regions=regions, synthetic=more)
     names = tuple(case.id for case in watched)
-    return CaseData(stage, source, val, specs, val_regions, evaluation, names)
+    return CaseData(stage, source, val, specs, val_regions, evaluation, names, report)
 
 
 def note_plan(

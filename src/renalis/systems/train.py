@@ -322,9 +322,8 @@ def _data(
     )
     further = partial(_synthetic, job, stage, earlier, folder=folder, device=fabric.device)
     seed = job.system.seed
-    return case_data(
-        stage, train, watched, cache, masks, further, folder, seed, fabric, job.system.evaluation
-    )
+    how = job.system.evaluation, place.report
+    return case_data(stage, train, watched, cache, masks, further, folder, seed, fabric, *how)
 
 
 def _synthetic(

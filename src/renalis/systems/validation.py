@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 from torch import nn
 
 from renalis.preparation import GridSpec, PreparedCase, near_slices
@@ -30,6 +32,7 @@ from renalis.systems.published_scores import (
 )
 from renalis.systems.recipe_grids import target_table
 from renalis.training.devices import Place
+from renalis.training.journal import duration
 from renalis.training.micro_batches import Feed
 from renalis.training.terms import LossTerm, total_loss
 
@@ -62,6 +65,8 @@ class StageValidation:
         The loss.
     evaluation : Evaluation, optional
         How the publication scores, see `renalis.systems.published_scores`.
+    report : callable, optional
+        Takes progress lines, no more often than every ``report_seconds``.
     """
 
     stage: Stage
@@ -72,6 +77,8 @@ class StageValidation:
     feeding: CaseBatches | None = None
     terms: Sequence[LossTerm] = ()
     evaluation: Evaluation | None = None
+    report: Callable[[str], None] | None = None
+    report_seconds: float = 10.0
 
     def __call__(self, network: nn.Module, place: Place) -> dict[str, list[float]]:
         """Values per case (``val_loss``: per sample) of this process's share."""
@@ -81,7 +88,12 @@ class StageValidation:
         published = self.evaluation if "val_dice" in result else None
         result |= {name: [] for name in score_names(published)}
         mine = range(place.rank, len(self.cases), place.count)
-        for number in mine:
+        began = said_at = time.monotonic()
+        for done, number in enumerate(mine):
+            now = time.monotonic()
+            if self.report is not None and done and now - said_at >= self.report_seconds:
+                said_at, left = now, (now - began) / done * (len(mine) - done)
+                self.report(f"validation · case {done}/{len(mine)} · {duration(left)} left")
             if "val_dice" in result:
                 said = self.answer(network, number, place)
                 compared = self.compared(said, number)
@@ -110,7 +122,13 @@ class StageValidation:
         region = None if self.regions is None else self.regions[number] > 0
         case = self.cases[number]
         return predict_stage(
-            self.stage, [network], case, self.specs, region=region, device=place.device
+            self.stage,
+            [network],
+            case,
+            self.specs,
+            region=region,
+            near=near_kidneys(self.stage, case),
+            device=place.device,
         )
 
     def compared(self, said: StagePrediction, number: int) -> Compared:
@@ -138,6 +156,20 @@ class StageValidation:
         label = case.grid(plan.coarse).label
         assert label is not None
         return dice(low.probability > 0.5, target_table(sampler.low_target)[label] > 0)
+
+
+def near_kidneys(stage: Stage, case: PreparedCase) -> NDArray[np.bool_] | None:
+    """Where a validation case is looked at: as near to a label as the recipe says; None: all."""
+    mm = stage.optimisation.validation_near_mm
+    if mm is None:
+        return None
+    grid = case.grid(stage.prediction.grid)
+    assert grid.label is not None
+    near = (np.asarray(grid.label) > 0).astype(np.uint8)
+    for axis, spacing in enumerate(grid.spacing):
+        reach = int(mm / spacing + 1e-6)
+        near = maximum_filter1d(near, 2 * reach + 1, axis=axis, mode="constant")
+    return near > 0
 
 
 def _gate(stage: Stage) -> bool:

@@ -143,6 +143,7 @@ def _epochs(
         plan.most_epochs,
         plan.report_seconds,
         _seconds_left(plan, position.history),
+        validate is not None,
     )
     journal = Journal(session.run, plan.name, position.history, plan.tensorboard) if first else None
     batches: Iterator[Batch] | None = None

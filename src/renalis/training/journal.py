@@ -90,6 +90,8 @@ class TimeLeft:
         Seconds between lines.
     seconds : float or None
         No epoch begins after so many from now on, where a rule says so.
+    validated : bool
+        Whether validation follows the steps: it is part of the pace from the second epoch on.
     """
 
     report: Callable[[str], None]
@@ -97,13 +99,16 @@ class TimeLeft:
     epochs: int | None
     every: float
     seconds: float | None = None
+    validated: bool = False
     _began: float = field(default_factory=time.monotonic)
     _said: float = field(default_factory=time.monotonic)
     _steps: int = 0
+    _first: int | None = None
 
     def step(self, epoch: int, done: int, loss: Callable[[], float]) -> None:
         """After an optimizer step; ``done`` of this epoch's are done."""
         self._steps += 1
+        self._first = epoch if self._first is None else self._first
         now = time.monotonic()
         if now - self._said < self.every or done == self.steps_per_epoch:
             return
@@ -117,6 +122,8 @@ class TimeLeft:
         most = self._at_most(epoch, done)
         if most is not None:
             line += f", at most {duration(most)} in all"
+        if self.validated and self._first == epoch:
+            line += ", validation not counted"
         self.report(line)
 
     def left(self, epochs_done: int) -> float | None:

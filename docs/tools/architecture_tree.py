@@ -22,9 +22,9 @@ BEGIN = "<!-- rooms: made by docs/tools/architecture_tree.py -->"
 END = "<!-- end of rooms -->"
 
 ROOMS = (
-    "errors", "plugins", "boxes", "volume", "conventions", "laterality", "thresholds",
+    "errors", "plugins", "boxes", "volume", "voxel_hash", "conventions", "laterality", "thresholds",
     "io", "charts",
-    "preparation", "networks", "model_header", "model", "dataset",
+    "preparation", "networks", "model_header", "known_cases", "model", "dataset",
     "synthesis", "sampling", "augmentation",
     "postprocessing", "measurement", "prediction",
     "training", "evaluation", "report", "recipes",

@@ -16,7 +16,15 @@ from renalis.thresholds import Thresholds
 if TYPE_CHECKING:
     from renalis.preparation import Interpolation
 
-__all__ = ["FoldFacts", "ModelHeader", "Stage", "SystemHeader"]
+__all__ = [
+    "CaseHashes",
+    "FoldFacts",
+    "FoldSides",
+    "KnownCases",
+    "ModelHeader",
+    "Stage",
+    "SystemHeader",
+]
 
 _STAGES = ["coarse", "fine"]
 
@@ -24,6 +32,8 @@ Positive = Annotated[float, Field(gt=0.2, lt=50, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=8, le=512)]
 Hu = Annotated[float, Field(ge=-2000, le=5000, allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=20_000)]
+CaseId = Annotated[str, Field(min_length=1, max_length=200)]
+Hash = Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
 
 
@@ -93,6 +103,53 @@ class Stage(_Frozen):
         return self
 
 
+class CaseHashes(_Frozen):
+    """By what a case is recognized under another name (`renalis.voxel_hash`).
+
+    Attributes
+    ----------
+    image, label : str
+        Of the scan's voxels and of the label map's; empty where not known, and of empty maps.
+    """
+
+    image: Hash = ""
+    label: Hash = ""
+
+
+class FoldSides(_Frozen):
+    """Who was on which side of a fold, by case id.
+
+    Attributes
+    ----------
+    number : int
+        The fold's.
+    train, val, test : tuple of str
+        Learned from, validated with, and kept for testing.
+    """
+
+    number: Annotated[int, Field(ge=0, lt=1000)]
+    train: tuple[CaseId, ...]
+    val: tuple[CaseId, ...] = ()
+    test: tuple[CaseId, ...] = ()
+
+
+class KnownCases(_Frozen):
+    """Whose scans a model learned from.
+
+    Attributes
+    ----------
+    folds : tuple of FoldSides
+    hashes : dict
+        By case id; of trainings before there were any, empty.
+    named : bool
+        Whether ids are those of the dataset; otherwise mere numbers.
+    """
+
+    folds: Annotated[tuple[FoldSides, ...], Field(max_length=1000)]
+    hashes: dict[CaseId, CaseHashes] = {}
+    named: bool = True
+
+
 class ModelHeader(_Frozen):
     """Everything that is known about a model; the metadata of its file.
 
@@ -114,6 +171,8 @@ class ModelHeader(_Frozen):
         What renalis does not have, with the packages that do.
     training : dict
         How it was trained, for people to read.
+    cases : KnownCases or None
+        Whose scans it learned from; None where that is not known case by case.
     licence, data_credit : str
         Terms of the weights (SPDX), and whom to credit for the training data.
     commercial_use : bool
@@ -134,6 +193,7 @@ class ModelHeader(_Frozen):
     postprocessing: tuple[Text, ...] = ()
     needs: tuple[Need, ...] = ()
     training: dict[str, JsonValue] = {}
+    cases: KnownCases | None = None
     licence: Text
     commercial_use: bool
     data_credit: Text
@@ -190,6 +250,7 @@ class SystemHeader(_Frozen):
     needs: tuple[Need, ...] = ()
     folds: Annotated[tuple[FoldFacts, ...], Field(min_length=1)]
     training: dict[str, JsonValue] = {}
+    cases: KnownCases | None = None
     licence: Text
     commercial_use: bool
     data_credit: Text

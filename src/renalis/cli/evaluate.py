@@ -16,6 +16,7 @@ from renalis.errors import UsageError
 if TYPE_CHECKING:
     from renalis.evaluation.evaluation import Evaluation
     from renalis.evaluation.statistics import Summary
+    from renalis.known_cases import KnownModel
 
 __all__ = ["add_arguments", "run"]
 
@@ -104,6 +105,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes (default: one per core)",
     )
+    add(
+        "--model",
+        metavar="NAME|FILE|RUN",
+        help="what made the predictions: says which cases it learned from, where nothing beside "
+        "them does",
+    )
     add("--seed", type=seed, default=0, help="of the bootstrap (default 0)")
     add("--overwrite", action="store_true", help="score again what an earlier run has kept")
     add("--json", action="store_true", help="print the summary as JSON")
@@ -137,6 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
         empty=EmptyRule(arguments.empty),
         lesion=LesionRule(arguments.lesion_overlap, arguments.lesion_mm),
     )
+    model = None if arguments.model is None else _known_model(arguments.model)
     out: Path = arguments.output
     keep = out / ".cases"
     if arguments.overwrite and keep.is_dir():
@@ -154,6 +162,7 @@ def run(arguments: argparse.Namespace) -> int:
             jobs=arguments.jobs,
             seed=arguments.seed,
             progress=progress,
+            model=model,
         )
     data = metrics_json(evaluation)
     write_text(out / "metrics.csv", headline_csv(evaluation))
@@ -184,6 +193,24 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--lesion-mm must be 0 or more")
     if arguments.output.exists() and not arguments.output.is_dir():
         raise UsageError(f"{arguments.output} is a file; --output needs a folder")
+
+
+def _known_model(name: str) -> KnownModel:
+    """What a model, or a run, knows about its training."""
+    from renalis.known_cases import KnownModel
+
+    path = Path(name)
+    if (path / "recipe.json").is_file():
+        from renalis.recipes import stored_system
+        from renalis.systems.training_cases import known_cases
+
+        return KnownModel(stored_system(path).name, known_cases(path))
+    from renalis.model import read_any_header
+
+    header = read_any_header(name)
+    images = header.training.get("images")
+    about = ". ".join(filter(None, (str(images or ""), header.data_credit)))
+    return KnownModel(f"{header.name} {header.version}", header.cases, about=about)
 
 
 def _print(evaluation: Evaluation, out: Path) -> None:

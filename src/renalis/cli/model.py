@@ -34,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument(
         "--commercial-use", action="store_true", help="these terms allow commercial use"
     )
+    pack.add_argument(
+        "--anonymous",
+        action="store_true",
+        help="leave the names of the cases out, by which it knows whom it learned from",
+    )
     export = actions.add_parser("export", help="write the networks for another program")
     export.add_argument("model", nargs="?", default="renalis-kidney", metavar="NAME|FILE")
     export.add_argument("--to", choices=("openvino", "onnx", "torch"), required=True)
@@ -96,6 +101,7 @@ def _pack(arguments: argparse.Namespace) -> int:
         except (OSError, ValueError) as error:
             raise InputError(f"{scores} cannot be read as JSON: {error}") from error
     told = {"scores": measured, "history": arguments.history, "version": arguments.version}
+    told |= {"anonymous": arguments.anonymous}
     given = {"licence": arguments.licence, "data_credit": arguments.credit}
     given = {name: text for name, text in given.items() if text is not None}
     if not stored_system(arguments.run).coarse_to_fine:

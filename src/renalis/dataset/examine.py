@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,13 @@ from renalis.io.read import read_scan
 from renalis.io.read_labels import content_hash, read_label_map
 from renalis.preparation.plausibility import place_doubts
 from renalis.volume import Volume
+from renalis.voxel_hash import voxel_hash
 
 __all__ = ["HU_LOW", "CaseFacts", "examine", "volumes_ml"]
 
 HU_LOW = -1024
 """HU of the first bin of a histogram; the last bin also holds everything higher."""
 _BINS = 4096
-_SLAB = 16
 _TOLERANCE_MM = 0.01
 """Headers in float32 and rotations stored as quaternions differ by some micrometers."""
 
@@ -149,15 +148,6 @@ def volumes_ml(path: Path, convention: Convention) -> dict[str, float]:
             raise InputError(f"{path}: {finding.sentence}")
     ml: dict[str, float] = facts["ml"]
     return ml
-
-
-def voxel_hash(volume: Volume) -> str:
-    """SHA-256 of shape and voxels in canonical orientation, (Z, Y, X) in C order, little endian."""
-    array = volume.reoriented().array
-    digest = hashlib.sha256(repr((array.shape, array.dtype.str)).encode())
-    for start in range(0, array.shape[0], _SLAB):
-        digest.update(np.ascontiguousarray(array[start : start + _SLAB]).data)
-    return digest.hexdigest()
 
 
 def _scan(path: Path, quick: bool) -> tuple[Volume, Volume | None, tuple[str, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -69,6 +69,8 @@ class Comparison:
         KiTS ranking; empty when headline scores are missing.
     strata : tuple of Stratum
         Groups of cases.
+    seen : dict of str to dict
+        By system: compared cases that it has seen in training, and what is known about that.
     """
 
     cases: tuple[str, ...]
@@ -76,6 +78,7 @@ class Comparison:
     tests: tuple[Test, ...]
     ranking: tuple[Place, ...]
     strata: tuple[Stratum, ...]
+    seen: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def compare(
@@ -128,6 +131,11 @@ def compare(
         tests=tuple(Test(*row, p_holm=p) for row, p in zip(found, corrected, strict=True)),
         ranking=tuple(_ranking(systems, cases)),
         strata=tuple(parts),
+        seen={
+            s.name: {c: s.seen[c] for c in cases if c in s.seen}
+            for s in systems
+            if not s.seen.keys().isdisjoint(cases)
+        },
     )
 
 

@@ -15,6 +15,7 @@ from renalis.charts.distributions import box_plot
 from renalis.evaluation.comparison import Comparison, Stratum
 from renalis.evaluation.page import Plot, Table, number, rendered, with_interval
 from renalis.evaluation.records import plain
+from renalis.evaluation.seen import first_names, seen_sentences
 from renalis.evaluation.statistics import FEWEST, Difference
 from renalis.evaluation.systems import System
 
@@ -24,6 +25,13 @@ __all__ = ["comparison_csv", "comparison_json", "comparison_page", "tables"]
 def tables(comparison: Comparison) -> list[Table]:
     """All tables of a comparison."""
     found = [_scores(comparison.overall)]
+    if comparison.seen:
+        rows = [
+            [name, str(len(cases)), first_names(cases)] for name, cases in comparison.seen.items()
+        ]
+        note = "Scores of these cases are no test of the system: it learned from them, or was "
+        note += "validated with them."
+        found.append(Table("Seen in training", ("system", "cases", "which"), rows, note))
     if comparison.ranking:
         rows = [
             [str(p.place), p.system, f"{p.mean_rank:.1f}"]
@@ -80,7 +88,11 @@ def comparison_page(comparison: Comparison, systems: Sequence[System]) -> str:
         title="Systems compared",
         how=f"{len(comparison.cases)} cases that every system has: "
         + ", ".join(s.name for s in systems),
-        warnings=(),
+        warnings=[
+            f"{name}, {sentence}"
+            for name, cases in comparison.seen.items()
+            for sentence in seen_sentences(cases, len(comparison.cases))
+        ],
         tables=tables(comparison),
         plots=plots,
     )

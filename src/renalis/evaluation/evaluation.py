@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from renalis.evaluation.pairing import CasePair, Pairing, pair_cases
 from renalis.evaluation.records import METRICS, CaseRecord, limits
 from renalis.evaluation.regions import regions
 from renalis.evaluation.scores import Options
+from renalis.evaluation.seen import seen_in_training
 from renalis.evaluation.statistics import Summary, summary
 from renalis.io.scan import shown
+from renalis.known_cases import KnownModel
 
-__all__ = ["Agreement", "Evaluation", "evaluate", "summarized"]
+__all__ = ["Agreement", "Evaluation", "detected", "evaluate", "summarized"]
 
 _NAMED = 5
 _EXPLAINED = 3
@@ -65,6 +67,10 @@ class Evaluation:
         The inter-observer table; empty with one reference.
     pairs : tuple of CasePair
         Which prediction was scored against which reference, and what made them a pair.
+    seen : dict of str to str
+        Cases that the predicting model has seen in training, and what is known about that.
+    remark : str
+        What is known about the model's training in general, where it does not know the cases.
     """
 
     options: Options
@@ -76,6 +82,8 @@ class Evaluation:
     unused: tuple[str, ...]
     observers: tuple[Agreement, ...] = ()
     pairs: tuple[CasePair, ...] = ()
+    seen: dict[str, str] = field(default_factory=dict)
+    remark: str = ""
 
 
 def evaluate(
@@ -88,6 +96,7 @@ def evaluate(
     jobs: int = 1,
     seed: int = 0,
     progress: Callable[[Outcome, int], None] = lambda _, __: None,
+    model: KnownModel | None = None,
 ) -> Evaluation:
     """Score a folder of predictions.
 
@@ -109,6 +118,8 @@ def evaluate(
         Of the bootstrap.
     progress : callable
         Called after each case with its outcome and the number of cases.
+    model : KnownModel, optional
+        That made the predictions, where nothing beside them says so.
 
     Raises
     ------
@@ -154,12 +165,14 @@ def evaluate(
         options=options,
         records=records,
         summaries=summarized(records, seed),
-        detection=_detection(records, options),
+        detection=detected(records, options),
         skipped={o.case_id: o.problem for o in outcomes if o.skipped},
         zeroed={o.case_id: o.problem for o in outcomes if o.record is not None and o.problem},
         unused=tuple(p.name for p in pairing.unused),
         observers=tuple(observers),
         pairs=pairing.cases,
+        seen=seen_in_training(pairing.cases, model),
+        remark="" if model is None else model.remark,
     )
 
 
@@ -188,7 +201,7 @@ def summarized(records: Sequence[CaseRecord], seed: int) -> dict[str, dict[str, 
     }
 
 
-def _detection(records: Sequence[CaseRecord], options: Options) -> dict[str, DetectionRows]:
+def detected(records: Sequence[CaseRecord], options: Options) -> dict[str, DetectionRows]:
     """Detection tables of the regions that consist of lesions."""
     tables = {}
     for region in regions(options.labels):

@@ -17,6 +17,7 @@ from renalis.evaluation.pairing import CasePair, How
 from renalis.evaluation.pictures import COLORS
 from renalis.evaluation.records import CaseRecord
 from renalis.evaluation.regions import regions
+from renalis.evaluation.seen import seen_sentences
 from renalis.evaluation.statistics import FEWEST, Summary
 
 __all__ = ["Picture", "Plot", "Table", "metrics_page", "rendered", "warnings"]
@@ -76,7 +77,7 @@ def metrics_page(evaluation: Evaluation) -> str:
     tables = [_summary_table(evaluation, names)]
     tables += [_observer_table(evaluation)] if evaluation.observers else []
     tables += [_detection_table(name, rows) for name, rows in evaluation.detection.items()]
-    tables += [_case_table(records, names), _pair_table(evaluation.pairs)]
+    tables += [_case_table(evaluation, names), _pair_table(evaluation.pairs)]
     return rendered(
         title="Segmentation scores",
         how=how,
@@ -184,10 +185,11 @@ def _detection_table(name: str, rows: DetectionRows) -> Table:
     )
 
 
-def _case_table(records: Sequence[CaseRecord], names: Sequence[str]) -> Table:
+def _case_table(evaluation: Evaluation, names: Sequence[str]) -> Table:
     rows = []
-    for record in records:
-        row = [record.case_id + (" (no prediction)" if record.missing else "")]
+    for record in evaluation.records:
+        seen = " (seen in training)" if record.case_id in evaluation.seen else ""
+        row = [record.case_id + (" (no prediction)" if record.missing else seen)]
         for name in names:
             region = record.score.regions.get(name)
             row += [number(region.dice), number(region.surface_dice)] if region else ["–", "–"]
@@ -206,7 +208,7 @@ def _pair_table(pairs: Sequence[CasePair]) -> Table:
 
 
 def warnings(evaluation: Evaluation) -> list[str]:
-    """What must not go unnoticed: cases left out, counted as zero, resampled."""
+    """What must not go unnoticed: cases left out, counted as zero, learned from, resampled."""
     found = [f"{case} was left out: {why}" for case, why in evaluation.skipped.items()]
     found += [f"{case} counts as zero: {why}" for case, why in evaluation.zeroed.items()]
     if evaluation.unused:
@@ -218,6 +220,8 @@ def warnings(evaluation: Evaluation) -> list[str]:
             f"paired by {How.NUMBER.value}, look whether it is right: "
             f"{', '.join(alone[:3])}{more} (all in the table of files)"
         )
+    found += seen_sentences(evaluation.seen, len(evaluation.records))
+    found += [evaluation.remark] if evaluation.remark else []
     notes: dict[str, list[str]] = {}
     for record in evaluation.records:
         for note in record.score.notes:

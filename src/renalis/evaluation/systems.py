@@ -38,6 +38,8 @@ class System:
         Convention that was scored; empty if the file does not say.
     names : dict of str to str
         Name of each case as the file gives it.
+    seen : dict of str to str
+        Cases that the system has seen in training, and what is known about that.
     """
 
     name: str
@@ -45,6 +47,7 @@ class System:
     thickness_mm: dict[str, float] = field(default_factory=dict)
     labels: str = ""
     names: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, str] = field(default_factory=dict)
 
     def value(self, case: str, region: str, metric: str) -> float:
         """One number; NaN where there is none."""
@@ -188,7 +191,9 @@ def _from_json(name: str, text: str, path: Path) -> System:
         }
     if not scores:
         raise ValueError("it has no cases")
-    return System(name, scores, thickness, str(data["labels"]["scored"]), names)
+    told = data.get("seen_in_training", {})
+    seen = {key: str(told[given]) for key, given in names.items() if given in told}
+    return System(name, scores, thickness, str(data["labels"]["scored"]), names, seen)
 
 
 def _from_csv(name: str, text: str, path: Path) -> System:

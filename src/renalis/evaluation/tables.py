@@ -51,8 +51,9 @@ def details_csv(evaluation: Evaluation) -> str:
         for name, region in record.score.regions.items():
             values = [plain(getattr(region, metric)) for metric in METRICS]
             row = [record.case_id, name, *("" if v is None else f"{v:.8g}" for v in values)]
-            rows.append([*row, "yes" if record.missing else ""])
-    return _csv(["caseID", "region", *METRICS, "missing"], rows)
+            seen = record.case_id in evaluation.seen
+            rows.append([*row, "yes" if record.missing else "", "yes" if seen else ""])
+    return _csv(["caseID", "region", *METRICS, "missing", "seen_in_training"], rows)
 
 
 def metrics_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -92,6 +93,8 @@ def metrics_json(evaluation: Evaluation) -> dict[str, Any]:
         "observers": plain(evaluation.observers),
         "skipped": evaluation.skipped,
         "counted_as_zero": evaluation.zeroed,
+        "seen_in_training": evaluation.seen,
+        "remark": evaluation.remark,
         "unused_predictions": list(evaluation.unused),
         "pairs": [_pair(pair) for pair in evaluation.pairs],
         "cases": cases,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from renalis.errors import InputError, RenalisError, UsageError
 from renalis.io import Scan, ScanSource, inventory
+from renalis.known_cases import SEEN
 from renalis.pipeline.failures import is_internal, names_in, reason, traceback_of
 from renalis.pipeline.finish import begin, check_labels, clear, finish, own_labels, write_failure
 from renalis.pipeline.folder import make_output, missing, provenance, result_folder
@@ -93,6 +94,8 @@ def _case(source: ScanSource, output: Path, work: CaseWork, clock: Clock) -> Cas
                 clear(folder)
                 if known.get("source"):
                     clock.listener.said(described(known["source"], source.place))
+                for seen in known.get(SEEN) or ():
+                    clock.listener.said(str(seen["sentence"]))
                 notes = tuple(str(note) for note in known.get("notes") or ())
                 return CaseResult(
                     case_id, Status.SKIPPED, folder, notes=notes, row=known.get("row") or {}

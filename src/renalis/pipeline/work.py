@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from renalis.io import Scan, ScanSource, read_scan
 from renalis.io.straight import with_tilt_note
+from renalis.known_cases import SEEN, seen_scan
 from renalis.measurement import Measurements
 from renalis.pipeline.options import SegmentOptions
 from renalis.preparation.plausibility import with_place_notes
@@ -69,6 +70,10 @@ class CaseWork:
             If the scan cannot be segmented.
         """
         segmented = self.segmenter.segment(scan, clock)
+        known = self.segmenter.known
+        seen, asked = seen_scan(known, scan), any(model.cases is not None for model in known)
+        for one in seen:
+            clock.listener.said(one.sentence)
         story = {
             "renalis": metadata.version("renalis"),
             "case": scan.case_id,
@@ -77,8 +82,10 @@ class CaseWork:
                 {"name": change.name, "voxels": change.voxels, "ml": round(change.ml, 3)}
                 for change in segmented.changes
             ],
+            **({SEEN: [one.facts() for one in seen]} if asked else {}),
         }
-        return replace(segmented, story=story)
+        notes = (*(one.sentence for one in seen), *segmented.notes)
+        return replace(segmented, story=story, notes=notes)
 
     def content(self, scan: Scan, segmented: Segmented, measured: Measurements) -> ReportContent:
         """What preview and page show."""

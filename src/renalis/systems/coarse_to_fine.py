@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from renalis.errors import UsageError
 from renalis.io import Scan, ScanSource
+from renalis.known_cases import KnownModel
 from renalis.model import Model, load_model
 from renalis.postprocessing import DEFAULT, NONE, Rules, tidy
 from renalis.prediction import Prediction, PredictionOptions
@@ -40,6 +41,11 @@ class CoarseToFineSegmenter:
 
     kind = "coarse_to_fine"
     by_case_name = False
+
+    @property
+    def known(self) -> tuple[KnownModel, ...]:
+        """The model alone."""
+        return (KnownModel(self.model.header.name, self.model.header.cases),)
 
     def facts(self) -> ModelFacts:
         """What its file's header says."""

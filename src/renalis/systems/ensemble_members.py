@@ -11,8 +11,10 @@ from renalis.conventions import Classes, Convention
 from renalis.errors import InputError
 from renalis.io import Scan, ScanSource
 from renalis.io.scan import shown
+from renalis.known_cases import KnownModel
 from renalis.prediction.ensemble import Member, Regrouped, open_member
 from renalis.preparation import file_hash
+from renalis.recipes.system import System
 from renalis.systems.label_classes import (
     of_count,
     regrouping,
@@ -22,7 +24,7 @@ from renalis.systems.packed import open_any_run
 from renalis.systems.predict import Run, member, stage_predictions
 from renalis.systems.run_folder import fold_folder
 
-__all__ = ["EnsembleMember", "is_run", "open_ensemble_member", "run_hash"]
+__all__ = ["EnsembleMember", "fold_files", "is_run", "open_ensemble_member", "run_hash"]
 
 _CHANNEL = "_0000"
 
@@ -33,6 +35,10 @@ class EnsembleMember(Protocol):
     @property
     def by_case_name(self) -> bool:
         """Whether it is looked up by the case's name."""
+
+    @property
+    def known(self) -> tuple[KnownModel, ...]:
+        """The model that predicts, with what is known about its training, if there is one."""
 
     def key(self, source: ScanSource) -> Sequence[str]:
         """Changes with whatever the member says about a scan."""
@@ -79,12 +85,17 @@ def run_hash(path: Path, run: Run) -> str:
     """Hash of a run's recipe and weights, of the folds that are used."""
     if path.is_file():
         return file_hash([path])
-    files = [path / "recipe.json"]
-    for number in run.numbers:
-        folder = fold_folder(path, number)
-        for stage in run.system.all_stages():
+    return file_hash(fold_files(path, run.system, run.numbers))
+
+
+def fold_files(run: Path, system: System, numbers: Sequence[int]) -> list[Path]:
+    """The files of a run's folder that decide what some of its folds say."""
+    files = [run / "recipe.json"]
+    for number in numbers:
+        folder = fold_folder(run, number)
+        for stage in system.all_stages():
             files += [folder / f"{stage.name}.safetensors", folder / f"{stage.name}.plan.json"]
-    return file_hash(files)
+    return files
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +104,10 @@ class _OtherRun:
     sha256: str
 
     by_case_name = False
+
+    @property
+    def known(self) -> tuple[KnownModel, ...]:
+        return (self.run.known,)
 
     def key(self, source: ScanSource) -> Sequence[str]:
         del source
@@ -117,6 +132,7 @@ class _Files:
     folder: Path
 
     by_case_name = True
+    known = ()
 
     def key(self, source: ScanSource) -> Sequence[str]:
         status = self._file(source.case_id).stat()

@@ -21,6 +21,7 @@ from renalis.recipes.output_fields import CoarseToFine
 from renalis.recipes.system import Stage, System
 from renalis.systems.run_folder import fold_folder
 from renalis.systems.starting_model import known_starting_model
+from renalis.systems.training_cases import run_cases_known, unnamed
 from renalis.thresholds import Thresholds
 from renalis.training.state import load_weights
 
@@ -33,7 +34,11 @@ _CREDIT = (
 
 
 def pack_two_passes(
-    run: Path, scores: dict[str, Any] | None = None, history: str = "", version: str = "1"
+    run: Path,
+    scores: dict[str, Any] | None = None,
+    history: str = "",
+    version: str = "1",
+    anonymous: bool = False,
 ) -> Path:
     """Write the kept weights of both networks into one model file.
 
@@ -47,6 +52,8 @@ def pack_two_passes(
         Anything about the training that the recipe does not say.
     version : str
         Of the model.
+    anonymous : bool
+        Leave the names of the cases out.
 
     Returns
     -------
@@ -67,6 +74,7 @@ def pack_two_passes(
             raise InputError(f"{run} holds no weights of stage {stage.name}; resume its training")
         networks[stage.name] = build(stage.network.config())
         steps[stage.name] = load_weights(path, networks[stage.name]).get("steps")
+    cases = run_cases_known(run, [0])
     header = ModelHeader(
         name=system.name,
         version=version,
@@ -80,6 +88,7 @@ def pack_two_passes(
             "recipe": json.loads(system.model_dump_json()),
             **({"history": history} if history else {}),
         },
+        cases=unnamed(cases) if anonymous else cases,
         scores=scores or {},
         **_terms(run, system),
     )

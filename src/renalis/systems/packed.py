@@ -26,8 +26,16 @@ from renalis.recipes.system import System
 from renalis.systems.data import grid_specs, load_statistics
 from renalis.systems.predict import Fold, Run, open_run
 from renalis.systems.run_folder import fold_folder
+from renalis.systems.training_cases import unnamed
 
-__all__ = ["Terms", "check_terms", "open_any_run", "open_packed", "pack_system"]
+__all__ = [
+    "Terms",
+    "check_terms",
+    "open_any_run",
+    "open_packed",
+    "pack_system",
+    "packed_system",
+]
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ def pack_system(
     scores: dict[str, Any] | None = None,
     history: str = "",
     version: str = "1",
+    anonymous: bool = False,
 ) -> Path:
     """Write all trained folds of a run into one model file, to the bit as they are.
 
@@ -60,6 +69,8 @@ def pack_system(
         Anything about the training that the recipe does not say.
     version : str
         Of the model.
+    anonymous : bool
+        Leave the names of the cases out.
 
     Returns
     -------
@@ -82,7 +93,7 @@ def pack_system(
         )
     tensors: dict[str, NDArray[Any]] = {}
     folds: list[FoldFacts] = []
-    cases: dict[str, JsonValue] = {}
+    counts: dict[str, JsonValue] = {}
     for number, fold in zip(opened.numbers, opened.folds, strict=True):
         statistics: dict[str, dict[str, tuple[float, float]]] = {}
         for stage in system.all_stages():
@@ -91,7 +102,7 @@ def pack_system(
                 tensors[f"fold_{number}.{stage.name}.{name}"] = value.detach().cpu().numpy()
         folds.append(FoldFacts(number=number, statistics=statistics))
         split = load_split(fold_folder(run, number) / "split.json")
-        cases[f"fold_{number}"] = {"train": len(split.train), "val": len(split.val)}
+        counts[f"fold_{number}"] = {"train": len(split.train), "val": len(split.val)}
     header = SystemHeader(
         name=system.name,
         version=version,
@@ -100,7 +111,8 @@ def pack_system(
         recipe=json.loads(system.model_dump_json()),
         needs=needs_of(system),
         folds=tuple(folds),
-        training={"cases": cases, **({"history": history} if history else {})},
+        training={"cases": counts, **({"history": history} if history else {})},
+        cases=unnamed(opened.cases) if anonymous else opened.cases,
         licence=terms.licence,
         commercial_use=terms.commercial_use,
         data_credit=terms.data_credit,
@@ -120,21 +132,32 @@ def open_packed(path: Path, folds: Sequence[int] | None = None, device: str = "c
     """
     model = load_system_model(path)
     header = model.header
-    require(header.needs, path)
-    try:
-        system = System.model_validate(header.recipe)
-    except ValidationError as error:
-        raise InputError(
-            f"{path} holds a recipe that this version of renalis cannot read; update renalis, or "
-            "pack the run again"
-        ) from error
+    system = packed_system(path, header)
     there = {fold.number: fold for fold in header.folds}
     numbers = tuple(there) if folds is None else tuple(folds)
     missing = [number for number in numbers if number not in there]
     if missing:
         raise InputError(f"{path} holds no fold {missing[0]}; it has {', '.join(map(str, there))}")
     opened = tuple(_fold(system, model, there[number]) for number in numbers)
-    return Run(system, opened, torch.device(device), numbers, header.licence)
+    return Run(system, opened, torch.device(device), numbers, header.licence, cases=header.cases)
+
+
+def packed_system(path: Path, header: SystemHeader) -> System:
+    """The recipe in a model file's header.
+
+    Raises
+    ------
+    InputError
+        If this version cannot read it, or a package that it needs is not here.
+    """
+    require(header.needs, path)
+    try:
+        return System.model_validate(header.recipe)
+    except ValidationError as error:
+        raise InputError(
+            f"{path} holds a recipe that this version of renalis cannot read; update renalis, or "
+            "pack the run again"
+        ) from error
 
 
 def open_any_run(path: Path, folds: Sequence[int] | None = None, device: str = "cpu") -> Run:

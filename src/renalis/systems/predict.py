@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from renalis.errors import InputError
+from renalis.known_cases import KnownModel
+from renalis.model_header import KnownCases
 from renalis.networks import build
 from renalis.postprocessing.context import Context
 from renalis.postprocessing.steps import make_step, run_steps
@@ -25,7 +26,8 @@ from renalis.recipes.system import Stage, System
 from renalis.systems.data import grid_specs, load_statistics, of_scan
 from renalis.systems.gate import gate_notes, rules_in_force
 from renalis.systems.inference import Low, StagePrediction, likeliest_labels, predict_stage
-from renalis.systems.run_folder import fold_folder
+from renalis.systems.run_folder import fold_folder, fold_numbers, is_finished
+from renalis.systems.training_cases import run_cases_known
 from renalis.training.state import load_weights
 from renalis.volume import Kind, Volume
 
@@ -53,7 +55,8 @@ class Run:
     """A trained system, ready to predict.
 
     ``numbers`` are those of its folds, ``licence`` what a model file says, if it comes from one,
-    ``unfinished`` the folds in its folder that were left out because their training has not ended.
+    ``unfinished`` the folds in its folder that were left out because their training has not ended,
+    ``cases`` those of its training.
     """
 
     system: System
@@ -62,6 +65,12 @@ class Run:
     numbers: tuple[int, ...] = (0,)
     licence: str | None = None
     unfinished: tuple[int, ...] = ()
+    cases: KnownCases | None = None
+
+    @property
+    def known(self) -> KnownModel:
+        """What is known about its training."""
+        return KnownModel(self.system.name, self.cases, self.numbers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +123,8 @@ def open_run(run: Path, folds: Sequence[int] | None = None, device: str = "cpu")
         )
     unfinished: list[int] = []
     if folds is None:
-        there = _numbers(run)
-        folds = [number for number in there if _finished(system, run, number)]
+        there = fold_numbers(run)
+        folds = [number for number in there if is_finished(system, run, number)]
         unfinished = [number for number in there if number not in folds]
         if not system.prediction.ensemble_folds:
             folds = folds[:1]
@@ -124,20 +133,8 @@ def open_run(run: Path, folds: Sequence[int] | None = None, device: str = "cpu")
         raise InputError(f"{run} holds no trained fold{rest}")
     opened = tuple(_open(system, run, fold) for fold in folds)
     place = torch.device(device)
-    return Run(system, opened, place, tuple(folds), unfinished=tuple(unfinished))
-
-
-def _numbers(run: Path) -> list[int]:
-    """Of the folds in a run's folder; copies that somebody keeps beside them are none."""
-    found = (
-        re.fullmatch(r"fold_(0|[1-9][0-9]*)", path.name) for path in run.iterdir() if path.is_dir()
-    )
-    return sorted(int(name[1]) for name in found if name)
-
-
-def _finished(system: System, run: Path, fold: int) -> bool:
-    folder = fold_folder(run, fold)
-    return all((folder / f"{stage.name}.safetensors").exists() for stage in system.all_stages())
+    cases = run_cases_known(run, folds)
+    return Run(system, opened, place, tuple(folds), unfinished=tuple(unfinished), cases=cases)
 
 
 def _open(system: System, run: Path, fold: int) -> Fold:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +16,16 @@ from renalis.recipes import stored_system, stored_text
 from renalis.recipes.system import System
 from renalis.systems.lengthening import lengthened
 
-__all__ = ["alone_in", "fold_folder", "make_folder", "once", "refuse_another", "store_recipe"]
+__all__ = [
+    "alone_in",
+    "fold_folder",
+    "fold_numbers",
+    "is_finished",
+    "make_folder",
+    "once",
+    "refuse_another",
+    "store_recipe",
+]
 
 _NAME = "recipe.json"
 _PATIENCE_S = 10.0
@@ -91,6 +101,20 @@ def store_recipe(run: Path, system: System) -> None:
 def fold_folder(run: Path, fold: int) -> Path:
     """Where a fold's weights are."""
     return run / f"fold_{fold}"
+
+
+def fold_numbers(run: Path) -> list[int]:
+    """Of the folds in a run's folder; copies that somebody keeps beside them are none."""
+    found = (
+        re.fullmatch(r"fold_(0|[1-9][0-9]*)", path.name) for path in run.iterdir() if path.is_dir()
+    )
+    return sorted(int(name[1]) for name in found if name)
+
+
+def is_finished(system: System, run: Path, fold: int) -> bool:
+    """Whether all networks of a fold are trained."""
+    folder = fold_folder(run, fold)
+    return all((folder / f"{stage.name}.safetensors").exists() for stage in system.all_stages())
 
 
 @contextmanager

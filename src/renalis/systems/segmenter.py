@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from renalis.io import Scan, ScanSource
+from renalis.known_cases import KnownModel
 from renalis.postprocessing import RuleChange
 from renalis.preparation.body import Body
 from renalis.volume import Volume
@@ -102,6 +103,10 @@ class Segmenter(Protocol):
     @property
     def by_case_name(self) -> bool:
         """Whether something is looked up by the cases' names, which then may not be hidden."""
+
+    @property
+    def known(self) -> tuple[KnownModel, ...]:
+        """Each model that predicts, with what is known about its training."""
 
     def facts(self) -> ModelFacts:
         """What a reader of a report should know about the networks."""

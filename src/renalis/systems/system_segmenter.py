@@ -13,6 +13,7 @@ import torch
 from renalis.conventions import Classes
 from renalis.errors import InputError, UsageError
 from renalis.io import Scan, ScanSource
+from renalis.known_cases import KnownModel
 from renalis.plugins import installed_packages
 from renalis.recipes import needs_of
 from renalis.systems.ensemble_members import EnsembleMember, open_ensemble_member, run_hash
@@ -66,6 +67,11 @@ class SystemSegmenter:
     def by_case_name(self) -> bool:
         """Whether a member is a folder with a file for each case."""
         return any(member.by_case_name for member in self.members)
+
+    @property
+    def known(self) -> tuple[KnownModel, ...]:
+        """The run, then members that are runs."""
+        return (self.run.known, *(model for one in self.members for model in one.known))
 
     def facts(self) -> ModelFacts:
         """Where the system comes from, and what was averaged."""

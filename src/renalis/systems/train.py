@@ -46,6 +46,7 @@ from renalis.systems.split_check import Sides, synthetic_cases
 from renalis.systems.stage_data import CaseData, StageData, case_data, patch_data
 from renalis.systems.starting_model import StartingModel, keep_starting_model, open_starting_model
 from renalis.systems.synthetic_bodies import build_bodies
+from renalis.systems.training_cases import keep_training_cases
 from renalis.systems.training_data import TrainingData, check_training_data, open_training_data
 from renalis.training.devices import Devices, devices_for_folds, devices_here, open_fabric
 from renalis.training.folds import run_folds
@@ -213,6 +214,7 @@ def _train_fold(
         f"validate with, {len(split.test)} kept for testing"
     )
     sides = training_data.sides(split)
+    keep_training_cases(folder, [*sides.train, *sides.val], _cache(job), fabric)
     part = fabric.global_rank, fabric.world_size
     build_bodies(system, training_data.body_maps(split), folder, part, report)
     fabric.barrier()

@@ -77,6 +77,7 @@ SECTIONS = (
             "evaluation.md",
             "datasets.md",
             "training.md",
+            "crossvalidation.md",
             "synthesis.md",
             "architecture.md",
         ),

@@ -27,6 +27,7 @@ VERBS = {
     "segment": "find and measure kidneys, tumors and cysts in CT scans",
     "evaluate": "score predicted label maps against references",
     "compare": "paired statistics between evaluated systems",
+    "crossvalidate": "score trained runs, each case by the fold that did not see it",
     "synthesize": "make synthetic CT scans with their label maps",
     "dataset": "check, describe, split and export datasets",
     "recipe": "list, show, copy and compare recipes",
@@ -125,7 +126,7 @@ def _overview(words: list[str]) -> int:
         print(f"renalis {version('renalis')}")
         return DONE
     lines = ["usage: renalis VERB ...", "", "Measured kidneys, tumors and cysts from CT.", ""]
-    lines += [f"  {verb:<11} {text}" for verb, text in VERBS.items()]
+    lines += [f"  {verb:<13} {text}" for verb, text in VERBS.items()]
     lines += ["", "'renalis VERB --help' explains a verb. Research software, not for diagnosis."]
     if not words or words[0] in ("-h", "--help"):
         print("\n".join(lines))

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from renalis.cli.seeds import seed
+from renalis.cli.tables import print_table
 from renalis.errors import UsageError
-
-if TYPE_CHECKING:
-    from renalis.evaluation.page import Table
 
 __all__ = ["add_arguments", "run"]
 
@@ -63,18 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(comparison_json(comparison), indent=1))
         return 0
     for table in tables(comparison):
-        _print(table)
+        print_table(table)
     if out is not None:
         print(f"tables and page: {out}")
     return 0
-
-
-def _print(table: Table) -> None:
-    """A table in aligned columns."""
-    rows: list[Sequence[str]] = [table.header, *table.rows]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(table.header))]
-    print(f"\n{table.title}")
-    for row in rows:
-        print(
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        )

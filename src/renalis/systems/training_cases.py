@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from renalis.dataset import Case, load_split
 from renalis.errors import InputError
-from renalis.io.read_labels import read_label_map
 from renalis.io import read_scan, whole_file
+from renalis.io.read_labels import read_label_map
 from renalis.model import read_any_header
 from renalis.model_header import CaseHashes, FoldSides, KnownCases
 from renalis.preparation import file_hash

@@ -1,0 +1,228 @@
+"""Label maps out of fold: made once, kept with what they were made from."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from renalis.crossvalidation.predictors import fold_hash, open_fold
+from renalis.crossvalidation.runs import CrossRun, HeldOut
+from renalis.dataset import Case
+from renalis.errors import InputError, OutputError, RenalisError
+from renalis.io import Scan, read_scan, whole_file, write_labels
+from renalis.io.lock import held
+from renalis.io.read_labels import content_hash
+from renalis.known_cases import OUT_OF_FOLD, seen_case
+from renalis.preparation import file_hash
+from renalis.systems.segmenter import Segmenter
+from renalis.voxel_hash import voxel_hash
+
+__all__ = ["LABELS", "Kept", "Report", "keep_label_maps", "label_map"]
+
+LABELS = "labels"
+_MARK = "run.json"
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What became of a run's held-out cases.
+
+    Attributes
+    ----------
+    problems : dict
+        Case and reason, where there is no label map.
+    notes : dict
+        By case: what the reader of its scores should know.
+    made : int
+        Label maps that were not there before.
+    """
+
+    problems: dict[str, str]
+    notes: dict[str, tuple[str, ...]]
+    made: int
+
+
+def label_map(folder: Path, case_id: str) -> Path:
+    """Where a case's label map lies in the folder of a run's results."""
+    return folder / LABELS / f"{case_id}.nii.gz"
+
+
+def keep_label_maps(
+    run: CrossRun,
+    held_out: HeldOut,
+    folder: Path,
+    *,
+    device: str,
+    overwrite: bool,
+    report: Report,
+) -> Kept:
+    """Predict every held-out case that has no label map yet.
+
+    Parameters
+    ----------
+    run : CrossRun
+    held_out : HeldOut
+        Which fold predicts whom.
+    folder : Path
+        Of the run's results: ``labels/CASE.nii.gz``, and ``CASE.json`` beside it, written last.
+    device : str
+        Where to compute.
+    overwrite : bool
+        Make label maps anew that were made from another scan or by other networks.
+    report : callable
+        Takes progress lines.
+
+    Raises
+    ------
+    InputError
+        If another process works there.
+    OutputError
+        If the folder cannot be written, or holds something else.
+    """
+    problems: dict[str, str] = {}
+    notes: dict[str, tuple[str, ...]] = {}
+    wanted: list[tuple[int, Case, str]] = []
+    total = len(held_out.cases)
+    with _alone(folder, run):
+        for fold, cases in held_out.folds.items():
+            networks = fold_hash(run, fold)
+            for case in cases:
+                try:
+                    key = _key(case, fold, networks)
+                except RenalisError as error:
+                    problems[case.id] = str(error)
+                    continue
+                known = _finished(folder, case.id, key, overwrite)
+                if known is None:
+                    wanted.append((fold, case, key))
+                else:
+                    notes[case.id] = tuple(known["notes"])
+        if len(wanted) < total - len(problems):
+            report(f"{run.name}: {total - len(problems) - len(wanted)} label maps are there")
+        opened: dict[int, Segmenter] = {}
+        for number, (fold, case, key) in enumerate(wanted, 1):
+            report(f"{run.name}: {case.id} by fold {fold} ({number} of {len(wanted)})")
+            try:
+                if fold not in opened:
+                    opened = {fold: open_fold(run, fold, device)}
+                notes[case.id] = _made(run, fold, case, key, opened[fold], folder)
+            except OutputError:
+                raise
+            except RenalisError as error:
+                problems[case.id] = str(error)
+                report(f"{run.name}: {case.id} is left out: {error}")
+    return Kept(problems, notes, sum(1 for _, case, _ in wanted if case.id not in problems))
+
+
+@contextmanager
+def _alone(folder: Path, run: CrossRun) -> Iterator[None]:
+    """The folder is this run's, and nobody else writes there."""
+    if (
+        folder.exists()
+        and not (folder / _MARK).is_file()
+        and any(path.name not in (".lock", _MARK) for path in _plain(folder))
+    ):
+        raise OutputError(
+            f"{folder} holds files that are no cross-validation's; choose another output folder "
+            "with -o"
+        )
+    with held(folder, f"another cross-validation works in {folder}; wait for its end"):
+        with whole_file(folder / _MARK) as file:
+            file.write(json.dumps({"format": OUT_OF_FOLD, "recipe": run.recipe}).encode())
+        for part in (folder / LABELS).glob(".*.part"):  # of one that was killed
+            with contextlib.suppress(OSError):
+                part.unlink()
+        yield
+
+
+def _plain(folder: Path) -> list[Path]:
+    """What lies there, without files that a killed process was writing."""
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is a file where a folder is needed; choose another -o")
+    return [path for path in folder.iterdir() if path.suffix != ".part"]
+
+
+def _key(case: Case, fold: int, networks: str) -> str:
+    """Changes whenever the label map could."""
+    content = {
+        "renalis": metadata.version("renalis"),
+        "fold": fold,
+        "networks": networks,
+        "scan": file_hash([case.image]),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _finished(folder: Path, case_id: str, key: str, overwrite: bool) -> dict[str, Any] | None:
+    """What is noted about a finished case; None if it has to be predicted."""
+    labels = label_map(folder, case_id)
+    try:
+        known = json.loads((folder / LABELS / f"{case_id}.json").read_text(encoding="utf-8"))
+        same = known["key"] == key
+        untouched = same and known["labels_sha256"] == content_hash(labels)
+    except (OSError, ValueError, KeyError, TypeError, InputError):
+        return None
+    if untouched:
+        return dict(known)
+    if overwrite or (same and not labels.exists()):
+        return None
+    what = "was changed since it was made" if same else "was made by other networks or another scan"
+    raise OutputError(f"{labels} {what}; give --overwrite or another output folder with -o")
+
+
+def _made(
+    run: CrossRun, fold: int, case: Case, key: str, segmenter: Segmenter, folder: Path
+) -> tuple[str, ...]:
+    """Predict a case and write its label map; returns its notes."""
+    scan = read_scan(case.image)
+    notes = [*scan.warnings, *_doubts(run, fold, case.id, scan)]
+    said = segmenter.segment(scan)
+    notes += said.notes
+    target = label_map(folder, case.id)
+    write_labels(target, said.labels, scan)
+    content = {
+        "format": OUT_OF_FOLD,
+        "renalis": metadata.version("renalis"),
+        "case": case.id,
+        "system": {"name": run.recipe, "folds": [fold]},
+        "key": key,
+        "labels_sha256": content_hash(target),
+        "rules": [
+            {"name": change.name, "voxels": change.voxels, "ml": round(change.ml, 3)}
+            for change in said.changes
+        ],
+        "notes": notes,
+    }
+    with whole_file(folder / LABELS / f"{case.id}.json") as file:
+        file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    return tuple(notes)
+
+
+def _doubts(run: CrossRun, fold: int, case_id: str, scan: Scan) -> tuple[str, ...]:
+    """Whether the scan is the one that was held out.
+
+    Raises
+    ------
+    InputError
+        If the fold has learned from it under another name.
+    """
+    image = voxel_hash(scan.volume)
+    seen = seen_case(run.name, run.known, [case_id], image=image, folds=[fold])
+    if seen is not None and seen.how == "learned" and seen.by == "voxels":
+        raise InputError(
+            f"{case_id} is no test of fold {fold}, which learned from the same voxels under the "
+            f"name {seen.case}; find out which of the two scans belongs to the name"
+        )
+    stored = run.known.hashes.get(case_id)
+    if stored is not None and stored.image and stored.image != image:
+        return (f"{case_id} is not the scan that was held out in training: its voxels differ",)
+    return ()

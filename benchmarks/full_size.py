@@ -40,14 +40,31 @@ STEPS = {
         "240 scans × 186 slices / 128, 100 epochs; then those with kidney again",
     ),
     "simple-unet-2d": (34_900, "240 scans × 186 slices / 128, 100 epochs"),
-    "quicknat-2d": (7_200, "168 scans × 115 slices / 16, the published 6 epochs; at most 50"),
+    "quicknat-2d": (3_750, "87 scans × 115 slices / 16, the published 6 epochs; at most 50"),
     "unet3d-plain": (50_400, "168 scans / 2, 600 epochs; for each of five folds"),
     "unet3d-preact": (50_400, "168 scans / 2, 600 epochs; for each of five folds"),
     "unet3d-residual": (50_400, "168 scans / 2, 600 epochs; for each of five folds"),
-    "cascade3d": (56_000, "2000 a pass, 28 passes of both stages together; stops earlier"),
+    "cascade3d": (56_000, "2000 a pass, 28 passes of both rounds together; stops earlier"),
     "multires3d": (200_000, "2000 a pass, 100 passes; stops 10 after the best"),
 }
 """Optimizer steps of the whole published training, at most, and how they are reckoned."""
+VALIDATION = {
+    # Slices are predicted for Dice and passed once more for the loss.
+    "resnet34-2d": (
+        1_518_000,
+        "30 scans × 186 slices, for Dice and for the loss; then those with kidney",
+    ),
+    "simple-unet-2d": (1_116_000, "30 scans × 186 slices, for Dice and for the loss"),
+    "quicknat-2d": (43_700, "22 scans × 216 slices for Dice, 115 for the loss, 6 epochs"),
+    "unet3d-plain": (48_000, "10 scans × 8 windows"),
+    "unet3d-preact": (48_000, "10 scans × 8 windows"),
+    "unet3d-residual": (48_000, "10 scans × 8 windows"),
+    # Of ten label maps of KiTS23, 167 tiles of 20 mm hold some kidney on average; 291 come within
+    # 10 mm, which the gate lets through. The coarse network's own 150 tiles cost as much as 24.
+    "cascade3d": (225_000, "42 scans × 167 tiles with some kidney and 24 for the coarse network"),
+    "multires3d": (821_000, "43 scans × 167 tiles with some kidney and 24 for the coarse network"),
+}
+"""Forward passes of one sample in all validations of that training, and how they are reckoned."""
 SUSTAINED_TFLOPS = 15
 EXPECTED = f"""
 ## Expected on one GPU
@@ -55,11 +72,13 @@ EXPECTED = f"""
 **Reckoned, not measured**: the steps of the published training times the operations of a step, on a
 card that sustains {SUSTAINED_TFLOPS} TFLOP/s (a figure to scale by; what a card sustains on these
 networks has to be tried), and the memory of a whole batch in float32. With
-`optimisation.micro_batch` the least memory is that of one sample. Validation is not in it, nor
-waiting for data.
+`optimisation.micro_batch` the least memory is that of one sample. *Validation* after every epoch is
+reckoned apart: its forward passes, each a third of a sample's share of a step. Waiting for data and
+preparing the scans are not in it.
 
-| recipe | steps | | hours | GB, whole batch | GB, one sample |
-|---|---|---|---|---|---|
+| recipe | steps | | validation passes | | hours: training | validation | together \
+| GB, whole batch | GB, one sample |
+|---|---|---|---|---|---|---|---|---|---|
 """
 HEAD = """# Recipes at full size
 
@@ -246,10 +265,19 @@ def expected(path: Path) -> str:
     steps, words = STEPS[found["recipe"]]
     unit = max(found["units"], key=lambda one: one["needs"][str(one["at_once"])]["bytes"])
     whole, least = unit["needs"][str(unit["at_once"])], unit["needs"]["1"]
-    hours = steps * whole["tflop"] / SUSTAINED_TFLOPS / 3600
-    cells = [found["recipe"], f"{steps:,}", words, f"{hours:.1f}",
+    passes, what = VALIDATION[found["recipe"]]
+    training = steps * whole["tflop"] / SUSTAINED_TFLOPS / 3600
+    validation = passes * forward_tflop(unit) / SUSTAINED_TFLOPS / 3600
+    cells = [found["recipe"], f"{steps:,}", words, f"{passes:,}", what,
+             *(f"{hours:.1f}" for hours in (training, validation, training + validation)),
              gigabytes(whole["bytes"]), gigabytes(least["bytes"])]  # fmt: skip
     return f"| {' | '.join(cells)} |\n"
+
+
+def forward_tflop(unit: dict[str, Any]) -> float:
+    """Operations of one sample's forward pass: going backward costs twice as much again."""
+    step: float = unit["needs"][str(unit["at_once"])]["tflop"]
+    return step / (unit["batch"] * (1 + unit["copies"])) / 3
 
 
 def row(recipe: str, unit: dict[str, Any]) -> str:

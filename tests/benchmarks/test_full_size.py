@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from full_size import that_fits
+import torch
+from full_size import FOLDER, STEPS, VALIDATION, expected, forward_tflop, that_fits
 from full_size_job import estimate, input_shapes, units
+from torch.utils.flop_counter import FlopCounterMode
+
+from renalis.networks import build
+from renalis.recipes import published
 
 
 def test_a_recipe_of_stages_has_a_training_for_each() -> None:
@@ -33,3 +38,21 @@ def test_the_largest_number_of_samples_that_fits_is_taken() -> None:
     assert that_fits(unit, 3e9) == 2
     assert that_fits(unit, 100e9) == 4  # the recipe's own
     assert that_fits(unit, 1e8) is None
+
+
+def test_expected_hours_count_validation() -> None:
+    """Of R4 more than half as much again as the steps."""
+    cells = expected(FOLDER / "cascade3d.json").split(" | ")
+    training, validation, together = (float(cell) for cell in cells[5:8])
+    assert together == pytest.approx(training + validation, abs=0.11)
+    assert validation > training / 2
+    assert set(VALIDATION) == set(STEPS) == set(published())
+
+
+def test_a_forward_pass_is_a_third_of_a_samples_share_of_a_step() -> None:
+    (unit,) = units("quicknat-2d")
+    need = estimate(unit, 4)
+    known = {"at_once": 4, "batch": 16, "copies": 0, "needs": {"4": need}}
+    with FlopCounterMode(display=False) as counter, torch.device("meta"):
+        build(unit.stage.network.config())(torch.empty(1, 1, 256, 256))
+    assert forward_tflop(known) == pytest.approx(counter.get_total_flops() / 1e12, rel=0.02)

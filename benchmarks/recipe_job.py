@@ -35,7 +35,8 @@ from renalis.io import read_scan, whole_file, write_labels
 from renalis.networks import build, parameter_count
 from renalis.recipes import System
 from renalis.systems import open_run, predict_scan, train_system
-from renalis.systems.predict import Run, member, stage_predictions
+from renalis.systems.predict import member, stage_predictions
+from renalis.systems.runs import Run
 from renalis.systems.train import Job
 from renalis.training.devices import Devices
 

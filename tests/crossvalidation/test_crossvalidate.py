@@ -21,9 +21,9 @@ from renalis.dataset import Split, load_split
 from renalis.evaluation import score
 from renalis.evaluation.scores import Options
 from renalis.io.read_labels import read_label_map
-from renalis.systems.pack import pack_two_passes
-from renalis.systems.packed import pack_system
-from renalis.systems.predict import open_run, predict_scan
+from renalis.systems.pack import pack_run
+from renalis.systems.predict import predict_scan
+from renalis.systems.runs import open_run
 
 
 def command(data: Path, out: Path, *runs: Path | str, kind: str = "kits19") -> list[str]:
@@ -202,7 +202,7 @@ def test_the_shipped_recipe_predicts_what_it_held_out(
 ) -> None:
     small = ["network.channels=[4, 8]", "stages.fine.network.channels=[4, 8]"]
     run = untrained_run("renalis-kidney", ten, tmp_path / "run", small)
-    packed = pack_two_passes(run)
+    packed = pack_run(run)
     held = load_split(run / "fold_0" / "split.json").val
     assert main(command(ten, tmp_path / "out", run, f"file={packed}", kind="kits23")) == 0
     assert {name.split(".")[0] for name in label_maps(tmp_path / "out", "run")} == set(held)
@@ -213,7 +213,7 @@ def test_the_shipped_recipe_predicts_what_it_held_out(
 def test_a_packed_run_gives_the_same_as_its_folder(
     ten: Path, two_folds: Path, tmp_path: Path
 ) -> None:
-    packed = pack_system(two_folds)
+    packed = pack_run(two_folds)
     assert main(command(ten, tmp_path, two_folds, f"file={packed}")) == 0
     assert label_maps(tmp_path, "two") == label_maps(tmp_path, "file")
     assert len(label_maps(tmp_path, "file")) == 10

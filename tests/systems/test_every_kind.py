@@ -24,7 +24,7 @@ from renalis.pipeline.work import CaseWork
 from renalis.postprocessing import NONE
 from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName, Windows
 from renalis.systems.kinds import open_segmenter
-from renalis.systems.packed import pack_system
+from renalis.systems.pack import Terms, pack_run
 
 KINDS = {
     "shipped": "coarse_to_fine",
@@ -59,7 +59,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     split.write_text('{"train": ["a"], "val": [], "test": []}')
     found["ensemble"] = found["windows"]
     # Elsewhere, so that nothing of the run's folder is needed.
-    packed = pack_system(found["windows"])
+    packed = pack_run(found["windows"])
     return found | {"packed": packed.rename(folder / "packed.safetensors")}
 
 
@@ -151,11 +151,9 @@ def test_rules_are_switched_off_by_name_for_every_kind(models: dict[str, Path]) 
 
 
 def test_terms_are_asked_of_every_member(models: dict[str, Path], tmp_path: Path) -> None:
-    from renalis.systems.packed import Terms
-
     split = models["windows"] / "fold_0" / "split.json"
     assert split.exists()
-    free = pack_system(models["windows"], Terms("CC0-1.0", True, "nobody"))
+    free = pack_run(models["windows"], terms=Terms("CC0-1.0", True, "nobody"))
     free = free.rename(tmp_path / "free.safetensors")
     wanted = SegmentOptions(require_commercial=True)
     assert open_segmenter(free, wanted).kind == "windows"

@@ -21,7 +21,8 @@ from renalis.recipes import load_system
 from renalis.recipes.system import System
 from renalis.systems import inference
 from renalis.systems.data import grid_specs
-from renalis.systems.predict import Fold, Run, predict_scan
+from renalis.systems.predict import predict_scan
+from renalis.systems.runs import Fold, Run
 from renalis.systems.validation import StageValidation
 from renalis.training.devices import Place
 from renalis.training.state import save_weights

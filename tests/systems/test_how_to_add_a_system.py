@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from renalis.cli import main
 from renalis.errors import InputError, PluginWarning
 from renalis.model import read_any_header
-from renalis.systems.packed import open_packed
+from renalis.systems.runs import open_run
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "add-a-system.md"
 
@@ -151,7 +151,7 @@ def test_another_version_is_a_warning(
     install_page(page, tmp_path, "1.1")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *(p for p in sys.path if p != str(site))])
     with pytest.warns(PluginWarning, match=r"dilated-kidney 1.0; 1.1 is installed") as said:
-        open_packed(packed)
+        open_run(packed)
     assert len(said) == 1
 
 
@@ -162,7 +162,7 @@ def test_another_package_of_that_name_is_refused(
     install_page(other, tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *(p for p in sys.path if p != str(site))])
     with pytest.raises(InputError, match=r"here the package other 1\.0 offers that name"):
-        open_packed(packed)
+        open_run(packed)
 
 
 def test_the_page_says_what_doctor_says(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

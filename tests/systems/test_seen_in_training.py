@@ -16,8 +16,7 @@ from renalis.dataset import Split
 from renalis.known_cases import KnownModel
 from renalis.model import read_any_header
 from renalis.model_header import CaseHashes, FoldSides, KnownCases
-from renalis.systems.pack import pack_two_passes
-from renalis.systems.packed import pack_system
+from renalis.systems.pack import About, pack_run
 from renalis.systems.training_cases import known_cases
 
 LEARNED, HELD, NEW = "case_00001", "case_00006", "case_00009"
@@ -136,7 +135,7 @@ def test_evaluate_is_told_the_model_of_predictions_without_provenance(
         target.write_bytes((segmented / name / "segmentation.nii.gz").read_bytes())
     assert evaluate(references, plain, tmp_path / "one") == 0
     assert "learned from" not in capsys.readouterr().err
-    for model in (run, pack_system(run)):
+    for model in (run, pack_run(run)):
         assert evaluate(references, plain, tmp_path / "two", "--model", str(model)) == 0
         said = capsys.readouterr().err
         assert "unet3d-plain" in said
@@ -160,7 +159,7 @@ def test_the_shipped_model_says_no_more_than_its_header_knows(
 def test_model_files_of_both_kinds_know_their_cases(kits: Path, run: Path, tmp_path: Path) -> None:
     small = ["network.channels=[4, 8]", "stages.fine.network.channels=[4, 8]"]
     shipped = untrained_run("renalis-kidney", kits, tmp_path / "run", small)
-    for folder, packed in ((run, pack_system(run)), (shipped, pack_two_passes(shipped))):
+    for folder, packed in ((run, pack_run(run)), (shipped, pack_run(shipped))):
         known = read_any_header(packed).cases
         assert known is not None
         assert known == known_cases(folder)
@@ -210,7 +209,7 @@ def test_runs_from_before_there_were_hashes_are_known_by_name(
 def test_a_model_file_without_names_still_knows_the_voxels(
     run: Path, scans: Path, tmp_path: Path
 ) -> None:
-    packed = pack_system(run, anonymous=True)
+    packed = pack_run(run, About(anonymous=True))
     assert b"case_0000" not in packed.read_bytes()[: 1 << 20]
     out = tmp_path / "out"
     words = ["segment", str(scans / "anna.nii"), "-o", str(out), "--model", str(packed)]

@@ -21,8 +21,8 @@ from renalis.networks import build
 from renalis.recipes import load_system
 from renalis.systems.ensemble_members import open_ensemble_member
 from renalis.systems.label_classes import of_count, regrouping, system_classes
-from renalis.systems.packed import open_packed, pack_system
-from renalis.systems.predict import open_run
+from renalis.systems.pack import pack_run
+from renalis.systems.runs import open_run
 from renalis.training.state import save_weights
 
 CASES = ("case_00001", "case_00002")
@@ -382,7 +382,7 @@ def test_a_packed_run_is_refused_where_it_does_not_fit(
 def test_every_system_is_packed_with_all_that_its_prediction_needs(tmp_path: Path) -> None:
     run = untrained("cascade3d", tmp_path, {"mm1": (33.0, 44.0)})
     (run / "fold_0" / "split.json").write_text('{"train": ["a"], "val": [], "test": []}')
-    whole, again = open_run(run), open_packed(pack_system(run))
+    whole, again = open_run(run), open_run(pack_run(run))
     assert again.system == whole.system
     for one, other in zip(whole.folds, again.folds, strict=True):
         assert one.specs == other.specs
@@ -398,7 +398,7 @@ def test_a_training_starts_from_a_packed_system(packed: Path, kits: Path, tmp_pa
     start = ["--start-from", str(packed), "--device", "cpu", "-o", str(tmp_path / "run")]
     assert main([*words, *start, *sets]) == 0
     before, after = (
-        f.folds[0].networks["main"] for f in (open_packed(packed), open_run(tmp_path / "run"))
+        f.folds[0].networks["main"] for f in (open_run(packed), open_run(tmp_path / "run"))
     )
     for name, value in before.named_parameters():
         torch.testing.assert_close(dict(after.named_parameters())[name], value, atol=1e-6, rtol=0)
@@ -419,7 +419,7 @@ def test_a_fold_that_is_still_training_is_left_out_and_named(
     with pytest.raises(InputError, match=r"fold 3 .* is not finished"):
         open_run(run, [3])
     with pytest.raises(InputError, match=r"fold 3 .* is not finished"):
-        pack_system(run)
+        pack_run(run)
 
 
 def test_a_run_without_any_finished_fold_says_what_to_do(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from renalis.errors import InputError
 from renalis.model import load_model
 from renalis.recipes import load_system
 from renalis.synthesis.patches import load_body
-from renalis.systems.pack import pack_two_passes
+from renalis.systems.pack import About, pack_run
 from renalis.systems.synthetic_bodies import bodies_folder, build_bodies, training_maps
 
 SMALL = ("network.channels=[4, 8]", "stages.fine.network.channels=[4, 8]")
@@ -157,7 +157,7 @@ def test_a_recipes_own_thresholds_stand_in_the_model_file(run: Path, tmp_path: P
     content = json.loads((run / "recipe.json").read_text())
     content["thresholds"]["tumor_sure"] = 0.625
     (other / "recipe.json").write_text(json.dumps(content))
-    header = load_model(pack_two_passes(other, version="7")).header
+    header = load_model(pack_run(other, About(version="7"))).header
     assert (header.thresholds.tumor_sure, header.version) == (0.625, "7")
     assert header.sha256 == load_model(run / "renalis-kidney.safetensors").header.sha256
 
@@ -165,7 +165,7 @@ def test_a_recipes_own_thresholds_stand_in_the_model_file(run: Path, tmp_path: P
 def test_a_run_that_is_not_finished_is_not_packed(begun: Path, run: Path) -> None:
     shutil.copy(run / "recipe.json", begun)
     with pytest.raises(InputError, match="holds no weights of stage coarse; resume"):
-        pack_two_passes(begun)
+        pack_run(begun)
 
 
 @pytest.mark.parametrize(

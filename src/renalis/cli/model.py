@@ -90,9 +90,7 @@ def _info(name: str, as_json: bool, verify: bool) -> int:
 
 def _pack(arguments: argparse.Namespace) -> int:
     from renalis.errors import InputError
-    from renalis.recipes import stored_system
-    from renalis.systems.pack import pack_two_passes
-    from renalis.systems.packed import Terms, pack_system
+    from renalis.systems.pack import About, Terms, pack_run
 
     scores, measured = arguments.scores, {}
     if scores is not None:
@@ -100,20 +98,17 @@ def _pack(arguments: argparse.Namespace) -> int:
             measured = json.loads(scores.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{scores} cannot be read as JSON: {error}") from error
-    told = {"scores": measured, "history": arguments.history, "version": arguments.version}
-    told |= {"anonymous": arguments.anonymous}
+    about = About(
+        scores=measured,
+        history=arguments.history,
+        version=arguments.version,
+        anonymous=arguments.anonymous,
+    )
     given = {"licence": arguments.licence, "data_credit": arguments.credit}
     given = {name: text for name, text in given.items() if text is not None}
-    if not stored_system(arguments.run).coarse_to_fine:
-        terms = Terms(**given, commercial_use=arguments.commercial_use)
-        print(pack_system(arguments.run, terms, **told))
-        return 0
-    if given or arguments.commercial_use:
-        raise UsageError(
-            "--licence, --credit and --commercial-use are for published systems; the terms of this "
-            "run follow from what it was trained on"
-        )
-    print(pack_two_passes(arguments.run, **told))
+    own = given or arguments.commercial_use
+    terms = Terms(**given, commercial_use=arguments.commercial_use) if own else None
+    print(pack_run(arguments.run, about, terms))
     return 0
 
 

@@ -17,8 +17,8 @@ from renalis.recipes import stored_system
 from renalis.recipes.data_fields import KFold
 from renalis.recipes.system import System
 from renalis.systems.label_classes import system_classes
-from renalis.systems.packed import packed_system
 from renalis.systems.run_folder import fold_numbers, is_finished
+from renalis.systems.runs import packed_system
 from renalis.systems.training_cases import known_cases
 
 __all__ = ["CrossRun", "HeldOut", "held_out", "open_cross_run", "refuse_equal_names"]

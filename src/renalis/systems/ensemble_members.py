@@ -20,9 +20,9 @@ from renalis.systems.label_classes import (
     regrouping,
     system_classes,
 )
-from renalis.systems.packed import open_any_run
-from renalis.systems.predict import Run, member, stage_predictions
+from renalis.systems.predict import member, stage_predictions
 from renalis.systems.run_folder import fold_folder
+from renalis.systems.runs import Run, open_run
 
 __all__ = ["EnsembleMember", "fold_files", "is_run", "open_ensemble_member", "run_hash"]
 
@@ -71,7 +71,7 @@ def open_ensemble_member(path: Path, device: str = "cpu") -> EnsembleMember:
         If the path is neither.
     """
     if is_run(path):
-        run = open_any_run(path, device=device)
+        run = open_run(path, device=device)
         return _OtherRun(run, run_hash(path, run))
     if not path.is_dir():
         raise InputError(

@@ -1,31 +1,36 @@
-"""From the finished run of two passes, coarse and fine, to one model file."""
+"""From a finished run to one model file, of whichever kind the recipe is."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import nn
 
 from renalis.dataset import load_split
-from renalis.errors import InputError
-from renalis.model import save_model
-from renalis.model_header import ModelHeader
+from renalis.errors import InputError, UsageError
+from renalis.model import save_model, save_system_model
+from renalis.model_header import FoldFacts, KnownCases, ModelHeader, SystemHeader
 from renalis.model_header import Stage as ModelStage
 from renalis.networks import build
 from renalis.recipes import needs_of, stored_system
 from renalis.recipes.output_fields import CoarseToFine
 from renalis.recipes.system import Stage, System
+from renalis.systems.data import load_statistics
 from renalis.systems.run_folder import fold_folder
+from renalis.systems.runs import open_run
 from renalis.systems.starting_model import known_starting_model
 from renalis.systems.training_cases import run_cases_known, unnamed
 from renalis.thresholds import Thresholds
 from renalis.training.state import load_weights
 
-__all__ = ["pack_two_passes"]
+__all__ = ["About", "Terms", "pack_run"]
 
 _CREDIT = (
     "Label maps of the KiTS23 training set (CC BY-NC-SA 4.0), KiTS challenge, Heller et al., "
@@ -33,20 +38,13 @@ _CREDIT = (
 )
 
 
-def pack_two_passes(
-    run: Path,
-    scores: dict[str, Any] | None = None,
-    history: str = "",
-    version: str = "1",
-    anonymous: bool = False,
-) -> Path:
-    """Write the kept weights of both networks into one model file.
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a model file says that does not follow from the run.
 
-    Parameters
+    Attributes
     ----------
-    run : Path
-        The run's folder, of a recipe that predicts ``coarse_to_fine``.
-    scores : dict, optional
+    scores : mapping
         What was measured, and on what.
     history : str
         Anything about the training that the recipe does not say.
@@ -54,6 +52,40 @@ def pack_two_passes(
         Of the model.
     anonymous : bool
         Leave the names of the cases out.
+    """
+
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    history: str = ""
+    version: str = "1"
+    anonymous: bool = False
+
+    def told(self) -> dict[str, JsonValue]:
+        """The history, if there is one, for the header's ``training``."""
+        return {"history": self.history} if self.history else {}
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Under which terms the weights are; those of the data that they were trained on hold."""
+
+    licence: str = "LicenseRef-terms-of-the-training-data"
+    commercial_use: bool = False
+    data_credit: str = "Scans and label maps of whoever trained it; their terms hold."
+
+
+def pack_run(run: Path, about: About | None = None, terms: Terms | None = None) -> Path:
+    """Write the trained networks of a run into one model file.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of a training. Of a recipe that predicts ``coarse_to_fine`` both networks are packed
+        as float16, of others all trained folds to the bit as they are.
+    about : About, optional
+        What the file says besides.
+    terms : Terms, optional
+        Of a published system's weights; those of a model of two passes follow from what it was
+        trained on.
 
     Returns
     -------
@@ -63,9 +95,67 @@ def pack_two_passes(
     Raises
     ------
     InputError
-        If a stage has not been trained.
+        If the folder is not a run, or a stage or fold is not finished.
+    OutputError
+        If the file cannot be written.
+    UsageError
+        If terms are given whose model has its own.
     """
-    system, folder = stored_system(run), fold_folder(run, 0)
+    about, system = about or About(), stored_system(run)
+    if not system.coarse_to_fine:
+        return _pack_folds(run, system, about, terms or Terms())
+    if terms is not None:
+        raise UsageError(
+            "--licence, --credit and --commercial-use are for published systems; the terms of this "
+            "run follow from what it was trained on"
+        )
+    return _pack_two_passes(run, system, about)
+
+
+def _shared(system: System, cases: KnownCases | None, about: About) -> dict[str, Any]:
+    """What the headers of both kinds say."""
+    return {
+        "name": system.name,
+        "version": about.version,
+        "created": datetime.now(UTC).date().isoformat(),
+        "needs": needs_of(system),
+        "cases": unnamed(cases) if about.anonymous else cases,
+        "scores": dict(about.scores),
+    }
+
+
+def _pack_folds(run: Path, system: System, about: About, terms: Terms) -> Path:
+    opened = open_run(run)
+    if opened.unfinished:
+        raise InputError(
+            f"fold {opened.unfinished[0]} in {run} is not finished; resume its training, or take "
+            "its folder away to pack the others"
+        )
+    tensors: dict[str, NDArray[Any]] = {}
+    folds: list[FoldFacts] = []
+    counts: dict[str, JsonValue] = {}
+    for number, fold in zip(opened.numbers, opened.folds, strict=True):
+        statistics: dict[str, dict[str, tuple[float, float]]] = {}
+        for stage in system.all_stages():
+            statistics[stage.name] = load_statistics(fold_folder(run, number), stage.name)
+            for name, value in fold.networks[stage.name].state_dict().items():
+                tensors[f"fold_{number}.{stage.name}.{name}"] = value.detach().cpu().numpy()
+        folds.append(FoldFacts(number=number, statistics=statistics))
+        split = load_split(fold_folder(run, number) / "split.json")
+        counts[f"fold_{number}"] = {"train": len(split.train), "val": len(split.val)}
+    header = SystemHeader(
+        labels=system.dataset.labels,
+        recipe=json.loads(system.model_dump_json()),
+        folds=tuple(folds),
+        training={"cases": counts, **about.told()},
+        **_shared(system, opened.cases, about),
+        **asdict(terms),
+    )
+    return save_system_model(run / f"{system.name}.safetensors", header, tensors)
+
+
+def _pack_two_passes(run: Path, system: System, about: About) -> Path:
+    folder = fold_folder(run, 0)
     networks: dict[str, nn.Module] = {}
     steps: dict[str, JsonValue] = {}
     for stage in system.all_stages():
@@ -74,22 +164,16 @@ def pack_two_passes(
             raise InputError(f"{run} holds no weights of stage {stage.name}; resume its training")
         networks[stage.name] = build(stage.network.config())
         steps[stage.name] = load_weights(path, networks[stage.name]).get("steps")
-    cases = run_cases_known(run, [0])
     header = ModelHeader(
-        name=system.name,
-        version=version,
-        created=datetime.now(UTC).date().isoformat(),
         stages=tuple(_stage(stage) for stage in system.all_stages()),
         thresholds=system.thresholds or Thresholds(),
-        needs=needs_of(system),
         training={
             **_learned_from(system, folder),
             "steps": steps,
             "recipe": json.loads(system.model_dump_json()),
-            **({"history": history} if history else {}),
+            **about.told(),
         },
-        cases=unnamed(cases) if anonymous else cases,
-        scores=scores or {},
+        **_shared(system, run_cases_known(run, [0]), about),
         **_terms(run, system),
     )
     return save_model(run / f"{system.name}.safetensors", header, networks)

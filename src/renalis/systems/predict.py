@@ -4,73 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from renalis.errors import InputError
-from renalis.known_cases import KnownModel
-from renalis.model_header import KnownCases
-from renalis.networks import build
 from renalis.postprocessing.context import Context
 from renalis.postprocessing.steps import make_step, run_steps
 from renalis.postprocessing.tidy import Tidied
 from renalis.prediction.ensemble import Member, average
 from renalis.prediction.restore_probabilities import OnScan, restore_labels
-from renalis.preparation import GridSpec
-from renalis.recipes import stored_system
-from renalis.recipes.system import Stage, System
-from renalis.systems.data import grid_specs, load_statistics, of_scan
+from renalis.recipes.system import Stage
+from renalis.systems.data import of_scan
 from renalis.systems.gate import gate_notes, rules_in_force
 from renalis.systems.inference import Low, StagePrediction, likeliest_labels, predict_stage
-from renalis.systems.run_folder import fold_folder, fold_numbers, is_finished
-from renalis.systems.training_cases import run_cases_known
-from renalis.training.state import load_weights
+from renalis.systems.runs import Run
 from renalis.volume import Kind, Volume
 
 __all__ = [
-    "Fold",
-    "Run",
     "SystemPrediction",
     "member",
-    "open_run",
     "predict_scan",
     "stage_predictions",
 ]
-
-
-@dataclass(frozen=True, eq=False)
-class Fold:
-    """One fold's networks and grids by stage."""
-
-    networks: dict[str, nn.Module]
-    specs: dict[str, dict[str, GridSpec]]
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A trained system, ready to predict.
-
-    ``numbers`` are those of its folds, ``licence`` what a model file says, if it comes from one,
-    ``unfinished`` the folds in its folder that were left out because their training has not ended,
-    ``cases`` those of its training.
-    """
-
-    system: System
-    folds: tuple[Fold, ...]
-    device: torch.device
-    numbers: tuple[int, ...] = (0,)
-    licence: str | None = None
-    unfinished: tuple[int, ...] = ()
-    cases: KnownCases | None = None
-
-    @property
-    def known(self) -> KnownModel:
-        """What is known about its training."""
-        return KnownModel(self.system.name, self.cases, self.numbers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,60 +51,6 @@ class SystemPrediction:
     classes: OnScan
     foreground: Volume | None = None
     notes: tuple[str, ...] = ()
-
-
-def open_run(run: Path, folds: Sequence[int] | None = None, device: str = "cpu") -> Run:
-    """Load a run's networks.
-
-    Parameters
-    ----------
-    run : Path
-        Folder of `renalis.systems.train.train_system`.
-    folds : sequence of int, optional
-        All that are trained by default; more than one are averaged.
-    device : str
-        Where to compute.
-
-    Raises
-    ------
-    InputError
-        If the folder is not a run, none of its folds is finished, or one that is asked for is not.
-    """
-    system = stored_system(run)
-    if system.coarse_to_fine:
-        raise InputError(
-            f"{run} predicts coarse to fine; give the model file in it, {system.name}.safetensors, "
-            "which is of no ensemble"
-        )
-    unfinished: list[int] = []
-    if folds is None:
-        there = fold_numbers(run)
-        folds = [number for number in there if is_finished(system, run, number)]
-        unfinished = [number for number in there if number not in folds]
-        if not system.prediction.ensemble_folds:
-            folds = folds[:1]
-    if not folds:
-        rest = "; resume its training" if unfinished else ""
-        raise InputError(f"{run} holds no trained fold{rest}")
-    opened = tuple(_open(system, run, fold) for fold in folds)
-    place = torch.device(device)
-    cases = run_cases_known(run, folds)
-    return Run(system, opened, place, tuple(folds), unfinished=tuple(unfinished), cases=cases)
-
-
-def _open(system: System, run: Path, fold: int) -> Fold:
-    folder = fold_folder(run, fold)
-    networks: dict[str, nn.Module] = {}
-    specs: dict[str, dict[str, GridSpec]] = {}
-    for stage in system.all_stages():
-        path = folder / f"{stage.name}.safetensors"
-        if not path.exists():
-            raise InputError(f"fold {fold} in {run} is not finished; resume its training")
-        network = build(stage.network.config())
-        load_weights(path, network)
-        networks[stage.name] = network.eval()
-        specs[stage.name] = grid_specs(stage, load_statistics(folder, stage.name))
-    return Fold(networks, specs)
 
 
 def predict_scan(

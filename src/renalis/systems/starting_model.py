@@ -17,7 +17,7 @@ from renalis.model import find_model, load_model, read_any_header
 from renalis.model_header import SystemHeader
 from renalis.networks import build
 from renalis.recipes.system import System
-from renalis.systems.packed import open_packed
+from renalis.systems.runs import open_run
 
 __all__ = ["StartingModel", "keep_starting_model", "known_starting_model", "open_starting_model"]
 
@@ -54,7 +54,7 @@ def open_starting_model(name_or_path: str, system: System) -> StartingModel:
     header, path = read_any_header(name_or_path), find_model(name_or_path)
     networks: Mapping[str, nn.Module]
     if isinstance(header, SystemHeader):
-        networks = open_packed(path, [header.folds[0].number]).folds[0].networks
+        networks = open_run(path, [header.folds[0].number]).folds[0].networks
     else:
         model = load_model(path)
         networks = {stage.name: model.network(stage.name) for stage in header.stages}

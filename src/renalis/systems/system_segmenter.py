@@ -19,8 +19,8 @@ from renalis.recipes import needs_of
 from renalis.systems.ensemble_members import EnsembleMember, open_ensemble_member, run_hash
 from renalis.systems.gate import looking_everywhere
 from renalis.systems.label_classes import remarks, system_classes
-from renalis.systems.packed import check_terms, open_any_run
-from renalis.systems.predict import Run, SystemPrediction, predict_scan
+from renalis.systems.predict import SystemPrediction, predict_scan
+from renalis.systems.runs import Run, check_terms, open_run
 from renalis.systems.segmenter import Clock, Segmented
 from renalis.systems.segmenter_options import FOR_COARSE_TO_FINE, SegmenterOptions, refuse
 from renalis.volume import Kind, Volume
@@ -179,7 +179,7 @@ def open_system(path: Path, options: SegmenterOptions) -> SystemSegmenter:
     if options.require_commercial:
         for each in (path, *options.members):
             check_terms(each)
-    run = _without(open_any_run(path, options.folds, device), options.without_rules)
+    run = _without(open_run(path, options.folds, device), options.without_rules)
     if options.look_everywhere:
         run = replace(run, system=looking_everywhere(run.system))
     members = [open_ensemble_member(member, device) for member in options.members]

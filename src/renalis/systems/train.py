@@ -31,7 +31,7 @@ from renalis.systems.masks import (
     predicted_masks,
     true_masks,
 )
-from renalis.systems.pack import pack_two_passes
+from renalis.systems.pack import pack_run
 from renalis.systems.plans import planned_rounds, require_shares
 from renalis.systems.run_folder import (
     alone_in,
@@ -254,7 +254,7 @@ def _quiet_fold(job: Job, fold: int, devices: Devices) -> None:
 
 
 def _pack(run: Path) -> None:
-    pack_two_passes(run)
+    pack_run(run)
 
 
 def _silent(_: str) -> None:

@@ -56,3 +56,22 @@ def test_the_wishes_name_fields_that_exist() -> None:
     assert len(keys) >= 7
     for key in keys:
         set_field(full, f"{key}=0")
+
+
+@pytest.mark.parametrize("page", RECIPES)
+def test_every_statement_of_a_publication_has_its_place_in_the_code(page: str) -> None:
+    text = (PAGES / f"{page}.md").read_text(encoding="utf-8")
+    table = text.partition("## What it says, and where it is")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) >= 12
+    recipe = load_system(RECIPES[page]).model_dump(mode="json")
+    for row in rows:
+        assert len(row) == 4, row
+        places = re.findall(r"`([^`]+)`", row[2])
+        assert places, row
+        for place in places:
+            if place.endswith(".py"):
+                assert (PAGES.parents[1] / "src" / "renalis" / place).is_file(), place
+            else:
+                set_field(recipe, f"{place}=0")
+                recipe = load_system(RECIPES[page]).model_dump(mode="json")

@@ -3,7 +3,7 @@
     python benchmarks/measurements.py [--places N]
 
 Every phantom is drawn at random places within a voxel, on slices of several thicknesses and on
-turned grids. The phantoms are those of the tests (tests/measurement).
+turned grids. The phantoms are those of the tests (tests/helpers).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "tests" / "measurement"))
+sys.path.append(str(HERE.parent / "tests"))
 
-from kidney_phantoms import KIDNEY, TUMOR, Ellipsoid, Phantom, grid_around, sphere  # noqa: E402
+from helpers.kidney_phantoms import KIDNEY, TUMOR, Ellipsoid, Phantom, grid_around, sphere  # noqa: E402
 
 from renalis.laterality import Midline  # noqa: E402
 from renalis.measurement import Lesion, measure  # noqa: E402

@@ -30,6 +30,7 @@ __all__ = [
     "Model",
     "SystemModel",
     "available_models",
+    "check_licence",
     "find_model",
     "is_system_model",
     "load_model",
@@ -198,7 +199,7 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL, require_commercial: boo
     path = find_model(name_or_path)
     entries, start = _entries(path)
     header = _two_passes(path, entries)
-    _check_licence(header, require_commercial)
+    check_licence(header, require_commercial)
     return Model(header, _tensors(path, entries, start, header.sha256), path)
 
 
@@ -209,11 +210,18 @@ def load_system_model(name_or_path: str | Path, require_commercial: bool = False
     header = _parsed(path, entries)
     if isinstance(header, ModelHeader):
         raise InputError(f"{path} holds no published system but a model of two passes")
-    _check_licence(header, require_commercial)
+    check_licence(header, require_commercial)
     return SystemModel(header, _tensors(path, entries, start, header.sha256), path)
 
 
-def _check_licence(header: ModelHeader | SystemHeader, require_commercial: bool) -> None:
+def check_licence(header: ModelHeader | SystemHeader, require_commercial: bool) -> None:
+    """Refuse a model whose licence does not allow commercial use, if that is asked for.
+
+    Raises
+    ------
+    InputError
+        If it is refused.
+    """
     if require_commercial and not header.commercial_use:
         raise InputError(
             f"model {header.name} is licensed {header.licence}, which does not allow commercial "

@@ -11,13 +11,13 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from test_model import NETWORK, header
+from test_model import NETWORK, header, rewritten
 from test_segment_run import untrained
 
 import renalis
 from renalis.cli import segment as command
-from renalis.errors import UsageError
-from renalis.model import save_model
+from renalis.errors import InputError, UsageError
+from renalis.model import load_model, save_model
 from renalis.networks import build
 from renalis.pipeline import CaseResult, SegmentOptions, Status
 from renalis.pipeline.work import CaseWork
@@ -159,6 +159,53 @@ def test_terms_are_asked_of_every_member(models: dict[str, Path], tmp_path: Path
     assert open_segmenter(free, wanted).kind == "windows"
     with pytest.raises(UsageError, match=r"terms of .*tiles"):
         open_segmenter(free, replace(wanted, members=(models["tiles"],)))
+
+
+def test_terms_of_a_model_in_memory_are_asked_too(models: dict[str, Path]) -> None:
+    model = load_model(models["shipped"])
+    with pytest.raises(InputError, match="does not allow commercial use"):
+        open_segmenter(model, SegmentOptions(require_commercial=True))
+
+
+@pytest.mark.parametrize("kind", ["shipped", "windows", "ensemble"])
+def test_another_version_of_a_needed_package_makes_another_result(
+    kind: str, models: dict[str, Path], kits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = renalis.io.find_scans([kits / "case_00000" / "imaging.nii.gz"])[0]
+    segmenter = open_segmenter(models[kind], options(kind, models))
+    if kind == "ensemble":  # what its run needs is the case before
+        (segmenter,) = getattr(segmenter, "members")  # noqa: B009 - of this kind alone
+    keys = []
+    for version in ("1.0", "1.0", "1.1"):
+        for module in ("coarse_to_fine", "system_segmenter", "ensemble_members"):
+            monkeypatch.setattr(
+                f"renalis.systems.{module}.installed_packages",
+                lambda needs, version=version: {"stranger": version},
+            )
+        keys.append(segmenter.key(source))
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_thresholds_that_were_chosen_stand_in_the_story(
+    models: dict[str, Path], kits: Path
+) -> None:
+    chosen = PredictionOptions(
+        runtime=RuntimeName.TORCH, keep_heap=False, thresholds={"tumor_sure": 0.5}
+    )
+    segmenter = open_segmenter(models["shipped"], SegmentOptions(prediction=chosen))
+    scan = renalis.read_scan(kits / "case_00000" / "imaging.nii.gz")
+    assert segmenter.segment(scan).story["thresholds"] == {"tumor_sure": 0.5}
+
+
+def test_a_packed_run_of_another_version_says_so(models: dict[str, Path], tmp_path: Path) -> None:
+    def change(layout: dict[str, Any]) -> None:
+        about = json.loads(layout["__metadata__"]["renalis"])
+        about["recipe"]["phases"] = about["recipe"].pop("stages")
+        layout["__metadata__"]["renalis"] = json.dumps(about)
+
+    old = rewritten(models["packed"], tmp_path / "old.safetensors", change)
+    with pytest.raises(InputError, match="a recipe of another version of renalis"):
+        open_segmenter(old)
 
 
 def test_the_commands_choices_are_those_of_the_prediction() -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from renalis.errors import UsageError
 from renalis.io import Scan, ScanSource
 from renalis.known_cases import KnownModel
-from renalis.model import Model, load_model
+from renalis.model import Model, check_licence, load_model
+from renalis.plugins import installed_packages
 from renalis.postprocessing import DEFAULT, NONE, Rules, tidy
 from renalis.prediction import Prediction, PredictionOptions
 from renalis.prediction.cascade import Networks, open_networks, predict
@@ -60,7 +61,9 @@ class CoarseToFineSegmenter:
         for name in _NO_INFLUENCE:
             prediction.pop(name)
         prediction["thresholds"] = self.options.decided_by(self.model.header).model_dump()
+        packages = installed_packages(self.model.header.needs)
         return {
+            **({"packages": packages} if packages else {}),
             "model": self.model.header.sha256,
             "prediction": prediction,
             "rules": dataclasses.asdict(self.rules),
@@ -119,6 +122,8 @@ class CoarseToFineSegmenter:
                 "sha256": header.sha256,
                 "licence": header.licence,
             },
+            "packages": installed_packages(header.needs),
+            "thresholds": dict(options.thresholds),
             "runtime": prediction.runtime,
             "mirror": str(options.mirror),
             "windows_laid": str(options.windows),
@@ -144,7 +149,8 @@ def open_coarse_to_fine(model: Path | Model, options: SegmenterOptions) -> Coars
         prediction = replace(prediction, threads=options.threads)
     rules = _without(options.rules or DEFAULT, options.without_rules)
     if isinstance(model, Path):
-        model = load_model(model, options.require_commercial)
+        model = load_model(model)
+    check_licence(model.header, options.require_commercial)
     return CoarseToFineSegmenter(model, prediction, rules)
 
 

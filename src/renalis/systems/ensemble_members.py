@@ -12,8 +12,10 @@ from renalis.errors import InputError
 from renalis.io import Scan, ScanSource
 from renalis.io.scan import shown
 from renalis.known_cases import KnownModel
+from renalis.plugins import installed_packages
 from renalis.prediction.ensemble import Member, Regrouped, open_member
 from renalis.preparation import file_hash
+from renalis.recipes import needs_of
 from renalis.recipes.system import System
 from renalis.systems.label_classes import (
     of_count,
@@ -111,13 +113,16 @@ class _OtherRun:
 
     def key(self, source: ScanSource) -> Sequence[str]:
         del source
-        return [self.sha256, *map(str, self.run.numbers)]
+        packages = installed_packages(needs_of(self.run.system))
+        versions = (f"{name} {version}" for name, version in sorted(packages.items()))
+        return [self.sha256, *map(str, self.run.numbers), *versions]
 
     def facts(self) -> dict[str, object]:
         return {
             "system": self.run.system.name,
             "folds": list(self.run.numbers),
             "sha256": self.sha256,
+            "packages": installed_packages(needs_of(self.run.system)),
         }
 
     def of(self, scan: Scan, wanted: Classes) -> Member:

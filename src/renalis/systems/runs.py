@@ -165,8 +165,8 @@ def packed_system(path: Path, header: SystemHeader) -> System:
         return System.model_validate(header.recipe)
     except ValidationError as error:
         raise InputError(
-            f"{path} holds a recipe that this version of renalis cannot read; update renalis, or "
-            "pack the run again"
+            f"{path} holds a recipe of another version of renalis, which this one cannot read; use "
+            "that version, or train again and pack the run"
         ) from error
 
 

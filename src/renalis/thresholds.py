@@ -53,7 +53,7 @@ class Thresholds(BaseModel):
         to be as sure as ``lobed_cyst_sure``: a widened renal pelvis reaches into the calyces.
     tumor_outside : float
         Most mean probability of nothing renal over a whole tumor; above, it gets no label: bowel or
-        a vessel beside the kidney looks like that.
+        a vessel next to the kidney looks like that.
     lesion_sure, maybe_tumor, unclear_ml : float
         A lesion that is surely neither tumor nor cyst is called a tumor when its mean probability
         of both together is at least ``lesion_sure``, the tumor's part of that at least

@@ -51,7 +51,7 @@ def height(place: float, low: float, high: float) -> float:
 
 
 def grid_line(y: float, value: float) -> str:
-    """A line across a chart at height ``y`` (pixels from the top), with its value beside it."""
+    """A line across a chart at height ``y`` (pixels from the top), with its value next to it."""
     return (
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
         f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>'

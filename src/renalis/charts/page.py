@@ -1,4 +1,4 @@
-"""A page that needs nothing else, for charts and the words beside them."""
+"""A page that needs nothing else, for charts and the text next to them."""
 
 from __future__ import annotations
 

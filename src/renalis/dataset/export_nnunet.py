@@ -1,4 +1,4 @@
-"""Write a dataset in nnU-Net's raw format, so that nnU-Net can be trained beside renalis.
+"""Write a dataset in nnU-Net's raw format, so that nnU-Net can be trained on the same data.
 
 Format: nnU-Net v2, ``documentation/dataset_format.md``. Files are named ``CASE_0000.nii.gz`` and
 ``CASE.nii.gz``; label maps are written anew on exactly the grid of their scan, because nnU-Net
@@ -6,7 +6,7 @@ refuses affines that differ in the last digit. The scans of KiTS have permuted a
 nnU-Net's default reader does not cope: ``dataset.json`` names the one that does.
 
 Every case is read and checked before the first file is written, and all files are made in a hidden
-folder beside the target: a bad case leaves nothing behind, and all of them are named at once.
+folder next to the target: a bad case leaves nothing behind, and all of them are named at once.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ __all__ = ["new_folder", "put_in_place"]
 
 @contextlib.contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A hidden folder beside the target, gone when the block ends unless it was put in place.
+    """A hidden folder next to the target, gone when the block ends unless it was put in place.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 def put_in_place(part: Path, target: Path, stale: Sequence[Path], last: str) -> None:
     """Rename the finished folder, or its files into the folder of an earlier export.
 
-    Files of others beside an earlier export stay, so that folder is not replaced as a whole; all
+    Files of others next to an earlier export stay, so that folder is not replaced as a whole; all
     that can fail (reading, a full disk) has been done by then.
 
     Parameters

@@ -94,7 +94,7 @@ def _candidates(folder: Path) -> list[Path]:
         found = [p for p in found if _stem(p).lower() != "segmentation_straight"]
     files = _in_order(p for p in folder.iterdir() if p.is_file() and not _hidden(p))
     segments = [p for p in files if _of_segments(p)]
-    # Slicer saves case_1.seg.nrrd beside the scan that it was drawn in, case_1.nrrd.
+    # Slicer saves case_1.seg.nrrd next to the scan that it was drawn in, case_1.nrrd.
     drawn = {_stem(p) for p in segments}
     return [p for p in found if p not in segments and _stem(p) not in drawn] + segments
 

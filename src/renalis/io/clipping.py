@@ -56,8 +56,8 @@ def _low(counts: NDArray[np.int64], size: int) -> int | None:
         return None
     place = int(many[0])
     # A phantom without noise has no neighbours, and is not clipped.
-    beside = float(counts[place + 1 : place + 1 + _NEIGHBOURS].mean())
-    towers = 0 < _LEAP * beside < counts[place]
+    adjacent = float(counts[place + 1 : place + 1 + _NEIGHBOURS].mean())
+    towers = 0 < _LEAP * adjacent < counts[place]
     return place if towers and counts[:place].sum() < _BELOW * size else None
 
 
@@ -67,6 +67,6 @@ def _high(counts: NDArray[np.int64], size: int) -> int | None:
     if not len(there):
         return None
     place = int(there[-1])
-    beside = float(counts[max(0, place - _NEIGHBOURS) : place].mean()) if place else 0.0
-    towers = 0 < _LEAP * beside < counts[place]
+    adjacent = float(counts[max(0, place - _NEIGHBOURS) : place].mean()) if place else 0.0
+    towers = 0 < _LEAP * adjacent < counts[place]
     return place if towers and counts[place] >= _LEAST_HIGH * size else None

@@ -78,7 +78,7 @@ def read_header(path: Path) -> ItkHeader:
 
 
 def detached(path: Path) -> Path | None:
-    """The file beside a header that holds its voxels; None if they are in one file or missing."""
+    """The file next to a header that holds its voxels; None if they are in one file or missing."""
     try:
         data = read_header(path).data
     except InputError:

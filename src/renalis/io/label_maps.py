@@ -94,7 +94,7 @@ def label_maps_among(names: Iterable[str], folder: Path) -> set[str]:
     """The files below a folder that are label maps, not scans.
 
     A name alone makes no label map, and needs none: contents decide, unless they cannot be read.
-    A file of zeros alone is one where its name says so or others beside it are label maps.
+    A file of zeros alone is one where its name says so or others next to it are label maps.
 
     Parameters
     ----------
@@ -108,16 +108,16 @@ def label_maps_among(names: Iterable[str], folder: Path) -> set[str]:
         name: content_of(folder / name, _ENOUGH_NAMED if by_name else None)
         for name, by_name in named.items()
     }
-    beside = {_above(name) for name, content in contents.items() if content is Content.LABELS}
-    return {name for name in named if _is_label_map(name, contents, named[name], beside)}
+    folders = {_above(name) for name, content in contents.items() if content is Content.LABELS}
+    return {name for name in named if _is_label_map(name, contents, named[name], folders)}
 
 
 def _is_label_map(
-    name: str, contents: Mapping[str, Content], by_name: bool, beside: set[PurePosixPath]
+    name: str, contents: Mapping[str, Content], by_name: bool, folders: set[PurePosixPath]
 ) -> bool:
     content = contents[name]
     if content is Content.EMPTY:
-        return by_name or _above(name) in beside
+        return by_name or _above(name) in folders
     return content is Content.LABELS or (content is Content.UNREADABLE and by_name)
 
 

@@ -76,7 +76,7 @@ def _standard(header: Any) -> Any:
 
 
 def _compared(affine: NDArray[np.float64], header: Any, shape: tuple[int, int, int]) -> list[str]:
-    """Whether the qform, which is not used beside a sform, says the same."""
+    """Whether the qform, which is not used when there is a sform, says the same."""
     try:
         with np.errstate(invalid="ignore", over="ignore"):
             other = np.asarray(header.get_qform(), dtype=np.float64)

@@ -97,7 +97,7 @@ def stored_voxels(path: Path, wanted: str = "a CT") -> Iterator[StoredVoxels]:
     ----------
     path : Path
         NIfTI-1 or NIfTI-2 file, packed or not, whatever its name ends in, or the header of a
-        pair (``.hdr``), whose voxels lie beside it (``.img``).
+        pair (``.hdr``), whose voxels lie next to it (``.img``).
     wanted : str
         What the file should have been, for the sentence that refuses it.
 
@@ -117,7 +117,7 @@ def stored_voxels(path: Path, wanted: str = "a CT") -> Iterator[StoredVoxels]:
         start = len(header.binaryblock)
         holder = path
         if _is_pair(header):
-            holder, start = _beside(path, name), 0
+            holder, start = _voxel_file(path, name), 0
             stream = stack.enter_context(_opened(holder))
         packed = isinstance(stream, igzip.IGzipFile)
         said = shown(holder)
@@ -129,7 +129,7 @@ def stored_voxels(path: Path, wanted: str = "a CT") -> Iterator[StoredVoxels]:
 
 
 def pair_voxels(path: Path) -> Path | None:
-    """The file with the voxels of a NIfTI pair, beside its header; None if there is none."""
+    """The file with the voxels of a NIfTI pair, next to its header; None if there is none."""
     stem = re.sub(r"(\.hdr|\.nii)?(\.gz)?$", "", path.name, flags=re.IGNORECASE)
     names = [f"{stem}{ending}" for ending in (".img", ".img.gz", ".IMG")]
     return next((p for name in names if (p := path.with_name(name)).is_file()), None)
@@ -139,12 +139,12 @@ def _is_pair(header: Any) -> bool:
     return bytes(header["magic"])[:3] in (b"ni1", b"ni2")
 
 
-def _beside(path: Path, name: str) -> Path:
+def _voxel_file(path: Path, name: str) -> Path:
     voxels = pair_voxels(path)
     if voxels is None:
         raise InputError(
             f"{name} is the header of a NIfTI pair (.hdr and .img), and its .img file is not "
-            "beside it; copy both files"
+            "next to it; copy both files"
         )
     return voxels
 

@@ -26,10 +26,10 @@ _SMOOTHING = 2.0
 
 _TISSUE = (-150, 250)
 """HU of fat, fluid, muscle and enhanced organs."""
-_BESIDE = ((-450, -250), (350, 600))
+_ADJACENT = ((-450, -250), (350, 600))
 """Below fat there is only lung, above organs only bone: few voxels of any scan."""
 _PROMINENT = 1.5
-"""By how much the highest peak of tissue surmounts what lies beside it: 15 and more in scans, 2 in
+"""By how much the highest peak of tissue surmounts what is around it: 15 and more in scans, 2 in
 crops that show little more than lung, table and skin."""
 _DENSE = (400, 4000)
 _MOST_DENSE = 0.5
@@ -58,7 +58,7 @@ class Peaks:
         Where they lie; None where there is none. ``fat`` and ``soft`` only together, with a valley
         between.
     tissue : bool
-        Whether tissue of any kind surmounts what lies beside it, and is either fat and soft tissue
+        Whether tissue of any kind surmounts what is around it, and is either fat and soft tissue
         or more than what is as dense as bone.
     """
 
@@ -162,14 +162,14 @@ def _histogram(numbers: NDArray[np.int32]) -> _Histogram:
 def _peaks(histogram: _Histogram, shift: int) -> Peaks:
     """Peaks of values to which ``shift`` was added."""
     tissue = histogram.part(shift, _TISSUE)
-    beside = max(float(histogram.part(shift, ends).mean()) for ends in _BESIDE)
+    adjacent = max(float(histogram.part(shift, ends).mean()) for ends in _ADJACENT)
     dense = float(histogram.part(shift, _DENSE).sum())
     air = _air(histogram, shift)
     fat, soft = _highest(histogram, shift, _FAT), _highest(histogram, shift, _SOFT)
     if fat is None or soft is None or not _apart(histogram, shift, fat, soft):
         fat = soft = None
     there = (
-        bool(tissue.max() > _PROMINENT * beside)
+        bool(tissue.max() > _PROMINENT * adjacent)
         and (fat is not None or dense <= _MOST_DENSE * tissue.sum())
         and (shift == 0 or tissue.sum() >= _LEAST_TISSUE)
     )

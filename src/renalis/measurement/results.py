@@ -2,7 +2,7 @@
 
 Names end in ``_mm``, ``_ml`` or ``_hu``; fractions run from 0 to 1. Positions are patient
 coordinates in mm (RAS+), indices are array indices of the scan's own grid, in its own axis order.
-A value that geometry cannot give is None, and the rule beside it says why.
+A value that geometry cannot give is None, and the rule next to it says why.
 """
 
 from __future__ import annotations

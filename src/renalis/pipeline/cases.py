@@ -58,7 +58,7 @@ def run_cases(
         If the output folder cannot be written.
     """
     found = inventory(paths, work.options.anonymous)
-    sources = [_beside_the_table(source) for source in found.scans]
+    sources = [_next_to_the_table(source) for source in found.scans]
     make_output(output)
     for remark in found.remarks:
         listener.remark(remark)
@@ -76,7 +76,7 @@ def run_cases(
     return results
 
 
-def _beside_the_table(source: ScanSource) -> ScanSource:
+def _next_to_the_table(source: ScanSource) -> ScanSource:
     """A case whose folder would take the name of the table of all cases gets another name."""
     return replace(source, case_id=f"{source.case_id}_") if source.case_id == TABLE else source
 

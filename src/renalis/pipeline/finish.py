@@ -1,6 +1,6 @@
 """A case's folder from its labels on: each further file appears alone, and what fails is noted.
 
-The label map comes first, with `renalis.pipeline.unfinished.UNFINISHED` beside it. Measurements,
+The label map comes first, with `renalis.pipeline.unfinished.UNFINISHED` next to it. Measurements,
 preview and page follow one by one. ``provenance.json`` says at any time which files there are and
 which are missing, so that a case that was stopped in between, by an error or by force, can be taken
 up.

@@ -12,7 +12,7 @@ from renalis.io.scan import millimeters, shown
 __all__ = ["ORIGIN_COLUMNS", "columns", "described", "nameless", "origin"]
 
 ORIGIN_COLUMNS = ("input", "series", "series_description")
-"""Columns of the table beside the measurements: what leads back to the scan."""
+"""Columns of the table in addition to the measurements: what leads back to the scan."""
 
 
 def origin(scan: Scan) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from renalis.pipeline.origin import ORIGIN_COLUMNS
 __all__ = ["TABLE", "write_table"]
 
 TABLE = "measurements.csv"
-"""In the output folder, beside the cases' folders."""
+"""In the output folder, next to the cases' folders."""
 
 
 def write_table(output: Path) -> Path | None:

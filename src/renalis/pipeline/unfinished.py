@@ -1,6 +1,6 @@
 """What the networks and the rules said about a scan: all that later steps need of it.
 
-Until a case is finished this is kept in its folder, beside the label map: a measurement or a page
+Until a case is finished this is kept in its folder, next to the label map: a measurement or a page
 that failed can be made later without computing the networks again.
 """
 

@@ -101,7 +101,7 @@ def _dropped(
     """Ask about every piece of a mask, in canonical orientation: axial slices are ``array[z]``."""
     result = np.zeros(mask.shape, dtype=bool)
     whole = mask.reoriented(CANONICAL)
-    beside = other.reoriented(CANONICAL)
+    other_canonical = other.reoriented(CANONICAL)
     target: NDArray[Any] = mask.like(result, mask.kind).reoriented(CANONICAL).array
     box = bounding_box(whole.array)
     if box is None:
@@ -111,6 +111,6 @@ def _dropped(
         inside = found.mask(piece)
         moved = in_whole(piece.box, box)
         placed = Piece(piece.number, piece.voxels, moved, piece.centroid)
-        if drop(whole, inside, placed, beside):
+        if drop(whole, inside, placed, other_canonical):
             target[moved][inside] = True
     return result

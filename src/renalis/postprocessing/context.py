@@ -1,4 +1,4 @@
-"""What a post-processing step may look at beside the labels, and what its regions mean."""
+"""What a post-processing step may look at in addition to the labels, and what its regions mean."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Region = Literal["kidney", "tumor", "renal"]
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What steps may look at beside the labels.
+    """What steps may look at in addition to the labels.
 
     Attributes
     ----------

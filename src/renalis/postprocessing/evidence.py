@@ -130,7 +130,7 @@ def _around(image: Volume, labels: NDArray[Any], own: NDArray[np.bool_]) -> NDAr
     sizes = tuple(size * step for size, step in zip(image.spacing, steps, strict=True))
     piece = np.ascontiguousarray(own[thin])
     away: NDArray[Any] = edt.edt(~piece, anisotropy=sizes, black_border=False, parallel=1)
-    # With slices thicker than the rim, what lies beside it in its own slices.
+    # With slices thicker than the rim, what is adjacent to it in its own slices.
     around = (away <= max(RIM_MM, min(sizes))) & ~hull_mask(piece) & (labels[thin] == 0)
     return np.asarray(image.array[thin][around])
 

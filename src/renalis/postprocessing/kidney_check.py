@@ -126,8 +126,8 @@ def _in_bone(evidence: Evidence, rule: ImpossibleRule) -> bool:
 def _strong(evidence: Evidence, rule: ImpossibleRule) -> list[str]:
     """Reasons that make a kidney doubtful alone."""
     reasons = []
-    beside = _above_lungs(evidence, BESIDE_LUNGS, BESIDE_LUNGS_ML)
-    if beside and not _above_lungs(evidence, rule.lungs_below, rule.lungs_below_ml):
+    next_to_lungs = _above_lungs(evidence, BESIDE_LUNGS, BESIDE_LUNGS_ML)
+    if next_to_lungs and not _above_lungs(evidence, rule.lungs_below, rule.lungs_below_ml):
         reasons.append(f"it lies beside the lungs, {evidence.lungs_below_ml:.0f} ml of them below")
     sure = evidence.mean_probability
     if sure is not None and sure < DOUBTFUL:

@@ -58,7 +58,7 @@ class _Candidate:
     cut: bool
     """Whether the scan's border cuts it."""
 
-    def beside(self, other: _Candidate) -> bool:
+    def same_side(self, other: _Candidate) -> bool:
         """Whether both centers lie on the same side of the midline."""
         return (self.offset_mm > 0) == (other.offset_mm > 0)
 
@@ -155,7 +155,7 @@ def _lateral(
     for kidney in sorted(kidneys, key=lambda entry: -entry.parenchyma_ml):
         rim = kidney.parenchyma_ml < rule.parenchyma_share * kidney.ml
         on_midline = kidney.reach_mm <= rule.midline_mm and (rim or kidney.ml < rule.midline_ml)
-        larger = [other for other in kept if other.beside(kidney)]
+        larger = [other for other in kept if other.same_side(kidney)]
         second = bool(larger) and (rim or kidney.ml < rule.second_ml)
         if (on_midline or second) and not near(
             labels,
@@ -191,6 +191,6 @@ def _kidney_or_part(
     stands_alone = (
         candidate.ml >= attached.alone_ml
         and abs(candidate.offset_mm) >= attached.alone_lateral_mm
-        and not any(candidate.beside(kidney) for kidney in kidneys)
+        and not any(candidate.same_side(kidney) for kidney in kidneys)
     )
     return None if stands_alone else "attached"

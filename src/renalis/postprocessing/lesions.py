@@ -27,10 +27,10 @@ def contact_shares(
 ) -> float:
     """Share of a part's surface that faces another part, 0 to 1."""
     shared = total = 0.0
-    padded, beside = np.pad(part, 1), np.pad(other, 1)
+    padded, padded_other = np.pad(part, 1), np.pad(other, 1)
     for axis in range(3):
         one = np.moveaxis(padded, axis, 0)
-        two = np.moveaxis(beside, axis, 0)
+        two = np.moveaxis(padded_other, axis, 0)
         for mine, next_mine, next_other in (
             (one[:-1], one[1:], two[1:]),
             (one[1:], one[:-1], two[:-1]),
@@ -65,7 +65,7 @@ def vote(labels: NDArray[np.uint8], areas: NDArray[np.float64], contact: float) 
 
 
 def _lesion_box(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A view of the part that holds lesions and what lies beside them."""
+    """A view of the part that holds lesions and what is adjacent to them."""
     box = bounding_box(labels >= Label.TUMOR)
     return labels[:0] if box is None else labels[grown(box, labels.shape)]
 
@@ -83,10 +83,10 @@ def _vote_one(
     changed = 0
     for voxels, kind, box, part in sorted(parts, key=lambda entry: entry[0]):
         other = Label.CYST if kind == Label.TUMOR else Label.TUMOR
-        beside = (kinds[box] == other) & own[box]
+        of_other = (kinds[box] == other) & own[box]
         if voxels > np.count_nonzero((kinds == other) & own):
             continue
-        if contact_shares(part, beside, areas) > contact:
+        if contact_shares(part, of_other, areas) > contact:
             kinds[box][part] = other
             changed += voxels
     return changed
@@ -110,12 +110,12 @@ def drop_small_lesions(labels: NDArray[np.uint8], least_voxels: float) -> int:
             box = grown(piece.box, labels.shape)
             around: NDArray[Any] = labels[box]
             part = found.array[box] == piece.number
-            labels[box][part] = _most_common_beside(around, part)
+            labels[box][part] = _most_common_neighbor(around, part)
             changed += piece.voxels
     return changed
 
 
-def _most_common_beside(around: NDArray[Any], part: NDArray[np.bool_]) -> int:
+def _most_common_neighbor(around: NDArray[Any], part: NDArray[np.bool_]) -> int:
     """What surrounds a small lesion: another lesion or kidney if it touches them, else nothing."""
     counts = np.bincount(around[~part].ravel(), minlength=4)[:4]
     counts[Label.BACKGROUND] = 0

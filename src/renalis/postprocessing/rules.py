@@ -70,7 +70,7 @@ class ImpossibleRule:
 
     Why: a network trained on abdomens takes a humeral head in a chest CT for a kidney, marrow as
     dense as enhanced parenchyma in a shell of bone. Bone is dense in the piece and around it. A
-    kidney with stones, a stent or excreted contrast medium is dense inside alone, one beside a
+    kidney with stones, a stent or excreted contrast medium is dense inside alone, one next to a
     rib around alone. No kidney has half of the lungs below it, not even one that slipped through
     the diaphragm; one that is as large as a kidney, and of which the network is sure, is only
     called doubtful, because the scan may be upside down. `renalis.postprocessing.kidney_check` says
@@ -207,7 +207,7 @@ class MinimumVolumeRule:
 class LateralRule:
     """Small pieces on the midline, and small second pieces on a side, are dropped.
 
-    Why: kidneys lie beside the spine; what lies on it is vertebra, great vessel or bowel. The
+    Why: kidneys lie next to the spine; what lies on it is vertebra, great vessel or bowel. The
     cascade of Humpire-Mamani et al. (KiTS19) keeps the largest piece on each side of the scan's
     middle, which loses transplants and cuts horseshoe kidneys.
     So size protects here: whatever is as large as a kidney stays, wherever it lies and however

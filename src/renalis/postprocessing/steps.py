@@ -269,8 +269,8 @@ def run_steps(labels: Volume, steps: Sequence[Step], context: Context | None = N
         uint8, any orientation.
     steps : sequence of Step
         From `make_step`, in the order in which they run. A step may come twice.
-    beside : Context, optional
-        What steps need beside the labels.
+    context : Context, optional
+        What steps need in addition to the labels.
 
     Returns
     -------
@@ -280,7 +280,7 @@ def run_steps(labels: Volume, steps: Sequence[Step], context: Context | None = N
     Raises
     ------
     ValueError
-        If a step needs something that ``beside`` does not have.
+        If a step needs something that ``context`` does not have.
     """
     context = context or Context()
     whole = labels.unlabeled()

@@ -35,7 +35,7 @@ work space, chosen so that the estimate lies above the peak that ``provenance.js
 windows of the shipped model 2.4 to 2.8 GB in all, where OpenVINO and torch, both with bfloat16,
 took 1.4 to 1.6 GB."""
 
-_BESIDE = 14
+_REST = 14
 """Arrays of the window's size: image, class scores, probabilities and their copies."""
 
 _KEPT = 1.35
@@ -148,4 +148,4 @@ def _activation_bytes(stage: Stage, windows: int) -> float:
     first = channels[0] if isinstance(channels, list) and channels else 16
     width = float(first) if isinstance(first, int | float) else 16.0
     finest = width / stage.stem**3
-    return windows * float(np.prod(stage.patch)) * 4 * (finest * _ACTIVATIONS + _BESIDE)
+    return windows * float(np.prod(stage.patch)) * 4 * (finest * _ACTIVATIONS + _REST)

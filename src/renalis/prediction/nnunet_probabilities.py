@@ -2,7 +2,7 @@
 
 nnU-Net stores ``CASE.npz`` with one array (classes, k, j, i): the axes of the NIfTI file in
 reverse, on the scan's own grid. Nothing in the file says where that is, so shape, sums and, when
-nnU-Net's own label map lies beside it, agreement with that map are checked.
+nnU-Net's own label map lies next to it, agreement with that map are checked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KEYS = ("probabilities", "softmax")
 _SUM_OFF = 0.02
 """Half-precision probabilities of a few classes sum to 1 within this."""
 _AGREE = 0.9
-"""Least Dice between the most probable class and the label map beside it: rounding and small
+"""Least Dice between the most probable class and the label map next to it: rounding and small
 clean-ups stay far above, exchanged or flipped axes far below."""
 _CHUNK = 1 << 22
 
@@ -52,7 +52,7 @@ class NnunetProbabilities:
     path: Path
     scan: Volume
     classes: int
-    beside: Volume | None
+    label_map: Volume | None
     archive: zipfile.ZipFile
     streams: list[_Stream]
     _both: int = field(default=0)
@@ -70,8 +70,8 @@ class NnunetProbabilities:
             target[...] = block.transpose(2, 1, 0)
             stream.at = stop
         self._check(result)
-        if self.beside is not None:
-            own = self.beside.array[:, :, start:stop]
+        if self.label_map is not None:
+            own = self.label_map.array[:, :, start:stop]
             best = result.argmax(0)
             self._both += 2 * int(np.count_nonzero((best == own) & (own > 0)))
             self._each += int(np.count_nonzero(best)) + int(np.count_nonzero(own))
@@ -101,7 +101,7 @@ class NnunetProbabilities:
         result[0][empty] = 1
 
     def finish(self) -> None:
-        """Close the file, and compare with the label map beside it once all was read.
+        """Close the file, and compare with the label map next to it once all was read.
 
         Raises
         ------
@@ -112,9 +112,9 @@ class NnunetProbabilities:
         for stream in self.streams:
             stream.file.close()
         self.archive.close()
-        if self.beside is not None and self._each and self._both < _AGREE * self._each:
+        if self.label_map is not None and self._each and self._both < _AGREE * self._each:
             raise InputError(
-                f"{shown(self.path)} does not agree with nnU-Net's label map beside it (Dice "
+                f"{shown(self.path)} does not agree with nnU-Net's label map next to it (Dice "
                 f"{self._both / self._each:.2f}), so its axes are not those of the scan; give "
                 "the label maps instead"
             )
@@ -129,7 +129,7 @@ def open_nnunet(path: Path, scan: Volume) -> NnunetProbabilities:
     Parameters
     ----------
     path : Path
-        Written by ``nnUNetv2_predict --save_probabilities``. A label map of the same name beside
+        Written by ``nnUNetv2_predict --save_probabilities``. A label map of the same name next to
         it (``.nii.gz`` or ``.nii``) is used to check the axes.
     scan : Volume
         The scan as its file stores it: the axis order must be that of the file nnU-Net read.
@@ -168,8 +168,8 @@ def open_nnunet(path: Path, scan: Volume) -> NnunetProbabilities:
             "belong to another scan or were cropped: give nnU-Net's label maps instead"
         )
     row = shape[2] * shape[3] * dtype.itemsize
-    beside = _beside(path, scan)
-    reader = NnunetProbabilities(path, scan, shape[0], beside, archive, [])
+    label_map = _label_map_of(path, scan)
+    reader = NnunetProbabilities(path, scan, shape[0], label_map, archive, [])
     # One stream per class: stored class by class, wanted slab by slab, and none kept whole.
     for number in range(shape[0]):
         stream = archive.open(member)
@@ -195,8 +195,8 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.generic
     return shape, fortran, dtype
 
 
-def _beside(path: Path, scan: Volume) -> Volume | None:
-    """nnU-Net's own label map of the case, when it lies beside the probabilities."""
+def _label_map_of(path: Path, scan: Volume) -> Volume | None:
+    """nnU-Net's own label map of the case, when it lies next to the probabilities."""
     for ending in (".nii.gz", ".nii"):
         other = path.with_name(path.stem + ending)
         if other.is_file():
@@ -204,7 +204,7 @@ def _beside(path: Path, scan: Volume) -> Volume | None:
             if not labels.same_grid(scan, tolerance_mm=0.01):
                 raise InputError(
                     f"{shown(other)} does not lie on the scan's grid, so neither do the "
-                    "probabilities beside it; predict this very scan with nnU-Net"
+                    "probabilities next to it; predict this very scan with nnU-Net"
                 )
             return labels
     return None

@@ -224,8 +224,8 @@ def _distance_to(
     mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
 ) -> NDArray[np.float32]:
     """Distance in mm from each voxel to the nearest one of a mask."""
-    beside = np.ascontiguousarray(~mask)
-    return np.asarray(edt.edt(beside, anisotropy=spacing_mm, black_border=False))
+    outside = np.ascontiguousarray(~mask)
+    return np.asarray(edt.edt(outside, anisotropy=spacing_mm, black_border=False))
 
 
 def _without_small(mask: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:

@@ -33,10 +33,10 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """Where windows may begin: at ``phase`` and whole multiples of ``stride`` beside it.
+    """Where sliding windows may begin: at ``phase`` plus whole multiples of ``stride``.
 
-    A network that takes every second voxel at each level does not answer alike about a window moved
-    by less than all its strides.
+    A network that downsamples by 2 at each level predicts something else for a window moved by
+    less than all its strides together.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class WindowGrid:
 
     @classmethod
     def of(cls, affine: NDArray[np.float64], stride: int) -> WindowGrid:
-        """The pace on a grid, the same voxels of the patient however the scan was cut.
+        """The starts on a grid, at the same voxels of the patient however the scan was cut.
 
         Parameters
         ----------
@@ -75,9 +75,9 @@ def starts(
 ) -> list[int]:
     """First voxels of the windows that cover ``first`` to ``last`` of an axis.
 
-    Windows stay inside the axis where it is long enough, and use what lies beside the range
-    instead of leaving it out: a network sees more, at no cost. They begin at ``phase`` or whole
-    multiples of ``stride`` beside it, except where that would reach beyond the axis.
+    Windows stay inside the axis where it is long enough, and use what is adjacent to the
+    range instead of leaving it out: a network sees more, at no cost. They begin at ``phase`` plus
+    whole multiples of ``stride``, except where that would reach beyond the axis.
     """
     if length <= patch:
         return [0]

@@ -6,7 +6,7 @@ one that begins at a whole multiple of a length from the origin of the patient's
 not. It costs less than that length along each axis, in which the scan's border is repeated.
 
 One thing comes first: slices as far apart as a grid's voxels are taken as they are. Half a voxel
-beside them, each voxel of the grid would be the mean of two slices. Where slices are a whole number
+off them, each voxel of the grid would be the mean of two slices. Where slices are a whole number
 of voxels apart, all voxels then are made of two slices in the same shares.
 """
 

@@ -1,7 +1,7 @@
 """How much of the lungs a scan shows, and at which heights.
 
 Kidneys lie below the lungs. A few millilitres of the recesses behind the diaphragm reach below an
-upper pole; whatever has most of a lung below it lies beside the chest's upper half.
+upper pole; whatever has most of a lung below it lies next to the chest's upper half.
 """
 
 from __future__ import annotations

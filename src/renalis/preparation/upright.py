@@ -141,7 +141,7 @@ def resample_upright(
 def reduced_bytes(
     scan: Volume, spacing_mm: tuple[float, float, float], interpolation: Interpolation = "average"
 ) -> int:
-    """Memory that `resample_upright` needs beside its result when it fills the whole grid.
+    """Memory that `resample_upright` needs in addition to its result when it fills the whole grid.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ __all__ = ["ByName"]
 class ByName:
     """Validates a section by the typed model of the name in it, ours or a package's.
 
-    Stands beside a union in `typing.Annotated`: renalis's own models, and ``base``.
+    Annotates a union in `typing.Annotated`: renalis's own models, and ``base``.
 
     Attributes
     ----------

@@ -165,7 +165,7 @@ class GridPlan(Frozen):
     drop_far_slices : int or None
         In training and validation, drop slices more than so many slices from any kidney.
     weight_map : WeightMap or None
-        A third volume beside image and label.
+        A third volume in addition to image and label.
     """
 
     name: str

@@ -81,7 +81,7 @@ class Gate(Frozen):
 
 
 class TilePrediction(_Prediction):
-    """Inputs of ``tile`` voxels, outputs of ``output`` voxels beside each other, no overlap.
+    """Inputs of ``tile`` voxels, outputs of ``output`` voxels next to each other, no overlap.
 
     ``stride`` says so too, as publications do: it is as large as ``output``.
     """
@@ -97,7 +97,7 @@ class TilePrediction(_Prediction):
     def _no_overlap(self) -> TilePrediction:
         if self.stride != self.output:
             raise ValueError(
-                f"stride {self.stride} differs from output {self.output}, but tiles lie beside "
+                f"stride {self.stride} differs from output {self.output}, but tiles lie next to "
                 "each other; set both to the same number"
             )
         return self
@@ -230,7 +230,7 @@ class Published(Frozen):
 
 
 class Evaluation(Frozen):
-    """How the publication scores: what validation in training notes beside ``val_dice``.
+    """How the publication scores: what validation in training notes in addition to ``val_dice``.
 
     ``renalis evaluate`` gives every convention of the data whole, smoothed Dice too, on the grid
     of the reference, whatever a recipe says here.

@@ -62,7 +62,7 @@ def surface(mask: Volume, name: str, label: Label, cells: int = 48) -> Mesh | No
     Notes
     -----
     The region is sampled on a grid of cubes fine enough for its own size, so that a cyst of 4 mm
-    keeps its shape beside a kidney of 120 mm. Taubin's smoothing (1995) removes the steps of thick
+    keeps its shape next to a kidney of 120 mm. Taubin's smoothing (1995) removes the steps of thick
     slices without shrinking. The mesh is for looking at; nothing is measured on it.
     """
     inside = bounding_box(mask.array)

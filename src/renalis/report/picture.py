@@ -48,7 +48,7 @@ class Outline:
 
 @dataclass(frozen=True)
 class Tag:
-    """The name of a lesion beside it; ``x`` and ``y`` in picture pixels, ``side`` -1 or 1."""
+    """The name of a lesion next to it; ``x`` and ``y`` in picture pixels, ``side`` -1 or 1."""
 
     text: str
     label: Label
@@ -194,7 +194,7 @@ def _tags(
     names: dict[int, str],
     scale: tuple[float, float],
 ) -> list[Tag]:
-    """Names beside lesions, on the side where the picture's nearer edge is, never overlapping."""
+    """Names next to lesions, on the side where the picture's nearer edge is, never overlapping."""
     if lesions is None:
         return []
     tags: list[Tag] = []

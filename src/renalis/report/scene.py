@@ -100,7 +100,7 @@ def view(
         Largest height and width in pixels.
     title : str
     found : iterable of Found
-        Lesions whose names are written beside them.
+        Lesions whose names are written next to them.
     """
     sides = list(box)
     sides[plane.axis] = slice(index, index + 1)

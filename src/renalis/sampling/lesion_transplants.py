@@ -38,7 +38,7 @@ class Donor:
     mask : ndarray, bool
         The lesion in that box.
     kidney_hu : float
-        Median of the parenchyma beside it.
+        Median of the parenchyma next to it.
     """
 
     file: int

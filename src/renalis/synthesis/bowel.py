@@ -1,4 +1,4 @@
-"""Crowded bowel: the look-alike that matters most beside a kidney.
+"""Crowded bowel: the look-alike that matters most next to a kidney.
 
 Loops are tubes around smooth random curves. A voxel belongs to the loop whose center line is
 nearest; between two loops that touch stand their walls. Each stretch of a loop has its own content
@@ -180,7 +180,7 @@ def _add_small_bowel(marks: Landmarks, rng: np.random.Generator, add: AddPath) -
     u = rng.uniform
     m, w, v = marks.midline, marks.half_width, marks.vertebra_y
     girth = u(6, 13)
-    # Duodenum: descends beside the right kidney's hilum and crosses in front of the aorta.
+    # Duodenum: descends next to the right kidney's hilum and crosses in front of the aorta.
     top, bottom = marks.kidney_top, marks.kidney_bottom
     duodenum = np.array(
         [

@@ -14,7 +14,7 @@ __all__ = ["crossed_kidneys", "two_kidneys"]
 _ROOM_MM = 90.0
 """What is added below the kidneys."""
 
-_BESIDE_MM = 25.0
+_LATERAL_MM = 25.0
 _LEAST_ML = 30.0
 
 
@@ -57,11 +57,11 @@ def crossed_kidneys(labels: Volume, rng: np.random.Generator) -> Volume:
     volume = labels.reoriented(CANONICAL)
     spacing = float(volume.spacing[0])
     room = round(_ROOM_MM / spacing)
-    beside = round(_BESIDE_MM / spacing)
-    widths = ((room, 0), (beside, beside), (beside, beside))
+    lateral = round(_LATERAL_MM / spacing)
+    widths = ((room, 0), (lateral, lateral), (lateral, lateral))
     array = np.pad(np.asarray(volume.array, np.uint8), widths)
     affine = volume.affine.copy()
-    affine[:3, 3] = volume.world(-np.array([room, beside, beside], float))
+    affine[:3, 3] = volume.world(-np.array([room, lateral, lateral], float))
     sides = two_kidneys(array, spacing)
     if len(sides) < 2:
         return labels
@@ -70,7 +70,7 @@ def crossed_kidneys(labels: Volume, rng: np.random.Generator) -> Volume:
     across = rng.uniform(0, 1)  # from below the other kidney to before the spine
     width = goes[:, 2].mean() - stays[:, 2].mean()
     goal_x = stays[:, 2].mean() + across * width * rng.uniform(0.35, 0.6)
-    # The mover's top lies at the other's lower third, or higher where it lies beside it.
+    # The mover's top lies at the other's lower third, or higher where it lies next to it.
     height = np.ptp(stays[:, 0])
     goal_top = stays[:, 0].min() + (0.25 + 0.3 * across) * height * rng.uniform(0.3, 1.3)
     goal_y = stays[:, 1].mean() - across * rng.uniform(10, 30) / spacing

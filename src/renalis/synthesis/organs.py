@@ -386,7 +386,7 @@ def paint_masses(
                 marks.middle_y - u(-20, 60),
                 marks.midline + u(-60, 60),
             )
-            if rng.random() < 0.3:  # retroperitoneal: beside the kidneys
+            if rng.random() < 0.3:  # retroperitoneal: next to the kidneys
                 r = u(15, 45)
                 place = (
                     u(marks.kidney_bottom - 30, marks.kidney_top + 30),

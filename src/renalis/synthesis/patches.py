@@ -257,7 +257,7 @@ def _bent(
         place = moved[axis]
         place += parts[0] + parts[1] + parts[2] + float(center[axis])
         place = place.round_().long()
-        if axis:  # beside the body is air; above and below the scan, the last slice goes on
+        if axis:  # lateral to the body is air; above and below the scan, the last slice goes on
             outside |= (place < 0) | (place >= length)
         flat *= length
         flat += place.clamp_(0, length - 1)

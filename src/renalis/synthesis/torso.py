@@ -124,7 +124,7 @@ def _paint_ribs(
     z, _, x = frame.axes()
     period = float(rng.uniform(24, 32))
     slope = float(rng.uniform(35, 75))
-    # Ribs run down to the front; the lowest end in the flank beside the kidneys.
+    # Ribs run down to the front; the lowest end in the flank next to the kidneys.
     place = z + slope * (1 - v) * 0.5 + 6 * np.abs(v)
     phase = np.mod(place - marks.kidney_top, period) / period
     lowest = marks.kidney_top - rng.uniform(20, 75) + 45 * np.clip(0.2 - v, 0, 2)
@@ -340,7 +340,7 @@ def _paint_pelvis(
 def paint_arms_and_table(
     tissue: NDArray[np.uint8], frame: Frame, marks: Landmarks, rng: np.random.Generator
 ) -> None:
-    """Paint the table below the patient and now and then an arm beside."""
+    """Paint the table below the patient and now and then an arm next to the patient."""
     _z, y, x = frame.axes()
     air = tissue == Tissue.AIR
     if rng.random() < 0.7:

@@ -20,7 +20,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """A prediction beside the truth, in training labels.
+    """A prediction and its reference, in training labels.
 
     Attributes
     ----------

@@ -93,7 +93,7 @@ class Job:
     slices : tuple of Path
         Files of single real slices to learn from.
     tensorboard : bool
-        Also write event files for TensorBoard, beside each round's metrics.
+        Also write event files for TensorBoard, next to each round's metrics.
     """
 
     system: System

@@ -132,7 +132,7 @@ class StageValidation:
         )
 
     def compared(self, said: StagePrediction, number: int) -> Compared:
-        """A case's answer beside its truth, in training labels, on the slices that count."""
+        """A case's prediction and its reference, in training labels, on the slices that count."""
         stage, case = self.stage, self.cases[number]
         grid = case.grid(stage.prediction.grid)
         label = grid.label

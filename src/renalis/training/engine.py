@@ -93,7 +93,7 @@ def fit(
     if known and not resume:
         raise InputError(f"{run} holds a training; resume it or choose another folder")
     freeze(network, plan.freezing)
-    # On its device before the checkpoint is read, which puts the optimizer's moments beside it.
+    # On its device before the checkpoint is read, which puts the optimizer's moments on it too.
     wrapped = fabric.setup_module(ScoredNetwork(network, plan.terms))
     optimizer = build_optimizer(network.parameters(), plan.optimizer)
     described_plan = described(plan, fabric.world_size, str(fabric.strategy.precision.precision))

@@ -1,4 +1,4 @@
-"""Dice of the training samples, as they were drawn, beside the loss."""
+"""Dice of the training samples, as they were drawn, logged along with the loss."""
 
 from __future__ import annotations
 

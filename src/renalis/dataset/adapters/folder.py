@@ -30,7 +30,7 @@ def open_folder(root: Path, convention: Convention | None = None) -> Dataset:
     """A folder of scans and label maps, paired by equal names.
 
     Accepted are ``images/`` and ``labels/`` (as ``renalis synthesize`` writes them), a folder per
-    case with ``image.nii.gz`` and ``label.nii.gz`` (or the like), and ``NAME.nii.gz`` beside
+    case with ``image.nii.gz`` and ``label.nii.gz`` (or the like), and ``NAME.nii.gz`` next to
     ``NAME_seg.nii.gz``. In ``images/``, DICOM folders and zips are scans as well. A ``cases.csv``
     adds properties by case, which a column ``case``, ``case_id``, ``caseid`` or ``id`` names; its
     column ``patient`` says whose scans they are. Synthetic scans made from one label map count as

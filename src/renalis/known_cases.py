@@ -17,7 +17,7 @@ SEEN = "seen_in_training"
 empty list if they know their cases and have not."""
 
 OUT_OF_FOLD = "renalis label maps out of fold"
-"""Format of what is noted beside a label map that cross-validation made, which is a test."""
+"""Format of what is noted next to a label map that cross-validation made, which is a test."""
 
 _CHANNEL = "_0000"
 

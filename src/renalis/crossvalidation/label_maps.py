@@ -73,7 +73,7 @@ def keep_label_maps(
     held_out : HeldOut
         Which fold predicts whom.
     folder : Path
-        Of the run's results: ``labels/CASE.nii.gz``, and ``CASE.json`` beside it, written last.
+        Of the run's results: ``labels/CASE.nii.gz``, and ``CASE.json`` next to it, written last.
     device : str
         Where to compute.
     overwrite : bool

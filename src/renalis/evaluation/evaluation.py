@@ -119,7 +119,7 @@ def evaluate(
     progress : callable
         Called after each case with its outcome and the number of cases.
     model : KnownModel, optional
-        That made the predictions, where nothing beside them says so.
+        That made the predictions, where nothing next to them says so.
 
     Raises
     ------

@@ -26,7 +26,7 @@ def seen_in_training(pairs: Iterable[CasePair], model: KnownModel | None = None)
     Parameters
     ----------
     pairs : iterable of CasePair
-        Where the files are. What ``renalis segment`` noted in ``provenance.json`` beside a
+        Where the files are. What ``renalis segment`` noted in ``provenance.json`` next to a
         prediction counts first.
     model : KnownModel, optional
         For predictions without it. Cases are recognized by the voxels of their references, else by
@@ -62,7 +62,7 @@ def first_names(cases: Iterable[str]) -> str:
 
 
 def _noted(prediction: Path) -> str | None:
-    """What stands beside a prediction; empty: that the model had not seen it; None: nothing."""
+    """What stands next to a prediction; empty: that the model had not seen it; None: nothing."""
     name = prediction.name.removesuffix(".gz").removesuffix(".nii")
     out_of_fold = _json(prediction.with_name(f"{name}.json"))
     if out_of_fold.get("format") == OUT_OF_FOLD:

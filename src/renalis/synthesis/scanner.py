@@ -44,7 +44,7 @@ _SLICES_MM = {1.0: 0.13, 1.5: 0.09, 2.0: 0.12, 2.5: 0.14, 3.0: 0.2, 4.0: 0.07, 5
 _BLUR_MM = (0.2, 1.6)
 _NOISE_HU = (7.0, 42.0)
 _GRAIN_MM = (0.2, 0.9)
-# docs/synthesis-against-real.md lays what comes of these beside real slices.
+# docs/synthesis-against-real.md compares what comes of these with real slices.
 
 
 def draw_scanner(rng: np.random.Generator) -> Scanner:

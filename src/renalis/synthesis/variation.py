@@ -15,7 +15,7 @@ Labels = NDArray[np.uint8]
 
 _MOST_IN_SINUS = 0.2
 _APART = np.array([0.85, 1.2])
-"""Distance of the centers of lesions beside each other, in sums of their radii: from a common wall
+"""Distance of the centers of lesions next to each other, in sums of their radii: from a common wall
 to some parenchyma between."""
 
 
@@ -98,7 +98,7 @@ def add_lesions(
     tumors : float
         Share of tumors among the lesions.
     beside : float
-        Share of the lesions after the first that are of its kind and lie beside the one before, as
+        Share of the lesions after the first that are of its kind and lie next to the one before, as
         cysts do.
 
     Returns

@@ -104,7 +104,7 @@ def fold_folder(run: Path, fold: int) -> Path:
 
 
 def fold_numbers(run: Path) -> list[int]:
-    """Of the folds in a run's folder; copies that somebody keeps beside them are none."""
+    """Of the folds in a run's folder; copies that somebody keeps next to them are not folds."""
     found = (
         re.fullmatch(r"fold_(0|[1-9][0-9]*)", path.name) for path in run.iterdir() if path.is_dir()
     )

@@ -144,7 +144,7 @@ def predict(
 def search(
     volume: Volume, model: Model, networks: Networks, options: PredictionOptions
 ) -> KidneyRegion:
-    """The first half of `predict`: where the fine pass may look, on the coarse grid."""
+    """The first half of `predict`: the region of interest of the fine pass, on the coarse grid."""
     thresholds = options.decided_by(model.header)
     work = _Work(View.of(volume.reoriented()), options, thresholds, lambda *_: None)
     return work.coarse_pass(model.header.stage("coarse"), networks.coarse)[1]
@@ -175,15 +175,15 @@ class _Work:
             return window(image, *stage.window_hu)
 
     def coarse_pass(self, stage: Stage, network: Network) -> tuple[SlidingResult, KidneyRegion]:
-        """Look at the whole body; probabilities on the coarse grid, and where to look closely."""
+        """Predict the whole body; probabilities on the coarse grid, and the region of interest."""
         image = self.image(stage)
         z, y, x = image.shape
         with self.timed("prepare"):
             body = without_skin(tissue_box(image), (z, y, x), stage.spacing_mm)
-        pace = WindowGrid.of(self.view.grid(stage.spacing_mm).affine, stage.stride)
-        windows = windows_over(body, (z, y, x), stage.patch, self.options.overlap, pace)
+        starts = WindowGrid.of(self.view.grid(stage.spacing_mm).affine, stage.stride)
+        windows = windows_over(body, (z, y, x), stage.patch, self.options.overlap, starts)
         windows = worth_looking(image, windows, stage.patch)
-        seen = self.look(stage, network, image[None], windows)
+        seen = self.infer(stage, network, image[None], windows)
         with self.timed(stage.name):
             rules = self.thresholds
             choices = rules.find_at, rules.find_ml, rules.reach_mm
@@ -192,7 +192,7 @@ class _Work:
     def fine_pass(
         self, model: Model, networks: Networks, coarse: SlidingResult, region: KidneyRegion
     ) -> tuple[NDArray[np.float32], Box, Grid]:
-        """Look where the coarse pass found something; probabilities on a box of the fine grid."""
+        """Predict the region of interest; probabilities on a box of the fine grid."""
         low, stage = model.header.stage("coarse"), model.header.stage("fine")
         grid = self.view.grid(stage.spacing_mm)
         ratio = tuple(a / b for a, b in zip(low.spacing_mm, stage.spacing_mm, strict=True))
@@ -203,8 +203,10 @@ class _Work:
             windows = windows_around(windows, where, grid.shape, stage.patch, ratio)
         else:
             boxes = [scaled_box(box, ratio, grid.shape) for box in region.boxes]
-            pace = WindowGrid.of(grid.affine, stage.stride)
-            windows = windows_over_boxes(boxes, grid.shape, stage.patch, self.options.overlap, pace)
+            starts = WindowGrid.of(grid.affine, stage.stride)
+            windows = windows_over_boxes(
+                boxes, grid.shape, stage.patch, self.options.overlap, starts
+            )
         box = _around(windows, grid.shape, stage.patch)
         voxels = int(np.prod([side.stop - side.start for side in box]))
         refuse_above_limit(self.view, stage, self.options, voxels, len(windows))
@@ -215,7 +217,7 @@ class _Work:
             large = large_mass(renal, low.spacing_mm, self.thresholds.large_mm)
             together = 1 if large.any() else self.options.together
         mirror = self.options.mirror
-        found = self.look(stage, networks.fine, image[None], windows, mirror, together)
+        found = self.infer(stage, networks.fine, image[None], windows, mirror, together)
         probability = found.probability
         with self.timed("fine"):
             large = nearest(large, box, tuple(1 / r for r in ratio))
@@ -226,7 +228,7 @@ class _Work:
             keep_sure_lesions(probability, voxel_ml, self.thresholds)
         return probability, box, grid
 
-    def look(
+    def infer(
         self,
         stage: Stage,
         network: Network,
@@ -235,7 +237,7 @@ class _Work:
         mirror: Mirror = Mirror.NONE,
         together: int = 1,
     ) -> SlidingResult:
-        """Slide a stage's network over its windows."""
+        """Sliding window with a stage's network."""
         self.windows[stage.name] = len(windows)
         with self.timed(stage.name):
             return slide(

@@ -27,7 +27,7 @@ _RENAL_AT = 0.5
 _SMALL_ML, _LARGE_ML = 5.0, 60.0
 """Up to and from which volume a tumor has to be as sure as ``tumor_sure`` and
 ``large_tumor_sure`` say; between them the logarithm of the volume decides. True tumors are the
-surer the larger they are, and a large unsure region is the renal sinus or a piece of kidney."""
+surer the larger they are, and a large unsure region is the renal sinus or a part of a kidney."""
 
 
 def keep_sure_lesions(
@@ -52,7 +52,7 @@ def keep_sure_lesions(
     renal = probability.sum(0)
     lesion = (renal >= _RENAL_AT) & (probability[1] + probability[2] > probability[0])
     tumor = lesion & (probability[1] >= probability[2])
-    tumors, cysts = _Pieces.of(tumor), _Pieces.of(lesion & ~tumor)
+    tumors, cysts = _Components.of(tumor), _Components.of(lesion & ~tumor)
     no_tumor = _unsure(tumors, probability[1], renal, partial(_tumor_needs, voxel_ml, thresholds))
     no_cyst = _unsure(cysts, probability[2], renal, partial(_cyst_needs, voxel_ml, thresholds))
     lobed = _ragged(cysts, thresholds.cyst_ball, _LARGE_ML / voxel_ml)
@@ -62,7 +62,7 @@ def keep_sure_lesions(
     probability[1, unclear] += probability[2, unclear]
     probability[2, unclear] = 0
     tumor |= unclear
-    ragged = tumor & _ragged(_Pieces.of(lesion), thresholds.tumor_ball, _LARGE_ML / voxel_ml)
+    ragged = tumor & _ragged(_Components.of(lesion), thresholds.tumor_ball, _LARGE_ML / voxel_ml)
     no_tumor = (no_tumor & ~unclear) | ragged
     no_cyst &= ~unclear
     probability[0][no_tumor] += probability[1][no_tumor] + probability[2][no_tumor]
@@ -77,29 +77,29 @@ def keep_sure_lesions(
 
 
 @dataclass(frozen=True, eq=False)
-class _Pieces:
-    """Connected pieces (26 neighbors) of a mask."""
+class _Components:
+    """Connected components (26 neighbors) of a mask."""
 
     mask: NDArray[np.bool_]
     inside: NDArray[Any]
-    """For each voxel of the mask, the number of its piece, from 1 on."""
+    """For each voxel of the mask, the number of its component, from 1 on."""
     counts: NDArray[np.int64]
-    """Voxels of each piece; piece 0 has none."""
+    """Voxels of each component; component 0 has none."""
 
     @classmethod
-    def of(cls, mask: NDArray[np.bool_]) -> _Pieces:
+    def of(cls, mask: NDArray[np.bool_]) -> _Components:
         """Find them."""
-        pieces = cc3d.connected_components(mask, connectivity=26)
-        inside = pieces[mask]
-        return cls(mask, inside, np.bincount(inside, minlength=int(pieces.max()) + 1))
+        components = cc3d.connected_components(mask, connectivity=26)
+        inside = components[mask]
+        return cls(mask, inside, np.bincount(inside, minlength=int(components.max()) + 1))
 
     def mean(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Mean of a value per voxel of the mask over each piece."""
+        """Mean of a value per voxel of the mask over each component."""
         sums = np.bincount(self.inside, weights=values, minlength=len(self.counts))
         return np.asarray(sums / np.maximum(self.counts, 1))
 
     def where(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The voxels of the pieces that are flagged."""
+        """The voxels of the components that are flagged."""
         result = np.zeros(self.mask.shape, dtype=bool)
         result[self.mask] = flags[self.inside]
         return result
@@ -141,10 +141,10 @@ def _cyst_needs(
     return np.where(large, thresholds.large_cyst_sure, thresholds.cyst_sure)
 
 
-def _outside(tumors: _Pieces, renal: NDArray[np.float32], most: float) -> NDArray[np.bool_]:
+def _outside(tumors: _Components, renal: NDArray[np.float32], most: float) -> NDArray[np.bool_]:
     """Tumors that on average belong to no kidney with more than ``most``.
 
-    Where the network wavers between a tumor and nothing renal, it looks at bowel or a vessel.
+    Where the network wavers between a tumor and nothing renal, it is bowel or a vessel.
     """
     return tumors.where(tumors.mean(1 - renal[tumors.mask]) > most)
 
@@ -155,47 +155,47 @@ def _of_unclear_kind(
     voxel_ml: float,
     thresholds: Thresholds,
 ) -> NDArray[np.bool_]:
-    """Pieces of unsure lesions that surely are one, and may well be a tumor.
+    """Components of unsure lesions that surely are one, and may well be a tumor.
 
-    Neither kind is sure, but both together are: who reads the result should look there, and what
+    Neither kind is sure, but both together are: who reads the result should review them, and what
     may be a tumor is called one.
     """
-    pieces = _Pieces.of(unsure)
-    tumor, cyst = (pieces.mean(p[unsure]) for p in probability[1:])
+    components = _Components.of(unsure)
+    tumor, cyst = (components.mean(p[unsure]) for p in probability[1:])
     unclear = (tumor + cyst >= thresholds.lesion_sure) & (
         tumor >= thresholds.maybe_tumor * (tumor + cyst)
     )
-    return pieces.where(unclear & (pieces.counts * voxel_ml >= thresholds.unclear_ml))
+    return components.where(unclear & (components.counts * voxel_ml >= thresholds.unclear_ml))
 
 
-def _ragged(pieces: _Pieces, share: float, most: float) -> NDArray[np.bool_]:
-    """Pieces of which the largest ball inside fills less than a share.
+def _ragged(components: _Components, share: float, most: float) -> NDArray[np.bool_]:
+    """Components of which the largest ball inside fills less than a share.
 
-    A tumor is round to lobed; what winds between the vessels of the sinus is none. Pieces of
+    A tumor is round to lobed; what winds between the vessels of the sinus is none. Components of
     ``most`` voxels or more are not judged: the sinus has no room for them.
     """
-    depth = edt.edt(np.ascontiguousarray(pieces.mask), black_border=False)
-    radius = np.zeros(len(pieces.counts), np.float32)
-    np.maximum.at(radius, pieces.inside, depth[pieces.mask])
+    depth = edt.edt(np.ascontiguousarray(components.mask), black_border=False)
+    radius = np.zeros(len(components.counts), np.float32)
+    np.maximum.at(radius, components.inside, depth[components.mask])
     ball = 4 / 3 * np.pi * radius**3
-    return pieces.where((ball < share * pieces.counts) & (pieces.counts < most))
+    return components.where((ball < share * components.counts) & (components.counts < most))
 
 
 def _mostly_tumor(lesion: NDArray[np.bool_], tumor: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Lesions of which more than half is tumor."""
-    pieces = _Pieces.of(lesion)
-    return pieces.where(pieces.mean(tumor[lesion]) > 0.5)
+    components = _Components.of(lesion)
+    return components.where(components.mean(tumor[lesion]) > 0.5)
 
 
 def _unsure(
-    pieces: _Pieces,
+    components: _Components,
     own: NDArray[np.float32],
     renal: NDArray[np.float32],
     needs: Callable[[NDArray[np.int64]], NDArray[np.float64] | float],
 ) -> NDArray[np.bool_]:
-    """Pieces in which ``own`` is on average too small a share of what is renal.
+    """Components in which ``own`` is on average too small a share of what is renal.
 
     ``needs`` says for numbers of voxels what share is enough.
     """
-    share = pieces.mean(own[pieces.mask] / np.maximum(renal[pieces.mask], 1e-6))
-    return pieces.where(share < needs(pieces.counts))
+    share = components.mean(own[components.mask] / np.maximum(renal[components.mask], 1e-6))
+    return components.where(share < needs(components.counts))

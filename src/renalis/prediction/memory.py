@@ -109,7 +109,7 @@ def refuse_above_limit(
     voxels : int
         Of the stage's grid in that part.
     windows : int
-        That the pass will look at.
+        That the pass will run over.
     """
     peak, limit = _peak_mb(view, stage, options, voxels, windows), options.max_ram_mb
     if limit is not None and peak > limit:
@@ -134,7 +134,7 @@ def _whole_mb(view: View, stage: Stage, options: PredictionOptions) -> float:
 def _peak_mb(
     view: View, stage: Stage, options: PredictionOptions, voxels: float, windows: int
 ) -> float:
-    """Peak while a stage looks at some windows that lie in so many voxels of its grid."""
+    """Peak while a stage predicts some windows that lie in so many voxels of its grid."""
     seen = voxels * _BYTES_PER_STAGE_VOXEL
     seen += view.turning_bytes(stage.spacing_mm, options.interpolated(stage))
     at_once = min(windows, options.together) if stage.pooled else 1

@@ -62,12 +62,12 @@ def torch_network(
             logits = module(*(tensor.to(device) for tensor in tensors))
             if isinstance(logits, torch.Tensor):
                 logits = {"seg": logits}
-            answers: dict[str, NDArray[np.float32]] = {}
+            outputs: dict[str, NDArray[np.float32]] = {}
             for name, activation in activations.items():
                 value = logits[name].float()
                 value = value.softmax(1) if activation == "softmax" else value.sigmoid()
-                answers[name] = value.cpu().numpy()
-        return answers
+                outputs[name] = value.cpu().numpy()
+        return outputs
 
     return compute
 

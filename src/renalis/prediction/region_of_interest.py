@@ -1,4 +1,4 @@
-"""Where the coarse pass saw kidneys, and where the fine pass may look."""
+"""Where the coarse pass found kidneys, and where the fine pass is run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ back; these are the thinnest patients' and a transplanted kidney's."""
 
 @dataclass(frozen=True, eq=False)
 class KidneyRegion:
-    """What the coarse pass says about where to look.
+    """What the coarse pass predicts: the region of interest of the fine pass.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class KidneyRegion:
         Where the fine pass may find renal tissue; all False when nothing was found, all True when
         the coarse pass is unsure.
     boxes : tuple of Box
-        Boxes around the allowed region's parts, in coarse voxels.
+        Bounding boxes of the allowed region's connected components, in coarse voxels.
     unsure : bool
         Whether only weak signs were found.
     """
@@ -70,13 +70,14 @@ def find(
     find_ml: float,
     reach_mm: float,
 ) -> KidneyRegion:
-    """Decide where to look closely.
+    """Decide where the fine pass is run.
 
-    Parts of at least ``find_ml`` with a renal probability above ``find_at`` are looked at, with
-    ``reach_mm`` around them. However many there are, wherever they lie: kidneys may be missing,
-    joined, in the pelvis or transplanted. Only where two parts hold a kidney, others without any
-    kidney tissue are strangers: masses of other organs. When there is none, but there are parts at
-    a third of that probability, the coarse pass is unsure and the whole scan is looked at.
+    It runs over connected components of at least ``find_ml`` with a renal probability above
+    ``find_at``, with ``reach_mm`` around them. However many there are, wherever they lie: kidneys
+    may be missing, joined, in the pelvis or transplanted. Only where two of them hold a kidney,
+    others without any kidney tissue are strangers: masses of other organs. When there is none, but
+    there are components at a third of that probability, the coarse pass is unsure and the fine
+    pass runs over the whole scan.
 
     Parameters
     ----------

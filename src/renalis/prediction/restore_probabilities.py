@@ -37,7 +37,7 @@ class OnScan:
     affine : ndarray, shape (4, 4)
         The grid's.
     scan : Volume
-        Its grid is the target; its voxels are not looked at.
+        Its grid is the target; its voxels are not used.
     background : int or None
         The class that has probability 1 outside the grid (a cropped body); None for probabilities
         of single structures, all 0 there.

@@ -12,7 +12,7 @@ __all__ = ["Prediction"]
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The networks' answer for one scan.
+    """The networks' prediction for one scan.
 
     Attributes
     ----------
@@ -20,7 +20,7 @@ class Prediction:
         uint8, KiTS23 labels, exactly on the scan's grid and in its axis order.
     kidney, lesion : Volume or None
         uint8 0 to 255: probability of anything renal, and of tumor or cyst, on the fine grid; only
-        the box that the fine pass looked at. Of a scan that was turned, that grid lies along the
+        the bounding box of the fine pass. Of a scan that was turned, that grid lies along the
         patient's axes and not the scan's. None when nothing was found.
     notes : tuple of str
         What the reader of the report should know.

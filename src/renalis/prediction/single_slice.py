@@ -40,7 +40,8 @@ class SliceReader:
     window_hu : tuple of float
         HU mapped to -1 and 1.
     looks : int
-        1: the slice as it is; 2: its mirror image as well; 4: both front to back too.
+        Passes of test-time augmentation. 1: the slice as it is; 2: its mirror image as well; 4:
+        both front to back too.
     """
 
     network: UNet

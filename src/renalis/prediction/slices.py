@@ -60,7 +60,7 @@ def predict_slices(
     Raises
     ------
     ValueError
-        If the region has another shape than the image, or the network answers in another size.
+        If the region has another shape than the image, or the network's output has another size.
     """
     turned = np.moveaxis(image, axis, 0)
     height, width = turned.shape[1:]
@@ -79,12 +79,12 @@ def predict_slices(
         if seen is not None:
             for row, number in zip(inputs, group, strict=True):
                 row[:height, :width][~seen[number]] = outside
-        answer = network(inputs[:, None])["seg"]
-        if answer.shape[2:] != size:
-            raise ValueError(f"a slice of {size} came back as {answer.shape[2:]}")
+        output = network(inputs[:, None])["seg"]
+        if output.shape[2:] != size:
+            raise ValueError(f"a slice of {size} came back as {output.shape[2:]}")
         if result is None:
-            result = np.zeros((answer.shape[1], *turned.shape), np.float32)
-        result[:, group] = answer[:, :, :height, :width].swapaxes(0, 1)
+            result = np.zeros((output.shape[1], *turned.shape), np.float32)
+        result[:, group] = output[:, :, :height, :width].swapaxes(0, 1)
         done += len(group)
         if progress is not None:
             progress(done, len(chosen))

@@ -1,4 +1,4 @@
-"""Slide a network over an image and average what its windows say."""
+"""Sliding window: a network over overlapping patches of an image, their predictions averaged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AIR = -1.0
 _TISSUE_SHARE = 1e-3
 
 _HARDLY = 0.2
-"""Highest renal probability in a patch that a further look does not make anything of."""
+"""Highest renal probability in a patch up to which test-time augmentation is skipped."""
 
 _FLIPS: dict[Mirror, tuple[tuple[int, ...], ...]] = {
     Mirror.NONE: (),
@@ -42,7 +42,7 @@ class Network(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class SlidingResult:
-    """What a network says about a box of an image.
+    """What a network predicts for a bounding box of an image.
 
     Attributes
     ----------
@@ -81,12 +81,12 @@ def slide(
     patch : tuple of int
         The window's shape.
     windows : sequence
-        First voxels of the windows in ``image``.
+        First voxels of the sliding window's positions in ``image``.
     together : int
-        Most windows in a batch. It matters for what they say where the network normalizes the
+        Most windows in a batch. It matters for the predictions where the network normalizes the
         windows of a batch together (`renalis.networks.unet.PooledNorm3d`).
     mirror : Mirror
-        Flips to average over, of windows in which there is something.
+        Flips to average over (test-time augmentation), of windows in which something is found.
     progress : callable, optional
         Called with windows done and windows in all.
     """
@@ -101,9 +101,11 @@ def slide(
         boxes = [
             tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True)) for start in batch
         ]
-        answers = _mirrored(network, np.stack([image[(slice(None), *b)] for b in boxes]), mirror)
-        for start, answer in zip(batch, answers, strict=True):
-            mean.add(start, answer)
+        probabilities = _mirrored(
+            network, np.stack([image[(slice(None), *b)] for b in boxes]), mirror
+        )
+        for start, probability in zip(batch, probabilities, strict=True):
+            mean.add(start, probability)
         done += len(batch)
         if progress is not None:
             progress(done, len(windows))
@@ -153,19 +155,19 @@ def worth_looking(
 def _mirrored(
     network: Network, patches: NDArray[np.float32], mirror: Mirror
 ) -> NDArray[np.float32]:
-    """Mean of the network's answers to the patches as they are and flipped, flipped back.
+    """Test-time augmentation: mean prediction of the patches and their flips, flipped back.
 
-    Patches in which the first look sees hardly anything are not looked at again.
+    Patches in which the first pass finds hardly anything are not computed again.
     """
-    answer, flips = network(patches), _FLIPS[mirror]
+    probability, flips = network(patches), _FLIPS[mirror]
     if not flips:
-        return answer
-    again = np.flatnonzero(answer.sum(1).max((1, 2, 3)) > _HARDLY)
+        return probability
+    again = np.flatnonzero(probability.sum(1).max((1, 2, 3)) > _HARDLY)
     if not len(again):
-        return answer
-    patches, total = patches[again], answer[again]
+        return probability
+    patches, total = patches[again], probability[again]
     for axes in flips:
         turned = tuple(axis + 2 for axis in axes)
         total += np.flip(network(np.ascontiguousarray(np.flip(patches, turned))), turned)
-    answer[again] = total / np.float32(1 + len(flips))
-    return answer
+    probability[again] = total / np.float32(1 + len(flips))
+    return probability

@@ -1,4 +1,4 @@
-"""Slide a window with a fixed stride and average, as the published 3D U-Nets do."""
+"""Sliding window with a fixed stride, averaged, as in the published 3D U-Nets."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def predict_windows(
     Raises
     ------
     ValueError
-        If the region has another shape than the image, or the network answers in another size.
+        If the region has another shape than the image, or the network's output has another size.
     """
     depth, height, width = image.shape
     shape = (depth, height, width)
@@ -91,11 +91,11 @@ def predict_windows(
         if region is not None:
             for part, start in zip(inputs, group, strict=True):
                 part[cut(region, start, patch, 0) == 0] = outside
-        answer = network(inputs[:, None])["seg"]
-        if answer.shape[2:] != patch:
-            raise ValueError(f"a window of {patch} came back as {answer.shape[2:]}")
-        mean = mean or WindowMean(answer.shape[1], shape, importance)
-        for start, value in zip(group, answer, strict=True):
+        output = network(inputs[:, None])["seg"]
+        if output.shape[2:] != patch:
+            raise ValueError(f"a window of {patch} came back as {output.shape[2:]}")
+        mean = mean or WindowMean(output.shape[1], shape, importance)
+        for start, value in zip(group, output, strict=True):
             mean.add(start, value)
         done += len(group)
         if progress is not None:

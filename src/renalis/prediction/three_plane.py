@@ -1,4 +1,4 @@
-"""Look at a volume along all three axes with a 2D network, and average what it says.
+"""Predict a volume along all three axes with a 2D network, and average the probabilities.
 
 The wish of the publication behind ``resnet34-2d``: a 2D network that sees coronal and sagittal
 slices too knows about the third dimension.
@@ -54,7 +54,7 @@ def predict_three_planes(
             if progress is not None:
                 progress(before * of + done, 3 * of)
 
-        answer = predict_slices(
+        third = predict_slices(
             image,
             network,
             axis=axis,
@@ -65,6 +65,6 @@ def predict_three_planes(
             region=region,
             outside=outside,
         ) * np.float32(1 / 3)
-        total = answer if total is None else total + answer
+        total = third if total is None else total + third
     assert total is not None
     return np.ascontiguousarray(total)

@@ -265,7 +265,7 @@ def _grid_of_tiles(shape: Sequence[int], tile: int, first: Shape) -> list[Shape]
 def _around(
     image: NDArray[Any], start: Shape, tile: int, margin: int, fill: float, prepare: Prepare
 ) -> NDArray[np.float32]:
-    """What a network has to see to answer for a block."""
+    """What a network has to see to predict a block."""
     return cut(image, [s - margin for s in start], (tile + 2 * margin,) * 3, fill, prepare)
 
 
@@ -306,8 +306,8 @@ def _stitch(
     result: NDArray[np.float32] | None = None
     scores: list[NDArray[np.float32]] = []
     for number, group in enumerate(batches(asked, batch)):
-        answers = compute(group)
-        blocks = answers[output]
+        outputs = compute(group)
+        blocks = outputs[output]
         if blocks.shape[2:] != size:
             raise ValueError(f"a tile should give {size} voxels, it gave {blocks.shape[2:]}")
         if result is None:
@@ -316,8 +316,8 @@ def _stitch(
                 result[background] = 1
         if not chosen:
             break
-        if "cls" in answers:
-            scores.append(answers["cls"].reshape(-1))
+        if "cls" in outputs:
+            scores.append(outputs["cls"].reshape(-1))
         for start, block in zip(group, blocks, strict=True):
             there, here = inner(start, size, shape)
             target, value = result[(slice(None), *there)], block[(slice(None), *here)]

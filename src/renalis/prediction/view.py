@@ -1,6 +1,6 @@
 """How the networks see a scan: on its own axes where the patient lies along them, else upright.
 
-Either way their voxels lie on a lattice that is fixed in the patient's coordinates, not in the
+Either way their voxels lie on a grid that is fixed in the patient's coordinates, not in the
 scan's corner, so that crops, tilts and other fields of view of a scan show the same voxels.
 """
 
@@ -62,7 +62,7 @@ class View:
 
     @classmethod
     def by_affine(cls, scan: Volume) -> View:
-        """Believe the affine, without a look at the voxels: never a smaller frame than `of`."""
+        """Believe the affine, without checking the voxels: never a smaller frame than `of`."""
         angle = obliqueness_deg(scan)
         return cls(scan, upright_frame(scan) if angle > OBLIQUE_DEG else scan, angle)
 

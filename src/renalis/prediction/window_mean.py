@@ -28,7 +28,7 @@ class WindowMean:
         self._weight = np.zeros(shape, np.float32)
         self._importance = importance
 
-    def add(self, start: Shape, answer: NDArray[np.float32]) -> None:
+    def add(self, start: Shape, prediction: NDArray[np.float32]) -> None:
         """A window (K, Z, Y, X) that begins at a voxel; it may reach beyond the array's end."""
         patch = self._importance.shape
         there = tuple(
@@ -37,7 +37,7 @@ class WindowMean:
         )
         here = tuple(slice(0, part.stop - part.start) for part in there)
         importance = self._importance[here]
-        self._total[(slice(None), *there)] += answer[(slice(None), *here)] * importance
+        self._total[(slice(None), *there)] += prediction[(slice(None), *here)] * importance
         self._weight[there] += importance
 
     @property

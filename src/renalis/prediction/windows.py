@@ -116,7 +116,7 @@ def windows_over_boxes(
 def merge_boxes(
     boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float, pace: WindowGrid = ANYWHERE
 ) -> list[Box]:
-    """Join boxes wherever that needs no more windows than looking at each alone."""
+    """Join boxes wherever that needs no more windows than each alone."""
 
     def count(box: Box) -> int:
         return len(windows_over(box, shape, patch, overlap, pace))
@@ -161,7 +161,7 @@ def windows_around(
     patch: Shape,
     ratio: tuple[float, ...],
 ) -> list[Shape]:
-    """The windows of a `lattice` that have something near their middle; all where none has.
+    """The windows of a regular grid that have something near their middle; all where none has.
 
     Windows count towards their border hardly anything (`gaussian`). Every voxel of ``where`` lies
     in the middle three quarters of a window that stays.

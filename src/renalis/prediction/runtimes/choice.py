@@ -167,12 +167,12 @@ def _measure(model: Model, threads: int | None) -> list[Trial]:
     stage = model.header.stage("fine")
     image = phantom(stage.patch)
     networks: dict[RuntimeName, Network] = {}
-    answers: dict[RuntimeName, NDArray[np.float32]] = {}
+    probabilities: dict[RuntimeName, NDArray[np.float32]] = {}
     problems: dict[RuntimeName, str] = {}
     for name in candidates():
         try:
             network = open_network(model, stage, name, threads)
-            answers[name] = network(image)[0]
+            probabilities[name] = network(image)[0]
             networks[name] = network
         except Exception as error:
             if not networks:
@@ -180,7 +180,7 @@ def _measure(model: Model, threads: int | None) -> list[Trial]:
             # A runtime that fails in whatever way is not used; torch is always there.
             problems[name] = f"{error}"[:200]
     best = dict.fromkeys(networks, float("inf"))
-    reference = answers[next(iter(networks))]
+    reference = probabilities[next(iter(networks))]
     for _ in range(_ROUNDS):
         for name, network in list(networks.items()):
             began = time.perf_counter()
@@ -197,8 +197,8 @@ def _measure(model: Model, threads: int | None) -> list[Trial]:
         Trial(
             name,
             best[name],
-            _dice(answers[name], reference),
-            float(np.abs(answers[name] - reference).max()),
+            _dice(probabilities[name], reference),
+            float(np.abs(probabilities[name] - reference).max()),
         )
         for name in networks
     ] + [Trial(name, float("inf"), 0.0, float("inf"), text) for name, text in problems.items()]
@@ -227,12 +227,12 @@ def phantom(patch: tuple[int, int, int]) -> NDArray[np.float32]:
     return image[None, None]
 
 
-def _dice(answer: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+def _dice(probability: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
     """Smallest Dice over renal tissue as a whole and its classes with at least 500 voxels."""
-    ours, theirs = (p.argmax(0) + 1 for p in (answer, reference))
-    ours[answer.sum(0) < 0.5], theirs[reference.sum(0) < 0.5] = 0, 0
+    ours, theirs = (p.argmax(0) + 1 for p in (probability, reference))
+    ours[probability.sum(0) < 0.5], theirs[reference.sum(0) < 0.5] = 0, 0
     if np.count_nonzero(theirs) < 500:
-        return 1.0 if float(np.abs(answer - reference).mean()) < _CLOSE else 0.0
+        return 1.0 if float(np.abs(probability - reference).mean()) < _CLOSE else 0.0
     masks = [(ours > 0, theirs > 0)] + [(ours == c, theirs == c) for c in Label if c]
     scores = [
         2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))

@@ -17,7 +17,7 @@ __all__ = ["export_onnx", "export_openvino", "export_torch"]
 
 
 def export_openvino(model: Model, folder: Path) -> list[Path]:
-    """Each stage as an OpenVINO model, and how far its answers are from torch's.
+    """Each stage as an OpenVINO model, and how far its predictions are from torch's.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def export_openvino(model: Model, folder: Path) -> list[Path]:
 
 
 def export_onnx(model: Model, folder: Path) -> list[Path]:
-    """Each stage as an ONNX model, and how far ONNX Runtime's answers are from torch's.
+    """Each stage as an ONNX model, and how far ONNX Runtime's predictions are from torch's.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def _exported(
 
 
 def _difference(model: Model, stage: Stage, runtime: RuntimeName) -> dict[str, float]:
-    """Of a runtime's answer from torch's in float32, on a phantom."""
+    """Of a runtime's prediction from torch's in float32, on a phantom."""
     import numpy as np
 
     image = phantom(stage.patch)
@@ -104,8 +104,8 @@ def _difference(model: Model, stage: Stage, runtime: RuntimeName) -> dict[str, f
         open_network(model, stage, name)(image)[0] for name in (runtime, RuntimeName.TORCH)
     )
     labels = [
-        np.concatenate([1 - answer.sum(0, keepdims=True), answer]).argmax(0)
-        for answer in (ours, torchs)
+        np.concatenate([1 - probability.sum(0, keepdims=True), probability]).argmax(0)
+        for probability in (ours, torchs)
     ]
     return {
         "largest_difference": float(np.abs(ours - torchs).max()),

@@ -41,5 +41,5 @@ class OnnxNetwork:
 
     def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities (N, 3, Z, Y, X) of kidney, tumor, cyst."""
-        (answer,) = self._session.run(None, {"image": np.ascontiguousarray(patches)})
-        return np.asarray(answer[:, 1:])
+        (probability,) = self._session.run(None, {"image": np.ascontiguousarray(patches)})
+        return np.asarray(probability[:, 1:])

@@ -23,6 +23,7 @@ from renalis.pipeline import CaseResult, SegmentOptions, Status
 from renalis.pipeline.work import CaseWork
 from renalis.postprocessing import NONE
 from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName, Windows
+from renalis.recipes import load_system, stored_text
 from renalis.systems.kinds import open_segmenter
 from renalis.systems.pack import Terms, pack_run
 
@@ -126,7 +127,11 @@ def test_every_kind_goes_through_the_same_case_work(
     [
         ("windows", {"prediction": PredictionOptions(mirror=Mirror.ALL)}, "--mirror: belongs"),
         ("packed", {"prediction": PredictionOptions(max_ram_mb=9.0)}, "--max-ram: belongs"),
-        ("windows", {"prediction": PredictionOptions()}, "--mirror, --windows, .*: belongs"),
+        (
+            "windows",
+            {"prediction": PredictionOptions()},
+            "--runtime, --mirror, --threshold, --max-ram: b",
+        ),
         ("ensemble", {"rules": NONE}, "rules: belongs"),
         ("shipped", {"folds": (0,)}, "--fold: belongs to --model RUN"),
         ("shipped", {"members": (Path("run"),)}, "--with: belongs to --model RUN"),
@@ -206,6 +211,24 @@ def test_a_packed_run_of_another_version_says_so(models: dict[str, Path], tmp_pa
     old = rewritten(models["packed"], tmp_path / "old.safetensors", change)
     with pytest.raises(InputError, match="a recipe of another version of renalis"):
         open_segmenter(old)
+
+
+def test_members_are_options_and_may_be_words(models: dict[str, Path]) -> None:
+    words: Any = (str(models["packed"]),)
+    assert open_segmenter(str(models["windows"]), SegmentOptions(members=words)).kind == "ensemble"
+    several: Any = [models["windows"], models["packed"]]
+    with pytest.raises(UsageError, match=r"model= takes one .* members="):
+        open_segmenter(several)
+
+
+def test_folds_and_files_that_are_not_there_are_called_so(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"holds no fold 7; it has 0"):
+        open_segmenter(models["windows"], SegmentOptions(folds=(7,)))
+    (tmp_path / "recipe.json").write_text(stored_text(load_system("renalis-kidney", tiny=True)))
+    with pytest.raises(InputError, match=r"holds no renalis-kidney.safetensors yet.*resume"):
+        open_segmenter(tmp_path)
 
 
 def test_the_commands_choices_are_those_of_the_prediction() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from renalis.errors import InputError, UsageError
 from renalis.model import DEFAULT_MODEL, Model, find_model, is_system_model
 from renalis.recipes import stored_system
 from renalis.systems.segmenter import Segmenter
@@ -32,6 +34,12 @@ def open_segmenter(
         If an option does not fit the kind of the model.
     """
     options = options or SegmenterOptions()
+    if not isinstance(model, str | Path | Model):
+        raise UsageError(
+            f"model= takes one name, path or model, not a {type(model).__name__}; further members "
+            "of an ensemble are members= of the options"
+        )
+    options = replace(options, members=tuple(map(Path, options.members)))
     # Late, because published systems bring the training's libraries with them.
     if isinstance(model, Model) or _two_passes(path := _file_or_run(Path(model))):
         from renalis.systems.coarse_to_fine import open_coarse_to_fine
@@ -47,7 +55,14 @@ def _file_or_run(named: Path) -> Path:
     if not (named / "recipe.json").is_file():
         return find_model(named)
     system = stored_system(named)
-    return named / f"{system.name}.safetensors" if system.coarse_to_fine else named
+    if not system.coarse_to_fine:
+        return named
+    path = named / f"{system.name}.safetensors"
+    if not path.is_file():
+        raise InputError(
+            f"{named} holds no {path.name} yet, which its training writes at its end; resume it"
+        )
+    return path
 
 
 def _two_passes(path: Path) -> bool:

@@ -105,6 +105,9 @@ def _from_folder(run: Path, folds: Sequence[int] | None, device: torch.device) -
 
 def _open(system: System, run: Path, fold: int) -> Fold:
     folder = fold_folder(run, fold)
+    if not folder.is_dir():
+        there = ", ".join(map(str, fold_numbers(run))) or "none"
+        raise InputError(f"{run} holds no fold {fold}; it has {there}")
     networks: dict[str, nn.Module] = {}
     specs: dict[str, dict[str, GridSpec]] = {}
     for stage in system.all_stages():

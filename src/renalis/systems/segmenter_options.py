@@ -19,6 +19,9 @@ FOR_COARSE_TO_FINE = ("prediction", "rules")
 FOR_RUNS = ("members", "weights", "folds", "device", "look_everywhere")
 """Options of published systems alone."""
 
+_OF_THE_COMMAND = ("runtime", "mirror", "thresholds", "max_ram_mb")
+"""Of the prediction's options, those that ``renalis segment --help`` shows."""
+
 _NAMES = {
     "members": "--with",
     "folds": "--fold",
@@ -87,6 +90,6 @@ def refuse(options: SegmenterOptions, names: Sequence[str], reason: str) -> None
             plain = dataclasses.asdict(PredictionOptions())
             parts = [part for part, value in dataclasses.asdict(chosen).items()
                      if value != plain[part]]  # fmt: skip
-            parts = parts or [part for part in plain if part != "threads"]
+            parts = parts or [*_OF_THE_COMMAND]
         words = [_NAMES.get(part, f"--{part.replace('_', '-')}") for part in parts]
         raise UsageError(f"{', '.join(words)}: {reason}")

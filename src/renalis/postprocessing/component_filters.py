@@ -1,4 +1,4 @@
-"""Pieces that are too small, and pieces that belong to nothing."""
+"""Connected components that are too small, or belong to nothing."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def detached(
     neighbors: Neighbors = 26,
     or_above_ml: float | None = None,
 ) -> NDArray[np.bool_]:
-    """Voxels of the pieces that neither touch another mask nor come near it.
+    """Voxels of the components that neither touch another mask nor come near it.
 
     Parameters
     ----------
     mask, to : Volume
         bool, on one grid, any orientation.
     radius_mm : float
-        Pieces with a voxel center at most this far (mm, in patient space) from a voxel center of
-        ``to`` stay. 0: only those that touch it.
+        Components with a voxel center at most this far (mm, in patient space) from a voxel center
+        of ``to`` stay. 0: only those that touch it.
     neighbors : {6, 18, 26}
-        What touches, and what belongs to one piece. Touching counts whatever the spacing.
+        What touches, and what belongs to one component. Touching counts whatever the spacing.
     or_above_ml : float, optional
-        Pieces above this volume (ml) stay anyway: a tumor can replace its kidney.
+        Components above this volume (ml) stay anyway: a tumor can replace its kidney.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def detached(
 
 
 def smaller_than(mask: Volume, ml: float, neighbors: Neighbors = 26) -> NDArray[np.bool_]:
-    """Voxels of the pieces of less than ``ml`` milliliters."""
+    """Voxels of the components of less than ``ml`` milliliters."""
 
     def small(part: Volume, inside: NDArray[np.bool_], piece: Piece, other: Volume) -> bool:
         return piece.voxels * part.voxel_ml < ml
@@ -80,7 +80,7 @@ def smaller_than(mask: Volume, ml: float, neighbors: Neighbors = 26) -> NDArray[
 
 
 def shorter_than(mask: Volume, mm: float, neighbors: Neighbors = 26) -> NDArray[np.bool_]:
-    """Voxels of the pieces whose largest diameter in any axial slice is below ``mm``.
+    """Voxels of the components whose largest diameter in any axial slice is below ``mm``.
 
     The diameter is `renalis.postprocessing.diameters.axial_diameter`: between points of the
     outline, so that a single voxel has the diameter of its diagonal.
@@ -98,7 +98,7 @@ def _dropped(
     neighbors: Neighbors,
     drop: Callable[[Volume, NDArray[np.bool_], Piece, Volume], bool],
 ) -> NDArray[np.bool_]:
-    """Ask about every piece of a mask, in canonical orientation: axial slices are ``array[z]``."""
+    """Ask about every component, in canonical orientation: axial slices are ``array[z]``."""
     result = np.zeros(mask.shape, dtype=bool)
     whole = mask.reoriented(CANONICAL)
     other_canonical = other.reoriented(CANONICAL)

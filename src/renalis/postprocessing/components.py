@@ -1,4 +1,4 @@
-"""Connected pieces of a label map, in boxes and in patient mm."""
+"""Connected components of a label map, with bounding boxes and in patient mm."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Piece:
-    """One connected piece.
+    """One connected component.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Piece:
     voxels : int
         Its size.
     box : tuple of slice
-        Its box, in the indices of ``Pieces.array``.
+        Its bounding box, in the indices of ``Pieces.array``.
     centroid : ndarray, shape (3,)
         Index of its center in ``Pieces.array``.
     """
@@ -47,23 +47,23 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """All connected pieces of a mask: a numbered array, and the pieces, largest first."""
+    """All connected components of a mask: a numbered array, and the components, largest first."""
 
     array: NDArray[Any]
     pieces: tuple[Piece, ...]
 
     def mask(self, piece: Piece) -> NDArray[np.bool_]:
-        """The piece's voxels inside its own box."""
+        """The component's voxels inside its own bounding box."""
         return np.asarray(self.array[piece.box] == piece.number)
 
 
 def find_pieces(mask: NDArray[Any], connectivity: Literal[6, 18, 26] = 26) -> Pieces:
-    """Connected pieces of a boolean mask.
+    """Connected components of a boolean mask.
 
     Parameters
     ----------
     mask : ndarray, shape (I, J, K), bool
-        What to look at.
+        The mask.
     connectivity : {6, 18, 26}
         26: voxels that share a corner belong together.
     """
@@ -105,14 +105,14 @@ def surface(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
 def near(
     grid: Volume, pieces: Pieces, one: Piece, others: tuple[Piece, ...], within_mm: float
 ) -> bool:
-    """Whether a piece comes within a distance (mm, between voxel centers) of any other piece."""
+    """Whether a component comes within a distance (mm, between voxel centers) of any other."""
     return gap_mm(grid, pieces, one, others, within_mm) < np.inf
 
 
 def gap_mm(
     grid: Volume, pieces: Pieces, one: Piece, others: tuple[Piece, ...], within_mm: float
 ) -> float:
-    """How near a piece comes to any other piece: mm between voxel centers, infinite if farther.
+    """How near a component comes to any other: mm between voxel centers, infinite if farther.
 
     Distances are taken in patient space, so anisotropic, oblique and sheared grids need no care.
     """

@@ -26,7 +26,7 @@ class Context:
         Probability of anything renal on a coarser grid, for `MaskByLow`.
     fine : Volume or None
         The grid on which `MaskByLow` counts its dilations (1 mm in the publication); only shape
-        and affine are looked at. None: the labels' own grid.
+        and affine are used. None: the labels' own grid.
     whole : Volume or None
         The whole label map when a step is handed a box of it; `run_steps` sees to that.
     rois : mapping of str to Volume

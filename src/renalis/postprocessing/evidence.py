@@ -1,4 +1,4 @@
-"""What can be seen in and around a piece of renal label: is it a kidney at all?
+"""What can be seen in and around a component of renal labels: is it a kidney at all?
 
 Everything here can be checked by eye on the scan: HU, shares, millilitres of lung, and how sure the
 network was. `renalis.postprocessing.kidney_check` says what follows from it.
@@ -24,25 +24,25 @@ MINERAL_HU = 300
 """Cortical bone, stones and excreted contrast medium lie above; the mean of parenchyma never."""
 FAT_HU = (-200, -20)
 SHELL_MM = 3.5
-"""Thickness of the outer layer of a piece: bone has its cortex there."""
+"""Thickness of the outer layer of a component: bone has its cortex there."""
 RIM_MM = 4.0
-"""How far around a piece its surroundings are asked for."""
+"""How far around a component its surroundings are asked for."""
 STEP_MM = 1.5
 """Surroundings are asked on a sampling of about this step."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is seen in and around a piece.
+    """What is seen in and around a component.
 
     Attributes
     ----------
     volume_ml : float
         With its lesions.
     median_hu, sd_hu : float or None
-        Over the whole piece; None when nothing finite lies in it.
+        Over the whole component; None when nothing finite lies in it.
     mineral_fraction : float
-        Share of the piece above 300 HU.
+        Share of the component above 300 HU.
     mineral_rim_fraction, fat_rim_fraction : float or None
         Shares above 300 HU, and of fat (-200 to -20 HU), of what lies within 4 mm around it, is no
         renal label itself and not in its convex hull, where a kidney has its sinus, with stones,
@@ -76,14 +76,14 @@ def gather(
     lungs: Lungs,
     probability: Volume | None = None,
 ) -> Evidence:
-    """Look at one piece.
+    """Gather the evidence on one component.
 
     Parameters
     ----------
     image, labels : Volume
         HU, and KiTS23 labels, in canonical orientation on the scan's grid.
     inside : ndarray of bool
-        The piece in its box, at least one voxel.
+        The component in its bounding box, at least one voxel.
     box : tuple of slice
         Its box, in the indices of ``image``.
     lungs : Lungs
@@ -116,22 +116,22 @@ def gather(
 
 
 def _depth(own: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float32]:
-    """How deep (mm) in a piece its voxels lie; the scan's border is no surface."""
-    piece = np.ascontiguousarray(own)
-    return np.asarray(edt.edt(piece, anisotropy=spacing, black_border=False, parallel=1))
+    """How deep (mm) in a component its voxels lie; the scan's border is no surface."""
+    component = np.ascontiguousarray(own)
+    return np.asarray(edt.edt(component, anisotropy=spacing, black_border=False, parallel=1))
 
 
 def _around(image: Volume, labels: NDArray[Any], own: NDArray[np.bool_]) -> NDArray[Any]:
-    """HU of what lies around a piece, outside of its hull, and is not renal."""
+    """HU of what lies around a component, outside of its hull, and is not renal."""
     steps = [max(1, int(STEP_MM / size)) for size in image.spacing]
     thin = tuple(slice(None, None, step) for step in steps)
     if not own[thin].any():
         steps, thin = [1, 1, 1], (slice(None),) * 3
     sizes = tuple(size * step for size, step in zip(image.spacing, steps, strict=True))
-    piece = np.ascontiguousarray(own[thin])
-    away: NDArray[Any] = edt.edt(~piece, anisotropy=sizes, black_border=False, parallel=1)
+    component = np.ascontiguousarray(own[thin])
+    away: NDArray[Any] = edt.edt(~component, anisotropy=sizes, black_border=False, parallel=1)
     # With slices thicker than the rim, what is adjacent to it in its own slices.
-    around = (away <= max(RIM_MM, min(sizes))) & ~hull_mask(piece) & (labels[thin] == 0)
+    around = (away <= max(RIM_MM, min(sizes))) & ~hull_mask(component) & (labels[thin] == 0)
     return np.asarray(image.array[thin][around])
 
 

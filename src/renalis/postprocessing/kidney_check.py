@@ -1,8 +1,8 @@
-"""Whether a piece is a kidney, with the reasons in words.
+"""Whether a component is a kidney, with the reasons in words.
 
-A network that has seen abdomens answers on whatever looks like one: a shoulder's marrow inside its
-shell of bone, a slice of spleen, fluid in bowel. Reasons are few, each can be checked by eye, and
-none of them asks for two kidneys, for a side or for a size.
+A network that has seen abdomens predicts one in whatever looks like it: a shoulder's marrow inside
+its shell of bone, a slice of spleen, fluid in bowel. Reasons are few, each can be checked by eye,
+and none of them asks for two kidneys, for a side or for a size.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LEAST_HU, MOST_HU = 5.0, 260.0
 LEAST_FAT = 0.1
 """Kidneys lie in fat, which 70 % and more of their surface touches; lean patients have little."""
 BESIDE_LUNGS, BESIDE_LUNGS_ML = 0.1, 100.0
-"""With this much of the lungs below its lowest point a piece lies beside them: a kidney that
+"""With this much of the lungs below its lowest point it lies beside them: a kidney that
 slipped through the diaphragm does."""
 SHELL, SHELL_TO_CORE = 0.1, 2.0
 """Bone that the network takes for a kidney: this share of its surface is dense, that many times the
@@ -32,7 +32,7 @@ DOUBTFUL, UNSURE = 0.6, 0.75
 
 
 class KidneyAnswer(StrEnum):
-    """Whether a piece is a kidney."""
+    """Whether a component is a kidney."""
 
     YES = "yes"
     LIKELY = "likely"
@@ -47,7 +47,7 @@ class KidneyAnswer(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a piece is a kidney, and what speaks against it.
+    """Whether a component is a kidney, and what speaks against it.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Verdict:
 
 
 def judged(evidence: Evidence, rule: ImpossibleRule = DEFAULT.impossible) -> Verdict:
-    """Decide whether a piece is a kidney."""
+    """Decide whether a component is a kidney."""
     never, strong, weak = _never(evidence, rule), _strong(evidence, rule), _weak(evidence, rule)
     if never and not _safe(evidence, rule):
         answer = KidneyAnswer.NO

@@ -1,4 +1,4 @@
-"""Rules about whole pieces: which pieces of a label map are kidneys, and which belong to one."""
+"""Rules about connected components: which are kidneys, and which belong to one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A connected piece of anything renal, with what the rules ask about it."""
+    """A connected component of anything renal, with what the rules ask about it."""
 
     piece: Piece
     ml: float
@@ -64,7 +64,7 @@ class _Candidate:
 
 
 def judge(labels: Volume, around: Surroundings, rules: Rules) -> tuple[Pieces, dict[int, str]]:
-    """Decide for every connected piece whether a rule drops it.
+    """Decide for every connected component whether a rule drops it.
 
     Parameters
     ----------
@@ -78,9 +78,9 @@ def judge(labels: Volume, around: Surroundings, rules: Rules) -> tuple[Pieces, d
     Returns
     -------
     Pieces
-        Connected pieces of everything renal (26 neighbors).
+        Connected components of everything renal (26 neighbors).
     dict of int to str
-        For each piece that is dropped, its number and the name of the rule.
+        For each component that is dropped, its number and the name of the rule.
     """
     pieces = find_pieces(labels.array > 0)
     if not pieces.pieces:
@@ -104,7 +104,7 @@ def judge(labels: Volume, around: Surroundings, rules: Rules) -> tuple[Pieces, d
 
 
 def _parenchyma_ml(labels: Volume, pieces: Pieces) -> NDArray[np.float64]:
-    """Volume in ml of kidney label in each piece, indexed by the piece's number."""
+    """Volume in ml of kidney label in each component, indexed by its number."""
     inside = pieces.array[labels.array == Label.KIDNEY]
     counts = np.bincount(inside, minlength=len(pieces.pieces) + 1)
     return np.asarray(counts * labels.voxel_ml)
@@ -113,7 +113,7 @@ def _parenchyma_ml(labels: Volume, pieces: Pieces) -> NDArray[np.float64]:
 def _describe(
     labels: Volume, piece: Piece, parenchyma_ml: float, around: Surroundings
 ) -> _Candidate:
-    """Measure one piece."""
+    """Measure one component."""
     offset = float(around.midline.offset_mm(labels.world(piece.centroid)))
     corners: NDArray[Any] = np.array(
         np.meshgrid(*[(part.start, part.stop - 1) for part in piece.box])
@@ -130,7 +130,7 @@ def _describe(
 
 
 def _is_kidney(candidate: _Candidate, rules: Rules) -> bool:
-    """Whether a piece is large enough, and parenchyma enough, to stand as a kidney."""
+    """Whether a component is large enough, and parenchyma enough, to stand as a kidney."""
     rule = rules.minimum_volume
     if not rule.on:
         return candidate.parenchyma_ml > 0
@@ -146,7 +146,7 @@ def _lateral(
     rules: Rules,
     dropped: dict[int, str],
 ) -> list[_Candidate]:
-    """Drop small pieces on the midline and small second pieces on a side.
+    """Drop small components on the midline and small second components on a side.
 
     Goes from the most parenchyma to the least, so that a mass with a rim of it comes second.
     """
@@ -177,7 +177,7 @@ def _kidney_or_part(
     kidneys: list[_Candidate],
     rules: Rules,
 ) -> str | None:
-    """Which rule drops a piece that is no kidney, or None when it stays."""
+    """Which rule drops a component that is no kidney, or None when it stays."""
     stay = tuple(kidney.piece for kidney in kidneys)
     mostly_lesion = candidate.parenchyma_ml < 0.5 * candidate.ml
     if not mostly_lesion:

@@ -1,4 +1,4 @@
-"""The rule about pieces that cannot be a kidney."""
+"""The rule about components that cannot be a kidney."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def drop_impossible(
     probability: Volume | None,
     rule: ImpossibleRule,
 ) -> tuple[int, tuple[str, ...]]:
-    """Drop pieces that cannot be a kidney, in place.
+    """Drop components that cannot be a kidney, in place.
 
     Parameters
     ----------

@@ -28,8 +28,8 @@ __all__ = [
 class BodyRule:
     """Labels outside the body, or in air, are dropped.
 
-    Why: no tissue is there. Networks that saw only abdomens answer on the table, on arms' edges
-    and in lung; the publications' crops hid this, a scan from practice does not.
+    Why: no tissue is there. Networks that saw only abdomens predict kidney on the table, on arms'
+    edges and in lung; the publications' crops hid this, a scan from practice does not.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class DensityRule:
 
     Why: mean parenchyma lies between about 20 HU unenhanced and 250 HU in the corticomedullary
     phase (Birnbaum et al., Radiology 1996); a network trained on synthetic bones takes a real
-    femur for a kidney now and then. Judged piece by piece, by the median.
+    femur for a kidney now and then. Judged component by component, by the median.
 
     Attributes
     ----------
@@ -66,10 +66,10 @@ class DensityRule:
 
 @dataclass(frozen=True)
 class ImpossibleRule:
-    """Pieces that cannot be a kidney are dropped: bone, and what lies above most of the lungs.
+    """Components that cannot be a kidney are dropped: bone, and what lies above most of the lungs.
 
     Why: a network trained on abdomens takes a humeral head in a chest CT for a kidney, marrow as
-    dense as enhanced parenchyma in a shell of bone. Bone is dense in the piece and around it. A
+    dense as enhanced parenchyma in a shell of bone. Bone is dense in the component and around it. A
     kidney with stones, a stent or excreted contrast medium is dense inside alone, one next to a
     rib around alone. No kidney has half of the lungs below it, not even one that slipped through
     the diaphragm; one that is as large as a kidney, and of which the network is sure, is only
@@ -81,15 +81,15 @@ class ImpossibleRule:
     on : bool
         Whether the rule runs.
     mineral_inside, mineral_around : float
-        From these shares above 300 HU on, of the piece and of what lies within 4 mm around it
+        From these shares above 300 HU on, of the component and of what lies within 4 mm around it
         outside its convex hull, it is bone.
     lungs_below, lungs_below_ml : float
         From this share of the lungs, and this volume (ml), below its lowest point on, it lies too
         high.
     safe_ml, safe_at : float
-        From this volume (ml) and this mean probability on, a piece stays.
+        From this volume (ml) and this mean probability on, a component stays.
     least_ml : float
-        Smaller pieces (ml) are left to the other rules.
+        Smaller components (ml) are left to the other rules.
     """
 
     on: bool = True
@@ -145,7 +145,7 @@ class VoteRule:
 
 @dataclass(frozen=True)
 class AttachedRule:
-    """A lesion belongs to a kidney: pieces of lesion far from every kidney are dropped.
+    """A lesion belongs to a kidney: components of lesion far from every kidney are dropped.
 
     Why: the cascade of Humpire-Mamani et al. (KiTS19) drops tumors that touch no kidney; their
     group's later program keeps them within 4 mm, or above 100 ml, because a tumor can replace its
@@ -172,11 +172,11 @@ class AttachedRule:
 
 @dataclass(frozen=True)
 class MinimumVolumeRule:
-    """Pieces too small to be a kidney, and lesions too small to be told apart, go.
+    """Components too small to be a kidney, and lesions too small to be told apart, go.
 
     Why: the smallest kidney (with its lesions) in the KiTS23 references has 44 ml and the smallest
     parenchyma 18 ml; shrunken kidneys are smaller than anything in that data. A kidney that the
-    scan's border cuts may show only a slice. A piece close to a kidney is that kidney's. Lesions
+    scan's border cuts may show only a slice. A component close to a kidney is part of it. Lesions
     below 0.1 ml (6 mm across) that lie in a kidney become kidney again.
 
     Attributes
@@ -184,15 +184,15 @@ class MinimumVolumeRule:
     on : bool
         Whether the rule runs.
     kidney_ml : float
-        Least volume (ml) of a piece with its lesions to stand as a kidney.
+        Least volume (ml) of a component with its lesions to stand as a kidney.
     parenchyma_ml : float
-        Least parenchyma (ml) for a piece to count as a kidney and not as a piece of lesion.
+        Least parenchyma (ml) for a component to count as a kidney and not as a lesion.
     border_ml : float
-        The same as ``kidney_ml`` for pieces cut by the scan's border.
+        The same as ``kidney_ml`` for components cut by the scan's border.
     lesion_ml : float
         Least volume (ml) of a lesion.
     fragment_mm : float
-        Pieces within this distance (mm) of a kidney belong to it and stay.
+        Components within this distance (mm) of a kidney belong to it and stay.
     """
 
     on: bool = True
@@ -205,10 +205,10 @@ class MinimumVolumeRule:
 
 @dataclass(frozen=True)
 class LateralRule:
-    """Small pieces on the midline, and small second pieces on a side, are dropped.
+    """Small components on the midline, and small second ones on a side, are dropped.
 
     Why: kidneys lie next to the spine; what lies on it is vertebra, great vessel or bowel. The
-    cascade of Humpire-Mamani et al. (KiTS19) keeps the largest piece on each side of the scan's
+    cascade of Humpire-Mamani et al. (KiTS19) keeps the largest component on each side of the scan's
     middle, which loses transplants and cuts horseshoe kidneys.
     So size protects here: whatever is as large as a kidney stays, wherever it lies and however
     many there are, and is called "other" when the side is unclear. It has to be parenchyma,
@@ -219,13 +219,13 @@ class LateralRule:
     on : bool
         Whether the rule runs.
     midline_mm : float
-        A piece that stays within this distance (mm) of the midline on both sides lies on it.
+        A component that stays within this distance (mm) of the midline on both sides lies on it.
     midline_ml : float
-        Pieces on the midline of at least this volume (ml) stay (a pelvic kidney).
+        Components on the midline of at least this volume (ml) stay (a pelvic kidney).
     second_ml : float
-        On a side that has a larger kidney, pieces of at least this volume (ml) stay.
+        On a side that has a larger kidney, components of at least this volume (ml) stay.
     parenchyma_share : float
-        Size protects only pieces of which at least this share is parenchyma.
+        Size protects only components of which at least this share is parenchyma.
     """
 
     on: bool = True

@@ -1,4 +1,4 @@
-"""Which side of the patient a piece lies on, and the largest pieces of each side.
+"""Which side of the patient a component lies on, and the largest components of each side.
 
 Sides are patient sides: the sign of x in the affine's coordinates against the body's middle. The
 order of array axes plays no part.
@@ -51,10 +51,10 @@ def smaller_on_each_side(
     neighbors: Literal[6, 18, 26] = 26,
     joined_by: Volume | None = None,
 ) -> NDArray[np.bool_]:
-    """Voxels of the pieces that are not among the largest on their side.
+    """Voxels of the components that are not among the largest on their side.
 
-    A piece belongs to the side of its center, so a kidney that reaches over the middle stays
-    whole, and a horseshoe kidney is one piece.
+    A component belongs to the side of its center, so a kidney that reaches over the middle stays
+    whole, and a horseshoe kidney is one component.
 
     Parameters
     ----------
@@ -63,13 +63,13 @@ def smaller_on_each_side(
     middle_mm : float
         From `middle_x_mm`.
     per_side : int
-        Pieces to keep on each side.
+        Components to keep on each side.
     min_ml : float
-        A piece is kept only if it has at least this volume (ml).
+        A component is kept only if it has at least this volume (ml).
     neighbors : {6, 18, 26}
-        What belongs to one piece.
+        What belongs to one component: the neighborhood.
     joined_by : Volume, optional
-        bool, on the same grid. Pieces that it connects count as one, such as the halves of a
+        bool, on the same grid. Components that it connects count as one, such as the halves of a
         kidney on both sides of a tumor; their volume, their center and what is dropped are those
         of ``mask`` alone.
 
@@ -101,5 +101,5 @@ def smaller_on_each_side(
 
 
 def _own(mask: Volume, found: Pieces, piece: Piece) -> NDArray[np.bool_]:
-    """A piece's voxels inside its own box that are the mask's, not what joins them."""
+    """A component's voxels inside its own bounding box that are the mask's, not what joins them."""
     return np.asarray(found.mask(piece) & (mask.array[piece.box] > 0))

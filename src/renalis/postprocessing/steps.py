@@ -52,26 +52,26 @@ become a hole; or background, as the published code has it."""
 @register_step()
 @dataclass(frozen=True)
 class SideLargest:
-    """On each side of the body only the largest pieces of a region stay.
+    """On each side of the body only the largest components of a region stay.
 
     From Humpire-Mamani et al. 2019: left and right are parted at the middle of the body, and the
-    largest piece on each side is the kidney. See `renalis.postprocessing.sides`.
+    largest component on each side is the kidney. See `renalis.postprocessing.sides`.
 
     Attributes
     ----------
     region : {"kidney", "tumor", "renal"}
-        What pieces are made of, and what is dropped of the others. "renal" drops lesions too:
-        whatever lies apart from the largest piece, however near or large.
+        What components are made of, and what is dropped of the others. "renal" drops lesions too:
+        whatever lies apart from the largest component, however near or large.
     joined_by : {"kidney", "tumor", "renal"}, optional
-        Pieces that this connects count as one: a kidney that a tumor splits stays whole.
+        Components that this connects count as one: a kidney that a tumor splits stays whole.
     per_side : int
-        Pieces to keep on each side.
+        Components to keep on each side.
     min_ml : float
-        Least volume (ml) of a piece that stays.
+        Least volume (ml) of a component that stays.
     split : {"body_centroid", "middle"}
         Where the sides part: at the centroid of the body's mask, or in the middle of the grid.
     neighbors : {6, 18, 26}
-        What belongs to one piece.
+        What belongs to one component: the neighborhood.
     """
 
     rule: ClassVar[str] = "side_largest"
@@ -99,7 +99,7 @@ class SideLargest:
 @register_step()
 @dataclass(frozen=True)
 class Attached:
-    """Pieces of a region stay when they belong to another region.
+    """Components of a region stay when they belong to another region.
 
     From Humpire-Mamani et al. 2019 (tumors that touch the kidney) and the same group's later
     program (within 4 mm, or above 100 ml). See `renalis.postprocessing.component_filters.detached`.
@@ -128,7 +128,7 @@ class Attached:
 @register_step()
 @dataclass(frozen=True)
 class MinFeret:
-    """Pieces of a region stay when their largest axial diameter is at least ``mm``."""
+    """Components of a region stay when their largest axial diameter is at least ``mm``."""
 
     rule: ClassVar[str] = "min_feret"
     done: ClassVar[str] = "in pieces of too small a diameter was dropped"
@@ -144,7 +144,7 @@ class MinFeret:
 @register_step()
 @dataclass(frozen=True)
 class KeepIfMl:
-    """Pieces of a region stay when they have at least ``ml`` milliliters."""
+    """Components of a region stay when they have at least ``ml`` milliliters."""
 
     rule: ClassVar[str] = "keep_if_ml"
     done: ClassVar[str] = "in pieces of too small a volume was dropped"
@@ -160,7 +160,7 @@ class KeepIfMl:
 @register_step()
 @dataclass(frozen=True)
 class MaskByLow:
-    """Labels stay where the low-resolution answer, dilated, has something renal.
+    """Labels stay where the low-resolution prediction, dilated, has something renal.
 
     From Humpire-Mamani et al. 2019: threshold 0.5, 10 dilations of the fine grid's 1 mm voxels
     with 6 neighbors. On labels of another grid, give ``Context.fine``.
@@ -284,7 +284,7 @@ def run_steps(labels: Volume, steps: Sequence[Step], context: Context | None = N
     """
     context = context or Context()
     whole = labels.unlabeled()
-    # No step adds labels beyond the box of those there are, so only a box is looked at.
+    # No step adds labels beyond the box of those there are, so only a bounding box is used.
     box = bounding_box(labels.array)
     part = whole
     if box is not None:
@@ -319,14 +319,14 @@ def _change(step: Step, voxels: int, voxel_ml: float) -> RuleChange:
 
 
 def _erase(labels: Volume, dropped: NDArray[np.bool_], into: Into) -> None:
-    """Drop pieces; those inside something else become what is around them."""
+    """Drop components; those inside something else become what is around them."""
     labels.array[dropped] = 0
     if into == "around":
         _surrounded(labels, dropped)
 
 
 def _surrounded(labels: Volume, places: NDArray[np.bool_], most_voxels: float = np.inf) -> None:
-    """Give each piece of places without a label the one that most of what touches it has."""
+    """Give each component of places without a label the one that most of what touches it has."""
     box = bounding_box(places)
     if box is None:
         return

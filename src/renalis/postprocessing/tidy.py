@@ -76,7 +76,7 @@ def tidy(
     """Apply the rules to a label map.
 
     There are never two kidneys by force: none, one, a horseshoe, a pelvic or a transplanted kidney
-    all come through, because only small pieces are judged by their place.
+    all come through, because only small components are judged by their place.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def _drop_outside(
 
 
 def _drop_by_density(array: NDArray[np.uint8], hu: NDArray[Any], rule: DensityRule) -> int:
-    """Drop pieces of kidney label whose median is not parenchyma's; in place."""
+    """Drop components of kidney label whose median is not parenchyma's; in place."""
     pieces = cc3d.connected_components(array == Label.KIDNEY, connectivity=26)
     changed = 0
     for number, box in enumerate(cc3d.statistics(pieces)["bounding_boxes"]):

@@ -113,19 +113,19 @@ def _asked(
             f"{fields[0]} {_size(sides)} does not fit the network; change one of them "
             f"({_words(error)})"
         ) from None
-    said: Any = {"seg": outputs} if isinstance(outputs, Tensor) else outputs
-    if not isinstance(said, Mapping):
+    logits: Any = {"seg": outputs} if isinstance(outputs, Tensor) else outputs
+    if not isinstance(logits, Mapping):
         raise InputError(
-            f"the network gives a {type(said).__name__}; it has to give logits as a tensor, or a "
+            f"the network gives a {type(logits).__name__}; it has to give logits as a tensor, or a "
             "dict of them, see renalis.networks.Outputs"
         )
     for name in ("seg", "low"):
-        if name in said and tuple(said[name].shape[2:]) != wanted:
+        if name in logits and tuple(logits[name].shape[2:]) != wanted:
             raise InputError(
                 f"{fields[1]} is {_size(wanted)}, but of {_size(sides)} voxels the network gives "
-                f"for {_size(tuple(said[name].shape[2:]))}; set it so, or change {fields[0]}"
+                f"for {_size(tuple(logits[name].shape[2:]))}; set it so, or change {fields[0]}"
             )
-    return said
+    return logits
 
 
 def _check_grids(stage: Stage, network: nn.Module) -> None:

@@ -81,8 +81,8 @@ def predicted_masks(
     specs = grid_specs(before, load_statistics(folder, before.name))
     for case in cases:
         (ready,) = prepared([case], list(specs.values()), cache)
-        said = predict_stage(before, [network], ready, specs, device=device)
-        yield (said.probability[1:].sum(0) > threshold).astype(np.uint8)
+        predicted = predict_stage(before, [network], ready, specs, device=device)
+        yield (predicted.probability[1:].sum(0) > threshold).astype(np.uint8)
 
 
 def mask_folds(mask: InputMask, cases: Sequence[Case], seed: int) -> list[Split]:

@@ -59,16 +59,16 @@ class PatchValidation:
                 self.drawn.append((next(pair)[None], next(pair)[None]))
         for image, label in self.drawn:
             outputs = network(image=image.to(place.device))
-            said = {"seg": outputs} if isinstance(outputs, Tensor) else outputs
+            logits = {"seg": outputs} if isinstance(outputs, Tensor) else outputs
             truth = label.to(place.device)
-            found = said["seg"].argmax(dim=1)
+            found = logits["seg"].argmax(dim=1)
             each = [_dice(found, truth, value) for value in regions.values()]
             for name, score in zip(regions, each, strict=True):
                 result[name].append(score)
             known = [score for score in each if not np.isnan(score)]
             result["val_dice"].append(float(np.mean(known)) if known else float("nan"))
             if "val_loss" in result:
-                result["val_loss"].append(float(total_loss(self.terms, said, {"seg": truth})[0]))
+                result["val_loss"].append(float(total_loss(self.terms, logits, {"seg": truth})[0]))
         return result
 
 

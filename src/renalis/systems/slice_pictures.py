@@ -65,8 +65,8 @@ def best_and_worst(
     result = []
     for number, name in enumerate(names):
         with torch.no_grad():
-            said = validation.answer(network, number, Place(0, 1, device))
-        case = validation.compared(said, number)
+            predicted = validation.answer(network, number, Place(0, 1, device))
+        case = validation.compared(predicted, number)
         scores = slice_dice(validation.stage, case, float("nan"))
         scores[~case.truth.any(axis=(1, 2))] = np.nan
         if np.isnan(scores).all():

@@ -95,13 +95,13 @@ class StageValidation:
                 said_at, left = now, (now - began) / done * (len(mine) - done)
                 self.report(f"validation · case {done}/{len(mine)} · {duration(left)} left")
             if "val_dice" in result:
-                said = self.answer(network, number, place)
-                compared = self.compared(said, number)
+                predicted = self.answer(network, number, place)
+                compared = self.compared(predicted, number)
                 result["val_dice"].append(mean_dice(self.stage, compared))
                 for name, score in published_scores(self.stage, published, compared).items():
                     result[name].append(score)
-                if said.gate is not None:
-                    result["gate_closed"].append(float(said.gate == "closed"))
+                if predicted.gate is not None:
+                    result["gate_closed"].append(float(predicted.gate == "closed"))
             if "low_dice" in result:
                 result["low_dice"].append(self._low_dice(network, number, place))
         if "val_loss" in result and self.feeding is not None:
@@ -131,7 +131,7 @@ class StageValidation:
             device=place.device,
         )
 
-    def compared(self, said: StagePrediction, number: int) -> Compared:
+    def compared(self, predicted: StagePrediction, number: int) -> Compared:
         """A case's prediction and its reference, in training labels, on the slices that count."""
         stage, case = self.stage, self.cases[number]
         grid = case.grid(stage.prediction.grid)
@@ -141,7 +141,7 @@ class StageValidation:
         # Training labels are compared, not those that are written: 1 where the target is.
         written = np.zeros(256, np.uint8)
         written[[0, *stage.written]] = np.arange(1 + len(stage.written), dtype=np.uint8)
-        found = written[likeliest_labels(stage, said.probability)]
+        found = written[likeliest_labels(stage, predicted.probability)]
         labelled = np.asarray(label.any(axis=(1, 2)))
         near = near_slices(labelled, grid.spec.drop_far_slices)
         return Compared(found[near], truth[near], labelled[near], np.flatnonzero(near))

@@ -93,19 +93,23 @@ class SliceReader:
         return np.asarray((total[0] / self.looks).numpy())
 
     def labels(self, hu: NDArray[np.float32], spacing_mm: tuple[float, float]) -> NDArray[np.uint8]:
-        """Label map (Y, X) of the slice in the KiTS23 convention, by the rule of whole scans.
+        """Label map (Y, X) of the slice in the KiTS23 convention.
 
-        Log odds are interpolated linearly and the likeliest class is taken
-        (`renalis.prediction.restore.restore`).
+        Renal is what is likelier kidney, tumor or cyst, together, than background, and gets the
+        likeliest of the three; of whole scans a single class has to be likelier than the background
+        (`renalis.prediction.restore.restore`). Without its neighbors a slice often leaves open
+        which of them it shows. Log odds are interpolated linearly.
         """
-        odds = log_odds(self.probability(hu, spacing_mm))
+        probability = self.probability(hu, spacing_mm)
+        renal = probability.sum(0, keepdims=True)
+        odds = np.concatenate([log_odds(renal), log_odds(probability)])
         rows, columns = (
             linear_weights(odds.shape[axis + 1], 0, size, spacing / self.spacing_mm)
             for axis, (size, spacing) in enumerate(zip(hu.shape, spacing_mm, strict=True))
         )
         large = np.matmul(np.matmul(rows, odds), columns.T)
-        labels = np.asarray(large.argmax(0) + int(Label.KIDNEY), np.uint8)
-        labels[large.max(0) < LIKELIEST] = Label.BACKGROUND
+        labels = np.asarray(large[1:].argmax(0) + int(Label.KIDNEY), np.uint8)
+        labels[large[0] < LIKELIEST] = Label.BACKGROUND
         return labels
 
     def _on_grid(

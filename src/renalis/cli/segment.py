@@ -59,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="segment scans whose spacing, axes or slices cannot be right, as their header says",
     )
+    add(
+        "--write",
+        default="nifti",
+        metavar="FORMAT,...",
+        help="formats of the segmentation: nifti (default, always), and dicom-seg for a DICOM "
+        "Segmentation (segmentation.dcm) of scans that are DICOM",
+    )
     add("--no-report", action="store_true", help="write no preview.png and no report.html")
     add(
         "--anonymous",
@@ -214,6 +221,7 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
         report=not arguments.no_report,
         overwrite=arguments.overwrite,
         anonymous=arguments.anonymous,
+        write=tuple(part.strip() for part in arguments.write.split(",")),
         trust_place=arguments.trust_place,
         require_commercial=arguments.require_commercial,
     )

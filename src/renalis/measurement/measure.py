@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import bounding_box
-from renalis.conventions import Label
 from renalis.laterality import Midline
 from renalis.measurement.kidneys import measure_kidney
 from renalis.measurement.lesions import measure_lesions
 from renalis.measurement.measurements import Measurements
+from renalis.measurement.numbering import check_known, kidney_ids, lesion_ids
 from renalis.measurement.results import Grid, Kidney, Lesion, LesionKind, Side, Totals
 from renalis.measurement.samples import Probabilities
 from renalis.measurement.scene import Scene, slice_axis
-from renalis.measurement.structures import Group, LesionMask, find_groups, find_lesions
+from renalis.measurement.structures import Group, find_groups, find_lesions
 from renalis.preparation.body import Body, find_body
 from renalis.preparation.lungs import find_lungs
 from renalis.volume import CANONICAL, Kind, Volume
@@ -61,7 +59,7 @@ def measure(
     """
     if not labels.same_grid(image):
         raise ValueError("labels and image do not lie on the same grid")
-    _check_labels(labels.array)
+    check_known(labels.array)
     image = labels.like(image.array, image.kind)  # one affine, one canonical orientation
     body = body or find_body(image)
     midline = body.midline
@@ -104,18 +102,6 @@ def measure(
     )
 
 
-def _check_labels(array: NDArray[Any]) -> None:
-    """Refuse what is no label, before a cast to uint8 could make one of it."""
-    whole = np.issubdtype(array.dtype, np.integer)
-    if not array.size or (whole and array.min() >= 0 and array.max() <= Label.CYST):
-        return
-    for plane in array:  # small copies only
-        unknown = ~np.isin(plane, list(Label))
-        if unknown.any():
-            value = float(plane[unknown][0])
-            raise ValueError(f"labels hold {value:g}, which stands for nothing (0 to 3)")
-
-
 def _midline_x(midline: Midline, center: NDArray[np.float64]) -> float:
     """Where the midline crosses the height of a point."""
     return float(center[0] - midline.offset_mm(center))
@@ -124,40 +110,19 @@ def _midline_x(midline: Midline, center: NDArray[np.float64]) -> float:
 def _all(scene: Scene, part: Volume, groups: list[Group]) -> tuple[list[Kidney], list[Lesion]]:
     """Kidneys and their lesions, with ids: the largest tumor of the scan is tumor-1."""
     found = [(group, find_lesions(group)) for group in groups]
-    names = _lesion_names(found)
+    names = lesion_ids(masks for _, masks in found)
+    own_names = iter(kidney_ids(group for group in groups if group.is_kidney))
     kidneys: list[Kidney] = []
     lesions: list[Lesion] = []
     for index, (group, masks) in enumerate(found):
         own = names[index]
-        name = _kidney_name(group, kidneys) if group.is_kidney else None
+        name = next(own_names) if group.is_kidney else None
         if group.is_kidney:
             kidneys.append(measure_kidney(scene, part, group, f"{name}", own))
         if masks:
             lesions += measure_lesions(scene, group, masks, own, name)
     lesions.sort(key=lambda lesion: (lesion.kind == LesionKind.CYST, -lesion.volume_ml, lesion.id))
     return kidneys, lesions
-
-
-def _lesion_names(found: list[tuple[Group, list[LesionMask]]]) -> list[list[str]]:
-    """Ids of all lesions, numbered by size within their kind."""
-    names = [[""] * len(masks) for _, masks in found]
-    for kind in LesionKind:
-        places = [
-            (-mask.voxels, group, index)
-            for group, (_, masks) in enumerate(found)
-            for index, mask in enumerate(masks)
-            if mask.kind == kind
-        ]
-        for number, (_, group, index) in enumerate(sorted(places), start=1):
-            names[group][index] = f"{kind}-{number}"
-    return names
-
-
-def _kidney_name(group: Group, before: list[Kidney]) -> str:
-    """left, right, other-1, other-2, ..."""
-    if group.side is not Side.OTHER:
-        return str(group.side)
-    return f"other-{1 + sum(kidney.side is Side.OTHER for kidney in before)}"
 
 
 def _notes(kidneys: list[Kidney], lesions: list[Lesion], specks: float) -> tuple[str, ...]:

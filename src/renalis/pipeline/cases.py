@@ -108,8 +108,8 @@ def _case(source: ScanSource, output: Path, work: CaseWork, clock: Clock) -> Cas
                 scan = _read(source, work, clock)
                 segmented = work.segment(scan, clock)
                 with clock.timed("write"):
-                    begin(part, scan, segmented, key, work.options.report)
-        ending = finish(folder, scan, segmented, work.content, clock)
+                    begin(part, scan, segmented, key, work.later)
+        ending = finish(folder, scan, segmented, work.content, work.write_object, clock)
     except Exception as error:
         return _failed(source, folder, error)
     return CaseResult(

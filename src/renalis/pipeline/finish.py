@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from renalis.io.straight import STRAIGHT, write_straight
 from renalis.measurement import Measurements, measure
 from renalis.pipeline.failures import is_internal, names_in, reason, traceback_of
 from renalis.pipeline.folder import (
+    DICOM_SEG,
     FAILURE,
     FILES,
     LABELS,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["Ending", "begin", "check_labels", "clear", "finish", "own_labels", "write_failure"]
 
 MakeContent = Callable[[Scan, Segmented, Measurements], "ReportContent"]
+WriteObject = Callable[[Path, Scan, Segmented], bool]
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,19 @@ class Ending:
     row: Mapping[str, str]
 
 
-def begin(folder: Path, scan: Scan, segmented: Segmented, key: str, report: bool) -> None:
+def begin(folder: Path, scan: Scan, segmented: Segmented, key: str, later: Sequence[str]) -> None:
     """Write the labels, and all that the later steps need should they have to be repeated.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the case.
+    scan, segmented
+        What is written.
+    key : str
+        See `renalis.pipeline.work.CaseWork.key`.
+    later : sequence of str
+        Files that `finish` is to make.
 
     Raises
     ------
@@ -91,14 +104,19 @@ def begin(folder: Path, scan: Scan, segmented: Segmented, key: str, report: bool
         "source": origin(scan),
         "labels_sha256": _sha256(folder / LABELS),
         "files": files,
-        "missing": [MEASUREMENTS, *((PREVIEW, REPORT) if report else ())],
+        "missing": [*later],
         "notes": (*scan.warnings, *segmented.notes),
     }
     write_json(folder / PROVENANCE, content)
 
 
 def finish(
-    folder: Path, scan: Scan, segmented: Segmented, make: MakeContent, clock: Clock
+    folder: Path,
+    scan: Scan,
+    segmented: Segmented,
+    make: MakeContent,
+    write_object: WriteObject,
+    clock: Clock,
 ) -> Ending:
     """Measure and draw; make those files that are missing.
 
@@ -110,6 +128,8 @@ def finish(
         What it was written from.
     make : callable
         Gathers what preview and page show.
+    write_object : callable
+        Writes the DICOM Segmentation; False when there is nothing to write.
     clock : Clock
         Keeps the steps' times.
 
@@ -126,6 +146,11 @@ def finish(
     try:
         if STRAIGHT in wanted:
             write_straight(folder, segmented.labels)
+        if DICOM_SEG in wanted:
+            with clock.timed("dicom-seg"):
+                failures += _objects(
+                    content, lambda: write_object(folder / DICOM_SEG, scan, segmented)
+                )
         with clock.timed("measure"):
             measured = measure(scan.volume, segmented.labels, segmented, body=segmented.body)
             if MEASUREMENTS in wanted:
@@ -147,6 +172,20 @@ def finish(
     found = "\n".join(traceback_of(error, names_in(scan.source)) for error in failures)
     write_failure(folder, found)
     return Ending(tuple(failures), problem, found, notes, row)
+
+
+def _objects(content: dict[str, Any], write: Callable[[], bool]) -> list[Exception]:
+    """The DICOM Segmentation; where nothing was found there is none, and that is noted."""
+    try:
+        written = write()
+    except Exception as error:
+        return [error]
+    if not written:
+        for name in ("files", "missing"):
+            content[name] = [file for file in content.get(name, ()) if file != DICOM_SEG]
+        note = f"nothing was found, so there is no {DICOM_SEG}"
+        content["notes"] = [*content["notes"], note]
+    return []
 
 
 def _draw(

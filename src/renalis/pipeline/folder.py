@@ -20,6 +20,7 @@ from renalis.io.straight import STRAIGHT
 from renalis.pipeline.unfinished import UNFINISHED
 
 __all__ = [
+    "DICOM_SEG",
     "FAILURE",
     "FILES",
     "LABELS",
@@ -38,10 +39,13 @@ __all__ = [
 
 LABELS, MEASUREMENTS = "segmentation.nii.gz", "measurements.json"
 PREVIEW, REPORT = "preview.png", "report.html"
+DICOM_SEG = "segmentation.dcm"
 PROVENANCE = "provenance.json"
 FAILURE = "renalis-error.log"
 """Where the program failed, without anything that names the patient."""
-FILES = (LABELS, STRAIGHT, MEASUREMENTS, PREVIEW, REPORT, PROVENANCE, FAILURE, UNFINISHED)
+FILES = (
+    LABELS, STRAIGHT, MEASUREMENTS, DICOM_SEG, PREVIEW, REPORT, PROVENANCE, FAILURE, UNFINISHED,
+)  # fmt: skip
 """Every file that renalis writes for a case."""
 
 _LEFT_OVER = re.compile(r"\.(?P<case>.+)\.(?P<kind>partial|old)-[0-9a-f]{8}-(?P<process>\d+)")

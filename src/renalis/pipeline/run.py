@@ -29,7 +29,8 @@ def segment(
     """Segment and measure scans.
 
     Writes ``<output>/<case>/`` with ``segmentation.nii.gz``, ``measurements.json``,
-    ``preview.png``, ``report.html`` and ``provenance.json``, and ``<output>/measurements.csv``.
+    ``preview.png``, ``report.html`` and ``provenance.json``, where ``options.write`` says so
+    ``segmentation.dcm``, and ``<output>/measurements.csv``.
     Each file appears whole or not at all. Finished cases are skipped, a case that fails does not
     stop the others, and one that has its labels keeps them if a later step fails: called again,
     only what is missing is made.
@@ -60,10 +61,11 @@ def segment(
     OutputError
         If the output folder cannot be written.
     UsageError
-        If an option does not fit the model.
+        If an option does not fit the model or another one.
     """
     options = options or SegmentOptions()
     listener = listener or Listener()
+    options.check()
     paths = input_paths(inputs)
     segmenter = open_segmenter(options.model if model is None else model, options)
     if options.anonymous and segmenter.by_case_name:

@@ -6,13 +6,16 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renalis.io import Scan, ScanSource, read_scan
 from renalis.io.straight import with_tilt_note
 from renalis.known_cases import SEEN, seen_scan
 from renalis.measurement import Measurements
-from renalis.pipeline.options import SegmentOptions
+from renalis.pipeline.folder import DICOM_SEG, MEASUREMENTS, PREVIEW, REPORT
+from renalis.pipeline.options import SEG, SegmentOptions
+from renalis.preparation.body import find_body
 from renalis.preparation.plausibility import with_place_notes
 from renalis.systems.segmenter import Clock, Segmented, Segmenter
 
@@ -52,7 +55,16 @@ class CaseWork:
         }
         if self.options.anonymous:
             content["anonymous"] = True
+        if SEG in self.options.write:
+            content["write"] = [SEG]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def later(self) -> tuple[str, ...]:
+        """Files that are made after the labels."""
+        options = self.options
+        objects = (DICOM_SEG,) if SEG in options.write else ()
+        return (MEASUREMENTS, *objects, *((PREVIEW, REPORT) if options.report else ()))
 
     def read(self, source: ScanSource) -> Scan:
         """The scan in memory."""
@@ -100,6 +112,14 @@ class CaseWork:
             model=self.segmenter.facts(),
             version=metadata.version("renalis"),
         )
+
+    def write_object(self, path: Path, scan: Scan, segmented: Segmented) -> bool:
+        """Write the DICOM Segmentation; False when nothing was found."""
+        from renalis.pipeline.segmentation_object import write_segmentation_object
+
+        body = segmented.body or find_body(scan.volume)
+        name = self.segmenter.facts().name
+        return write_segmentation_object(path, segmented.labels, scan, body.midline, name)
 
 
 def scan_facts(source: ScanSource) -> list[str]:

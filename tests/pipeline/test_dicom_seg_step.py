@@ -1,4 +1,4 @@
-"""``--write dicom-seg`` as a step of a case: it fails alone, is repeated alone, or refused early."""
+"""``--write dicom-seg``, a step of a case: fails alone, is repeated alone, or refused early."""
 
 from __future__ import annotations
 

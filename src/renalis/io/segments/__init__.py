@@ -1,1 +1,1 @@
-"""Read segmentations that others stored as named segments: DICOM-SEG, RTSTRUCT, NRRD, masks."""
+"""Read named segments that others stored (DICOM-SEG, RTSTRUCT, NRRD, masks); write DICOM-SEG."""

@@ -16,7 +16,7 @@ from helpers.dicom_writer import body, write_enhanced, write_series
 
 from renalis.conventions import Label
 from renalis.errors import InputError
-from renalis.io import Scan, read_scan
+from renalis.io import Scan, find_scans, read_scan
 from renalis.io.segments.dicom_seg import read_dicom_seg
 from renalis.io.segments.dicom_seg_out import Maker, SegmentFacts, write_dicom_seg
 from renalis.io.segments.stored import placed
@@ -253,3 +253,12 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, name: str) -> None:
     done = subprocess.run(["dciodvfy", path], capture_output=True, text=True)
     errors = [line for line in done.stderr.splitlines() if line.startswith("Error")]
     assert not errors
+
+
+def test_a_segmentation_in_the_study_folder_does_not_make_the_scan_another(tmp_path: Path) -> None:
+    scan = series(tmp_path / "scan")
+    (before,) = find_scans([tmp_path / "scan"])
+    written(tmp_path / "scan", scan, "out.dcm")
+    (after,) = find_scans([tmp_path / "scan"])
+    assert after.state == before.state != ""
+    assert (after.case_id, after.slice_count) == (before.case_id, before.slice_count)

@@ -66,11 +66,16 @@ def find_studies(path: Path) -> list[ScanSource]:
 
 
 def _state(path: Path, frames: Sequence[Frame]) -> str:
-    """A hash that changes when a file of a study in a folder is written anew."""
+    """A hash that changes when a CT image of a study in a folder is written anew.
+
+    What is made from the images does not make them others, such as a segmentation that is written
+    into the study's own folder.
+    """
     if not path.is_dir():
         return ""
     found = []
-    for name in sorted({frame.file for frame in frames}):
+    images = [frame for frame in frames if frame.series.modality in ("", "CT")]
+    for name in sorted({frame.file for frame in images or frames}):
         status = (path / name).stat()
         found.append(f"{name}/{status.st_size}/{status.st_mtime_ns}")
     return hashed("\n".join(found))

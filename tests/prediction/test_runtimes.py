@@ -146,7 +146,7 @@ KEPT = {
 def test_a_graph_is_kept_and_damage_is_noticed(
     model_file: Path, own_cache: Path, runtime: RuntimeName, damage: str
 ) -> None:
-    pytest.importorskip(f"renalis.prediction.{runtime}_runtime")
+    pytest.importorskip(f"renalis.prediction.runtimes.{runtime}_runtime")
     model = load_model(model_file)
     stage = model.header.stage("fine")
     image = phantom(stage.patch)

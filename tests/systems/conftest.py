@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-import torch
 from helpers.ellipsoid_kidneys import write_scan
+from helpers.one_thread import pytest_runtest_setup
 
-# Sums over several threads are rounded otherwise: the same bits need as many threads, here and in
-# the processes that the tests start. Other tests leave other numbers behind.
-os.environ["OMP_NUM_THREADS"] = "1"
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup() -> None:
-    """Before any fixture of a test in this folder."""
-    torch.set_num_threads(1)
+__all__ = ["pytest_runtest_setup"]
 
 
 @pytest.fixture(scope="session")

@@ -31,19 +31,16 @@ class Donor:
 
     Attributes
     ----------
-    file, number : int
-        Which slice.
-    box : tuple of slice
-        Where it lies there.
-    mask : ndarray, bool
-        The lesion in that box.
+    mask : ndarray, shape (Y, X), bool
+        The lesion in its bounding box, a little enlarged.
     kidney_hu : float
-        Median of the parenchyma next to it.
+        Median of the slice's parenchyma.
+    hu : ndarray, shape (Y, X), float32
+        The slice in that box.
+    spacing_mm : tuple of float
+        Of its rows and columns.
     """
 
-    file: int
-    number: int
-    box: tuple[slice, slice]
     mask: NDArray[np.bool_]
     kidney_hu: float
     hu: NDArray[np.float32]
@@ -53,7 +50,7 @@ class Donor:
 def donors(files: Sequence[SliceSet]) -> dict[int, list[Donor]]:
     """The lesions of all slices that show parenchyma too, by label."""
     found: dict[int, list[Donor]] = {Label.TUMOR: [], Label.CYST: []}
-    for file, slices in enumerate(files):
+    for slices in files:
         for number, labels in enumerate(slices.labels):
             if not (labels == Label.KIDNEY).any() or labels.max() < Label.TUMOR:
                 continue
@@ -69,7 +66,7 @@ def donors(files: Sequence[SliceSet]) -> dict[int, list[Donor]]:
                     y, x = (slice(max(0, side.start - 3), side.stop + 3) for side in box)
                     mask = parts[y, x] == part
                     image = hu[y, x].copy()
-                    known.append(Donor(file, number, (y, x), mask, kidney, image, (row, column)))
+                    known.append(Donor(mask, kidney, image, (row, column)))
     return found
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from renalis.volume import Volume
 
-__all__ = ["voxel_hash"]
+__all__ = ["label_hash", "voxel_hash"]
 
 _SLAB = 16
 
@@ -25,3 +25,11 @@ def voxel_hash(volume: Volume) -> str:
     for start in range(0, array.shape[0], _SLAB):
         digest.update(np.ascontiguousarray(array[start : start + _SLAB]).data)
     return digest.hexdigest()
+
+
+def label_hash(labels: Volume) -> str:
+    """`voxel_hash` of a label map, by which a reference is recognized; empty for an empty map.
+
+    Empty maps are all alike.
+    """
+    return voxel_hash(labels) if labels.array.any() else ""

@@ -12,7 +12,7 @@ from renalis.evaluation.pairing import CasePair
 from renalis.evaluation.sources import LabelKind, kind_of
 from renalis.io.read_labels import read_label_map
 from renalis.known_cases import OUT_OF_FOLD, SEEN, KnownModel
-from renalis.voxel_hash import voxel_hash
+from renalis.voxel_hash import label_hash
 
 __all__ = ["first_names", "seen_in_training", "seen_sentences"]
 
@@ -107,4 +107,4 @@ def _reference_hash(path: Path) -> str:
         labels = read_label_map(path, placed=False)
     except InputError:  # said when it is scored
         return ""
-    return voxel_hash(labels) if labels.array.any() else ""
+    return label_hash(labels)

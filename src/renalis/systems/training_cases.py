@@ -17,7 +17,7 @@ from renalis.model import read_any_header
 from renalis.model_header import CaseHashes, FoldSides, KnownCases
 from renalis.preparation import file_hash
 from renalis.systems.run_folder import fold_folder, fold_numbers
-from renalis.voxel_hash import voxel_hash
+from renalis.voxel_hash import label_hash, voxel_hash
 
 __all__ = ["keep_training_cases", "known_cases", "run_cases_known", "unnamed"]
 
@@ -135,9 +135,7 @@ def _hashes(case: Case, cache: Path) -> CaseHashes:
         pass
     label = ""
     if case.label is not None:
-        labels = read_label_map(case.label, placed=False)
-        # Empty maps are all alike.
-        label = voxel_hash(labels) if labels.array.any() else ""
+        label = label_hash(read_label_map(case.label, placed=False))
     found = CaseHashes(image=voxel_hash(read_scan(case.image).volume), label=label)
     with whole_file(kept) as file:
         file.write(found.model_dump_json().encode())

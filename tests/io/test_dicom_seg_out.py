@@ -18,7 +18,9 @@ from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.io import Scan, find_scans, read_scan
 from renalis.io.segments.dicom_seg import read_dicom_seg
-from renalis.io.segments.dicom_seg_out import Maker, SegmentFacts, write_dicom_seg
+from renalis.io.segments.dicom_seg_out import write_dicom_seg
+from renalis.io.segments.facts import Maker, SegmentFacts
+from renalis.io.segments.segmented_study import SegmentedStudy
 from renalis.io.segments.stored import placed
 from renalis.volume import Kind, Volume
 
@@ -54,7 +56,7 @@ def numbers_on(scan: Scan) -> Volume:
 
 
 def written(folder: Path, scan: Scan, name: str = "segmentation.dcm") -> Path:
-    write_dicom_seg(folder / name, numbers_on(scan), FACTS, scan, MAKER)
+    write_dicom_seg(folder / name, SegmentedStudy.of(numbers_on(scan), FACTS, scan, MAKER))
     return folder / name
 
 
@@ -208,7 +210,8 @@ def test_the_same_input_gives_the_same_bytes_and_another_model_other_uids(tmp_pa
     one, two = written(tmp_path, scan, "one.dcm"), written(tmp_path, scan, "two.dcm")
     assert one.read_bytes() == two.read_bytes()
     other = tmp_path / "other.dcm"
-    write_dicom_seg(other, numbers_on(scan), FACTS, scan, Maker("0.1.0", "mine 1"))
+    maker = Maker("0.1.0", "mine 1")
+    write_dicom_seg(other, SegmentedStudy.of(numbers_on(scan), FACTS, scan, maker))
     first, second = (pydicom.dcmread(path) for path in (one, other))
     for tag in ("SOPInstanceUID", "SeriesInstanceUID"):
         assert first[tag].value != second[tag].value

@@ -67,7 +67,7 @@ def test_a_failed_object_costs_only_itself_and_is_made_later(
         raise OutputError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("renalis.pipeline.segmentation_object.write_dicom_seg", full)
+        patch.setattr("renalis.io.segments.dicom_seg_out.write_dicom_seg", full)
         result = run(study, tmp_path)
     assert result.status == Status.INCOMPLETE
     assert "segmentation.dcm could not be made: the disk is full" in result.problem
@@ -80,16 +80,27 @@ def test_a_failed_object_costs_only_itself_and_is_made_later(
     assert (result.folder / "segmentation.nii.gz").stat().st_mtime_ns == before
 
 
-def test_a_scan_without_a_study_keeps_its_labels_and_says_why(tmp_path: Path) -> None:
+def test_a_scan_without_a_study_is_finished_and_says_what_it_lacks(tmp_path: Path) -> None:
     path = save(tmp_path / "scan.nii.gz", with_air(phantom(spacing=(8.0, 4.0, 4.0))))
     result = run(path, tmp_path / "out")
-    assert result.status == Status.INCOMPLETE
-    assert not result.internal
-    assert "cannot be written without a study: give the scan as DICOM" in result.problem
+    assert result.status == Status.DONE, result.problem
+    (note,) = [note for note in result.notes if "not written" in note]
+    assert note.startswith("segmentation.dcm was not written: the scan is no DICOM, so there is no")
     assert result.folder is not None
-    assert (result.folder / "segmentation.nii.gz").is_file()
     assert (result.folder / "measurements.json").is_file()
     assert not (result.folder / "segmentation.dcm").exists()
+    assert run(path, tmp_path / "out").status == Status.SKIPPED
+
+
+def test_a_format_asked_for_later_is_added_to_the_same_labels(study: Path, tmp_path: Path) -> None:
+    first = run(study, tmp_path, PLAIN)
+    assert first.folder is not None
+    before = (first.folder / "segmentation.nii.gz").stat().st_mtime_ns
+    assert run(study, tmp_path).status == Status.DONE
+    assert (first.folder / "segmentation.dcm").is_file()
+    assert (first.folder / "segmentation.nii.gz").stat().st_mtime_ns == before
+    assert run(study, tmp_path).status == Status.SKIPPED
+    assert run(study, tmp_path, PLAIN).status == Status.SKIPPED
 
 
 def test_where_nothing_is_found_there_is_no_object_and_a_note(tmp_path: Path) -> None:
@@ -99,7 +110,7 @@ def test_where_nothing_is_found_there_is_no_object_and_a_note(tmp_path: Path) ->
     write_series(tmp_path / "empty", hu, PixelSpacing=["4", "4"], step=(0, 0, 8.0))
     result = run(tmp_path / "empty", tmp_path / "out")
     assert result.status == Status.DONE, result.problem
-    assert "nothing was found, so there is no segmentation.dcm" in result.notes
+    assert "segmentation.dcm was not written: nothing was found" in result.notes
     assert result.folder is not None
     assert not (result.folder / "segmentation.dcm").exists()
     assert run(tmp_path / "empty", tmp_path / "out").status == Status.SKIPPED
@@ -109,7 +120,7 @@ def test_where_nothing_is_found_there_is_no_object_and_a_note(tmp_path: Path) ->
     ("options", "sentence"),
     [
         (replace(WRITTEN, anonymous=True), "which --anonymous takes away"),
-        (replace(WRITTEN, write=("nifti", "rtstruct")), "knows nifti and dicom-seg, not 'rtstruct"),
+        (replace(WRITTEN, write=("nifti", "vtk")), "knows nifti, dicom-seg.*there is no 'vtk'"),
         (replace(WRITTEN, write=("dicom-seg",)), "always needs nifti"),
     ],
 )
@@ -130,7 +141,7 @@ def test_without_highdicom_the_command_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda *_: None)
     words = ["segment", str(study), "-o", str(tmp_path / "out"), "--write", "nifti,dicom-seg"]
     assert main(words) == 2
-    assert "pip install 'renalis[dicom-seg]'" in capsys.readouterr().err
+    assert "pip install 'renalis[dicom]'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

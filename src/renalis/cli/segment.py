@@ -63,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--write",
         default="nifti",
         metavar="FORMAT,...",
-        help="formats of the segmentation: nifti (default, always), and dicom-seg for a DICOM "
-        "Segmentation (segmentation.dcm) of scans that are DICOM",
+        help="formats of the result: nifti (default, always), dicom-seg, dicom-seg-labelmap, sr, "
+        "pdf",
     )
     add("--no-report", action="store_true", help="write no preview.png and no report.html")
     add(

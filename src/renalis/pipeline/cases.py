@@ -11,7 +11,15 @@ from renalis.errors import InputError, RenalisError, UsageError
 from renalis.io import Scan, ScanSource, inventory
 from renalis.known_cases import SEEN
 from renalis.pipeline.failures import is_internal, names_in, reason, traceback_of
-from renalis.pipeline.finish import begin, check_labels, clear, finish, own_labels, write_failure
+from renalis.pipeline.finish import (
+    begin,
+    check_labels,
+    clear,
+    finish,
+    own_labels,
+    want,
+    write_failure,
+)
 from renalis.pipeline.folder import make_output, missing, provenance, result_folder
 from renalis.pipeline.options import CaseResult, Listener, Status
 from renalis.pipeline.origin import described, nameless, origin
@@ -89,8 +97,9 @@ def _case(source: ScanSource, output: Path, work: CaseWork, clock: Clock) -> Cas
         key = work.key(source)
         known = None if overwrite else provenance(folder)
         if known is not None and known.get("key") == key:
+            more = not {*work.formats} <= {*known.get("formats", ())}
             # Files may be there of which a run that was killed could not say so any more.
-            if not known.get("missing") and not missing(folder, known):
+            if not more and not known.get("missing") and not missing(folder, known):
                 clear(folder)
                 if known.get("source"):
                     clock.listener.said(described(known["source"], source.place))
@@ -103,13 +112,15 @@ def _case(source: ScanSource, output: Path, work: CaseWork, clock: Clock) -> Cas
             check_labels(folder, known)
             scan = _read(source, work, clock)
             segmented = _taken_up(folder, scan, work, clock)
+            if more:
+                want(folder, known, work.later, work.formats)
         else:
             with result_folder(output, case_id, overwrite) as part:
                 scan = _read(source, work, clock)
                 segmented = work.segment(scan, clock)
                 with clock.timed("write"):
-                    begin(part, scan, segmented, key, work.later)
-        ending = finish(folder, scan, segmented, work.content, work.write_object, clock)
+                    begin(part, scan, segmented, key, work.later, work.formats)
+        ending = finish(folder, scan, segmented, work.finished, clock)
     except Exception as error:
         return _failed(source, folder, error)
     return CaseResult(
@@ -143,7 +154,9 @@ def _taken_up(folder: Path, scan: Scan, work: CaseWork, clock: Clock) -> Segment
     segmented = kept(folder, labels)
     if segmented is not None:
         return segmented
-    clock.listener.said("files of a finished case are gone; it is predicted again to make them")
+    clock.listener.said(
+        "what the networks said is no longer kept; it is predicted again for files to be made"
+    )
     return replace(work.segment(scan, clock), labels=labels)
 
 

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 from renalis.errors import OutputError, RenalisError
 from renalis.io import Scan, write_labels
 from renalis.io.read_labels import read_label_map
+from renalis.io.segments.seg_sources import NoStudyError
 from renalis.io.straight import STRAIGHT, write_straight
 from renalis.measurement import Measurements, measure
 from renalis.pipeline.failures import is_internal, names_in, reason, traceback_of
 from renalis.pipeline.folder import (
-    DICOM_SEG,
     FAILURE,
     FILES,
     LABELS,
@@ -36,6 +36,7 @@ from renalis.pipeline.folder import (
     write_json,
     write_text,
 )
+from renalis.pipeline.formats import is_output
 from renalis.pipeline.origin import columns, origin
 from renalis.pipeline.unfinished import UNFINISHED, keep
 from renalis.prediction.runtimes.machine import peak_mb
@@ -43,12 +44,20 @@ from renalis.systems.segmenter import Clock, Segmented
 from renalis.volume import Kind, Volume
 
 if TYPE_CHECKING:
-    from renalis.report import ReportContent
+    from renalis.pipeline.outputs import FinishedCase
 
-__all__ = ["Ending", "begin", "check_labels", "clear", "finish", "own_labels", "write_failure"]
+__all__ = [
+    "Ending",
+    "begin",
+    "check_labels",
+    "clear",
+    "finish",
+    "own_labels",
+    "want",
+    "write_failure",
+]
 
-MakeContent = Callable[[Scan, Segmented, Measurements], "ReportContent"]
-WriteObject = Callable[[Path, Scan, Segmented], bool]
+Finished = Callable[[Scan, Segmented, Measurements], "FinishedCase"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,14 @@ class Ending:
     row: Mapping[str, str]
 
 
-def begin(folder: Path, scan: Scan, segmented: Segmented, key: str, later: Sequence[str]) -> None:
+def begin(
+    folder: Path,
+    scan: Scan,
+    segmented: Segmented,
+    key: str,
+    later: Sequence[str],
+    formats: Sequence[str] = (),
+) -> None:
     """Write the labels, and all that the later steps need should they have to be repeated.
 
     Parameters
@@ -89,6 +105,8 @@ def begin(folder: Path, scan: Scan, segmented: Segmented, key: str, later: Seque
         See `renalis.pipeline.work.CaseWork.key`.
     later : sequence of str
         Files that `finish` is to make.
+    formats : sequence of str
+        Further formats that are among them.
 
     Raises
     ------
@@ -105,18 +123,30 @@ def begin(folder: Path, scan: Scan, segmented: Segmented, key: str, later: Seque
         "labels_sha256": _sha256(folder / LABELS),
         "files": files,
         "missing": [*later],
+        "formats": [*formats],
         "notes": (*scan.warnings, *segmented.notes),
     }
     write_json(folder / PROVENANCE, content)
 
 
+def want(
+    folder: Path, content: dict[str, Any], later: Sequence[str], formats: Sequence[str]
+) -> None:
+    """Note that further formats of a case are missing, so that `finish` makes them.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    known = {*content["files"], *content.get("missing", ())}
+    content["missing"] = [*content.get("missing", ()), *(n for n in later if n not in known)]
+    content["formats"] = sorted({*content.get("formats", ()), *formats})
+    write_json(folder / PROVENANCE, content)
+
+
 def finish(
-    folder: Path,
-    scan: Scan,
-    segmented: Segmented,
-    make: MakeContent,
-    write_object: WriteObject,
-    clock: Clock,
+    folder: Path, scan: Scan, segmented: Segmented, finished: Finished, clock: Clock
 ) -> Ending:
     """Measure and draw; make those files that are missing.
 
@@ -126,10 +156,8 @@ def finish(
         Holds what `begin` wrote.
     scan, segmented
         What it was written from.
-    make : callable
-        Gathers what preview and page show.
-    write_object : callable
-        Writes the DICOM Segmentation; False when there is nothing to write.
+    finished : callable
+        Gathers what further files are made of.
     clock : Clock
         Keeps the steps' times.
 
@@ -146,11 +174,6 @@ def finish(
     try:
         if STRAIGHT in wanted:
             write_straight(folder, segmented.labels)
-        if DICOM_SEG in wanted:
-            with clock.timed("dicom-seg"):
-                failures += _objects(
-                    content, lambda: write_object(folder / DICOM_SEG, scan, segmented)
-                )
         with clock.timed("measure"):
             measured = measure(scan.volume, segmented.labels, segmented, body=segmented.body)
             if MEASUREMENTS in wanted:
@@ -158,10 +181,14 @@ def finish(
         row = measured.csv_row(scan.case_id) | columns(content.get("source") or {})
         content["row"] = row
         _record(folder, content, clock)
+        case = finished(scan, segmented, measured)
         if not {PREVIEW, REPORT}.isdisjoint(wanted):
             with clock.timed("report"):
-                failures += _draw(folder, wanted, lambda: make(scan, segmented, measured))
+                failures += _draw(folder, wanted, case)
         _record(folder, content, clock)
+        if any(map(is_output, wanted)):
+            with clock.timed("formats"):
+                failures += _further(folder, content, wanted, case, clock)
     except Exception as error:
         failures.append(error)
     notes = tuple(str(note) for note in content["notes"])
@@ -174,36 +201,47 @@ def finish(
     return Ending(tuple(failures), problem, found, notes, row)
 
 
-def _objects(content: dict[str, Any], write: Callable[[], bool]) -> list[Exception]:
-    """The DICOM Segmentation; where nothing was found there is none, and that is noted."""
-    try:
-        written = write()
-    except Exception as error:
-        return [error]
-    if not written:
-        for name in ("files", "missing"):
-            content[name] = [file for file in content.get(name, ()) if file != DICOM_SEG]
-        note = f"nothing was found, so there is no {DICOM_SEG}"
-        content["notes"] = [*content["notes"], note]
-    return []
-
-
-def _draw(
-    folder: Path, wanted: list[str], gathered: Callable[[], ReportContent]
-) -> list[Exception]:
+def _draw(folder: Path, wanted: list[str], case: FinishedCase) -> list[Exception]:
     """Preview and page, either without the other if need be."""
     from renalis.report import write_preview, write_report
 
     failures: list[Exception] = []
-    content: ReportContent | None = None
     for name, write in ((PREVIEW, write_preview), (REPORT, write_report)):
         if name not in wanted:
             continue
         try:
-            content = content or gathered()
-            write(folder / name, content)
+            write(folder / name, case.content)
         except Exception as error:
             failures.append(error)
+    return failures
+
+
+def _further(
+    folder: Path, content: dict[str, Any], wanted: list[str], case: FinishedCase, clock: Clock
+) -> list[Exception]:
+    """Files of further formats, each alone; what there cannot be is noted, and is no failure."""
+    from renalis.pipeline.outputs import NothingFoundError, made_with, write_output
+
+    failures: list[Exception] = []
+    never: dict[str, list[str]] = {}
+    for file in dict.fromkeys(made_with(name) for name in wanted if is_output(name)):
+        try:
+            content["files"] = [*content["files"], *write_output(folder, case, file)]
+        except NothingFoundError:
+            never.setdefault("nothing was found", []).append(file)
+        except NoStudyError as error:
+            never.setdefault(str(error), []).append(file)
+        except Exception as error:
+            failures.append(error)
+            continue
+        _record(folder, content, clock)
+    for why, files in never.items():
+        for kind in ("files", "missing"):
+            content[kind] = [name for name in content.get(kind, ()) if name not in files]
+        note = f"{_listed(files)} {'was' if len(files) == 1 else 'were'} not written: {why}"
+        content["notes"] = [*content["notes"], note]
+        clock.listener.said(note)
+    _record(folder, content, clock)
     return failures
 
 
@@ -211,7 +249,8 @@ def _record(folder: Path, content: dict[str, Any], clock: Clock) -> None:
     """Bring ``provenance.json`` up to what there is."""
     lost = missing(folder, content)
     known = {*content["files"], *content.get("missing", ())}
-    content["files"] = [name for name in FILES if name in known and name not in lost]
+    ordered = [*FILES, *sorted(known - {*FILES})]
+    content["files"] = [name for name in ordered if name in known and name not in lost]
     content["missing"] = lost
     memory = peak_mb()
     seconds = {name: round(value, 3) for name, value in clock.seconds.items()}
@@ -224,13 +263,17 @@ def _record(folder: Path, content: dict[str, Any], clock: Clock) -> None:
 
 def _sentence(scan: Scan, lost: list[str], failures: list[Exception]) -> str:
     """What is missing, why, and what to do."""
-    names = " and ".join((", ".join(lost[:-1]), lost[-1]) if len(lost) > 1 else lost)
     reasons = list(dict.fromkeys(reason(error) for error in failures))
     where = f", with {FAILURE} of the case's folder" if any(map(is_internal, failures)) else ""
     return (
-        f"{scan.case_id}: {names or PROVENANCE} could not be made: {'; '.join(reasons)}{where}; "
-        "all else is kept, and the same command makes only what is missing"
+        f"{scan.case_id}: {_listed(lost) or PROVENANCE} could not be made: {'; '.join(reasons)}"
+        f"{where}; all else is kept, and the same command makes only what is missing"
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names as in a sentence."""
+    return " and ".join((", ".join(names[:-1]), names[-1]) if len(names) > 1 else names)
 
 
 def check_labels(folder: Path, content: Mapping[str, Any]) -> None:
@@ -241,16 +284,17 @@ def check_labels(folder: Path, content: Mapping[str, Any]) -> None:
     OutputError
         If the label map is gone or was changed: what would be drawn is not what was measured.
     """
-    lost = ", ".join(missing(folder, content))
+    lost = missing(folder, content)
+    what = f"incomplete results ({', '.join(lost)} is missing)" if lost else "results"
     if not (folder / LABELS).is_file():
         raise OutputError(
-            f"{folder} holds incomplete results ({lost} is missing); give --overwrite to segment "
+            f"{folder} holds {what}; give --overwrite to segment "
             "the scan again, or another output folder with -o"
         )
     if content.get("labels_sha256") != _sha256(folder / LABELS):
         raise OutputError(
-            f"{folder} holds incomplete results ({lost} is missing), and its {LABELS} was changed "
-            "since; give --overwrite to segment the scan again, or another output folder with -o"
+            f"{folder} holds {what}, and its {LABELS} was changed since; give --overwrite to "
+            "segment the scan again, or another output folder with -o"
         )
 
 

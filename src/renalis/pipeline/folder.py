@@ -17,10 +17,10 @@ from typing import Any
 from renalis.errors import OutputError
 from renalis.io import whole_file
 from renalis.io.straight import STRAIGHT
+from renalis.pipeline.formats import is_output
 from renalis.pipeline.unfinished import UNFINISHED
 
 __all__ = [
-    "DICOM_SEG",
     "FAILURE",
     "FILES",
     "LABELS",
@@ -29,6 +29,7 @@ __all__ = [
     "PROVENANCE",
     "REPORT",
     "half_written",
+    "is_ours",
     "make_output",
     "missing",
     "provenance",
@@ -39,14 +40,13 @@ __all__ = [
 
 LABELS, MEASUREMENTS = "segmentation.nii.gz", "measurements.json"
 PREVIEW, REPORT = "preview.png", "report.html"
-DICOM_SEG = "segmentation.dcm"
 PROVENANCE = "provenance.json"
 FAILURE = "renalis-error.log"
 """Where the program failed, without anything that names the patient."""
 FILES = (
-    LABELS, STRAIGHT, MEASUREMENTS, DICOM_SEG, PREVIEW, REPORT, PROVENANCE, FAILURE, UNFINISHED,
+    LABELS, STRAIGHT, MEASUREMENTS, PREVIEW, REPORT, PROVENANCE, FAILURE, UNFINISHED,
 )  # fmt: skip
-"""Every file that renalis writes for a case."""
+"""Files that renalis writes for every case, apart from further formats."""
 
 _LEFT_OVER = re.compile(r"\.(?P<case>.+)\.(?P<kind>partial|old)-[0-9a-f]{8}-(?P<process>\d+)")
 """Names of folders that are being written, or set aside while they are replaced."""
@@ -91,10 +91,15 @@ def missing(folder: Path, content: Mapping[str, Any]) -> list[str]:
     return [str(name) for name in names if not (folder / str(name)).is_file()]
 
 
+def is_ours(name: str) -> bool:
+    """Whether renalis writes a file of that name for a case."""
+    return name in FILES or is_output(name)
+
+
 def half_written(path: Path) -> bool:
     """Whether a file is one of a case's that a killed run was writing."""
     match = _HALF.fullmatch(path.name)
-    return match is not None and match["file"] in FILES
+    return match is not None and is_ours(match["file"])
 
 
 @contextlib.contextmanager
@@ -156,7 +161,7 @@ def _refuse(target: Path, overwrite: bool) -> None:
             f"{target} holds {what}; give --overwrite or another output folder with -o"
         )
     # A reference may be called segmentation.nii.gz, too; folders of ours appear whole.
-    foreign = sorted(names - set(FILES) if PROVENANCE in names else names)
+    foreign = sorted(n for n in names if PROVENANCE not in names or not is_ours(n))
     if foreign:
         raise OutputError(
             f"{target} holds files that renalis did not write ({foreign[0]!r}); "

@@ -7,17 +7,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from renalis.errors import UsageError
-from renalis.io.segments.highdicom_extra import check_highdicom
 from renalis.model import DEFAULT_MODEL
+from renalis.pipeline.formats import NIFTI, check_formats
 from renalis.systems.segmenter import StepListener
 from renalis.systems.segmenter_options import SegmenterOptions
 
-__all__ = ["FORMATS", "NIFTI", "SEG", "CaseResult", "Listener", "SegmentOptions", "Status"]
-
-NIFTI, SEG = "nifti", "dicom-seg"
-FORMATS = (NIFTI, SEG)
-"""What ``--write`` takes."""
+__all__ = ["CaseResult", "Listener", "SegmentOptions", "Status"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +33,7 @@ class SegmentOptions(SegmenterOptions):
         Whether nothing that is written may identify the patient: no path, UIDs, descriptions, and
         no case named after a file or folder.
     write : tuple of str
-        Formats of the segmentation, of `FORMATS`; ``"nifti"`` always, ``"dicom-seg"`` besides for
-        scans that were read from DICOM.
+        Formats of the result, of `renalis.pipeline.formats.FORMATS`; ``"nifti"`` always.
     trust_place : bool
         Whether scans are segmented whose header cannot be right
         (`renalis.preparation.plausibility`).
@@ -61,19 +55,7 @@ class SegmentOptions(SegmenterOptions):
         UsageError
             If a format is not known, not installed, or names what ``anonymous`` takes away.
         """
-        unknown = [name for name in self.write if name not in FORMATS]
-        if unknown:
-            raise UsageError(f"--write knows {' and '.join(FORMATS)}, not {unknown[0]!r}")
-        if NIFTI not in self.write:
-            raise UsageError("--write always needs nifti: all other files are made of it")
-        if SEG not in self.write:
-            return
-        if self.anonymous:
-            raise UsageError(
-                "--write dicom-seg names the scan's patient, study and images, which --anonymous "
-                "takes away; leave one of them out"
-            )
-        check_highdicom()
+        check_formats(self.write, self.anonymous)
 
 
 class Status(StrEnum):

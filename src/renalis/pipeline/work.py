@@ -6,20 +6,20 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renalis.io import Scan, ScanSource, read_scan
 from renalis.io.straight import with_tilt_note
 from renalis.known_cases import SEEN, seen_scan
 from renalis.measurement import Measurements
-from renalis.pipeline.folder import DICOM_SEG, MEASUREMENTS, PREVIEW, REPORT
-from renalis.pipeline.options import SEG, SegmentOptions
-from renalis.preparation.body import find_body
+from renalis.pipeline.folder import MEASUREMENTS, PREVIEW, REPORT
+from renalis.pipeline.formats import NIFTI, to_write
+from renalis.pipeline.options import SegmentOptions
 from renalis.preparation.plausibility import with_place_notes
 from renalis.systems.segmenter import Clock, Segmented, Segmenter
 
 if TYPE_CHECKING:
+    from renalis.pipeline.outputs import FinishedCase
     from renalis.report import ReportContent
 
 __all__ = ["CaseWork", "scan_facts"]
@@ -55,16 +55,19 @@ class CaseWork:
         }
         if self.options.anonymous:
             content["anonymous"] = True
-        if SEG in self.options.write:
-            content["write"] = [SEG]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
     def later(self) -> tuple[str, ...]:
         """Files that are made after the labels."""
         options = self.options
-        objects = (DICOM_SEG,) if SEG in options.write else ()
-        return (MEASUREMENTS, *objects, *((PREVIEW, REPORT) if options.report else ()))
+        drawn = (PREVIEW, REPORT) if options.report else ()
+        return (MEASUREMENTS, *drawn, *to_write(options.write, options.anonymous))
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Formats in addition to NIfTI."""
+        return tuple(sorted({*self.options.write} - {NIFTI}))
 
     def read(self, source: ScanSource) -> Scan:
         """The scan in memory."""
@@ -113,13 +116,18 @@ class CaseWork:
             version=metadata.version("renalis"),
         )
 
-    def write_object(self, path: Path, scan: Scan, segmented: Segmented) -> bool:
-        """Write the DICOM Segmentation; False when nothing was found."""
-        from renalis.pipeline.segmentation_object import write_segmentation_object
+    def finished(self, scan: Scan, segmented: Segmented, measured: Measurements) -> FinishedCase:
+        """What further formats and the report are made of."""
+        from renalis.pipeline.outputs import FinishedCase
 
-        body = segmented.body or find_body(scan.volume)
-        name = self.segmenter.facts().name
-        return write_segmentation_object(path, segmented.labels, scan, body.midline, name)
+        return FinishedCase(
+            scan=scan,
+            labels=segmented.labels,
+            body=segmented.body,
+            measured=measured,
+            model=self.segmenter.facts().name,
+            make_content=lambda: self.content(scan, segmented, measured),
+        )
 
 
 def scan_facts(source: ScanSource) -> list[str]:

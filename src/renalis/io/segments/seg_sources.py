@@ -1,4 +1,4 @@
-"""What a segmentation takes from the images that it was made of: patient, study, references.
+"""What DICOM objects take from the images that they were made of: patient, study, references.
 
 Headers are read up to the pixels, which may be large. What a header lacks, or says in a way that
 the standard forbids, is left empty, as the standard allows; the place comes from the grid that was
@@ -22,7 +22,7 @@ from renalis.io.dicom_values import text_of
 from renalis.io.scan import Scan, SourceSlice
 from renalis.volume import Volume
 
-__all__ = ["Sources", "plane_places", "read_sources"]
+__all__ = ["NoStudyError", "Sources", "plane_places", "read_sources"]
 
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID")
 _DATE, _TIME = re.compile(r"\d{8}"), re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")
@@ -30,9 +30,13 @@ _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _ON_PLACE = 1e-6
 
 
+class NoStudyError(InputError):
+    """No DICOM object can be written of a scan, however often it is tried."""
+
+
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """The images of a scan, as a segmentation refers to them.
+    """The images of a scan, as objects refer to them.
 
     Attributes
     ----------
@@ -64,16 +68,15 @@ def read_sources(scan: Scan) -> Sources:
 
     Raises
     ------
+    NoStudyError
+        If the scan is no DICOM, or its images do not say which study and frame of reference they
+        belong to.
     InputError
-        If the scan is no DICOM, its files are gone, or they do not say which study and frame of
-        reference they belong to.
+        If its files are gone.
     """
     slices = scan.source.slices
     if scan.source.kind != "dicom" or not slices:
-        raise InputError(
-            "a DICOM Segmentation cannot be written without a study: give the scan as DICOM, or "
-            "leave dicom-seg out of --write"
-        )
+        raise NoStudyError("the scan is no DICOM, so there is no study that they could belong to")
     with opened_files(scan.source.path) as files:
         names = list(dict.fromkeys(one.file for one in slices))
         found = {name: _header(files, name, list(_UIDS)) for name in names}
@@ -82,15 +85,15 @@ def read_sources(scan: Scan) -> Sources:
         values = {text_of(one, tag) for one in found.values()}
         if len(values) > 1 or not all(values):
             how = "different ones" if len(values) > 1 else "none"
-            raise InputError(
-                f"a DICOM Segmentation belongs to one {what}, and the scan's images name {how} "
-                f"({tag}); export the series again"
+            raise NoStudyError(
+                f"they belong to one {what}, and the scan's images name {how} ({tag}); export the "
+                "series again"
             )
     series = tuple(text_of(found[one.file], "SeriesInstanceUID") for one in slices)
     if not all(series) or not all(one.sop_instance_uid for one in slices):
-        raise InputError(
-            "a DICOM Segmentation refers to images by their UIDs, which images of the scan lack; "
-            "export the series again"
+        raise NoStudyError(
+            "they refer to images by their UIDs, which images of the scan lack; export the series "
+            "again"
         )
     _made_plain(header, scan.volume, slices[0])
     dates = (text_of(header, f"{name}Date") for name in ("Content", "Series", "Study"))

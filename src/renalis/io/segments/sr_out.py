@@ -1,0 +1,258 @@
+"""Write measurements as a DICOM Structured Report (TID 1500, Measurement Report).
+
+Written with highdicom, an optional extra. One group for each kidney and lesion: its codes and
+place, the algorithm, and numbers with their units. Where a segmentation was written as well, a
+group refers to its segment; else to the image on which the structure is shown best.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from renalis.io.segments.dicom_seg_out import SegKind, seg_reference
+from renalis.io.segments.facts import CATEGORIES, KIDNEY, SIDES, TYPES, SegmentFacts
+from renalis.io.segments.seg_sources import NoStudyError
+from renalis.io.segments.segmented_study import LONGEST, SegmentedStudy, warned
+from renalis.io.write import whole_file
+
+if TYPE_CHECKING:
+    from highdicom import sr
+
+__all__ = ["MeasuredSegment", "Quantity", "write_sr"]
+
+_TITLE = Code("126000", "DCM", "Imaging Measurement Report")
+_PROCEDURE = Code("25045-6", "LN", "CT unspecified body region")
+_PLACE = 2
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number.
+
+    Attributes
+    ----------
+    what, unit : Code
+        What was measured, in which unit (UCUM).
+    value : float
+        Finite.
+    derivation : Code or None
+        Such as mean or maximum.
+    """
+
+    what: Code
+    unit: Code
+    value: float
+    derivation: Code | None = None
+
+
+@dataclass(frozen=True)
+class MeasuredSegment:
+    """All numbers of one structure.
+
+    Attributes
+    ----------
+    number : int
+        Its segment, from 1: the place in `SegmentedStudy.facts`, plus 1.
+    quantities : tuple of Quantity
+        At least one.
+    slice_index : int or None
+        Index along the scan's last axis of the slice that shows it best.
+    """
+
+    number: int
+    quantities: tuple[Quantity, ...]
+    slice_index: int | None = None
+
+
+def write_sr(
+    path: Path,
+    study: SegmentedStudy,
+    measured: Sequence[MeasuredSegment],
+    segmentation: SegKind | None = None,
+) -> None:
+    """Write a measurement report (Comprehensive SR), whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced if it exists.
+    study : SegmentedStudy
+        Patient, study and structures.
+    measured : sequence of MeasuredSegment
+        At least one.
+    segmentation : SegKind, optional
+        The segmentation that was written of the same study, to whose segments groups refer.
+
+    Raises
+    ------
+    NoStudyError
+        If the headers of the scan's images do not allow such an object.
+    OutputError
+        If the file cannot be written.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # highdicom's remarks on values quote the patient's name
+        try:
+            made = _report(study, measured, segmentation)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise NoStudyError(
+                f"the headers of the scan's images do not allow it ({error}); export the series "
+                "again"
+            ) from error
+    with whole_file(path) as file:
+        made.save_as(file)
+
+
+def _report(
+    study: SegmentedStudy, measured: Sequence[MeasuredSegment], segmentation: SegKind | None
+) -> Dataset:
+    from highdicom import sr
+
+    sources, maker = study.sources, study.maker
+    device = sr.ObserverContext(
+        observer_type=codes.DCM.Device,
+        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
+            uid=study.uid("observer"),
+            name="renalis (research software, not for diagnosis)",
+            manufacturer_name="renalis",
+            model_name=f"{maker.version}, model {maker.model}"[:LONGEST],
+        ),
+    )
+    content = sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=device),
+        procedure_reported=_PROCEDURE,
+        imaging_measurements=[_group(study, one, segmentation) for one in measured],
+        title=_TITLE,
+    )
+    name = f"report {segmentation or ''}"
+    made: Dataset = sr.ComprehensiveSR(
+        evidence=_evidence(study, segmentation),
+        content=content[0],
+        series_instance_uid=study.uid(f"{name} series"),
+        series_number=study.series_number(_PLACE),
+        series_description="renalis: measurements (research only)",
+        sop_instance_uid=study.uid(f"{name} instance"),
+        instance_number=1,
+        manufacturer="renalis",
+        manufacturer_model_name=maker.model[:LONGEST],
+        software_versions=maker.version[:LONGEST],
+        device_serial_number="none",
+        content_date=sources.date,
+        content_time=sources.time,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        specific_character_set="ISO_IR 192",
+    )
+    # Of this run, and not of the object: the same input gives the same bytes.
+    del made.InstanceCreationDate, made.InstanceCreationTime
+    for item in made.get("ContributingEquipmentSequence", []):
+        if "ContributionDateTime" in item:
+            del item.ContributionDateTime
+    return warned(made)
+
+
+def _group(study: SegmentedStudy, measured: MeasuredSegment, segmentation: SegKind | None) -> Any:
+    """The numbers of one structure (TID 1411 with a segment, TID 1501 without)."""
+    from highdicom import sr
+
+    facts = study.facts[measured.number - 1]
+    shared: dict[str, Any] = {
+        "tracking_identifier": sr.TrackingIdentifier(
+            uid=study.tracking_uid(facts), identifier=facts.id
+        ),
+        "finding_category": CATEGORIES[facts.label],
+        "finding_type": TYPES[facts.label],
+        "finding_sites": [_site(facts)],
+        "algorithm_id": sr.AlgorithmIdentification(
+            "renalis", study.maker.version, parameters=[f"model: {study.maker.model}"]
+        ),
+        "measurements": [
+            sr.Measurement(name=q.what, value=q.value, unit=q.unit, derivation=q.derivation)
+            for q in measured.quantities
+        ],
+    }
+    if segmentation is None:
+        images = _shown_on(study, measured)
+        return sr.MeasurementsAndQualitativeEvaluations(source_images=images, **shared)
+    sop_class, instance, _ = seg_reference(study, segmentation)
+    segment = sr.ReferencedSegment(
+        sop_class,
+        instance,
+        measured.number,
+        source_series=sr.SourceSeriesForSegmentation(study.sources.series[0]),
+    )
+    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+        referenced_segment=segment, **shared
+    )
+
+
+def _site(facts: SegmentFacts) -> sr.FindingSite:
+    from highdicom import sr
+
+    site: sr.FindingSite = sr.FindingSite(KIDNEY, laterality=SIDES.get(facts.side))
+    return site
+
+
+def _shown_on(
+    study: SegmentedStudy, measured: MeasuredSegment
+) -> list[sr.SourceImageForMeasurementGroup] | None:
+    """The image of its slice; None where that slice is of no single image."""
+    from highdicom import sr
+
+    slices = study.sources.slices
+    if measured.slice_index is None or not slices:
+        return None
+    source = min(slices, key=lambda one: abs(one.place - (measured.slice_index or 0)))
+    if abs(source.place - measured.slice_index) > 0.5:
+        return None
+    frames = [source.frame + 1] if _is_one_of_many(study, source.sop_instance_uid) else None
+    return [
+        sr.SourceImageForMeasurementGroup(
+            source.sop_class_uid, source.sop_instance_uid, referenced_frame_numbers=frames
+        )
+    ]
+
+
+def _is_one_of_many(study: SegmentedStudy, instance: str) -> bool:
+    """Whether an image has several frames."""
+    frames = [one.frame for one in study.sources.slices if one.sop_instance_uid == instance]
+    return len(frames) > 1 or frames[0] > 0
+
+
+def _evidence(study: SegmentedStudy, segmentation: SegKind | None) -> list[Dataset]:
+    """All images, and the segmentation, as far as references need them."""
+    header = study.sources.header
+    found = []
+    seen = set()
+    for one, series in zip(study.sources.slices, study.sources.series, strict=True):
+        if one.sop_instance_uid not in seen:
+            seen.add(one.sop_instance_uid)
+            item = _of_study(header, series)
+            item.SOPClassUID, item.SOPInstanceUID = one.sop_class_uid, one.sop_instance_uid
+            found.append(item)
+    if segmentation is not None:
+        sop_class, instance, own_series = seg_reference(study, segmentation)
+        item = _of_study(header, own_series)
+        item.SOPClassUID, item.SOPInstanceUID = sop_class, instance
+        found.append(item)
+    return found
+
+
+def _of_study(header: Dataset, series: str) -> Dataset:
+    """What highdicom takes from an image, and no more."""
+    item = Dataset()
+    for tag in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID",
+                "StudyDate", "StudyTime", "AccessionNumber", "StudyID",
+                "ReferringPhysicianName"):  # fmt: skip
+        item[tag] = header[tag]
+    item.SeriesInstanceUID = series
+    return item

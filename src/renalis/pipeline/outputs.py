@@ -1,0 +1,206 @@
+"""A finished case in further formats, each by a writer of its own; see `renalis.pipeline.formats`.
+
+Kidneys and lesions are numbered once, by the ids of the measurements; headers of the scan's images
+are read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+
+from renalis.conventions import Label
+from renalis.io import Scan, whole_file
+from renalis.io.segments.facts import Maker, SegmentFacts
+from renalis.io.segments.segmented_study import SegmentedStudy
+from renalis.measurement import Measurements
+from renalis.measurement.numbering import (
+    UNASSIGNED,
+    NumberedStructures,
+    Structure,
+    numbered,
+)
+from renalis.pipeline.formats import PDF, PDF_OBJECT, SEG, SEG_LABELMAP, SR, SURFACE, SURFACES
+from renalis.preparation.body import Body, find_body
+from renalis.report import ReportContent
+from renalis.volume import Volume
+
+__all__ = ["FinishedCase", "NothingFoundError", "made_with", "write_output"]
+
+_NAMES = {Label.KIDNEY: "kidney", Label.TUMOR: "tumor", Label.CYST: "cyst"}
+
+
+class NothingFoundError(Exception):
+    """There is no such file of a scan in which nothing was found."""
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedCase:
+    """What files are made of.
+
+    Attributes
+    ----------
+    scan : Scan
+        As it was read.
+    labels : Volume
+        KiTS23 labels on the scan's grid.
+    body : Body or None
+        The patient's, if it was found already.
+    measured : Measurements
+        Made from both.
+    model : str
+        Name and version of the model.
+    make_content : callable
+        Gathers what a report shows.
+    """
+
+    scan: Scan
+    labels: Volume
+    body: Body | None
+    measured: Measurements
+    model: str
+    make_content: Callable[[], ReportContent]
+
+    @cached_property
+    def structures(self) -> NumberedStructures:
+        """All kidneys and lesions."""
+        body = self.body or find_body(self.scan.volume)
+        return numbered(self.labels, body.midline)
+
+    @cached_property
+    def facts(self) -> tuple[SegmentFacts, ...]:
+        """Name and kind of each structure."""
+        found = self.structures.structures
+        return tuple(SegmentFacts(s.id, _name(s), s.label, str(s.side)) for s in found)
+
+    @cached_property
+    def maker(self) -> Maker:
+        """What made the segmentation."""
+        return Maker(metadata.version("renalis"), self.model)
+
+    @cached_property
+    def study(self) -> SegmentedStudy:
+        """What DICOM objects are made of.
+
+        Raises
+        ------
+        NoStudyError
+            If there can be none.
+        """
+        return SegmentedStudy.of(self.structures.volume, self.facts, self.scan, self.maker)
+
+    @cached_property
+    def content(self) -> ReportContent:
+        """What a report shows."""
+        return self.make_content()
+
+    @cached_property
+    def pdf(self) -> bytes:
+        """The report as a PDF."""
+        from renalis.report.pdf import report_pdf
+
+        return report_pdf(self.content)
+
+
+def made_with(file: str) -> str:
+    """The file together with which a file of a format is written: itself, or the first of several.
+
+    >>> made_with("surface-left.stl"), made_with("segmentation.dcm")
+    ('surfaces.glb', 'segmentation.dcm')
+    """
+    return SURFACES if SURFACE.fullmatch(file) else file
+
+
+def write_output(folder: Path, case: FinishedCase, file: str) -> list[str]:
+    """Write one file of a format into a case's folder, with those that belong to it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the case; files that are there are replaced.
+    case : FinishedCase
+        What is written.
+    file : str
+        Of `renalis.pipeline.formats.to_write`.
+
+    Returns
+    -------
+    list of str
+        Names of the files written.
+
+    Raises
+    ------
+    NothingFoundError
+        If there is nothing to write.
+    NoStudyError
+        If the scan is in no study that the file could belong to.
+    OutputError
+        If a file cannot be written.
+    """
+    write, empty = _WRITERS[file]
+    if not empty and not case.facts:
+        raise NothingFoundError
+    write(folder / file, case)
+    return [file]
+
+
+def _dicom_seg(path: Path, case: FinishedCase) -> None:
+    from renalis.io.segments.dicom_seg_out import write_dicom_seg
+
+    write_dicom_seg(path, case.study)
+
+
+def _dicom_seg_labelmap(path: Path, case: FinishedCase) -> None:
+    from renalis.io.segments.dicom_seg_out import SegKind, write_dicom_seg
+
+    write_dicom_seg(path, case.study, SegKind.LABELMAP)
+
+
+def _sr(path: Path, case: FinishedCase) -> None:
+    from renalis.io.segments.dicom_seg_out import SegKind
+    from renalis.io.segments.sr_out import write_sr
+    from renalis.pipeline.coded_measurements import coded_measurements
+
+    # Segmentations come before; one that could not be written is not referred to.
+    kinds = ((SEG, SegKind.BINARY), (SEG_LABELMAP, SegKind.LABELMAP))
+    there = [kind for file, kind in kinds if (path.parent / file).is_file()]
+    measured = coded_measurements(case.measured, case.facts)
+    if not measured:  # specks that are no kidney's
+        raise NothingFoundError
+    write_sr(path, case.study, measured, there[0] if there else None)
+
+
+def _pdf(path: Path, case: FinishedCase) -> None:
+    with whole_file(path) as file:
+        file.write(case.pdf)
+
+
+def _pdf_object(path: Path, case: FinishedCase) -> None:
+    from renalis.io.segments.pdf_object import write_pdf_object
+
+    write_pdf_object(path, case.pdf, case.study)
+
+
+_WRITERS: dict[str, tuple[Callable[[Path, FinishedCase], None], bool]] = {
+    SEG: (_dicom_seg, False),
+    SEG_LABELMAP: (_dicom_seg_labelmap, False),
+    SR: (_sr, False),
+    PDF: (_pdf, True),
+    PDF_OBJECT: (_pdf_object, True),
+}
+"""What writes a file, and whether it does so when nothing was found."""
+
+
+def _name(structure: Structure) -> str:
+    """What viewers show: ``Left kidney``, ``Kidney other-1``, ``Tumor 1 (left kidney)``."""
+    what = _NAMES[structure.label]
+    sided = structure.side in ("left", "right")
+    if structure.label == Label.KIDNEY:
+        if structure.id == UNASSIGNED:
+            return "Kidney (specks)"
+        return f"{structure.side} kidney".capitalize() if sided else f"Kidney {structure.id}"
+    where = f" ({structure.side} side)" if sided else ""
+    return f"{what} {structure.id.rpartition('-')[2]}{where}".capitalize()

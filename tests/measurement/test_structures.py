@@ -120,6 +120,16 @@ def test_polycystic_kidneys_that_touch_are_two() -> None:
         assert ml == pytest.approx(truth.ml, rel=0.01)
 
 
+def test_a_large_cyst_does_not_stand_for_its_kidney() -> None:
+    cyst = sphere((80, -20, 0), 32, CYST)
+    right = measured(LEFT, RIGHT, cyst).kidney("right")
+    assert right is not None
+    assert right.cyst_ml > right.parenchyma_ml
+    assert right.intensity is not None
+    assert right.is_kidney.evidence.median_hu == pytest.approx(right.intensity.median_hu, abs=1)
+    assert not any("median" in reason for reason in right.is_kidney.reasons)
+
+
 def test_a_transplant_is_a_further_kidney() -> None:
     graft = Ellipsoid((80, 50, -50), (20, 20, 30), KIDNEY)
     found = measured(LEFT, RIGHT, graft)
@@ -168,6 +178,21 @@ def test_a_lesion_without_a_kidney() -> None:
     assert found.lesions[0].side == "right"
     assert "tumor-1 belongs to no kidney" in found.notes
     assert found.lesions[0].shape.pole is None
+
+
+def test_a_kidney_far_larger_than_the_other_is_pointed_out() -> None:
+    double = Ellipsoid((65, -20, 0), (40, 32, 62), KIDNEY)
+    found = measured(LEFT, double)
+    right = found.kidney("right")
+    assert right is not None
+    assert right.parenchyma_ml == pytest.approx(double.ml, rel=0.01)
+    noted = [note for note in found.notes if "parenchyma" in note]
+    assert len(noted) == 1
+    ml = f"{right.parenchyma_ml:.0f} ml"
+    assert noted[0].startswith(f"the right kidney has {ml} of parenchyma, the left")
+    assert not [note for note in measured(LEFT, RIGHT).notes if "parenchyma" in note]
+    cut = measured(LEFT, double, half=(120, 100, 45))
+    assert not [note for note in cut.notes if "parenchyma" in note]
 
 
 def test_specks_are_counted_but_are_no_kidney() -> None:

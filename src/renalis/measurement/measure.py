@@ -21,6 +21,10 @@ from renalis.volume import CANONICAL, Kind, Volume
 
 __all__ = ["measure"]
 
+UNEQUAL = 1.8
+"""Ratio of the volumes of parenchyma from which it is pointed out: of 97 patients of KiTS23 with
+two whole kidneys (every fourth label map) three lie above; their median is 1.08."""
+
 
 def measure(
     image: Volume,
@@ -134,6 +138,23 @@ def _notes(kidneys: list[Kidney], lesions: list[Lesion], specks: float) -> tuple
             f"no {side} kidney was found" for side in (Side.LEFT, Side.RIGHT) if side not in present
         ]
     notes += [f"{lesion.id} belongs to no kidney" for lesion in lesions if lesion.kidney is None]
+    notes += _unequal(kidneys)
     if specks >= 0.005:
         notes.append(f"{specks:.2f} ml of kidney label lie in specks that belong to no kidney")
     return tuple(notes)
+
+
+def _unequal(kidneys: list[Kidney]) -> list[str]:
+    """Whether one kidney has far more parenchyma than the other; nothing when either is cut."""
+    pair = [kidney for kidney in kidneys if kidney.side is not Side.OTHER]
+    if {kidney.side for kidney in pair} != {Side.LEFT, Side.RIGHT} or len(pair) != 2:
+        return []
+    small, large = sorted(pair, key=lambda kidney: kidney.parenchyma_ml)
+    cut = bool(small.location.borders or large.location.borders)
+    if cut or large.parenchyma_ml < UNEQUAL * small.parenchyma_ml:
+        return []
+    return [
+        f"the {large.side} kidney has {large.parenchyma_ml:.0f} ml of parenchyma, the "
+        f"{small.side} one {small.parenchyma_ml:.0f} ml: either the smaller is diseased or not "
+        "found whole, or part of the larger is a lesion that looks like kidney"
+    ]

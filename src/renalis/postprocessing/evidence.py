@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box, grown, relative_to
+from renalis.conventions import Label
 from renalis.postprocessing.hull import hull_mask
 from renalis.preparation.lungs import Lungs
 from renalis.volume import Volume
@@ -27,6 +28,8 @@ SHELL_MM = 3.5
 """Thickness of the outer layer of a component: bone has its cortex there."""
 RIM_MM = 4.0
 """How far around a component its surroundings are asked for."""
+LEAST_PARENCHYMA = 0.1
+"""Share of a component that must be parenchyma for its HU to stand for it."""
 STEP_MM = 1.5
 """Surroundings are asked on a sampling of about this step."""
 
@@ -40,7 +43,8 @@ class Evidence:
     volume_ml : float
         With its lesions.
     median_hu, sd_hu : float or None
-        Over the whole component; None when nothing finite lies in it.
+        Of its parenchyma, so that a cyst does not stand for the kidney that it grows from; of the
+        whole component where less than a tenth of it is parenchyma; None when nothing finite is.
     mineral_fraction : float
         Share of the component above 300 HU.
     mineral_rim_fraction, fat_rim_fraction : float or None
@@ -95,7 +99,9 @@ def gather(
     own = np.zeros([part.stop - part.start for part in reach], dtype=bool)
     own[relative_to(box, reach)] = inside
     values = image.array[box][inside].astype(np.float64)
-    finite = values[np.isfinite(values)]
+    own_tissue = labels.array[box][inside] == Label.KIDNEY
+    tissue = values[own_tissue] if own_tissue.mean() >= LEAST_PARENCHYMA else values
+    finite = tissue[np.isfinite(tissue)]
     points = image.world(np.argwhere(inside) + [part.start for part in box])
     rim = _around(image.cropped(reach), labels.array[reach], own)
     deep = _depth(own, image.spacing)[relative_to(box, reach)][inside] > SHELL_MM

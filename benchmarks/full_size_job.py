@@ -31,9 +31,9 @@ from renalis.preparation import prepare_case
 from renalis.recipes import load_system
 from renalis.recipes import sample_fields as fields
 from renalis.recipes.system import Stage
-from renalis.systems.batches import CaseBatches, case_batches
-from renalis.systems.data import grid_specs
-from renalis.systems.plans import PlannedRound, micro_batches, planned_rounds
+from renalis.systems.case_batches import CaseBatches, case_batches
+from renalis.systems.recipe_cases import grid_specs
+from renalis.systems.training_plans import PlannedRound, micro_batches, planned_rounds
 from renalis.training.devices import Devices, open_fabric
 from renalis.training.engine import fit
 from renalis.training.freezing import freeze, train_mode

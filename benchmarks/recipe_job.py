@@ -37,7 +37,7 @@ from renalis.recipes import System
 from renalis.systems import open_run, predict_scan, train_system
 from renalis.systems.predict import member, stage_predictions
 from renalis.systems.runs import Run
-from renalis.systems.train import Job
+from renalis.systems.training_job import Job
 from renalis.training.devices import Devices
 
 SHOWN = {Convention.KITS19: ("kidney", "tumor"), Convention.RADBOUD: ("kidney", "abnormality")}

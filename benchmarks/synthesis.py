@@ -19,8 +19,8 @@ from renalis.synthesis.anatomy import compose
 from renalis.synthesis.patches import load_body, save_body
 from renalis.synthesis.scan import scan_body
 from renalis.synthesis.shapes import invented_labels
-from renalis.systems.data import grid_specs
-from renalis.systems.patches import patch_batches
+from renalis.systems.patch_batches import patch_batches
+from renalis.systems.recipe_cases import grid_specs
 
 BATCH = 8
 """Patches that are timed together, because what is drawn into each differs."""

@@ -20,9 +20,9 @@ from renalis.networks import build, registered, with_weights
 from renalis.plugins import NETWORKS, REGISTRIES, Kind, Need, offers, require
 from renalis.recipes import SamplerOptions, load_system
 from renalis.sampling import Sample
-from renalis.systems.check import check_system
-from renalis.systems.plans import loss_terms
+from renalis.systems.recipe_check import check_system
 from renalis.systems.samplers import _Checked
+from renalis.systems.training_plans import loss_terms
 
 CODE = """
 from typing import Literal

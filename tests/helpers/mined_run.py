@@ -17,7 +17,7 @@ from helpers.small_run import PLAN, small_network, small_validation
 from renalis.sampling import with_hard
 from renalis.training.devices import Devices, open_fabric
 from renalis.training.engine import fit
-from renalis.training.hard_samples import SAMPLE, Mined, SampleLosses
+from renalis.training.hard_samples import SAMPLE, HardSampleBatches, SampleLosses
 from renalis.training.stopping import Epochs
 
 SAMPLES, MICRO, SHARE = 24, 4, 0.5
@@ -50,7 +50,7 @@ class Samples:
         }
 
 
-def mined(note: Path, pause: float = 0.0) -> Mined:
+def mined(note: Path, pause: float = 0.0) -> HardSampleBatches:
     """Hard negatives from the second epoch on; notes what each epoch was made of."""
 
     def after(losses: SampleLosses) -> Samples:
@@ -62,7 +62,7 @@ def mined(note: Path, pause: float = 0.0) -> Mined:
             file.write(json.dumps(entry) + "\n")
         return Samples(tuple(order.tolist()), pause)
 
-    return Mined(after)
+    return HardSampleBatches(after)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from renalis.dataset import Split, open_dataset, save_splits
 from renalis.networks import build
 from renalis.recipes import load_system
 from renalis.recipes.data_fields import KFold
-from renalis.systems.data import split_of
+from renalis.systems.recipe_cases import split_of
 from renalis.systems.training_cases import keep_training_cases
 from renalis.training.devices import Devices, open_fabric
 from renalis.training.state import save_weights

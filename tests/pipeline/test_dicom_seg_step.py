@@ -45,8 +45,8 @@ def test_the_object_holds_what_measurements_and_labels_hold(study: Path, tmp_pat
     result = run(study, tmp_path)
     assert result.status == Status.DONE, result.problem
     assert result.folder is not None
-    story = json.loads((result.folder / "provenance.json").read_text("utf-8"))
-    assert "segmentation.dcm" in story["files"]
+    provenance = json.loads((result.folder / "provenance.json").read_text("utf-8"))
+    assert "segmentation.dcm" in provenance["files"]
     path = result.folder / "segmentation.dcm"
     measured = json.loads((result.folder / "measurements.json").read_text("utf-8"))
     ids = [one["id"] for one in (*measured["kidneys"], *measured["lesions"])]

@@ -19,7 +19,7 @@ from renalis.cli import main
 from renalis.errors import OutputError
 from renalis.pipeline import CaseResult, Listener, SegmentOptions, Status, segment
 from renalis.pipeline.failures import traceback_of
-from renalis.pipeline.unfinished import keep, kept
+from renalis.pipeline.saved_prediction import load_prediction, save_prediction
 from renalis.pipeline.work import CaseWork
 from renalis.postprocessing import RuleChange
 from renalis.systems.segmenter import Segmented
@@ -230,8 +230,8 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
         {"coarse": 1.5},
         "torch",
     )
-    keep(tmp_path, before)
-    after = kept(tmp_path, labels)
+    save_prediction(tmp_path, before)
+    after = load_prediction(tmp_path, labels)
     assert after is not None
     for part in dataclasses.fields(Segmented):
         one, two = getattr(before, part.name), getattr(after, part.name)
@@ -242,8 +242,8 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
         else:
             assert one == two, part.name
     nothing = replace(before, kidney=None, lesion=None)
-    keep(tmp_path, nothing)
-    again = kept(tmp_path, labels)
+    save_prediction(tmp_path, nothing)
+    again = load_prediction(tmp_path, labels)
     assert again is not None
     assert again.kidney is again.lesion is None
 

@@ -27,7 +27,7 @@ class Heard(Listener):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def said(self, text: str) -> None:
+    def note(self, text: str) -> None:
         self.lines.append(text)
 
 
@@ -51,18 +51,18 @@ def run(folder: Path, out: Path, **options: bool) -> tuple[Path, dict, list[str]
     (result,) = segment(folder, out, chosen, listener=heard, model=stub_model())
     assert result.status in (Status.DONE, Status.SKIPPED), result.problem
     assert result.folder is not None
-    story = json.loads((result.folder / "provenance.json").read_text("utf-8"))
-    return result.folder, story, heard.lines
+    provenance = json.loads((result.folder / "provenance.json").read_text("utf-8"))
+    return result.folder, provenance, heard.lines
 
 
 def test_the_series_that_was_read_is_said_and_kept(folder: Path, tmp_path: Path) -> None:
     slices = len(list((folder / "Zimmer12" / "Bett3" / "a").iterdir()))
-    _, story, lines = run(folder, tmp_path)
+    _, provenance, lines = run(folder, tmp_path)
     line = f"series 5 'Abdomen nativ' of Zimmer12/Bett3: {slices} slices, 2 × 2 × 4 mm, unenhanced"
     assert lines[0] == line
-    assert story["source"]["input"] == "Zimmer12/Bett3"
-    assert story["source"]["study_uid"] == STUDY
-    assert story["source"]["series"] == {
+    assert provenance["source"]["input"] == "Zimmer12/Bett3"
+    assert provenance["source"]["study_uid"] == STUDY
+    assert provenance["source"]["series"] == {
         "number": "5",
         "description": "Abdomen nativ",
         "uid": SERIES,
@@ -72,25 +72,25 @@ def test_the_series_that_was_read_is_said_and_kept(folder: Path, tmp_path: Path)
     (row,) = csv.DictReader((tmp_path / "measurements.csv").open())
     assert (row["input"], row["series"]) == ("Zimmer12/Bett3", "5")
     assert row["series_description"] == "Abdomen nativ"
-    assert str(tmp_path.parent) not in json.dumps(story)
+    assert str(tmp_path.parent) not in json.dumps(provenance)
     assert run(folder, tmp_path)[2] == [line]  # of a finished case as well
 
 
 def test_a_nifti_file_is_named(tmp_path: Path) -> None:
     scan = with_air(phantom(spacing=(4.0, 2.0, 2.0)))
     save(tmp_path / "in" / "p" / "a.nii.gz", scan)
-    _, story, lines = run(tmp_path / "in", tmp_path / "out")
+    _, provenance, lines = run(tmp_path / "in", tmp_path / "out")
     shape = " × ".join(map(str, scan.shape))
     assert lines[0] == f"p/a.nii.gz: {shape} voxels, 4 × 2 × 2 mm"
-    assert story["source"]["input"] == "p/a.nii.gz"
+    assert provenance["source"]["input"] == "p/a.nii.gz"
 
 
 def test_anonymous_results_hold_nothing_that_identifies(folder: Path, tmp_path: Path) -> None:
-    result, story, lines = run(folder, tmp_path, anonymous=True, report=True)
+    result, provenance, lines = run(folder, tmp_path, anonymous=True, report=True)
     assert lines[0].startswith("series 5 'Abdomen nativ' of Zimmer12/Bett3")  # who asked may know
     assert result.name == f"case_{hashlib.sha256(STUDY.encode()).hexdigest()[:8]}"
-    assert story["source"]["series"]["number"] == "5"
-    assert set(story["source"]) == {"kind", "series", "shape", "spacing_mm"}
+    assert provenance["source"]["series"]["number"] == "5"
+    assert set(provenance["source"]) == {"kind", "series", "shape", "spacing_mm"}
     for path in tmp_path.rglob("*"):
         assert not any(word in path.name for word in SECRETS)
         if path.suffix in (".json", ".csv", ".html"):

@@ -81,9 +81,9 @@ def test_all_files_and_the_right_kidneys(scan_file: Path, tmp_path: Path) -> Non
     assert 100 < float(row["kidney_right_with_lesions_ml"]) < 140
     measured = json.loads((result.folder / "measurements.json").read_text())
     assert {kidney["id"] for kidney in measured["kidneys"]} == {"left", "right"}
-    story = json.loads((result.folder / "provenance.json").read_text())
-    assert story["model"]["name"] == "by-hu"
-    assert story["row"] == row
+    provenance = json.loads((result.folder / "provenance.json").read_text())
+    assert provenance["model"]["name"] == "by-hu"
+    assert provenance["row"] == row
     assert "by-hu" in (result.folder / "report.html").read_text()
 
 
@@ -107,8 +107,8 @@ def test_a_tilted_scan_gets_a_straight_copy_and_says_why(tmp_path: Path) -> None
     assert counts[0][1:].tolist() == counts[1][1:].tolist()
     steps = copy.affine[:3, :3] / np.linalg.norm(copy.affine[:3, :3], axis=0)
     assert np.abs(steps.T @ steps - np.eye(3)).max() < 1e-6
-    story = json.loads((result.folder / "provenance.json").read_text())
-    assert "segmentation_straight.nii.gz" in story["files"]
+    provenance = json.loads((result.folder / "provenance.json").read_text())
+    assert "segmentation_straight.nii.gz" in provenance["files"]
     again = replace(PLAIN, overwrite=True)
     (result,) = segment(file, tmp_path / "out", again, model=stub_model())
     assert result.status == Status.DONE, result.problem

@@ -15,7 +15,7 @@ from renalis.pipeline.options import SegmentOptions
 from renalis.pipeline.work import CaseWork
 from renalis.prediction import PredictionOptions, RuntimeName, predict
 from renalis.recipes import load_system
-from renalis.systems.kinds import open_segmenter
+from renalis.systems.segmenter_kinds import open_segmenter
 from renalis.thresholds import Thresholds
 
 OPTIONS = PredictionOptions(

@@ -14,7 +14,7 @@ from renalis.errors import InputError
 from renalis.io.lock import held
 from renalis.recipes import load_system
 from renalis.systems import run_folder, train_system
-from renalis.systems.train import Job
+from renalis.systems.training_job import Job
 from renalis.training.devices import Devices
 
 FOLDS = """

@@ -11,8 +11,8 @@ from renalis.preparation import GridSpec, normalized, prepare_case
 from renalis.preparation.weight_map import weight_map
 from renalis.recipes import load_system
 from renalis.sampling.windows import Coverage, WindowSampler, window_list
-from renalis.systems.batches import case_batches, masked_hu
-from renalis.systems.data import grid_specs
+from renalis.systems.case_batches import case_batches, masked_hu
+from renalis.systems.recipe_cases import grid_specs
 from renalis.systems.recipe_grids import grid_spec
 from renalis.volume import Kind, Volume
 

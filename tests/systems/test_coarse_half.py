@@ -13,7 +13,7 @@ from renalis.prediction.tiles import Pairing
 from renalis.preparation import prepare_case
 from renalis.recipes import load_system
 from renalis.systems import inference
-from renalis.systems.data import grid_specs
+from renalis.systems.recipe_cases import grid_specs
 from renalis.volume import Volume
 
 AFFINE = np.array([[0, 0, -2, 0], [0, -2, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1.0]])

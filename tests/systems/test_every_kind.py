@@ -24,8 +24,8 @@ from renalis.pipeline.work import CaseWork
 from renalis.postprocessing import NONE
 from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName, Windows
 from renalis.recipes import load_system, stored_text
-from renalis.systems.kinds import open_segmenter
-from renalis.systems.pack import Terms, pack_run
+from renalis.systems.pack import LicenceTerms, pack_run
+from renalis.systems.segmenter_kinds import open_segmenter
 
 KINDS = {
     "shipped": "coarse_to_fine",
@@ -102,11 +102,11 @@ def test_every_kind_goes_through_the_same_case_work(
         "segmentation.nii.gz", "measurements.json", "preview.png", "report.html",
         "provenance.json",
     }  # fmt: skip
-    story = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    assert story.keys() >= ALWAYS
-    assert ("model" in story) != ("system" in story)
-    assert {"read", "write", "measure", "report"} < story["seconds"].keys()
-    name = (story.get("model") or story["system"])["name"]
+    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    assert provenance.keys() >= ALWAYS
+    assert ("model" in provenance) != ("system" in provenance)
+    assert {"read", "write", "measure", "report"} < provenance["seconds"].keys()
+    name = (provenance.get("model") or provenance["system"])["name"]
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert name in page
     assert ">Prediction<" in page  # how long it took
@@ -158,7 +158,7 @@ def test_rules_are_switched_off_by_name_for_every_kind(models: dict[str, Path]) 
 def test_terms_are_asked_of_every_member(models: dict[str, Path], tmp_path: Path) -> None:
     split = models["windows"] / "fold_0" / "split.json"
     assert split.exists()
-    free = pack_run(models["windows"], terms=Terms("CC0-1.0", True, "nobody"))
+    free = pack_run(models["windows"], terms=LicenceTerms("CC0-1.0", True, "nobody"))
     free = free.rename(tmp_path / "free.safetensors")
     wanted = SegmentOptions(require_commercial=True)
     assert open_segmenter(free, wanted).kind == "windows"
@@ -199,7 +199,7 @@ def test_thresholds_that_were_chosen_stand_in_the_story(
     )
     segmenter = open_segmenter(models["shipped"], SegmentOptions(prediction=chosen))
     scan = renalis.read_scan(kits / "case_00000" / "imaging.nii.gz")
-    assert segmenter.segment(scan).story["thresholds"] == {"tumor_sure": 0.5}
+    assert segmenter.segment(scan).provenance["thresholds"] == {"tumor_sure": 0.5}
 
 
 def test_a_packed_run_of_another_version_says_so(models: dict[str, Path], tmp_path: Path) -> None:

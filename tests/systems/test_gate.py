@@ -20,8 +20,8 @@ from renalis.preparation import PreparedCase, prepare_case
 from renalis.recipes import load_system
 from renalis.recipes.system import System
 from renalis.systems import inference
-from renalis.systems.data import grid_specs
 from renalis.systems.predict import predict_scan
+from renalis.systems.recipe_cases import grid_specs
 from renalis.systems.runs import Fold, Run
 from renalis.systems.validation import StageValidation
 from renalis.training.devices import Place
@@ -136,17 +136,17 @@ def test_from_the_command_line(tmp_path: Path) -> None:
         case = tmp_path / name / "one"
         stored = nibabel.load(case / "segmentation.nii.gz")
         assert bool(np.asarray(stored.dataobj).any()) is found
-        story = (case / "provenance.json").read_text(encoding="utf-8")
-        assert "The coarse network found no kidney anywhere" in story
+        provenance = (case / "provenance.json").read_text(encoding="utf-8")
+        assert "The coarse network found no kidney anywhere" in provenance
 
 
 @pytest.mark.parametrize("recipe", ["unet3d-plain"])
 def test_a_system_without_a_gate_has_no_such_option(recipe: str, tmp_path: Path) -> None:
     from renalis.errors import UsageError
-    from renalis.systems.gate import looking_everywhere
+    from renalis.systems.gate import with_open_gate
 
     with pytest.raises(UsageError, match="--look-everywhere"):
-        looking_everywhere(load_system(recipe, tiny=True))
+        with_open_gate(load_system(recipe, tiny=True))
 
 
 @torch.inference_mode()

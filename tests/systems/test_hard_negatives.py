@@ -15,11 +15,11 @@ from renalis.preparation import PreparedCase, prepare_case
 from renalis.recipes import load_system
 from renalis.recipes.system import Stage
 from renalis.systems import train_system
-from renalis.systems.batches import CaseBatches, case_batches
-from renalis.systems.data import grid_specs
-from renalis.systems.train import Job
+from renalis.systems.case_batches import CaseBatches, case_batches
+from renalis.systems.recipe_cases import grid_specs
+from renalis.systems.training_job import Job
 from renalis.training.devices import Devices
-from renalis.training.hard_samples import SAMPLE, Mined, SampleLosses
+from renalis.training.hard_samples import SAMPLE, HardSampleBatches, SampleLosses
 from renalis.volume import Kind, Volume
 
 AFFINE = np.array([[0, 0, -2, 0], [0, -2, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1.0]])
@@ -74,7 +74,7 @@ def test_a_share_of_the_negatives_are_the_hardest_of_the_epoch_before(
     recipe: str, changes: list[str]
 ) -> None:
     source = fed(recipe, *changes)
-    assert isinstance(source.source, Mined)
+    assert isinstance(source.source, HardSampleBatches)
     assert source.hard is not None
     every = np.flatnonzero(source.hard.negative)
     plain = shown(source, 2)

@@ -106,8 +106,8 @@ def test_a_run_and_its_file_of_a_strangers_network_give_the_same_labels(
     two = segmented(kits, tmp_path / "file", packed)
     truth = np.asarray(nibabel.load(kits / "case_00001" / "segmentation.nii.gz").dataobj) > 0
     assert np.array_equal(one, two)
-    (story,) = (tmp_path / "file").glob("*/provenance.json")
-    assert json.loads(story.read_bytes())["packages"] == {"dilated-kidney": "1.0"}
+    (provenance,) = (tmp_path / "file").glob("*/provenance.json")
+    assert json.loads(provenance.read_bytes())["packages"] == {"dilated-kidney": "1.0"}
     assert 2 * (truth & (one > 0)).sum() / (truth.sum() + (one > 0).sum()) > 0.5
 
 

@@ -16,10 +16,10 @@ from renalis.dataset import Case
 from renalis.errors import InputError
 from renalis.recipes import load_system
 from renalis.recipes.system import Stage, System
-from renalis.systems import open_run, predict_scan, train, train_system
-from renalis.systems.data import grid_specs, prepared
-from renalis.systems.lengthening import dependents, lengthened
-from renalis.systems.train import Job
+from renalis.systems import open_run, predict_scan, stage_masks, train_system
+from renalis.systems.longer_training import dependents, with_longer_training
+from renalis.systems.recipe_cases import grid_specs, prepared
+from renalis.systems.training_job import Job
 from renalis.training.devices import Devices
 
 Mask = NDArray[np.uint8]
@@ -126,7 +126,7 @@ def test_a_first_stage_that_finds_nothing_does_not_end_the_small_variant(
         for case in prepared(cases, list(grid_specs(before).values()), tmp_path / "cache"):
             yield np.zeros(case.grid(before.prediction.grid).shape, np.uint8)
 
-    monkeypatch.setattr(train, "predicted_masks", nothing)
+    monkeypatch.setattr(stage_masks, "predicted_masks", nothing)
     changes = (*SMALL, "stages.tumor.grids.slices.slice_size=32", "optimisation.stop.epochs=1")
     system = load_system("resnet34-2d", changes, tiny=True)
     trained(system, kits, tmp_path / "run")
@@ -148,7 +148,7 @@ def test_a_first_stage_that_finds_nothing_does_not_end_the_small_variant(
 def test_what_cannot_be_reached_from_here_is_refused(recipe: str, change: str, said: str) -> None:
     stored = load_system(recipe)
     with pytest.raises(InputError, match=said):
-        lengthened(stored, load_system(recipe, (change,)))
+        with_longer_training(stored, load_system(recipe, (change,)))
 
 
 @pytest.mark.parametrize(
@@ -162,13 +162,13 @@ def test_what_cannot_be_reached_from_here_is_refused(recipe: str, change: str, s
 )
 def test_an_end_may_come_later(recipe: str, changes: tuple[str, ...]) -> None:
     wanted = load_system(recipe, changes)
-    assert lengthened(load_system(recipe), wanted) == wanted
+    assert with_longer_training(load_system(recipe), wanted) == wanted
 
 
 def test_another_recipe_stays_another_one() -> None:
     stored = load_system("quicknat-2d")
     other = load_system("quicknat-2d", ("optimisation.stop.epochs=60", "seed=3"))
-    assert lengthened(stored, other) == stored
+    assert with_longer_training(stored, other) == stored
 
 
 def test_stages_depend_on_those_whose_masks_they_look_through() -> None:

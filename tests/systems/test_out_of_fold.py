@@ -23,10 +23,10 @@ from renalis.preparation import PreparedCase
 from renalis.recipes import load_system
 from renalis.recipes.system import Stage, System
 from renalis.systems import open_run, train_system
-from renalis.systems.batches import CaseBatches
-from renalis.systems.data import grid_specs, prepared
-from renalis.systems.masks import predicted_masks
-from renalis.systems.train import Job
+from renalis.systems.case_batches import CaseBatches
+from renalis.systems.input_masks import predicted_masks
+from renalis.systems.recipe_cases import grid_specs, prepared
+from renalis.systems.training_job import Job
 from renalis.training.devices import Devices
 from renalis.training.state import load_weights
 

@@ -6,7 +6,7 @@ import pytest
 
 from renalis.errors import InputError
 from renalis.recipes import load_system
-from renalis.systems.plans import PlannedRound, micro_batches, planned_rounds
+from renalis.systems.training_plans import PlannedRound, micro_batches, planned_rounds
 from renalis.training.freezing import Freezing
 from renalis.training.schedules import EmaPlateau, Exponential, Step
 from renalis.training.stopping import Epochs, Minutes, Patience, Reach, Rises

@@ -9,7 +9,7 @@ import pytest
 from renalis.cli import main
 from renalis.errors import InputError
 from renalis.recipes import load_system, published
-from renalis.systems.check import check_system
+from renalis.systems.recipe_check import check_system
 
 SYSTEMS = list(published())
 

@@ -15,9 +15,9 @@ from renalis.io import read_scan
 from renalis.recipes import load_system
 from renalis.recipes.system import Stage
 from renalis.systems import open_run, predict_scan, train_system
-from renalis.systems.batches import CaseBatches
+from renalis.systems.case_batches import CaseBatches
 from renalis.systems.predict import stage_predictions
-from renalis.systems.train import Job
+from renalis.systems.training_job import Job
 from renalis.training.devices import Devices
 
 SECOND = {

@@ -16,7 +16,7 @@ from renalis.dataset import Split
 from renalis.known_cases import KnownModel
 from renalis.model import read_any_header
 from renalis.model_header import CaseHashes, FoldSides, KnownCases
-from renalis.systems.pack import About, pack_run
+from renalis.systems.pack import ModelDescription, pack_run
 from renalis.systems.training_cases import known_cases
 
 LEARNED, HELD, NEW = "case_00001", "case_00006", "case_00009"
@@ -67,21 +67,21 @@ def evaluate(references: Path, predictions: Path, out: Path, *more: str) -> int:
     return main([*words, "--labels", "kits19", "--jobs", "1", *more])
 
 
-def story(out: Path, case: str) -> dict[str, object]:
+def provenance(out: Path, case: str) -> dict[str, object]:
     found: dict[str, object] = json.loads((out / case / "provenance.json").read_text("utf-8"))
     return found
 
 
 def test_a_scan_is_recognized_under_another_name_and_packing(segmented: Path) -> None:
-    (learned,) = story(segmented, "anna")["seen_in_training"]
+    (learned,) = provenance(segmented, "anna")["seen_in_training"]
     assert (learned["how"], learned["recognized_by"], learned["folds"]) == (
         "learned", "voxels", [0, 1],
     )  # fmt: skip
-    (held,) = story(segmented, "bert")["seen_in_training"]
+    (held,) = provenance(segmented, "bert")["seen_in_training"]
     assert (held["how"], held["folds"]) == ("learned", [1])
-    assert story(segmented, "carl")["seen_in_training"] == []
+    assert provenance(segmented, "carl")["seen_in_training"] == []
     sentence = "unet3d-plain learned from this scan (folds 0, 1): the result is no test of it"
-    assert sentence in story(segmented, "anna")["notes"]
+    assert sentence in provenance(segmented, "anna")["notes"]
     assert sentence[1:] in (segmented / "anna" / "report.html").read_text(encoding="utf-8")
     assert "learned from" not in (segmented / "carl" / "report.html").read_text(encoding="utf-8")
 
@@ -209,10 +209,10 @@ def test_runs_from_before_there_were_hashes_are_known_by_name(
 def test_a_model_file_without_names_still_knows_the_voxels(
     run: Path, scans: Path, tmp_path: Path
 ) -> None:
-    packed = pack_run(run, About(anonymous=True))
+    packed = pack_run(run, ModelDescription(anonymous=True))
     assert b"case_0000" not in packed.read_bytes()[: 1 << 20]
     out = tmp_path / "out"
     words = ["segment", str(scans / "anna.nii"), "-o", str(out), "--model", str(packed)]
     assert main([*words, "--no-report", "--device", "cpu"]) == 0
-    (learned,) = story(out, "anna")["seen_in_training"]
+    (learned,) = provenance(out, "anna")["seen_in_training"]
     assert (learned["how"], learned["folds"]) == ("learned", [0, 1])

@@ -125,9 +125,9 @@ def test_a_case_has_all_its_files_on_its_own_grid(segmented: Path, kits: Path) -
         found = nibabel.load(segmented / case / "segmentation.nii.gz")
         assert found.shape == scan.shape
         assert np.array_equal(found.affine, scan.affine)
-        story = json.loads((segmented / case / "provenance.json").read_text(encoding="utf-8"))
-        assert story["system"]["name"] == "unet3d-plain"
-        assert any("kidney and cyst together" in note for note in story["notes"])
+        provenance = json.loads((segmented / case / "provenance.json").read_text(encoding="utf-8"))
+        assert provenance["system"]["name"] == "unet3d-plain"
+        assert any("kidney and cyst together" in note for note in provenance["notes"])
         page = (segmented / case / "report.html").read_text(encoding="utf-8")
         assert "unet3d-plain" in page
     with (segmented / "measurements.csv").open(encoding="utf-8") as file:
@@ -229,8 +229,10 @@ def test_an_ensemble_of_two_runs_and_nnunet(
     alone = labels(untidied, case)
     assert np.array_equal(labels(tmp_path / "none", case), alone)
     assert not np.array_equal(alone, truth)
-    story = json.loads((tmp_path / "heavy" / case / "provenance.json").read_text(encoding="utf-8"))
-    assert [one["system"] for one in story["members"]] == [
+    provenance = json.loads(
+        (tmp_path / "heavy" / case / "provenance.json").read_text(encoding="utf-8")
+    )
+    assert [one["system"] for one in provenance["members"]] == [
         "unet3d-plain",
         "files of another program",
     ]
@@ -356,8 +358,8 @@ def test_a_packed_run_segments_to_the_same_bits(
     assert segment(scans[0], tmp_path / "out", alone) == 0
     for case in CASES:
         np.testing.assert_array_equal(labels(tmp_path / "out", case), labels(segmented, case))
-    story = json.loads((tmp_path / "out" / CASES[0] / "provenance.json").read_text())
-    assert story["system"]["folds"] == [0]
+    provenance = json.loads((tmp_path / "out" / CASES[0] / "provenance.json").read_text())
+    assert provenance["system"]["folds"] == [0]
 
 
 def test_a_packed_run_is_refused_where_it_does_not_fit(
@@ -411,10 +413,10 @@ def test_a_fold_that_is_still_training_is_left_out_and_named(
     (run / "fold_3" / "main" / "main").mkdir(parents=True)
     scan = scans[0] / CASES[0]
     assert segment(scan, tmp_path / "out", run, "--no-report") == 0
-    (story,) = (tmp_path / "out").glob("*/provenance.json")
-    found = json.loads(story.read_text(encoding="utf-8"))
+    (provenance,) = (tmp_path / "out").glob("*/provenance.json")
+    found = json.loads(provenance.read_text(encoding="utf-8"))
     assert found["system"]["folds"] == [0]
-    assert "not finished were left out of the mean: 3." in story.read_text(encoding="utf-8")
+    assert "not finished were left out of the mean: 3." in provenance.read_text(encoding="utf-8")
     # Asked for by its number, it is refused; nor is a file made that lacks it.
     with pytest.raises(InputError, match=r"fold 3 .* is not finished"):
         open_run(run, [3])

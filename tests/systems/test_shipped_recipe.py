@@ -19,7 +19,7 @@ from renalis.errors import InputError
 from renalis.model import load_model
 from renalis.recipes import load_system
 from renalis.synthesis.patches import load_body
-from renalis.systems.pack import About, pack_run
+from renalis.systems.pack import ModelDescription, pack_run
 from renalis.systems.synthetic_bodies import bodies_folder, build_bodies, training_maps
 
 SMALL = ("network.channels=[4, 8]", "stages.fine.network.channels=[4, 8]")
@@ -88,8 +88,9 @@ def test_the_shipped_and_a_published_recipe_go_through_the_same_functions(
     place = ["--data", str(kits), "-o", str(tmp_path / "published")]
     published = followed(["train", "unet3d-residual", "--tiny", *place, *one_epoch])
     engine = {
-        "systems.train": ("train_system", "train_fold", "_train_stage", "_data"),
-        "systems.plans": ("planned_rounds", "loss_terms", "stop_rules"),
+        "systems.train": ("train_system", "train_fold"),
+        "systems.train_stage": ("train_stage", "_data"),
+        "systems.training_plans": ("planned_rounds", "loss_terms", "stop_rules"),
         "training.rounds": ("fit_rounds",),
         "training.engine": ("fit", "_epochs"),
         "training.epoch": ("train_epoch", "finish_epoch", "_backward"),
@@ -157,7 +158,7 @@ def test_a_recipes_own_thresholds_stand_in_the_model_file(run: Path, tmp_path: P
     content = json.loads((run / "recipe.json").read_text())
     content["thresholds"]["tumor_sure"] = 0.625
     (other / "recipe.json").write_text(json.dumps(content))
-    header = load_model(pack_run(other, About(version="7"))).header
+    header = load_model(pack_run(other, ModelDescription(version="7"))).header
     assert (header.thresholds.tumor_sure, header.version) == (0.625, "7")
     assert header.sha256 == load_model(run / "renalis-kidney.safetensors").header.sha256
 

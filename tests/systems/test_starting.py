@@ -16,7 +16,7 @@ from renalis.errors import InputError, OutputError, UsageError
 from renalis.recipes import load_system
 from renalis.recipes.system import System
 from renalis.systems import open_run, train_system
-from renalis.systems.train import Job
+from renalis.systems.training_job import Job
 from renalis.training.devices import Devices, devices_for_folds
 
 CPU = Devices("cpu", threads=1)

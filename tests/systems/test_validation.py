@@ -13,10 +13,10 @@ from renalis.preparation import PreparedCase, prepare_case
 from renalis.recipes import load_system
 from renalis.recipes.system import Stage
 from renalis.systems import validation
-from renalis.systems.batches import case_batches
-from renalis.systems.data import grid_specs, with_specs
+from renalis.systems.case_batches import case_batches
 from renalis.systems.inference import StagePrediction
-from renalis.systems.plans import loss_terms
+from renalis.systems.recipe_cases import grid_specs, with_specs
+from renalis.systems.training_plans import loss_terms
 from renalis.systems.validation import StageValidation
 from renalis.training.devices import Place
 from renalis.volume import Kind, Volume

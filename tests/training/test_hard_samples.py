@@ -21,7 +21,7 @@ from torch import Tensor
 
 from renalis.training.devices import Devices, open_fabric
 from renalis.training.engine import CHECKPOINT, WEIGHTS, fit
-from renalis.training.hard_samples import SAMPLE, Mined, SampleLosses, each_loss
+from renalis.training.hard_samples import SAMPLE, HardSampleBatches, SampleLosses, each_loss
 from renalis.training.stopping import Epochs
 from renalis.training.terms import CrossEntropy, Dice, LossTerm, total_loss
 
@@ -86,7 +86,7 @@ def test_losses_are_those_of_the_steps_in_which_samples_were_seen(tmp_path: Path
 
     fabric = open_fabric(Devices("cpu", threads=1))
     plan = replace(PLAN, batches=8, stop=(Epochs(1),))
-    source = Mined(lambda _: alone)
+    source = HardSampleBatches(lambda _: alone)
     history = fit(
         fabric, small_network(), plan, source, small_validation, tmp_path, False, lambda _: None
     )

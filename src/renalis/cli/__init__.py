@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from renalis.cli.pipes import ensure_streams, unread
+from renalis.cli.closed_pipes import discard_output, ensure_streams
 from renalis.errors import PluginWarning, RenalisError, UsageError
 
 __all__ = ["VERBS", "main", "verb_parser"]
@@ -85,11 +85,11 @@ def _guarded(run: object, arguments: argparse.Namespace) -> int:
         print("renalis: interrupted; finished cases are kept", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        unread(sys.stdout)
+        discard_output(sys.stdout)
         return DONE
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            unread(sys.stdout)
+            discard_output(sys.stdout)
             print("renalis: no space is left to write to; free some, run again", file=sys.stderr)
             return BAD_INPUT
         if "--debug" in sys.argv:

@@ -197,10 +197,10 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     if missing:
         lines.append(f"missing     {', '.join(missing)} (renalis works without, slower)")
     for plugin in facts["plugins"]:
-        said = plugin["problem"] or "usable"
+        state = plugin["problem"] or "usable"
         lines.append(
             f"plug-in     {plugin['package']} {plugin['version']}, {plugin['kind']} "
-            f"{plugin['name']}: {said}"
+            f"{plugin['name']}: {state}"
         )
     if "model" in facts:
         model = facts["model"]

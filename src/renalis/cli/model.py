@@ -90,7 +90,7 @@ def _info(name: str, as_json: bool, verify: bool) -> int:
 
 def _pack(arguments: argparse.Namespace) -> int:
     from renalis.errors import InputError
-    from renalis.systems.pack import About, Terms, pack_run
+    from renalis.systems.pack import LicenceTerms, ModelDescription, pack_run
 
     scores, measured = arguments.scores, {}
     if scores is not None:
@@ -98,7 +98,7 @@ def _pack(arguments: argparse.Namespace) -> int:
             measured = json.loads(scores.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{scores} cannot be read as JSON: {error}") from error
-    about = About(
+    description = ModelDescription(
         scores=measured,
         history=arguments.history,
         version=arguments.version,
@@ -107,8 +107,8 @@ def _pack(arguments: argparse.Namespace) -> int:
     given = {"licence": arguments.licence, "data_credit": arguments.credit}
     given = {name: text for name, text in given.items() if text is not None}
     own = given or arguments.commercial_use
-    terms = Terms(**given, commercial_use=arguments.commercial_use) if own else None
-    print(pack_run(arguments.run, about, terms))
+    terms = LicenceTerms(**given, commercial_use=arguments.commercial_use) if own else None
+    print(pack_run(arguments.run, description, terms))
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from renalis.cli.pipes import or_unread
+from renalis.cli.closed_pipes import until_pipe_closes
 from renalis.pipeline import CaseResult, Listener, Status
 
 __all__ = ["progress"]
@@ -75,7 +75,7 @@ class PlainLines(Listener):
         self._began = time.monotonic()
         self._print(f"[{number + 1}/{self._total}] {case_id}")
 
-    def said(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """Something worth knowing."""
         self._print(f"  {text}")
 
@@ -84,7 +84,7 @@ class PlainLines(Listener):
         self._print(f"  {_ending(result, time.monotonic() - self._began)}")
 
     def _print(self, text: str) -> None:
-        with or_unread(self._stream):
+        with until_pipe_closes(self._stream):
             print(text, file=self._stream)
 
 
@@ -114,12 +114,12 @@ class LiveLine(PlainLines):
         passed = time.monotonic() - self._start
         left = f", about {_clock(passed * (1 - whole) / whole)} left" if whole > 0.05 else ""
         bar = ("━" * round(20 * whole)).ljust(20, "╌")
-        with or_unread(self._stream):
+        with until_pipe_closes(self._stream):
             self._stream.write(f"\r\033[K{bar} {whole:4.0%} {_WORDS.get(name, name)}{left}")
 
     def clear(self) -> None:
         """Remove the living line."""
-        with or_unread(self._stream):
+        with until_pipe_closes(self._stream):
             self._stream.write("\r\033[K")
 
     def _print(self, text: str) -> None:

@@ -69,7 +69,7 @@ def _list(folder: Path | None, as_json: bool) -> int:
     wanted = names() if folder is None else tuple(map(str, sorted(folder.glob("*.y*ml"))))
     if not wanted:
         raise InputError(f"{folder} holds no recipe (.yaml); copy one by `renalis recipe copy`")
-    rows = [(recipe.name, *_said(recipe)) for recipe in map(load_system, wanted)]
+    rows = [(recipe.name, *_publication(recipe)) for recipe in map(load_system, wanted)]
     if as_json:
         print(json.dumps([dict(zip(("name", "publication", "about"), row, strict=True))
                           for row in rows], indent=1))  # fmt: skip
@@ -79,7 +79,7 @@ def _list(folder: Path | None, as_json: bool) -> int:
     return 0
 
 
-def _said(recipe: System) -> tuple[str, str]:
+def _publication(recipe: System) -> tuple[str, str]:
     """Which publication's system it is, and what about; a copy is nobody's but its maker's."""
     if recipe.copied_from is not None:
         return "-", f"A copy of {recipe.copied_from}; what differs: renalis recipe diff FILE"

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from renalis.cli.pipes import or_unread
+from renalis.cli.closed_pipes import until_pipe_closes
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -156,13 +156,13 @@ def run(arguments: argparse.Namespace) -> int:
     with progress(sys.stderr, quiet=arguments.json) as listener:
         results = segment(arguments.input, arguments.output, options, listener=listener)
     failed = [result for result in results if result.status == Status.FAILED]
-    with or_unread(sys.stderr):
+    with until_pipe_closes(sys.stderr):
         for result in results:
             if arguments.debug and result.traceback:
                 print(result.traceback, file=sys.stderr)
             if result.problem:
                 print(f"renalis: {result.problem}", file=sys.stderr)
-    with or_unread(sys.stdout):
+    with until_pipe_closes(sys.stdout):
         if arguments.json:
             print(json.dumps([_as_json(result) for result in results], indent=1))
         else:

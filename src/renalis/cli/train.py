@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, going on where an earlier call was stopped."""
     from renalis.recipes import load_system
     from renalis.systems import train_system
-    from renalis.systems.train import Job
+    from renalis.systems.training_job import Job
     from renalis.training.devices import Devices
 
     for name in ("devices", "nodes"):

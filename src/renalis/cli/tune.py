@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             "'renalis[tune]'"
         ) from error
     from renalis.recipes import load_system
-    from renalis.systems.train import Job
+    from renalis.systems.training_job import Job
     from renalis.training.devices import Devices
     from renalis.tuning.run import Tuning, tune
     from renalis.tuning.search import read_search

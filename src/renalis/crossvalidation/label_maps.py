@@ -185,10 +185,10 @@ def _made(
     """Predict a case and write its label map; returns its notes."""
     scan = read_scan(case.image)
     notes = [*scan.warnings, *_doubts(run, fold, case.id, scan)]
-    said = segmenter.segment(scan)
-    notes += said.notes
+    segmented = segmenter.segment(scan)
+    notes += segmented.notes
     target = label_map(folder, case.id)
-    write_labels(target, said.labels, scan)
+    write_labels(target, segmented.labels, scan)
     content = {
         "format": OUT_OF_FOLD,
         "renalis": metadata.version("renalis"),
@@ -198,7 +198,7 @@ def _made(
         "labels_sha256": content_hash(target),
         "rules": [
             {"name": change.name, "voxels": change.voxels, "ml": round(change.ml, 3)}
-            for change in said.changes
+            for change in segmented.changes
         ],
         "notes": notes,
     }

@@ -42,10 +42,10 @@ def crossvalidation_page(scores: Sequence[RunScores], comparison: Comparison | N
 
 def remarks(scores: Sequence[RunScores], comparison: Comparison | None) -> list[str]:
     """What must not go unnoticed: cases without scores, splits that hold out only a part."""
-    said = []
+    notes = []
     most = max(len(one.everyone) for one in scores)
     if comparison is not None and len(comparison.cases) < most:
-        said.append(
+        notes.append(
             f"runs are compared on the {len(comparison.cases)} cases that all of them have; means "
             "over folds are those of each run's own cases"
         )
@@ -53,30 +53,30 @@ def remarks(scores: Sequence[RunScores], comparison: Comparison | None) -> list[
         run, left = one.run, one.held_out.left
         if left:
             folds = ", ".join(map(str, run.unfinished)) or "none"
-            said.append(
+            notes.append(
                 f"{run.name}: {len(left)} cases are left out of the means, since no finished fold "
                 f"holds them out (not finished: {folds}): {listed(left, most=len(left))}"
             )
         if not run.by_folds:
-            said.append(
+            notes.append(
                 f"{run.name} has one split and no folds: only the {len(one.held_out.cases)} cases "
                 f"that it held out are predicted, not the {one.held_out.learned} others"
             )
         if run.chooses_weights and one.held_out.validated:
-            said.append(
+            notes.append(
                 f"{run.name} keeps the weights that were best on the cases held out here, so its "
                 "scores are a little too good"
             )
-        said += [f"{run.name}: {case} is left out: {why}" for case, why in one.problems.items()]
-        notes: dict[str, list[str]] = {}
+        notes += [f"{run.name}: {case} is left out: {why}" for case, why in one.problems.items()]
+        cases_of: dict[str, list[str]] = {}
         for case, found in one.notes.items():
             for note in found:
-                notes.setdefault(note, []).append(case)
-        for note, cases in notes.items():
+                cases_of.setdefault(note, []).append(case)
+        for note, cases in cases_of.items():
             everyone = 1 < len(cases) == len(one.notes)
             who = f"all {len(cases)} cases" if everyone else listed(cases)
-            said.append(f"{run.name}, {who}: {note}")
-    return said
+            notes.append(f"{run.name}, {who}: {note}")
+    return notes
 
 
 def main_table(scores: Sequence[RunScores], metric: str = "dice") -> Table:

@@ -6,8 +6,8 @@ from renalis.crossvalidation.runs import CrossRun
 from renalis.prediction.options import PredictionOptions, RuntimeName
 from renalis.preparation import file_hash
 from renalis.systems.ensemble_members import fold_files
-from renalis.systems.kinds import open_segmenter
 from renalis.systems.segmenter import Segmenter
+from renalis.systems.segmenter_kinds import open_segmenter
 from renalis.systems.segmenter_options import SegmenterOptions
 
 __all__ = ["fold_hash", "open_fold"]

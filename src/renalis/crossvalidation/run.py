@@ -22,7 +22,7 @@ from renalis.evaluation.scores import Options
 from renalis.evaluation.systems import System, common_cases, read_system
 from renalis.evaluation.tables import metrics_json, write_json, write_text
 from renalis.pipeline.folder import make_output
-from renalis.systems.data import chosen_cases
+from renalis.systems.recipe_cases import chosen_cases
 
 __all__ = ["CrossOptions", "CrossValidation", "crossvalidate"]
 

@@ -23,8 +23,8 @@ from renalis.pipeline.finish import (
 from renalis.pipeline.folder import make_output, missing, provenance, result_folder
 from renalis.pipeline.options import CaseResult, Listener, Status
 from renalis.pipeline.origin import described, nameless, origin
+from renalis.pipeline.saved_prediction import load_prediction
 from renalis.pipeline.table import TABLE, write_table
-from renalis.pipeline.unfinished import kept
 from renalis.pipeline.work import CaseWork
 from renalis.prediction.runtimes.machine import peak_mb
 from renalis.systems.segmenter import Clock, Segmented
@@ -102,9 +102,9 @@ def _case(source: ScanSource, output: Path, work: CaseWork, clock: Clock) -> Cas
             if not more and not known.get("missing") and not missing(folder, known):
                 clear(folder)
                 if known.get("source"):
-                    clock.listener.said(described(known["source"], source.place))
+                    clock.listener.note(described(known["source"], source.place))
                 for seen in known.get(SEEN) or ():
-                    clock.listener.said(str(seen["sentence"]))
+                    clock.listener.note(str(seen["sentence"]))
                 notes = tuple(str(note) for note in known.get("notes") or ())
                 return CaseResult(
                     case_id, Status.SKIPPED, folder, notes=notes, row=known.get("row") or {}
@@ -141,20 +141,20 @@ def _read(source: ScanSource, work: CaseWork, clock: Clock) -> Scan:
     """The scan, and what there is to know about it."""
     with clock.timed("read"):
         scan = work.read(source)
-    clock.listener.said(described(origin(scan)))
+    clock.listener.note(described(origin(scan)))
     scan = nameless(scan) if work.options.anonymous else scan
     for warning in scan.warnings:
-        clock.listener.said(warning)
+        clock.listener.note(warning)
     return scan
 
 
 def _taken_up(folder: Path, scan: Scan, work: CaseWork, clock: Clock) -> Segmented:
     """What the prediction said about a case with labels; predicted again only if that is gone."""
     labels = own_labels(folder, scan)
-    segmented = kept(folder, labels)
+    segmented = load_prediction(folder, labels)
     if segmented is not None:
         return segmented
-    clock.listener.said(
+    clock.listener.note(
         "what the networks said is no longer kept; it is predicted again for files to be made"
     )
     return replace(work.segment(scan, clock), labels=labels)

@@ -79,8 +79,8 @@ def traceback_of(error: BaseException, known: tuple[str, ...] = ()) -> str:
             if frame.line:
                 lines.append(f"    {frame.line}")
         read = any(part in _within(frame.filename) for frame in frames for part in _READERS)
-        said = "(left out: it may quote the scan's headers)" if read else _plain(str(one), known)
-        lines.append(f"{type(one).__module__}.{type(one).__qualname__}: {said}")
+        message = "(left out: it may quote the scan's headers)" if read else _plain(str(one), known)
+        lines.append(f"{type(one).__module__}.{type(one).__qualname__}: {message}")
     return "\n".join(lines) + "\n"
 
 

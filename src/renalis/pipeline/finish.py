@@ -1,9 +1,9 @@
 """A case's folder from its labels on: each further file appears alone, and what fails is noted.
 
-The label map comes first, with `renalis.pipeline.unfinished.UNFINISHED` next to it. Measurements,
-preview and page follow one by one. ``provenance.json`` says at any time which files there are and
-which are missing, so that a case that was stopped in between, by an error or by force, can be taken
-up.
+The label map comes first, with `renalis.pipeline.saved_prediction.UNFINISHED` next to it.
+Measurements, preview and page follow one by one. ``provenance.json`` says at any time which files
+there are and which are missing, so that a case that was stopped in between, by an error or by
+force, can be taken up.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from renalis.pipeline.folder import (
 )
 from renalis.pipeline.formats import is_output
 from renalis.pipeline.origin import columns, origin
-from renalis.pipeline.unfinished import UNFINISHED, keep
+from renalis.pipeline.saved_prediction import UNFINISHED, save_prediction
 from renalis.prediction.runtimes.machine import peak_mb
 from renalis.systems.segmenter import Clock, Segmented
 from renalis.volume import Kind, Volume
@@ -115,8 +115,8 @@ def begin(
     """
     write_labels(folder / LABELS, segmented.labels, scan)
     files = [LABELS, *write_straight(folder, segmented.labels)]
-    keep(folder, segmented)
-    content = dict(segmented.story)
+    save_prediction(folder, segmented)
+    content = dict(segmented.provenance)
     content |= {
         "key": key,
         "source": origin(scan),

@@ -18,7 +18,7 @@ from renalis.errors import OutputError
 from renalis.io import whole_file
 from renalis.io.straight import STRAIGHT
 from renalis.pipeline.formats import is_output
-from renalis.pipeline.unfinished import UNFINISHED
+from renalis.pipeline.saved_prediction import UNFINISHED
 
 __all__ = [
     "FAILURE",

@@ -11,7 +11,7 @@ from renalis.model import Model
 from renalis.pipeline.cases import input_paths, run_cases
 from renalis.pipeline.options import CaseResult, Listener, SegmentOptions
 from renalis.pipeline.work import CaseWork
-from renalis.systems.kinds import open_segmenter
+from renalis.systems.segmenter_kinds import open_segmenter
 
 __all__ = ["segment"]
 

@@ -77,7 +77,7 @@ class CaseWork:
     def segment(self, scan: Scan, clock: Clock) -> Segmented:
         """Labels, what later steps need of the prediction, and how they were made.
 
-        Nothing in the story identifies the patient or this machine.
+        Nothing in the provenance identifies the patient or this machine.
 
         Raises
         ------
@@ -88,11 +88,11 @@ class CaseWork:
         known = self.segmenter.known
         seen, asked = seen_scan(known, scan), any(model.cases is not None for model in known)
         for one in seen:
-            clock.listener.said(one.sentence)
-        story = {
+            clock.listener.note(one.sentence)
+        provenance = {
             "renalis": metadata.version("renalis"),
             "case": scan.case_id,
-            **segmented.story,
+            **segmented.provenance,
             "rules": [
                 {"name": change.name, "voxels": change.voxels, "ml": round(change.ml, 3)}
                 for change in segmented.changes
@@ -100,7 +100,7 @@ class CaseWork:
             **({SEEN: [one.facts() for one in seen]} if asked else {}),
         }
         notes = (*(one.sentence for one in seen), *segmented.notes)
-        return replace(segmented, story=story, notes=notes)
+        return replace(segmented, provenance=provenance, notes=notes)
 
     def content(self, scan: Scan, segmented: Segmented, measured: Measurements) -> ReportContent:
         """What preview and page show."""

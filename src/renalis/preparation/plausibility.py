@@ -163,7 +163,7 @@ def _lost_affine(scan: Volume, body: Body) -> list[Doubt]:
     plain = np.allclose(np.sort(np.abs(affine[:3, :3]), axis=0), [[0] * 3, [0] * 3, [1] * 3])
     if not plain or not np.all(np.minimum(*np.abs(corner)) < 1e-6):
         return []
-    said = (
+    sentence = (
         "the affine is the identity, voxels of 1 mm from the origin on, as where the true one was "
         "lost: volumes, right and left are not to be trusted"
     )
@@ -174,8 +174,8 @@ def _lost_affine(scan: Volume, body: Body) -> list[Doubt]:
     forward = side is not None and side[0] < _BEHIND
     wrong = narrow or forward or (width is not None and width > _WIDE_MM)
     if wrong or max(scan.shape[1:]) >= _LARGE_MATRIX:
-        return [Doubt(said, _ADVICE)]
-    return [Doubt(said)]
+        return [Doubt(sentence, _ADVICE)]
+    return [Doubt(sentence)]
 
 
 def _size(scan: Volume, body: Body) -> list[Doubt]:

@@ -10,16 +10,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from renalis.systems.kinds import open_segmenter
     from renalis.systems.predict import predict_scan
     from renalis.systems.runs import open_run
+    from renalis.systems.segmenter_kinds import open_segmenter
     from renalis.systems.train import train_system
 
 __all__ = ["open_run", "open_segmenter", "predict_scan", "train_system"]
 
 _LATE = {
     "open_run": "runs",
-    "open_segmenter": "kinds",
+    "open_segmenter": "segmenter_kinds",
     "predict_scan": "predict",
     "train_system": "train",
 }

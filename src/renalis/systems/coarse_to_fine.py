@@ -90,16 +90,16 @@ class CoarseToFineSegmenter:
             changes=tidied.changes,
             seconds=prediction.seconds,
             runtime=prediction.runtime,
-            story=self._story(prediction),
+            provenance=self._provenance(prediction),
             body=body,
         )
 
     def _predicted(self, scan: Scan, clock: Clock) -> Prediction:
         """The networks' answer, announced with the memory that it will need."""
         options, peak, notes = fitted(scan.volume.reoriented(), self.model, self.options)
-        clock.listener.said(f"expected peak memory: at most {peak:.0f} MB")
+        clock.listener.note(f"expected peak memory: at most {peak:.0f} MB")
         for note in notes:
-            clock.listener.said(note)
+            clock.listener.note(note)
         if self.networks is None:
             with clock.timed("networks"):
                 self.networks = open_networks(self.model, options)
@@ -113,7 +113,7 @@ class CoarseToFineSegmenter:
         clock.seconds |= prediction.seconds
         return prediction
 
-    def _story(self, prediction: Prediction) -> dict[str, Any]:
+    def _provenance(self, prediction: Prediction) -> dict[str, Any]:
         header, options = self.model.header, self.options
         return {
             "model": {

@@ -74,13 +74,13 @@ def open_ensemble_member(path: Path, device: str = "cpu") -> EnsembleMember:
     """
     if is_run(path):
         run = open_run(path, device=device)
-        return _OtherRun(run, run_hash(path, run))
+        return _RunMember(run, run_hash(path, run))
     if not path.is_dir():
         raise InputError(
             f"{path} is neither the folder of a training nor a folder of nnU-Net's CASE.npz or "
             "of label maps"
         )
-    return _Files(path)
+    return _FolderMember(path)
 
 
 def run_hash(path: Path, run: Run) -> str:
@@ -101,7 +101,7 @@ def fold_files(run: Path, system: System, numbers: Sequence[int]) -> list[Path]:
 
 
 @dataclass(frozen=True, eq=False)
-class _OtherRun:
+class _RunMember:
     run: Run
     sha256: str
 
@@ -128,12 +128,12 @@ class _OtherRun:
     def of(self, scan: Scan, wanted: Classes) -> Member:
         known = system_classes(self.run.system)
         into = regrouping(known, wanted, f"the run of {self.run.system.name}")
-        said = member(self.run, stage_predictions(self.run, scan.volume), scan.volume)
-        return _regrouped(said, into, wanted)
+        other = member(self.run, stage_predictions(self.run, scan.volume), scan.volume)
+        return _regrouped(other, into, wanted)
 
 
 @dataclass(frozen=True, eq=False)
-class _Files:
+class _FolderMember:
     folder: Path
 
     by_case_name = True
@@ -159,20 +159,20 @@ class _Files:
                 f"{shown(path)} says nothing about its axes, and {scan.case_id} is DICOM; give "
                 "the NIfTI file that nnU-Net read, or its label maps"
             )
-        said = open_member(path, scan.volume, 1 + len(wanted))
-        known = of_count(said.classes, wanted)
+        other = open_member(path, scan.volume, 1 + len(wanted))
+        known = of_count(other.classes, wanted)
         if known is None:
             raise InputError(
-                f"{shown(path)} holds {said.classes} classes, the first system has "
+                f"{shown(path)} holds {other.classes} classes, the first system has "
                 f"{1 + len(wanted)}; give label maps (1 kidney, 2 tumor, 3 cyst) instead"
             )
-        return _regrouped(said, regrouping(known, wanted, shown(path)), wanted)
+        return _regrouped(other, regrouping(known, wanted, shown(path)), wanted)
 
     def _votes(self, path: Path, scan: Scan, wanted: Classes) -> Member:
-        said = open_member(path, scan.volume, 1 + len(Convention.KITS23.meaning))
+        other = open_member(path, scan.volume, 1 + len(Convention.KITS23.meaning))
         # Label maps hold KiTS23 labels or coarser ones; value 2 then is what the ensemble's
         # tumor or abnormality is, and value 1 its kidney.
-        return _regrouped(said, regrouping(Convention.KITS23.meaning, wanted, shown(path)), wanted)
+        return _regrouped(other, regrouping(Convention.KITS23.meaning, wanted, shown(path)), wanted)
 
     def _file(self, case_id: str) -> Path:
         for name in (case_id, case_id.removesuffix(_CHANNEL)):
@@ -186,7 +186,7 @@ class _Files:
         )
 
 
-def _regrouped(said: Member, into: tuple[int, ...], wanted: Classes) -> Member:
+def _regrouped(other: Member, into: tuple[int, ...], wanted: Classes) -> Member:
     if into == tuple(range(1 + len(wanted))):
-        return said
-    return Regrouped(said, into, 1 + len(wanted))
+        return other
+    return Regrouped(other, into, 1 + len(wanted))

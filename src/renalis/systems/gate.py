@@ -16,10 +16,10 @@ from renalis.recipes import output_fields as fields
 from renalis.recipes.system import System
 from renalis.systems.inference import StagePrediction
 
-__all__ = ["gate_notes", "looking_everywhere", "rules_in_force"]
+__all__ = ["gate_notes", "rules_in_force", "with_open_gate"]
 
 
-def looking_everywhere(system: System) -> System:
+def with_open_gate(system: System) -> System:
     """The system whose fine network looks everywhere when the coarse one found nothing.
 
     Raises

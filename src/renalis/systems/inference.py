@@ -22,10 +22,16 @@ from renalis.prediction.tiles import Pairing, low_mask, predict_pairs, predict_v
 from renalis.preparation import GridSpec, PreparedCase, PreparedGrid, normalized
 from renalis.recipes import output_fields as fields
 from renalis.recipes.system import Stage
-from renalis.systems.batches import masked_hu
+from renalis.systems.case_batches import masked_hu
 from renalis.systems.recipe_grids import AXIS
 
-__all__ = ["Low", "StagePrediction", "likeliest_labels", "low_probability", "predict_stage"]
+__all__ = [
+    "LowResolutionPrediction",
+    "StagePrediction",
+    "likeliest_labels",
+    "low_probability",
+    "predict_stage",
+]
 
 _SLICE_DIVISOR = 32
 
@@ -33,7 +39,7 @@ Gate = Literal["open", "closed"]
 
 
 @dataclass(frozen=True, eq=False)
-class Low:
+class LowResolutionPrediction:
     """The coarse network's prediction: probability (Z, Y, X) float32 of kidney, and its affine."""
 
     probability: NDArray[np.float32]
@@ -59,7 +65,7 @@ class StagePrediction:
 
     probability: NDArray[np.float32]
     affine: NDArray[np.float64]
-    low: Low | None = None
+    low: LowResolutionPrediction | None = None
     gate: Gate | None = None
 
 
@@ -141,7 +147,7 @@ def low_probability(
     case: PreparedCase,
     specs: Mapping[str, GridSpec],
     device: torch.device | str = "cpu",
-) -> Low:
+) -> LowResolutionPrediction:
     """What the coarse half of a cascade says about a case."""
     assert plan.coarse is not None
     grid, spec = case.grid(plan.coarse), specs[plan.coarse]
@@ -157,7 +163,7 @@ def low_probability(
         fill=_air(spec),
         prepare=_prepare(spec),
     )
-    return Low(tiled.probability[1], grid.affine)
+    return LowResolutionPrediction(tiled.probability[1], grid.affine)
 
 
 def _tiles(

@@ -70,7 +70,7 @@ def regrouping(given: Classes, wanted: Classes, who: str) -> tuple[int, ...]:
     unknown = frozenset().union(*wanted) - frozenset().union(*given)
     if unknown:
         raise InputError(
-            f"{who} knows nothing of {_said(unknown)}, which the first system tells apart; leave "
+            f"{who} knows nothing of {_names(unknown)}, which the first system tells apart; leave "
             "it out or make it the first system"
         )
     into = [0]
@@ -82,7 +82,7 @@ def regrouping(given: Classes, wanted: Classes, who: str) -> tuple[int, ...]:
             into.append(homes[0])
         else:
             raise InputError(
-                f"{who} gives {_said(known)} as one class, which cannot be divided as the first "
+                f"{who} gives {_names(known)} as one class, which cannot be divided as the first "
                 "system does; make it the first system"
             )
     return tuple(into)
@@ -90,17 +90,17 @@ def regrouping(given: Classes, wanted: Classes, who: str) -> tuple[int, ...]:
 
 def remarks(system: System) -> tuple[str, ...]:
     """What a reader of the label maps has to know, in sentences."""
-    said = []
+    notes = []
     values = [value for stage in system.all_stages() for value in stage.written]
     for value, known in zip(values, system_classes(system), strict=True):
         if len(known) > 1:
-            said.append(f"{system.name}: label {value} stands for {_said(known)} together")
+            notes.append(f"{system.name}: label {value} stands for {_names(known)} together")
     every = frozenset().union(*system_classes(system))
     if missing := REGIONS["kidney"] - every:
-        said.append(f"{system.name} does not look for {_said(missing)}")
-    return tuple(said)
+        notes.append(f"{system.name} does not look for {_names(missing)}")
+    return tuple(notes)
 
 
-def _said(labels: Sequence[int] | frozenset[int]) -> str:
+def _names(labels: Sequence[int] | frozenset[int]) -> str:
     words = [Label(label).name.lower() for label in sorted(labels)]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

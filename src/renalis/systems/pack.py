@@ -22,7 +22,7 @@ from renalis.networks import build
 from renalis.recipes import needs_of, stored_system
 from renalis.recipes.output_fields import CoarseToFine
 from renalis.recipes.system import Stage, System
-from renalis.systems.data import load_statistics
+from renalis.systems.recipe_cases import load_statistics
 from renalis.systems.run_folder import fold_folder
 from renalis.systems.runs import open_run
 from renalis.systems.starting_model import known_starting_model
@@ -30,7 +30,7 @@ from renalis.systems.training_cases import run_cases_known, unnamed
 from renalis.thresholds import Thresholds
 from renalis.training.state import load_weights
 
-__all__ = ["About", "Terms", "pack_run"]
+__all__ = ["LicenceTerms", "ModelDescription", "pack_run"]
 
 _CREDIT = (
     "Label maps of the KiTS23 training set (CC BY-NC-SA 4.0), KiTS challenge, Heller et al., "
@@ -39,7 +39,7 @@ _CREDIT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class ModelDescription:
     """What a model file says that does not follow from the run.
 
     Attributes
@@ -59,13 +59,13 @@ class About:
     version: str = "1"
     anonymous: bool = False
 
-    def told(self) -> dict[str, JsonValue]:
+    def header_fields(self) -> dict[str, JsonValue]:
         """The history, if there is one, for the header's ``training``."""
         return {"history": self.history} if self.history else {}
 
 
 @dataclass(frozen=True)
-class Terms:
+class LicenceTerms:
     """Under which terms the weights are; those of the data that they were trained on hold."""
 
     licence: str = "LicenseRef-terms-of-the-training-data"
@@ -73,7 +73,9 @@ class Terms:
     data_credit: str = "Scans and label maps of whoever trained it; their terms hold."
 
 
-def pack_run(run: Path, about: About | None = None, terms: Terms | None = None) -> Path:
+def pack_run(
+    run: Path, description: ModelDescription | None = None, terms: LicenceTerms | None = None
+) -> Path:
     """Write the trained networks of a run into one model file.
 
     Parameters
@@ -81,9 +83,9 @@ def pack_run(run: Path, about: About | None = None, terms: Terms | None = None) 
     run : Path
         Folder of a training. Of a recipe that predicts ``coarse_to_fine`` both networks are packed
         as float16, of others all trained folds to the bit as they are.
-    about : About, optional
+    description : ModelDescription, optional
         What the file says besides.
-    terms : Terms, optional
+    terms : LicenceTerms, optional
         Of a published system's weights; those of a model of two passes follow from what it was
         trained on.
 
@@ -101,30 +103,34 @@ def pack_run(run: Path, about: About | None = None, terms: Terms | None = None) 
     UsageError
         If terms are given whose model has its own.
     """
-    about, system = about or About(), stored_system(run)
+    description, system = description or ModelDescription(), stored_system(run)
     if not system.coarse_to_fine:
-        return _pack_folds(run, system, about, terms or Terms())
+        return _pack_folds(run, system, description, terms or LicenceTerms())
     if terms is not None:
         raise UsageError(
             "--licence, --credit and --commercial-use are for published systems; the terms of this "
             "run follow from what it was trained on"
         )
-    return _pack_two_passes(run, system, about)
+    return _pack_two_passes(run, system, description)
 
 
-def _shared(system: System, cases: KnownCases | None, about: About) -> dict[str, Any]:
+def _shared(
+    system: System, cases: KnownCases | None, description: ModelDescription
+) -> dict[str, Any]:
     """What the headers of both kinds say."""
     return {
         "name": system.name,
-        "version": about.version,
+        "version": description.version,
         "created": datetime.now(UTC).date().isoformat(),
         "needs": needs_of(system),
-        "cases": unnamed(cases) if about.anonymous else cases,
-        "scores": dict(about.scores),
+        "cases": unnamed(cases) if description.anonymous else cases,
+        "scores": dict(description.scores),
     }
 
 
-def _pack_folds(run: Path, system: System, about: About, terms: Terms) -> Path:
+def _pack_folds(
+    run: Path, system: System, description: ModelDescription, terms: LicenceTerms
+) -> Path:
     opened = open_run(run)
     if opened.unfinished:
         raise InputError(
@@ -147,14 +153,14 @@ def _pack_folds(run: Path, system: System, about: About, terms: Terms) -> Path:
         labels=system.dataset.labels,
         recipe=json.loads(system.model_dump_json()),
         folds=tuple(folds),
-        training={"cases": counts, **about.told()},
-        **_shared(system, opened.cases, about),
+        training={"cases": counts, **description.header_fields()},
+        **_shared(system, opened.cases, description),
         **asdict(terms),
     )
     return save_system_model(run / f"{system.name}.safetensors", header, tensors)
 
 
-def _pack_two_passes(run: Path, system: System, about: About) -> Path:
+def _pack_two_passes(run: Path, system: System, description: ModelDescription) -> Path:
     folder = fold_folder(run, 0)
     networks: dict[str, nn.Module] = {}
     steps: dict[str, JsonValue] = {}
@@ -171,9 +177,9 @@ def _pack_two_passes(run: Path, system: System, about: About) -> Path:
             **_learned_from(system, folder),
             "steps": steps,
             "recipe": json.loads(system.model_dump_json()),
-            **about.told(),
+            **description.header_fields(),
         },
-        **_shared(system, run_cases_known(run, [0]), about),
+        **_shared(system, run_cases_known(run, [0]), description),
         **_terms(run, system),
     )
     return save_model(run / f"{system.name}.safetensors", header, networks)

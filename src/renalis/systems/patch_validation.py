@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from renalis.systems.patches import PatchBatches
+from renalis.systems.patch_batches import PatchBatches
 from renalis.training.devices import Place
 from renalis.training.terms import LossTerm, total_loss
 
@@ -27,7 +27,7 @@ class PatchValidation:
 
     Attributes
     ----------
-    feeding : PatchBatches
+    patches : PatchBatches
         Of cases that are not learned from, or of the bodies: then in places, and with an
         appearance, that are not trained on.
     scores : collection of str
@@ -41,7 +41,7 @@ class PatchValidation:
         Those of this process, once they are drawn.
     """
 
-    feeding: PatchBatches
+    patches: PatchBatches
     scores: Collection[str]
     terms: Sequence[LossTerm]
     count: int = _VALIDATION_PATCHES
@@ -55,7 +55,7 @@ class PatchValidation:
         if not self.drawn:
             for number in range(place.rank, self.count, place.count):
                 # A fourth number: none of the training's samples.
-                pair = map(torch.from_numpy, self.feeding.sample(number, 1))
+                pair = map(torch.from_numpy, self.patches.sample(number, 1))
                 self.drawn.append((next(pair)[None], next(pair)[None]))
         for image, label in self.drawn:
             outputs = network(image=image.to(place.device))

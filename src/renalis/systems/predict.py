@@ -14,9 +14,14 @@ from renalis.postprocessing.tidy import Tidied
 from renalis.prediction.ensemble import Member, average
 from renalis.prediction.restore_probabilities import OnScan, restore_labels
 from renalis.recipes.system import Stage
-from renalis.systems.data import of_scan
 from renalis.systems.gate import gate_notes, rules_in_force
-from renalis.systems.inference import Low, StagePrediction, likeliest_labels, predict_stage
+from renalis.systems.inference import (
+    LowResolutionPrediction,
+    StagePrediction,
+    likeliest_labels,
+    predict_stage,
+)
+from renalis.systems.recipe_cases import of_scan
 from renalis.systems.runs import Run
 from renalis.volume import Kind, Volume
 
@@ -123,7 +128,11 @@ def _mean(predicted: Sequence[StagePrediction]) -> StagePrediction:
     first = predicted[0]
     probability = _averaged([one.probability for one in predicted])
     lows = [one.low for one in predicted if one.low is not None]
-    low = Low(_averaged([one.probability for one in lows]), lows[0].affine) if lows else None
+    low = (
+        LowResolutionPrediction(_averaged([one.probability for one in lows]), lows[0].affine)
+        if lows
+        else None
+    )
     # What any fold's coarse half let through is in the mean.
     opened = [one for one in predicted if one.gate == "open"]
     return StagePrediction(probability, first.affine, low, (opened or predicted)[0].gate)
@@ -163,9 +172,11 @@ def _tidied(run: Run, raw: Volume, scan: Volume, predicted: dict[str, StagePredi
         steps.append(make_step(numbers.pop("rule"), **numbers))
     rois = {}
     for stage in stages[:-1]:
-        said = predicted[stage.name]
-        grid = (said.probability[1:].sum(0) > stage.prediction.threshold).astype(np.uint8)
-        rois[stage.name] = restore_labels(grid, said.affine, scan)
+        stage_prediction = predicted[stage.name]
+        grid = (stage_prediction.probability[1:].sum(0) > stage.prediction.threshold).astype(
+            np.uint8
+        )
+        rois[stage.name] = restore_labels(grid, stage_prediction.affine, scan)
     low = fine = None
     if last.low is not None:
         low = Volume(last.low.probability, last.low.affine, Kind.PROBABILITY)

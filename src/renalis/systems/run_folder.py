@@ -14,7 +14,7 @@ from renalis.io import whole_file
 from renalis.io.lock import held
 from renalis.recipes import stored_system, stored_text
 from renalis.recipes.system import System
-from renalis.systems.lengthening import lengthened
+from renalis.systems.longer_training import with_longer_training
 
 __all__ = [
     "alone_in",
@@ -61,7 +61,7 @@ def refuse_another(run: Path, system: System, resume: bool) -> None:
     ------
     InputError
         If there is a training that is not resumed, or one with another recipe that this one does
-        not only train on, see `renalis.systems.lengthening`.
+        not only train on, see `renalis.systems.longer_training`.
     """
     if not (run / _NAME).exists():
         return
@@ -70,7 +70,7 @@ def refuse_another(run: Path, system: System, resume: bool) -> None:
     # Not their texts: a field that came later has its default. What it says about scores is for
     # the reader.
     try:
-        stored = lengthened(stored_system(run), system)
+        stored = with_longer_training(stored_system(run), system)
     except InputError as error:
         raise InputError(f"{run}: {error}") from error
     if stored.model_copy(update={"evaluation": system.evaluation}) != system:
@@ -90,7 +90,7 @@ def store_recipe(run: Path, system: System) -> None:
     """
     if (run / _NAME).exists():
         stored = stored_system(run)
-        kept = lengthened(stored, system)
+        kept = with_longer_training(stored, system)
         if kept == stored:
             return
         system = kept

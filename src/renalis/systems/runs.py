@@ -20,7 +20,7 @@ from renalis.plugins import require
 from renalis.preparation import GridSpec
 from renalis.recipes import stored_system
 from renalis.recipes.system import System
-from renalis.systems.data import grid_specs, load_statistics
+from renalis.systems.recipe_cases import grid_specs, load_statistics
 from renalis.systems.run_folder import fold_folder, fold_numbers, is_finished
 from renalis.systems.training_cases import run_cases_known
 from renalis.training.state import load_weights

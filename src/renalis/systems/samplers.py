@@ -68,7 +68,9 @@ def sampler_of(
         return _Slices.of(stage, sampler, cases, regions)
     if isinstance(sampler, fields.Windows):
         return _windows(stage, sampler, cases, regions)
-    assert isinstance(sampler, fields.Paired), "patches have no list, see `renalis.systems.patches`"
+    assert isinstance(sampler, fields.Paired), (
+        "patches have no list, see `renalis.systems.patch_batches`"
+    )
     return _pairs(stage, sampler, cases, plan)
 
 

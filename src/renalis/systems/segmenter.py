@@ -23,7 +23,7 @@ __all__ = ["Clock", "Segmented", "Segmenter", "StepListener"]
 class StepListener:
     """Is told how the work on a scan goes; this one keeps silent."""
 
-    def said(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """Something worth knowing about the current case."""
 
     def step(self, name: str, done: int, total: int) -> None:
@@ -73,7 +73,7 @@ class Segmented:
         Wall time of the prediction's steps.
     runtime : str
         What computed the networks; empty where there is no choice.
-    story : mapping
+    provenance : mapping
         For ``provenance.json``: how the labels were made.
     body : Body, optional
         The body in the scan, where it was looked for already.
@@ -86,14 +86,14 @@ class Segmented:
     changes: tuple[RuleChange, ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
     runtime: str = ""
-    story: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     body: Body | None = None
 
 
 class Segmenter(Protocol):
     """Networks with their way of predicting and tidying, ready for any number of scans.
 
-    `renalis.systems.kinds.open_segmenter` makes one of whatever ``--model`` names.
+    `renalis.systems.segmenter_kinds.open_segmenter` makes one of whatever ``--model`` names.
     """
 
     @property

@@ -15,7 +15,7 @@ from torch import nn
 
 from renalis.io import whole_file
 from renalis.report.outlines import outlines
-from renalis.systems.lengthening import same_weights
+from renalis.systems.longer_training import same_weights
 from renalis.systems.published_scores import slice_dice
 from renalis.systems.validation import StageValidation
 from renalis.training.devices import Place
@@ -65,7 +65,7 @@ def best_and_worst(
     result = []
     for number, name in enumerate(names):
         with torch.no_grad():
-            predicted = validation.answer(network, number, Place(0, 1, device))
+            predicted = validation.predict(network, number, Place(0, 1, device))
         case = validation.compared(predicted, number)
         scores = slice_dice(validation.stage, case, float("nan"))
         scores[~case.truth.any(axis=(1, 2))] = np.nan

@@ -10,14 +10,14 @@ from renalis.dataset import Case, Dataset, Split, load_split, open_dataset
 from renalis.dataset.cases import listed
 from renalis.errors import InputError
 from renalis.recipes.system import System
-from renalis.systems.data import split_of
-from renalis.systems.masks import mask_folds
+from renalis.systems.input_masks import mask_folds
+from renalis.systems.recipe_cases import split_of
 
-__all__ = ["Sides", "require_masks", "sides_of", "split_for", "synthetic_cases"]
+__all__ = ["SplitCases", "require_masks", "split_cases", "split_for", "synthetic_cases"]
 
 
 @dataclass(frozen=True)
-class Sides:
+class SplitCases:
     """The cases of a split that training uses."""
 
     train: list[Case]
@@ -67,16 +67,16 @@ def split_for(
     return split
 
 
-def sides_of(split: Split, cases: Sequence[Case]) -> Sides:
+def split_cases(split: Split, cases: Sequence[Case]) -> SplitCases:
     """The cases of a split, without those that the recipe leaves out."""
     known = {case.id: case for case in cases}
-    return Sides(
+    return SplitCases(
         [known[i] for i in split.train if i in known],
         [known[i] for i in _watched(split) if i in known],
     )
 
 
-def require_masks(system: System, sides: Sides) -> None:
+def require_masks(system: System, cases: SplitCases) -> None:
     """Refuse input masks that cannot be made, before the first stage has been trained for days.
 
     Raises
@@ -94,7 +94,7 @@ def require_masks(system: System, sides: Sides) -> None:
                 "learn from the synthetic cases; set its input_mask.training to predicted or "
                 "truth, or leave dataset.synthetic out"
             )
-        mask_folds(stage.input_mask, sides.train, system.seed)
+        mask_folds(stage.input_mask, cases.train, system.seed)
 
 
 def synthetic_cases(system: System) -> tuple[Case, ...]:

@@ -19,15 +19,15 @@ from renalis.preparation import GridSpec, PreparedCase
 from renalis.recipes.output_fields import Evaluation
 from renalis.recipes.sample_fields import Patches
 from renalis.recipes.system import Stage, System
-from renalis.systems.batches import CaseBatches, Further, case_batches
-from renalis.systems.data import grid_specs, prepared, training_statistics, with_specs
-from renalis.systems.masks import Masks
+from renalis.systems.case_batches import CaseBatches, SyntheticCases, case_batches
+from renalis.systems.input_masks import Masks
+from renalis.systems.patch_batches import PatchBatches, load_bodies, patch_batches
 from renalis.systems.patch_validation import PatchValidation
-from renalis.systems.patches import PatchBatches, load_bodies, patch_batches
-from renalis.systems.split_check import Sides
+from renalis.systems.recipe_cases import grid_specs, prepared, training_statistics, with_specs
+from renalis.systems.split_check import SplitCases
 from renalis.systems.validation import StageValidation
 from renalis.training.engine import Validation
-from renalis.training.hard_samples import Mined
+from renalis.training.hard_samples import HardSampleBatches
 from renalis.training.micro_batches import Arrays, BatchSource
 from renalis.training.terms import LossTerm
 
@@ -41,7 +41,7 @@ class StageData(Protocol):
     def batches(self) -> int:
         """Micro-batches of an epoch."""
 
-    def source(self, coarse: bool) -> BatchSource | Mined:
+    def source(self, coarse: bool) -> BatchSource | HardSampleBatches:
         """What the engine trains with; ``coarse``: for the coarse half of a cascade alone."""
 
     def validation(self, scores: Collection[str], terms: Sequence[LossTerm]) -> Validation:
@@ -53,7 +53,7 @@ class CaseData:
     """Of a sampler that passes through cases."""
 
     stage: Stage
-    feeding: CaseBatches
+    training_batches: CaseBatches
     val: Sequence[PreparedCase]
     specs: Mapping[str, GridSpec]
     regions: Masks | None
@@ -64,17 +64,17 @@ class CaseData:
     @property
     def batches(self) -> int:
         """See `StageData`."""
-        return self.feeding.batches
+        return self.training_batches.batches
 
-    def source(self, coarse: bool) -> BatchSource | Mined:
+    def source(self, coarse: bool) -> BatchSource | HardSampleBatches:
         """See `StageData`."""
-        return _coarse_only(self.feeding) if coarse else self.feeding.source
+        return _coarse_only(self.training_batches) if coarse else self.training_batches.source
 
     def validation(self, scores: Collection[str], terms: Sequence[LossTerm]) -> StageValidation:
         """See `StageData`."""
-        still = None
+        validation_batches = None
         if "val_loss" in scores:
-            still = case_batches(
+            validation_batches = case_batches(
                 self.stage,
                 self.val,
                 seed=0,
@@ -88,7 +88,7 @@ class CaseData:
             self.specs,
             self.regions,
             scores,
-            still,
+            validation_batches,
             terms,
             self.evaluation,
             self.report,
@@ -99,28 +99,28 @@ class CaseData:
 class PatchData:
     """Of a sampler that draws patches."""
 
-    feeding: PatchBatches
-    still: PatchBatches
+    training_batches: PatchBatches
+    validation_batches: PatchBatches
 
     @property
     def batches(self) -> int:
         """See `StageData`."""
-        return self.feeding.batches
+        return self.training_batches.batches
 
     def source(self, coarse: bool) -> BatchSource:
         """See `StageData`."""
         assert not coarse, "networks of two grids have paired patches"
-        return self.feeding
+        return self.training_batches
 
     def validation(self, scores: Collection[str], terms: Sequence[LossTerm]) -> Validation:
         """See `StageData`."""
-        return PatchValidation(self.still, scores, terms)
+        return PatchValidation(self.validation_batches, scores, terms)
 
 
 def patch_data(
     system: System,
     stage: Stage,
-    sides: Sides,
+    cases: SplitCases,
     folder: Path,
     cache: Path,
     fabric: Fabric,
@@ -132,7 +132,7 @@ def patch_data(
     ----------
     system, stage
         The recipe and the stage.
-    sides : Sides
+    cases : SplitCases
         Scans to learn from and to validate with; not looked at if the sampler takes none.
     folder : Path
         The fold's; its bodies are there.
@@ -155,7 +155,7 @@ def patch_data(
     val: list[PreparedCase] = []
     if sampler.mix.volumes:
         train, val = (
-            prepared(cases, list(specs.values()), cache) for cases in (sides.train, sides.val)
+            prepared(some, list(specs.values()), cache) for some in (cases.train, cases.val)
         )
         if not train:
             raise InputError(f"stage {stage.name}: there are no scans to learn from")
@@ -165,8 +165,10 @@ def patch_data(
     learning = patch_batches(stage, number, system.seed, train, specs, bodies, slices=slices)
     # Scans that are not learned from where there are some, otherwise the same bodies anew.
     watched = [] if val else bodies
-    still = patch_batches(stage, number, system.seed, val or train, specs, watched, augment=False)
-    return PatchData(learning, still)
+    validation_batches = patch_batches(
+        stage, number, system.seed, val or train, specs, watched, augment=False
+    )
+    return PatchData(learning, validation_batches)
 
 
 def case_data(
@@ -175,7 +177,7 @@ def case_data(
     watched: Sequence[Case],
     cache: Path,
     masks: tuple[Masks | None, Masks | None],
-    further: Callable[[dict[str, GridSpec]], Further | None],
+    synthetic: Callable[[dict[str, GridSpec]], SyntheticCases | None],
     folder: Path,
     seed: int,
     fabric: Fabric,
@@ -195,7 +197,7 @@ def case_data(
         Folder of prepared cases.
     masks : tuple of Masks or None
         Input masks of both, for a stage that has them.
-    further : callable
+    synthetic : callable
         From the grids with their final intensities to synthetic cases.
     folder : Path
         The fold's; gets the stage's plan.
@@ -214,7 +216,7 @@ def case_data(
     note_plan(folder, stage, statistics, fabric)
     specs = grid_specs(stage, statistics)
     train, val = with_specs(train, specs), with_specs(val, specs)
-    more = further(specs)
+    more = synthetic(specs)
     source = case_batches(stage, train, seed=seed, specs=specs, regions=regions, synthetic=more)
     names = tuple(case.id for case in watched)
     return CaseData(stage, source, val, specs, val_regions, evaluation, names, report)
@@ -231,10 +233,10 @@ def note_plan(
     fabric.barrier()
 
 
-def _coarse_only(batch: CaseBatches) -> BatchSource | Mined:
+def _coarse_only(batch: CaseBatches) -> BatchSource | HardSampleBatches:
     if batch.hard is None:
         return _CoarseOnly(batch)
-    return Mined(lambda losses: _CoarseOnly(batch.after(losses)))
+    return HardSampleBatches(lambda losses: _CoarseOnly(batch.after(losses)))
 
 
 @dataclass(frozen=True, eq=False)

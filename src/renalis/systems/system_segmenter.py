@@ -17,7 +17,7 @@ from renalis.known_cases import KnownModel
 from renalis.plugins import installed_packages
 from renalis.recipes import needs_of
 from renalis.systems.ensemble_members import EnsembleMember, open_ensemble_member, run_hash
-from renalis.systems.gate import looking_everywhere
+from renalis.systems.gate import with_open_gate
 from renalis.systems.label_classes import remarks, system_classes
 from renalis.systems.predict import SystemPrediction, predict_scan
 from renalis.systems.runs import Run, check_terms, open_run
@@ -109,19 +109,19 @@ class SystemSegmenter:
         classes = system_classes(self.run.system)
         with clock.timed("predict"), torch.inference_mode():
             others = [member.of(scan, classes) for member in self.members]
-            said = predict_scan(self.run, scan.volume, others, self.weights)
-        kidney, lesion = _sure(said, classes)
+            prediction = predict_scan(self.run, scan.volume, others, self.weights)
+        kidney, lesion = _confidence_maps(prediction, classes)
         return Segmented(
-            labels=said.tidied.labels,
+            labels=prediction.tidied.labels,
             kidney=kidney,
             lesion=lesion,
-            notes=(*remarks(self.run.system), *_left_out(self.run), *said.notes),
-            changes=said.tidied.changes,
+            notes=(*remarks(self.run.system), *_left_out(self.run), *prediction.notes),
+            changes=prediction.tidied.changes,
             seconds={"predict": clock.seconds["predict"]},
-            story=self._story(),
+            provenance=self._provenance(),
         )
 
-    def _story(self) -> dict[str, Any]:
+    def _provenance(self) -> dict[str, Any]:
         publication = self.run.system.publication
         return {
             "system": {
@@ -137,11 +137,13 @@ class SystemSegmenter:
         }
 
 
-def _sure(said: SystemPrediction, classes: Classes) -> tuple[Volume | None, Volume | None]:
+def _confidence_maps(
+    prediction: SystemPrediction, classes: Classes
+) -> tuple[Volume | None, Volume | None]:
     """Renal and lesion probability, for the confidences in measurements."""
-    if said.foreground is not None:  # an ensemble keeps no more than this
-        return said.foreground, None
-    own = said.classes
+    if prediction.foreground is not None:  # an ensemble keeps no more than this
+        return prediction.foreground, None
+    own = prediction.classes
     lesions = [number for number, known in enumerate(classes, 1) if 1 not in known]
 
     def summed(numbers: Sequence[int]) -> Volume | None:
@@ -181,7 +183,7 @@ def open_system(path: Path, options: SegmenterOptions) -> SystemSegmenter:
             check_terms(each)
     run = _without(open_run(path, options.folds, device), options.without_rules)
     if options.look_everywhere:
-        run = replace(run, system=looking_everywhere(run.system))
+        run = replace(run, system=with_open_gate(run.system))
     members = [open_ensemble_member(member, device) for member in options.members]
     return SystemSegmenter(
         run, run_hash(path, run), members, weights, options.without_rules, options.look_everywhere

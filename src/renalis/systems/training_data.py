@@ -10,8 +10,14 @@ from renalis.conventions import Convention
 from renalis.dataset import Case, Dataset, Split, open_dataset
 from renalis.errors import InputError
 from renalis.recipes.system import System
-from renalis.systems.data import chosen_cases
-from renalis.systems.split_check import Sides, require_masks, sides_of, split_for, synthetic_cases
+from renalis.systems.recipe_cases import chosen_cases
+from renalis.systems.split_check import (
+    SplitCases,
+    require_masks,
+    split_cases,
+    split_for,
+    synthetic_cases,
+)
 from renalis.systems.synthetic_bodies import training_maps
 
 __all__ = ["TrainingData", "check_training_data", "open_training_data"]
@@ -58,13 +64,13 @@ class TrainingData:
             )
         return Split(_names(self.maps), (), _names(self.held_back))
 
-    def sides(self, split: Split) -> Sides:
+    def split_cases(self, split: Split) -> SplitCases:
         """The cases of a split that training uses; none of label maps alone."""
-        return sides_of(split, self.cases)
+        return split_cases(split, self.cases)
 
     def body_maps(self, split: Split) -> list[Path]:
         """Label maps that bodies may be composed of."""
-        own = [case.label for case in self.sides(split).train if case.label is not None]
+        own = [case.label for case in self.split_cases(split).train if case.label is not None]
         return [*self.maps, *own]
 
 
@@ -110,7 +116,7 @@ def check_training_data(system: System, training_data: TrainingData, split: Spli
     """
     synthetic_cases(system)
     if training_data.dataset is not None:
-        require_masks(system, training_data.sides(split))
+        require_masks(system, training_data.split_cases(split))
 
 
 def _names(paths: Sequence[Path]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from renalis.preparation import GridSpec, PreparedCase, near_slices
 from renalis.recipes import output_fields, sample_fields
 from renalis.recipes.output_fields import Evaluation
 from renalis.recipes.system import Stage
-from renalis.systems.batches import CaseBatches
+from renalis.systems.case_batches import CaseBatches
 from renalis.systems.inference import (
     StagePrediction,
     likeliest_labels,
@@ -59,7 +59,7 @@ class StageValidation:
         of a cascade), ``val_loss`` (mean over all samples, as they are). With ``val_dice`` of a
         cascade comes ``gate_closed``: 1 for a case in which its coarse half found nothing, so that
         its fine half was not asked; and what ``evaluation`` asks for.
-    feeding : CaseBatches, optional
+    loss_batches : CaseBatches, optional
         The samples for ``val_loss``.
     terms : sequence of LossTerm
         The loss.
@@ -74,7 +74,7 @@ class StageValidation:
     specs: Mapping[str, GridSpec]
     regions: Regions | None
     scores: Collection[str]
-    feeding: CaseBatches | None = None
+    loss_batches: CaseBatches | None = None
     terms: Sequence[LossTerm] = ()
     evaluation: Evaluation | None = None
     report: Callable[[str], None] | None = None
@@ -95,7 +95,7 @@ class StageValidation:
                 said_at, left = now, (now - began) / done * (len(mine) - done)
                 self.report(f"validation · case {done}/{len(mine)} · {duration(left)} left")
             if "val_dice" in result:
-                predicted = self.answer(network, number, place)
+                predicted = self.predict(network, number, place)
                 compared = self.compared(predicted, number)
                 result["val_dice"].append(mean_dice(self.stage, compared))
                 for name, score in published_scores(self.stage, published, compared).items():
@@ -104,9 +104,9 @@ class StageValidation:
                     result["gate_closed"].append(float(predicted.gate == "closed"))
             if "low_dice" in result:
                 result["low_dice"].append(self._low_dice(network, number, place))
-        if "val_loss" in result and self.feeding is not None:
-            feed = Feed(self.feeding, 0)
-            for index in range(place.rank, self.feeding.batches, place.count):
+        if "val_loss" in result and self.loss_batches is not None:
+            feed = Feed(self.loss_batches, 0)
+            for index in range(place.rank, self.loss_batches.batches, place.count):
                 inputs, targets = feed[0, index]
                 outputs = network(**{k: v.to(place.device) for k, v in inputs.items()})
                 if isinstance(outputs, torch.Tensor):
@@ -117,7 +117,7 @@ class StageValidation:
                 result["val_loss"] += [loss] * len(next(iter(inputs.values())))
         return result
 
-    def answer(self, network: nn.Module, number: int, place: Place) -> StagePrediction:
+    def predict(self, network: nn.Module, number: int, place: Place) -> StagePrediction:
         """What the network says about a case."""
         region = None if self.regions is None else self.regions[number] > 0
         case = self.cases[number]

@@ -20,7 +20,7 @@ from renalis.training.average import start_average
 from renalis.training.devices import Place
 from renalis.training.epoch import Validation, finish_epoch, train_epoch
 from renalis.training.freezing import freeze
-from renalis.training.hard_samples import Mined
+from renalis.training.hard_samples import HardSampleBatches
 from renalis.training.history import History
 from renalis.training.journal import Journal, TimeLeft, epoch_line
 from renalis.training.micro_batches import Batch, BatchSource, Feed, groups, stream
@@ -36,12 +36,12 @@ def fit(
     fabric: Fabric,
     network: nn.Module,
     plan: FitPlan,
-    batch: BatchSource | Mined,
+    batch: BatchSource | HardSampleBatches,
     validate: Validation | None,
     run: Path,
     resume: bool = False,
     report: Callable[[str], None] = print,
-    watch: Callable[[History], None] | None = None,
+    on_epoch: Callable[[History], None] | None = None,
 ) -> History:
     """Train a network; safe to kill at any moment and to call again.
 
@@ -54,7 +54,7 @@ def fit(
         then called "seg". Holds the last epoch's weights afterwards.
     plan : FitPlan
         All numbers.
-    batch : callable or Mined
+    batch : callable or HardSampleBatches
         ``batch(epoch, index, rng) -> (inputs, targets)``, see
         `renalis.training.micro_batches.BatchSource`;
         or what makes one for each epoch out of the losses of the one before.
@@ -67,7 +67,7 @@ def fit(
         Go on from the checkpoint where there is one.
     report : callable
         Takes progress lines.
-    watch : callable, optional
+    on_epoch : callable, optional
         Told all finished epochs after each one, when its checkpoint is written, and on resuming.
         What it raises ends the training, which can be resumed.
 
@@ -102,8 +102,8 @@ def fit(
     if known:
         checkpoint = run / CHECKPOINT
         position, scaler = load_checkpoint(checkpoint, network, optimizer, described_plan, average)
-    if watch is not None and position.history:
-        watch(position.history)
+    if on_epoch is not None and position.history:
+        on_epoch(position.history)
     reason = reason_to_stop(plan.stop, position.history)
     if reason:
         report(f"{plan.name} is finished already: {reason}")
@@ -123,16 +123,16 @@ def fit(
         fabric.strategy.precision.load_state_dict(scaler)
     # Every process has read the checkpoint before the first one replaces it.
     fabric.barrier()
-    return _epochs(session, position, batch, validate, report, watch)
+    return _epochs(session, position, batch, validate, report, on_epoch)
 
 
 def _epochs(
     session: Session,
     position: Position,
-    batch: BatchSource | Mined,
+    batch: BatchSource | HardSampleBatches,
     validate: Validation | None,
     report: Callable[[str], None],
-    watch: Callable[[History], None] | None,
+    on_epoch: Callable[[History], None] | None,
 ) -> History:
     plan, place = session.plan, session.place
     first = place.rank == 0
@@ -149,7 +149,7 @@ def _epochs(
     batches: Iterator[Batch] | None = None
     while not (reason := reason_to_stop(plan.stop, position.history)):
         # What a mined epoch draws is known when it begins, so nothing is loaded beyond its end.
-        if batches is None or isinstance(batch, Mined):
+        if batches is None or isinstance(batch, HardSampleBatches):
             batches = _batches(batch, plan, place, position)
         position = train_epoch(session, position, batches, pace)
         epoch = finish_epoch(session, position, validate)
@@ -163,8 +163,8 @@ def _epochs(
         if journal is not None:
             journal.add(history)
             report(epoch_line(epoch, plan.most_epochs, pace.left(len(history))))
-        if watch is not None:
-            watch(history)
+        if on_epoch is not None:
+            on_epoch(history)
     if journal is not None:
         journal.close()
         report(f"{plan.name} ends: {reason}")
@@ -172,10 +172,10 @@ def _epochs(
 
 
 def _batches(
-    batch: BatchSource | Mined, plan: FitPlan, place: Place, position: Position
+    batch: BatchSource | HardSampleBatches, plan: FitPlan, place: Place, position: Position
 ) -> Iterator[Batch]:
     places = _places(plan, place, position)
-    if isinstance(batch, Mined):
+    if isinstance(batch, HardSampleBatches):
         epoch = len(position.history)
         places = itertools.takewhile(lambda one: one[0] == epoch, places)
         batch = batch.after(position.drawn_by)

@@ -19,7 +19,7 @@ from torch import Tensor
 from renalis.training.micro_batches import BatchSource
 from renalis.training.terms import LossTerm, total_loss
 
-__all__ = ["SAMPLE", "Mined", "SampleLosses", "each_loss", "without_numbers"]
+__all__ = ["SAMPLE", "HardSampleBatches", "SampleLosses", "each_loss", "without_numbers"]
 
 SAMPLE = "sample"
 """Target of a micro-batch with the number of each sample (N,) int64; -1 for one not to rank."""
@@ -69,7 +69,7 @@ class SampleLosses:
 
 
 @dataclass(frozen=True)
-class Mined:
+class HardSampleBatches:
     """Micro-batches that depend on the losses of the epoch before.
 
     Attributes

@@ -12,7 +12,7 @@ from torch import nn
 
 from renalis.errors import InputError
 from renalis.training.engine import WEIGHTS, Validation, fit
-from renalis.training.hard_samples import Mined
+from renalis.training.hard_samples import HardSampleBatches
 from renalis.training.history import History
 from renalis.training.micro_batches import BatchSource
 from renalis.training.plan import FitPlan
@@ -28,7 +28,7 @@ class Round:
 
     name: str
     plan: FitPlan
-    batch: BatchSource | Mined
+    batch: BatchSource | HardSampleBatches
     validate: Validation | None
 
 
@@ -40,7 +40,7 @@ def fit_rounds(
     epochs: int | None = None,
     resume: bool = False,
     report: Callable[[str], None] = print,
-    watch: Callable[[Round, History], None] | None = None,
+    on_epoch: Callable[[Round, History], None] | None = None,
 ) -> dict[str, History]:
     """Carry out the rounds; finished ones are not repeated on resuming.
 
@@ -56,7 +56,7 @@ def fit_rounds(
     fabric, network, resume, report
         As for `renalis.training.engine.fit`. The network ends with the kept weights of the last
         round.
-    watch : callable, optional
+    on_epoch : callable, optional
         As for `renalis.training.engine.fit`, told the round too, with all its rules to stop.
 
     Returns
@@ -89,7 +89,7 @@ def fit_rounds(
             folder,
             resume,
             report,
-            None if watch is None else partial(watch, replace(round, plan=plan)),
+            None if on_epoch is None else partial(on_epoch, replace(round, plan=plan)),
         )
         if left is not None:
             left -= len(histories[round.name])

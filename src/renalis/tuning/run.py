@@ -18,8 +18,8 @@ from renalis.io import whole_file
 from renalis.io.lock import held
 from renalis.recipes import System, load_system
 from renalis.recipes.data_fields import KFold
-from renalis.systems.data import chosen_cases, split_of
-from renalis.systems.train import Job
+from renalis.systems.recipe_cases import chosen_cases, split_of
+from renalis.systems.training_job import Job
 from renalis.training.devices import Devices
 from renalis.tuning.page import write_page
 from renalis.tuning.proposals import distributions, proposed, values

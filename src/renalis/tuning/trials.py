@@ -22,7 +22,7 @@ from renalis.recipes.system import Stage
 from renalis.recipes.text import recipe_text
 from renalis.recipes.yaml_loader import LOADER
 from renalis.systems import train_system
-from renalis.systems.train import Job
+from renalis.systems.training_job import Job
 from renalis.training.devices import Devices
 from renalis.training.history import History
 from renalis.training.rounds import Round
@@ -54,7 +54,8 @@ class Trying:
     recipe : Path
         The recipe that they change.
     job : Job
-        Data, cache and so on; its ``system``, ``run``, ``scores`` and ``watch`` are each trial's.
+        Data, cache and so on; its ``system``, ``run``, ``scores`` and ``on_epoch`` are of
+        each trial.
     fold : int or None
     device : Devices
     deadline : float or None
@@ -100,20 +101,22 @@ def try_values(trying: Trying, study: optuna.Study, trial: optuna.Trial, folder:
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / "recipe.yaml") as file:
         file.write(full_text(str(trying.recipe), changes(fields), False, system).encode())
-    watch = _Watch(trying, system, trial)
+    callback = _EpochCallback(trying, system, trial)
     job = replace(
         trying.job,
         system=system,
         run=folder,
         resume=True,
         scores=frozenset({"val_loss"} & {trying.search.metric}),
-        watch=watch,
+        on_epoch=callback,
     )
     failure = ""
     try:
-        train_system(job, None if trying.fold is None else [trying.fold], trying.device, watch.say)
+        train_system(
+            job, None if trying.fold is None else [trying.fold], trying.device, callback.say
+        )
     except _Pruned as reason:
-        trial.set_user_attr(SECONDS, watch.seconds)
+        trial.set_user_attr(SECONDS, callback.seconds)
         _end(study, trial, TrialState.PRUNED, str(reason))
         return
     except (OutOfTime, OutputError):
@@ -124,8 +127,8 @@ def try_values(trying: Trying, study: optuna.Study, trial: optuna.Trial, folder:
         # Values that no rule of the schema forbids may still not fit each other or the memory. A
         # trial without an end would be tried again by every later call, and the search stand still.
         failure = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    trial.set_user_attr(SECONDS, watch.seconds)
-    value = watch.value()
+    trial.set_user_attr(SECONDS, callback.seconds)
+    value = callback.value()
     if failure or value is None:
         missing = f"{trying.search.metric} was not measured in the epoch whose weights are kept"
         _end(study, trial, TrialState.FAIL, failure or missing)
@@ -149,7 +152,7 @@ def full_text(name_or_path: str, sets: tuple[str, ...], tiny: bool, system: Syst
 
 
 @dataclass(eq=False)
-class _Watch:
+class _EpochCallback:
     """What is known of a trial's epochs; told to the study, and ended by it or by the clock."""
 
     trying: Trying

@@ -18,7 +18,7 @@ from renalis.networks.two_grids import two_grids
 from renalis.recipes import output_fields, sample_fields
 from renalis.recipes.system import WRITTEN, Stage, System
 from renalis.recipes.train_fields import LossTerm
-from renalis.systems.plans import loss_terms
+from renalis.systems.training_plans import loss_terms
 
 __all__ = ["check_system"]
 

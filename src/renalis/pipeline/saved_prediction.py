@@ -19,7 +19,7 @@ from renalis.postprocessing import RuleChange
 from renalis.systems.segmenter import Segmented
 from renalis.volume import Kind, Volume
 
-__all__ = ["UNFINISHED", "keep", "kept"]
+__all__ = ["UNFINISHED", "load_prediction", "save_prediction"]
 
 UNFINISHED = "unfinished.safetensors"
 """In the folder of a case that is not finished."""
@@ -27,8 +27,8 @@ UNFINISHED = "unfinished.safetensors"
 _MAPS = ("kidney", "lesion")
 
 
-def keep(folder: Path, segmented: Segmented) -> None:
-    """Write what later steps need, apart from the labels and the story, which have own files.
+def save_prediction(folder: Path, segmented: Segmented) -> None:
+    """Write what later steps need, apart from the labels and the provenance, which have own files.
 
     Raises
     ------
@@ -51,8 +51,8 @@ def keep(folder: Path, segmented: Segmented) -> None:
         file.write(save(arrays, {"words": json.dumps(words)}))
 
 
-def kept(folder: Path, labels: Volume) -> Segmented | None:
-    """What `keep` wrote, with the case's labels; None if it is not there or damaged."""
+def load_prediction(folder: Path, labels: Volume) -> Segmented | None:
+    """What `save_prediction` wrote, with the case's labels; None if it is not there or damaged."""
     try:
         with safe_open(folder / UNFINISHED, framework="np") as file:
             words = json.loads(file.metadata()["words"])

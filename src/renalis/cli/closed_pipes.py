@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-__all__ = ["ensure_streams", "or_unread", "unread"]
+__all__ = ["discard_output", "ensure_streams", "until_pipe_closes"]
 
 
-def unread(stream: TextIO) -> None:
+def discard_output(stream: TextIO) -> None:
     """Send all that is still printed to a stream nowhere, what it has buffered included."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
@@ -19,13 +19,13 @@ def unread(stream: TextIO) -> None:
 
 
 @contextmanager
-def or_unread(stream: TextIO) -> Iterator[None]:
+def until_pipe_closes(stream: TextIO) -> Iterator[None]:
     """Print; if the reader has gone (``| head``), print nothing more."""
     try:
         yield
         stream.flush()
     except BrokenPipeError:
-        unread(stream)
+        discard_output(stream)
 
 
 def ensure_streams() -> None:

@@ -19,9 +19,9 @@ from renalis.io import whole_file
 from renalis.networks import build
 from renalis.preparation import PreparedCase, file_hash
 from renalis.recipes.system import InputMask, Stage
-from renalis.systems.data import grid_specs, keep_split, load_statistics, prepared
 from renalis.systems.inference import predict_stage
-from renalis.systems.lengthening import ends
+from renalis.systems.longer_training import stopping_text
+from renalis.systems.recipe_cases import grid_specs, keep_split, load_statistics, prepared
 from renalis.systems.recipe_grids import target_table
 from renalis.training.state import load_weights, read_about
 
@@ -168,7 +168,9 @@ def out_of_fold_masks(
 
 def _trained(weights: Path, before: Stage) -> bool:
     """Whether a network is there, and was trained as long as the recipe says now."""
-    return weights.exists() and read_about(weights).get("until") == ends(before.optimisation)
+    return weights.exists() and read_about(weights).get("until") == stopping_text(
+        before.optimisation
+    )
 
 
 def _predict(

@@ -18,14 +18,14 @@ from renalis.sampling import Sample, with_hard
 from renalis.systems.augmentation import Finish, finishing
 from renalis.systems.recipe_grids import abnormal_labels, target_table
 from renalis.systems.samplers import CaseSampler, sampler_of
-from renalis.training.hard_samples import SAMPLE, Mined, SampleLosses
+from renalis.training.hard_samples import SAMPLE, HardSampleBatches, SampleLosses
 from renalis.training.micro_batches import Arrays, BatchSource
 
-__all__ = ["CaseBatches", "Further", "case_batches", "masked_hu"]
+__all__ = ["CaseBatches", "SyntheticCases", "case_batches", "masked_hu"]
 
 
 @dataclass(frozen=True, eq=False)
-class Further:
+class SyntheticCases:
     """Synthetic cases that join a stage's own.
 
     Attributes
@@ -118,9 +118,9 @@ class CaseBatches:
         return replace(self, losses=losses, orders={})
 
     @property
-    def source(self) -> BatchSource | Mined:
+    def source(self) -> BatchSource | HardSampleBatches:
         """What the engine trains with."""
-        return self if self.hard is None else Mined(self.after)
+        return self if self.hard is None else HardSampleBatches(self.after)
 
     def __call__(self, epoch: int, index: int, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
         """One micro-batch; see `renalis.training.micro_batches.BatchSource`."""
@@ -163,7 +163,7 @@ def case_batches(
     seed: int,
     specs: Mapping[str, GridSpec],
     regions: Sequence[NDArray[np.uint8]] | None = None,
-    synthetic: Further | None = None,
+    synthetic: SyntheticCases | None = None,
     augment: bool = True,
 ) -> CaseBatches:
     """The micro-batches of a stage.
@@ -180,7 +180,7 @@ def case_batches(
         The stage's grids by name, with their final intensities.
     regions : sequence of ndarray (Z, Y, X), optional
         Input mask of each case on the sampler's grid, for a stage that has one.
-    synthetic : Further, optional
+    synthetic : SyntheticCases, optional
         Synthetic cases.
     augment : bool
         False for validation: the samples as they are, none of them again.

@@ -22,13 +22,13 @@ from renalis.recipes.system import System
 from renalis.recipes.train_fields import Optimisation, Stop, WarmupLinear
 from renalis.training.state import read_weights
 
-__all__ = ["dependents", "drop_dependents", "ends", "lengthened", "same_weights"]
+__all__ = ["dependents", "drop_dependents", "same_weights", "stopping_text", "with_longer_training"]
 
 _MORE = ("epochs", "rises", "patience", "minutes")
 """Rules that end a training later when their number is larger, or when there is none."""
 
 
-def lengthened(stored: System, wanted: System) -> System:
+def with_longer_training(stored: System, wanted: System) -> System:
     """The stored recipe with the ends of training that are wanted now.
 
     The stored one where the recipes differ in anything else.
@@ -49,7 +49,7 @@ def lengthened(stored: System, wanted: System) -> System:
     return same
 
 
-def ends(optimisation: Optimisation) -> str:
+def stopping_text(optimisation: Optimisation) -> str:
     """When a training and its rounds end, as text: what weights were trained until."""
     rules = {"all": optimisation.stop, **{one.name: one.stop for one in optimisation.rounds}}
     return json.dumps({name: stop.model_dump(mode="json") for name, stop in rules.items()})

@@ -37,8 +37,8 @@ from renalis.systems.training_plans import PlannedRound, micro_batches, planned_
 from renalis.training.devices import Devices, open_fabric
 from renalis.training.engine import fit
 from renalis.training.freezing import freeze, train_mode
+from renalis.training.losses import total_loss
 from renalis.training.stopping import Epochs
-from renalis.training.terms import total_loss
 from renalis.volume import Kind, Volume
 
 # Interpreter, libraries and prepared data; measured with `steps` on the smallest networks.

@@ -212,7 +212,7 @@ sys.exit(", ".join({"torch", "fine_net"} & set(sys.modules)))
 TERM = """
 from typing import Literal
 from renalis.recipes import TermOptions
-from renalis.training.terms import register_term
+from renalis.training.losses import register_term
 
 class Options(TermOptions):
     term: Literal["{name}"]

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from renalis.errors import InputError
-from renalis.training.devices import Devices, Place, open_fabric
+from renalis.training.devices import Devices, ProcessRank, open_fabric
 from renalis.training.engine import fit
-from renalis.training.plan import FitPlan, OptimizerPlan
+from renalis.training.fit_plan import FitPlan, OptimizerPlan
+from renalis.training.losses import CrossEntropy, Dice, LossTerm
 from renalis.training.schedules import Exponential
 from renalis.training.stopping import Epochs
-from renalis.training.terms import CrossEntropy, Dice, LossTerm
 
 BATCHES = 5
 
@@ -71,13 +71,13 @@ def small_batch(
 
 
 @torch.no_grad()
-def small_validation(network: nn.Module, place: Place) -> dict[str, list[float]]:
+def small_validation(network: nn.Module, process: ProcessRank) -> dict[str, list[float]]:
     """Three cases, shared between the processes."""
     scores: dict[str, list[float]] = {"val_loss": [], "val_dice": []}
-    for case in range(place.rank, 3, place.count):
+    for case in range(process.rank, 3, process.count):
         inputs, targets = small_batch(0, 0, np.random.default_rng(1000 + case))
-        logits = network(torch.from_numpy(inputs["image"]).to(place.device))["seg"]
-        label = torch.from_numpy(targets["seg"]).to(place.device)
+        logits = network(torch.from_numpy(inputs["image"]).to(process.device))["seg"]
+        label = torch.from_numpy(targets["seg"]).to(process.device)
         scores["val_loss"].append(float(CrossEntropy()(logits, label)))
         scores["val_dice"].append(1 - float(Dice(((1, 2), (2,)), "hard")(logits, label)))
     return scores

@@ -14,8 +14,8 @@ from renalis.recipes import load_system
 from renalis.recipes.data_fields import KFold
 from renalis.systems.recipe_cases import split_of
 from renalis.systems.training_cases import keep_training_cases
+from renalis.training.checkpoint import save_weights
 from renalis.training.devices import Devices, open_fabric
-from renalis.training.state import save_weights
 
 __all__ = ["untrained_run"]
 

@@ -24,12 +24,12 @@ from renalis.systems.predict import predict_scan
 from renalis.systems.recipe_cases import grid_specs
 from renalis.systems.runs import Fold, Run
 from renalis.systems.validation import StageValidation
-from renalis.training.devices import Place
-from renalis.training.state import save_weights
+from renalis.training.checkpoint import save_weights
+from renalis.training.devices import ProcessRank
 from renalis.volume import Kind, Volume
 
 AFFINE = np.array([[0, 0, -4, 0], [0, -4, 0, 0], [4, 0, 0, 0], [0, 0, 0, 1.0]])
-HERE = Place(0, 1, torch.device("cpu"))
+HERE = ProcessRank(0, 1, torch.device("cpu"))
 EVERYWHERE = "prediction.gate.closed=everywhere"
 NO_GATE = "prediction.gate=null"
 
@@ -115,7 +115,7 @@ def test_validation_reports_closed_gates() -> None:
     for coarse, closed in ((False, 1.0), (True, 0.0)):
         assert scores(network_of(system, coarse), HERE)["gate_closed"] == [closed]
     # As many names from a process without cases, or several would not agree.
-    assert scores(network_of(system, True), Place(1, 2, HERE.device))["gate_closed"] == []
+    assert scores(network_of(system, True), ProcessRank(1, 2, HERE.device))["gate_closed"] == []
 
 
 def test_from_the_command_line(tmp_path: Path) -> None:

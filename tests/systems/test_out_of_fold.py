@@ -27,8 +27,8 @@ from renalis.systems.case_batches import CaseBatches
 from renalis.systems.input_masks import predicted_masks
 from renalis.systems.recipe_cases import grid_specs, prepared
 from renalis.systems.training_job import Job
+from renalis.training.checkpoint import load_weights
 from renalis.training.devices import Devices
-from renalis.training.state import load_weights
 
 CPU = Devices("cpu", threads=1)
 CHANGES = (

@@ -8,9 +8,9 @@ from renalis.errors import InputError
 from renalis.recipes import load_system
 from renalis.systems.training_plans import PlannedRound, micro_batches, planned_rounds
 from renalis.training.freezing import Freezing
+from renalis.training.losses import BinaryCrossEntropy, CrossEntropy, Dice, LossTerm, SquaredError
 from renalis.training.schedules import EmaPlateau, Exponential, Step
 from renalis.training.stopping import Epochs, Minutes, Patience, Reach, Rises
-from renalis.training.terms import BinaryCrossEntropy, CrossEntropy, Dice, LossTerm, SquaredError
 
 
 def rounds(name: str, *changes: str, processes: int = 1, **options: object) -> list[PlannedRound]:

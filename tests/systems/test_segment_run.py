@@ -23,7 +23,7 @@ from renalis.systems.ensemble_members import open_ensemble_member
 from renalis.systems.label_classes import of_count, regrouping, system_classes
 from renalis.systems.pack import pack_run
 from renalis.systems.runs import open_run
-from renalis.training.state import save_weights
+from renalis.training.checkpoint import save_weights
 
 CASES = ("case_00001", "case_00002")
 

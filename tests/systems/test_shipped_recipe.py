@@ -95,9 +95,9 @@ def test_the_shipped_and_a_published_recipe_go_through_the_same_functions(
         "training.engine": ("fit", "_epochs"),
         "training.epoch": ("train_epoch", "finish_epoch", "_backward"),
         "training.session": ("Session.save", "ScoredNetwork.forward"),
-        "training.state": ("save_checkpoint", "save_weights", "load_weights"),
-        "training.plan": ("build_optimizer",),
-        "training.terms.total": ("total_loss",),
+        "training.checkpoint": ("save_checkpoint", "save_weights", "load_weights"),
+        "training.fit_plan": ("build_optimizer",),
+        "training.losses.total": ("total_loss",),
     }
     wanted = {f"renalis.{module}.{name}" for module, names in engine.items() for name in names}
     assert wanted <= shipped

@@ -18,11 +18,11 @@ from renalis.systems.inference import StagePrediction
 from renalis.systems.recipe_cases import grid_specs, with_specs
 from renalis.systems.training_plans import loss_terms
 from renalis.systems.validation import StageValidation
-from renalis.training.devices import Place
+from renalis.training.devices import ProcessRank
 from renalis.volume import Kind, Volume
 
 AFFINE = np.array([[0, 0, -2, 0], [0, -2, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1.0]])
-HERE = Place(0, 1, torch.device("cpu"))
+HERE = ProcessRank(0, 1, torch.device("cpu"))
 LABELLED = range(3, 7)
 
 

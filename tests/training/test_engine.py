@@ -27,17 +27,17 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from renalis.errors import InputError
-from renalis.training.devices import Devices, Place, open_fabric
+from renalis.training.checkpoint import load_weights
+from renalis.training.devices import Devices, ProcessRank, open_fabric
 from renalis.training.engine import CHECKPOINT, WEIGHTS, fit
+from renalis.training.fit_plan import FitPlan, OptimizerPlan
 from renalis.training.freezing import Freezing, freeze
 from renalis.training.history import History
+from renalis.training.losses import BinaryCrossEntropy, CrossEntropy, Dice, LossTerm
 from renalis.training.micro_batches import groups
-from renalis.training.plan import FitPlan, OptimizerPlan
 from renalis.training.rounds import Round, fit_rounds
 from renalis.training.schedules import Step, WarmupLinear
-from renalis.training.state import load_weights
 from renalis.training.stopping import Epochs, Reach
-from renalis.training.terms import BinaryCrossEntropy, CrossEntropy, Dice, LossTerm
 
 PROGRAM = small_run.__name__
 TESTS = Path(__file__).resolve().parents[1]
@@ -192,7 +192,7 @@ def test_it_learns_keeps_the_best_and_follows_the_schedule(tmp_path: Path) -> No
     network = SmallNetwork()
     about = load_weights(tmp_path / WEIGHTS, network)
     assert about["epoch"] == best
-    scores = small_validation(network.eval(), Place(0, 1, torch.device("cpu")))
+    scores = small_validation(network.eval(), ProcessRank(0, 1, torch.device("cpu")))
     assert np.mean(scores["val_dice"]) == pytest.approx(history[best].validation["val_dice"])
 
 
@@ -315,7 +315,7 @@ def test_an_average_of_the_weights_is_kept_validated_and_resumed(tmp_path: Path)
     for name in ("first.0.weight", "last.bias", "first.1.running_mean"):
         assert kept[f"kept.{name}"].equal(kept[f"average.{name}"])
         assert not kept[f"kept.{name}"].equal(kept[f"weights.{name}"])
-    scores = small_validation(last.eval(), Place(0, 1, torch.device("cpu")))
+    scores = small_validation(last.eval(), ProcessRank(0, 1, torch.device("cpu")))
     assert np.mean(scores["val_dice"]) == pytest.approx(history[-1].validation["val_dice"])
 
     class Stop(Exception):

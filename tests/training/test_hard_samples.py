@@ -22,8 +22,8 @@ from torch import Tensor
 from renalis.training.devices import Devices, open_fabric
 from renalis.training.engine import CHECKPOINT, WEIGHTS, fit
 from renalis.training.hard_samples import SAMPLE, HardSampleBatches, SampleLosses, each_loss
+from renalis.training.losses import CrossEntropy, Dice, LossTerm, total_loss
 from renalis.training.stopping import Epochs
-from renalis.training.terms import CrossEntropy, Dice, LossTerm, total_loss
 
 PROGRAM = mined_run.__name__
 TESTS = Path(__file__).resolve().parents[1]

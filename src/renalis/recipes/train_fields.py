@@ -103,7 +103,7 @@ class Focal(TermOptions):
 class RenalCrossEntropyDice(TermOptions):
     """Where is anything renal, and what is it? Of background, kidney, tumor and cyst.
 
-    See ``renalis.training.terms.renal``; ``class_weights`` of the four in its cross-entropies.
+    See ``renalis.training.losses.renal``; ``class_weights`` of the four in its cross-entropies.
     """
 
     term: Literal["renal_ce_dice"]

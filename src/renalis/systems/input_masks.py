@@ -23,7 +23,7 @@ from renalis.systems.inference import predict_stage
 from renalis.systems.longer_training import stopping_text
 from renalis.systems.recipe_cases import grid_specs, keep_split, load_statistics, prepared
 from renalis.systems.recipe_grids import target_table
-from renalis.training.state import load_weights, read_about
+from renalis.training.checkpoint import load_weights, read_metadata
 
 __all__ = [
     "Masks",
@@ -168,7 +168,7 @@ def out_of_fold_masks(
 
 def _trained(weights: Path, before: Stage) -> bool:
     """Whether a network is there, and was trained as long as the recipe says now."""
-    return weights.exists() and read_about(weights).get("until") == stopping_text(
+    return weights.exists() and read_metadata(weights).get("until") == stopping_text(
         before.optimisation
     )
 

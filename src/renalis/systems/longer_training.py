@@ -20,7 +20,7 @@ from torch import Tensor
 from renalis.errors import InputError
 from renalis.recipes.system import System
 from renalis.recipes.train_fields import Optimisation, Stop, WarmupLinear
-from renalis.training.state import read_weights
+from renalis.training.checkpoint import read_weights
 
 __all__ = ["dependents", "drop_dependents", "same_weights", "stopping_text", "with_longer_training"]
 

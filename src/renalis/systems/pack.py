@@ -28,7 +28,7 @@ from renalis.systems.runs import open_run
 from renalis.systems.starting_model import known_starting_model
 from renalis.systems.training_cases import run_cases_known, unnamed
 from renalis.thresholds import Thresholds
-from renalis.training.state import load_weights
+from renalis.training.checkpoint import load_weights
 
 __all__ = ["LicenceTerms", "ModelDescription", "pack_run"]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from renalis.systems.patch_batches import PatchBatches
-from renalis.training.devices import Place
-from renalis.training.terms import LossTerm, total_loss
+from renalis.training.devices import ProcessRank
+from renalis.training.losses import LossTerm, total_loss
 
 __all__ = ["PatchValidation"]
 
@@ -47,20 +47,20 @@ class PatchValidation:
     count: int = _VALIDATION_PATCHES
     drawn: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
-    def __call__(self, network: nn.Module, place: Place) -> dict[str, list[float]]:
+    def __call__(self, network: nn.Module, process: ProcessRank) -> dict[str, list[float]]:
         """Values per patch of this process's share."""
         regions = {f"dice_{name}": value for value, name in _LESIONS.items()}
         names = {*self.scores, "val_dice", *regions}
         result: dict[str, list[float]] = {name: [] for name in names}
         if not self.drawn:
-            for number in range(place.rank, self.count, place.count):
+            for number in range(process.rank, self.count, process.count):
                 # A fourth number: none of the training's samples.
                 pair = map(torch.from_numpy, self.patches.sample(number, 1))
                 self.drawn.append((next(pair)[None], next(pair)[None]))
         for image, label in self.drawn:
-            outputs = network(image=image.to(place.device))
+            outputs = network(image=image.to(process.device))
             logits = {"seg": outputs} if isinstance(outputs, Tensor) else outputs
-            truth = label.to(place.device)
+            truth = label.to(process.device)
             found = logits["seg"].argmax(dim=1)
             each = [_dice(found, truth, value) for value in regions.values()]
             for name, score in zip(regions, each, strict=True):

@@ -23,7 +23,7 @@ from renalis.recipes.system import System
 from renalis.systems.recipe_cases import grid_specs, load_statistics
 from renalis.systems.run_folder import fold_folder, fold_numbers, is_finished
 from renalis.systems.training_cases import run_cases_known
-from renalis.training.state import load_weights
+from renalis.training.checkpoint import load_weights
 
 __all__ = ["Fold", "Run", "check_terms", "open_run", "packed_system"]
 

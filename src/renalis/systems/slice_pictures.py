@@ -18,8 +18,8 @@ from renalis.report.outlines import outlines
 from renalis.systems.longer_training import same_weights
 from renalis.systems.published_scores import slice_dice
 from renalis.systems.validation import StageValidation
-from renalis.training.devices import Place
-from renalis.training.journal import event_writer
+from renalis.training.devices import ProcessRank
+from renalis.training.metrics_log import event_writer
 
 __all__ = ["PICTURE", "ScoredSlice", "best_and_worst", "drawn", "show_slices"]
 
@@ -65,7 +65,7 @@ def best_and_worst(
     result = []
     for number, name in enumerate(names):
         with torch.no_grad():
-            predicted = validation.predict(network, number, Place(0, 1, device))
+            predicted = validation.predict(network, number, ProcessRank(0, 1, device))
         case = validation.compared(predicted, number)
         scores = slice_dice(validation.stage, case, float("nan"))
         scores[~case.truth.any(axis=(1, 2))] = np.nan

@@ -28,8 +28,8 @@ from renalis.systems.split_check import SplitCases
 from renalis.systems.validation import StageValidation
 from renalis.training.engine import Validation
 from renalis.training.hard_samples import HardSampleBatches
+from renalis.training.losses import LossTerm
 from renalis.training.micro_batches import Arrays, BatchSource
-from renalis.training.terms import LossTerm
 
 __all__ = ["CaseData", "PatchData", "StageData", "case_data", "patch_data"]
 

@@ -34,7 +34,7 @@ from renalis.systems.training_job import Job
 from renalis.systems.training_plans import require_shares
 from renalis.training.devices import Devices, devices_for_folds, devices_here, open_fabric
 from renalis.training.folds import run_folds
-from renalis.training.journal import require_tensorboard
+from renalis.training.metrics_log import require_tensorboard
 
 __all__ = ["train_system"]
 

@@ -26,9 +26,9 @@ from renalis.systems.stage_masks import earlier_masks, synthetic_with_masks, tra
 from renalis.systems.starting_model import StartingModel
 from renalis.systems.training_job import Job
 from renalis.systems.training_plans import planned_rounds
-from renalis.training.journal import events_folder
+from renalis.training.checkpoint import save_weights
+from renalis.training.metrics_log import events_folder
 from renalis.training.rounds import Round, fit_rounds
-from renalis.training.state import save_weights
 from renalis.training.stopping import needed_scores
 
 __all__ = ["FoldTraining", "train_stage"]
@@ -85,14 +85,14 @@ def train_stage(
     )
     if fabric.global_rank == 0:
         steps = sum(history[-1].steps for history in histories.values() if history)
-        about = {"recipe": system.name, "steps": steps, "until": stopping_text(plan)}
+        metadata = {"recipe": system.name, "steps": steps, "until": stopping_text(plan)}
         path, weights = folder / f"{stage.name}.safetensors", network.state_dict()
         drop_dependents(system, stage.name, path, weights, training.fold, training.report)
         if isinstance(data, CaseData):
             events = events_folder(target / rounds[-1].name) if job.tensorboard else None
             watched = data.validation({"val_dice"}, ())
             show_slices(watched, data.names, network, fabric.device, target, path, events)
-        save_weights(path, weights, about)
+        save_weights(path, weights, metadata)
     fabric.barrier()
     return network
 

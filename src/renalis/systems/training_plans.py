@@ -8,8 +8,9 @@ from typing import Any
 
 from renalis.errors import InputError
 from renalis.recipes import train_fields as recipe
+from renalis.training.fit_plan import FitPlan, OptimizerPlan
 from renalis.training.freezing import Freezing
-from renalis.training.plan import FitPlan, OptimizerPlan
+from renalis.training.losses import LossTerm, build_term
 from renalis.training.schedules import (
     Constant,
     EmaPlateau,
@@ -19,7 +20,6 @@ from renalis.training.schedules import (
     WarmupLinear,
 )
 from renalis.training.stopping import Epochs, Keep, Minutes, Patience, Reach, Rises, StopRule
-from renalis.training.terms import LossTerm, build_term
 
 __all__ = [
     "PlannedRound",

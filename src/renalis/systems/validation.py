@@ -31,10 +31,10 @@ from renalis.systems.published_scores import (
     score_names,
 )
 from renalis.systems.recipe_grids import target_table
-from renalis.training.devices import Place
-from renalis.training.journal import duration
-from renalis.training.micro_batches import Feed
-from renalis.training.terms import LossTerm, total_loss
+from renalis.training.devices import ProcessRank
+from renalis.training.losses import LossTerm, total_loss
+from renalis.training.metrics_log import duration
+from renalis.training.micro_batches import MicroBatchDataset
 
 __all__ = ["StageValidation"]
 
@@ -80,14 +80,14 @@ class StageValidation:
     report: Callable[[str], None] | None = None
     report_seconds: float = 10.0
 
-    def __call__(self, network: nn.Module, place: Place) -> dict[str, list[float]]:
+    def __call__(self, network: nn.Module, process: ProcessRank) -> dict[str, list[float]]:
         """Values per case (``val_loss``: per sample) of this process's share."""
         result: dict[str, list[float]] = {name: [] for name in self.scores}
         if "val_dice" in result and _gate(self.stage):
             result["gate_closed"] = []
         published = self.evaluation if "val_dice" in result else None
         result |= {name: [] for name in score_names(published)}
-        mine = range(place.rank, len(self.cases), place.count)
+        mine = range(process.rank, len(self.cases), process.count)
         began = said_at = time.monotonic()
         for done, number in enumerate(mine):
             now = time.monotonic()
@@ -95,7 +95,7 @@ class StageValidation:
                 said_at, left = now, (now - began) / done * (len(mine) - done)
                 self.report(f"validation · case {done}/{len(mine)} · {duration(left)} left")
             if "val_dice" in result:
-                predicted = self.predict(network, number, place)
+                predicted = self.predict(network, number, process)
                 compared = self.compared(predicted, number)
                 result["val_dice"].append(mean_dice(self.stage, compared))
                 for name, score in published_scores(self.stage, published, compared).items():
@@ -103,21 +103,21 @@ class StageValidation:
                 if predicted.gate is not None:
                     result["gate_closed"].append(float(predicted.gate == "closed"))
             if "low_dice" in result:
-                result["low_dice"].append(self._low_dice(network, number, place))
+                result["low_dice"].append(self._low_dice(network, number, process))
         if "val_loss" in result and self.loss_batches is not None:
-            feed = Feed(self.loss_batches, 0)
-            for index in range(place.rank, self.loss_batches.batches, place.count):
-                inputs, targets = feed[0, index]
-                outputs = network(**{k: v.to(place.device) for k, v in inputs.items()})
+            dataset = MicroBatchDataset(self.loss_batches, 0)
+            for index in range(process.rank, self.loss_batches.batches, process.count):
+                inputs, targets = dataset[0, index]
+                outputs = network(**{k: v.to(process.device) for k, v in inputs.items()})
                 if isinstance(outputs, torch.Tensor):
                     outputs = {"seg": outputs}
-                there = {k: v.to(place.device) for k, v in targets.items()}
+                there = {k: v.to(process.device) for k, v in targets.items()}
                 loss = float(total_loss(self.terms, outputs, there)[0])
                 # Once per sample: the last micro-batch may be a small one.
                 result["val_loss"] += [loss] * len(next(iter(inputs.values())))
         return result
 
-    def predict(self, network: nn.Module, number: int, place: Place) -> StagePrediction:
+    def predict(self, network: nn.Module, number: int, process: ProcessRank) -> StagePrediction:
         """What the network says about a case."""
         region = None if self.regions is None else self.regions[number] > 0
         case = self.cases[number]
@@ -128,7 +128,7 @@ class StageValidation:
             self.specs,
             region=region,
             near=near_kidneys(self.stage, case),
-            device=place.device,
+            device=process.device,
         )
 
     def compared(self, predicted: StagePrediction, number: int) -> Compared:
@@ -146,13 +146,13 @@ class StageValidation:
         near = near_slices(labelled, grid.spec.drop_far_slices)
         return Compared(found[near], truth[near], labelled[near], np.flatnonzero(near))
 
-    def _low_dice(self, network: nn.Module, number: int, place: Place) -> float:
+    def _low_dice(self, network: nn.Module, number: int, process: ProcessRank) -> float:
         stage, case = self.stage, self.cases[number]
         plan, sampler = stage.prediction, stage.sampler
         assert isinstance(plan, output_fields.TilePrediction)
         assert plan.coarse is not None
         assert isinstance(sampler, sample_fields.Paired)
-        low = low_probability(stage, plan, [network], case, self.specs, place.device)
+        low = low_probability(stage, plan, [network], case, self.specs, process.device)
         label = case.grid(plan.coarse).label
         assert label is not None
         return dice(low.probability > 0.5, target_table(sampler.low_target)[label] > 0)

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from renalis.errors import InputError, UsageError
 
-__all__ = ["Devices", "Place", "devices_for_folds", "devices_here", "open_fabric"]
+__all__ = ["Devices", "ProcessRank", "devices_for_folds", "devices_here", "open_fabric"]
 
 _PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "float32": "32-true",
@@ -55,7 +55,7 @@ class Devices:
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessRank:
     """One process's place among all that train together."""
 
     rank: int

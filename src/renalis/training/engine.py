@@ -16,17 +16,23 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from renalis.errors import InputError
-from renalis.training.average import start_average
-from renalis.training.devices import Place
+from renalis.training.checkpoint import Position, load_checkpoint, save_weights
+from renalis.training.devices import ProcessRank
 from renalis.training.epoch import Validation, finish_epoch, train_epoch
+from renalis.training.fit_plan import FitPlan, build_optimizer, described
 from renalis.training.freezing import freeze
 from renalis.training.hard_samples import HardSampleBatches
 from renalis.training.history import History
-from renalis.training.journal import Journal, TimeLeft, epoch_line
-from renalis.training.micro_batches import Batch, BatchSource, Feed, groups, stream
-from renalis.training.plan import FitPlan, build_optimizer, described
+from renalis.training.metrics_log import MetricsLog, TimeLeft, epoch_line
+from renalis.training.micro_batches import (
+    Batch,
+    BatchSource,
+    MicroBatchDataset,
+    groups,
+    load_batches,
+)
+from renalis.training.moving_average import start_average
 from renalis.training.session import CHECKPOINT, WEIGHTS, ScoredNetwork, Session
-from renalis.training.state import Position, load_checkpoint, save_weights
 from renalis.training.stopping import kept_epoch, needed_scores, reason_to_stop
 
 __all__ = ["CHECKPOINT", "WEIGHTS", "Validation", "fit"]
@@ -134,9 +140,9 @@ def _epochs(
     report: Callable[[str], None],
     on_epoch: Callable[[History], None] | None,
 ) -> History:
-    plan, place = session.plan, session.place
-    first = place.rank == 0
-    steps = len(groups(plan.batches, plan.accumulate, 0, place.count))
+    plan, process = session.plan, session.process
+    first = process.rank == 0
+    steps = len(groups(plan.batches, plan.accumulate, 0, process.count))
     pace = TimeLeft(
         report if first else _silent,
         steps,
@@ -145,51 +151,53 @@ def _epochs(
         _seconds_left(plan, position.history),
         validate is not None,
     )
-    journal = Journal(session.run, plan.name, position.history, plan.tensorboard) if first else None
+    metrics_log = (
+        MetricsLog(session.run, plan.name, position.history, plan.tensorboard) if first else None
+    )
     batches: Iterator[Batch] | None = None
     while not (reason := reason_to_stop(plan.stop, position.history)):
         # What a mined epoch draws is known when it begins, so nothing is loaded beyond its end.
         if batches is None or isinstance(batch, HardSampleBatches):
-            batches = _batches(batch, plan, place, position)
+            batches = _batches(batch, plan, process, position)
         position = train_epoch(session, position, batches, pace)
         epoch = finish_epoch(session, position, validate)
         history = (*position.history, epoch)
         if first and kept_epoch(plan.keep, history) == epoch.number:
-            about = {"epoch": epoch.number, "validation": dict(epoch.validation)}
+            metadata = {"epoch": epoch.number, "validation": dict(epoch.validation)}
             kept = session.average or session.network.state_dict()
-            save_weights(session.run / WEIGHTS, kept, about)
+            save_weights(session.run / WEIGHTS, kept, metadata)
         position = Position(history, 0, position.steps, drawn_by=position.seen.means())
         session.save(position)
-        if journal is not None:
-            journal.add(history)
+        if metrics_log is not None:
+            metrics_log.add(history)
             report(epoch_line(epoch, plan.most_epochs, pace.left(len(history))))
         if on_epoch is not None:
             on_epoch(history)
-    if journal is not None:
-        journal.close()
+    if metrics_log is not None:
+        metrics_log.close()
         report(f"{plan.name} ends: {reason}")
     return position.history
 
 
 def _batches(
-    batch: BatchSource | HardSampleBatches, plan: FitPlan, place: Place, position: Position
+    batch: BatchSource | HardSampleBatches, plan: FitPlan, process: ProcessRank, position: Position
 ) -> Iterator[Batch]:
-    places = _places(plan, place, position)
+    places = _places(plan, process, position)
     if isinstance(batch, HardSampleBatches):
         epoch = len(position.history)
         places = itertools.takewhile(lambda one: one[0] == epoch, places)
         batch = batch.after(position.drawn_by)
-    return stream(Feed(batch, plan.seed), places, plan.workers)
+    return load_batches(MicroBatchDataset(batch, plan.seed), places, plan.workers)
 
 
-def _places(plan: FitPlan, place: Place, position: Position) -> Iterator[tuple[int, int]]:
+def _places(plan: FitPlan, process: ProcessRank, position: Position) -> Iterator[tuple[int, int]]:
     """Epoch and number of every micro-batch of this process, from the position on, without end."""
-    turns = groups(plan.batches, plan.accumulate, place.rank, place.count)
-    skipped = position.batches // (plan.accumulate * place.count)
+    step_groups = groups(plan.batches, plan.accumulate, process.rank, process.count)
+    skipped = position.batches // (plan.accumulate * process.count)
     for epoch in itertools.count(len(position.history)):
-        for group in turns[skipped:]:
-            for turn in group:
-                yield epoch, turn.index
+        for group in step_groups[skipped:]:
+            for micro_batch in group:
+                yield epoch, micro_batch.index
         skipped = 0
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from renalis.errors import InputError
-from renalis.training.average import averaged, follow
-from renalis.training.devices import Place
+from renalis.training.checkpoint import Position
+from renalis.training.devices import ProcessRank
 from renalis.training.distributed import (
     average_statistics,
     losses_of_all,
@@ -22,21 +22,21 @@ from renalis.training.distributed import (
 from renalis.training.freezing import train_mode
 from renalis.training.hard_samples import without_numbers
 from renalis.training.history import Epoch
-from renalis.training.journal import TimeLeft
-from renalis.training.micro_batches import Turn, groups, seed_torch
+from renalis.training.metrics_log import TimeLeft
+from renalis.training.micro_batches import MicroBatch, groups, seed_torch
+from renalis.training.moving_average import averaged, update_average
 from renalis.training.schedules import WarmupLinear
 from renalis.training.session import Session, require_finite
-from renalis.training.state import Position
 from renalis.training.stopping import needed_scores, reason_to_stop
 from renalis.training.training_dice import PARTS, with_dice
 
 __all__ = ["Validation", "finish_epoch", "train_epoch"]
 
-Validation = Callable[[nn.Module, Place], Mapping[str, Sequence[float]]]
-"""``validate(network, place) -> scores``: values per case, such as ``{"val_dice": [0.9, 0.8]}``.
+Validation = Callable[[nn.Module, ProcessRank], Mapping[str, Sequence[float]]]
+"""``validate(network, process) -> scores``: values per case, such as ``{"val_dice": [0.9, 0.8]}``.
 
-Called without gradients and in evaluation mode by every process; process ``place.rank`` of
-``place.count`` looks at its share of the cases and returns every name, with no values where it has
+Called without gradients and in evaluation mode by every process; process ``rank`` of
+``count`` looks at its share of the cases and returns every name, with no values where it has
 no cases. The engine takes the mean over all cases of all processes; NaN (the case has no such
 region) is left out.
 """
@@ -46,38 +46,38 @@ def train_epoch(
     session: Session, position: Position, batches: Iterator[Any], pace: TimeLeft
 ) -> Position:
     """The rest of an epoch; the position returned has sums over all processes."""
-    plan, place, fabric = session.plan, session.place, session.fabric
+    plan, process, fabric = session.plan, session.process, session.fabric
     number = len(position.history)
     _set_rate(session, plan.schedule.rate(plan.optimizer.learning_rate, position.history))
     train_mode(session.network, plan.freezing)
-    turns = groups(plan.batches, plan.accumulate, place.rank, place.count)
-    size = plan.accumulate * place.count
+    step_groups = groups(plan.batches, plan.accumulate, process.rank, process.count)
+    size = plan.accumulate * process.count
     names = ["loss", *(term.name for term in plan.terms), *PARTS]
     # Sums so far are those of all processes; one of them carries them on.
     sums = {
-        name: torch.tensor(value, dtype=torch.float64, device=place.device)
+        name: torch.tensor(value, dtype=torch.float64, device=process.device)
         for name, value in position.sums.items()
-        if place.rank == 0
+        if process.rank == 0
     }
     seen: list[tuple[int, Tensor]] = []
-    earlier = position.seen.pairs() if place.rank == 0 else []
+    earlier = position.seen.pairs() if process.rank == 0 else []
     done, steps, began = position.batches // size, position.steps, time.monotonic()
-    for index in range(done, len(turns)):
+    for index in range(done, len(step_groups)):
         session.optimizer.zero_grad(set_to_none=True)
         last = torch.zeros(())
-        for turn in turns[index]:
-            last = _backward(session, number, turn, next(batches), sums, seen)
+        for micro_batch in step_groups[index]:
+            last = _backward(session, number, micro_batch, next(batches), sums, seen)
         if plan.clip_norm is not None:
             _clip(session, plan.clip_norm)
         if isinstance(plan.schedule, WarmupLinear):
             _set_rate(session, plan.schedule.at_step(plan.optimizer.learning_rate, steps))
         session.optimizer.step()
         if session.average is not None and plan.average is not None:
-            follow(session.average, session.network, plan.average, steps)
+            update_average(session.average, session.network, plan.average, steps)
         steps += 1
         pace.step(number, index + 1, last.item)
         position = replace(position, batches=min((index + 1) * size, plan.batches), steps=steps)
-        if index + 1 == len(turns) or (
+        if index + 1 == len(step_groups) or (
             plan.checkpoint_steps and (index + 1) % plan.checkpoint_steps == 0
         ):
             now = time.monotonic()
@@ -88,7 +88,7 @@ def train_epoch(
                 seen=losses_of_all(fabric, [*earlier, *_numbers(seen)]),
             )
             began = now
-            if index + 1 < len(turns):
+            if index + 1 < len(step_groups):
                 session.save(position)
                 train_mode(session.network, plan.freezing)
     return position
@@ -117,7 +117,7 @@ def _numbers(seen: Sequence[tuple[int, Tensor]]) -> list[tuple[int, float]]:
 def _backward(
     session: Session,
     epoch: int,
-    turn: Turn,
+    micro_batch: MicroBatch,
     batch: Any,
     sums: dict[str, Tensor],
     seen: list[tuple[int, Tensor]],
@@ -126,19 +126,19 @@ def _backward(
     fabric = session.fabric
     inputs, targets = batch
     targets, numbers = without_numbers(targets)
-    ranked = [row for row, number in enumerate(numbers) if number >= 0 and turn.factor]
+    ranked = [row for row, number in enumerate(numbers) if number >= 0 and micro_batch.factor]
     inputs, targets = fabric.to_device((inputs, targets))
-    seed_torch(session.plan.seed, epoch, turn.index)
-    with fabric.no_backward_sync(session.wrapped, enabled=not turn.last):
+    seed_torch(session.plan.seed, epoch, micro_batch.index)
+    with fabric.no_backward_sync(session.wrapped, enabled=not micro_batch.last):
         loss, parts, each = session.wrapped(inputs, targets, ranked)
         if not loss.requires_grad:
             raise InputError(
                 f"no term of the loss of {session.plan.name} has a gradient; "
                 "hard Dice alone teaches nothing"
             )
-        fabric.backward(loss * turn.factor)
+        fabric.backward(loss * micro_batch.factor)
     seen += [(numbers[row], value) for row, value in zip(ranked, each, strict=True)]
-    if turn.factor:
+    if micro_batch.factor:
         for name, value in {"loss": loss.detach(), **parts}.items():
             sums[name] = sums[name] + value.double() if name in sums else value.double()
     last: Tensor = loss.detach()
@@ -168,7 +168,7 @@ def finish_epoch(session: Session, position: Position, validate: Validation | No
         seed_torch(plan.seed, number, plan.batches)
         weights = averaged(session.network, session.average)
         with torch.no_grad(), session.fabric.autocast(), weights:
-            values = validate(session.network, session.place)
+            values = validate(session.network, session.process)
         if missing := needed_scores(plan.stop, plan.keep) - set(values):
             raise InputError(
                 f"{plan.name} needs {', '.join(sorted(missing))} to stop or to keep weights, but "

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from renalis.training.losses import LossTerm, total_loss
 from renalis.training.micro_batches import BatchSource
-from renalis.training.terms import LossTerm, total_loss
 
 __all__ = ["SAMPLE", "HardSampleBatches", "SampleLosses", "each_loss", "without_numbers"]
 
@@ -100,7 +100,7 @@ def each_loss(
     Parameters
     ----------
     terms, outputs, targets
-        As for `renalis.training.terms.total_loss`.
+        As for `renalis.training.losses.total_loss`.
     rows : sequence of int
         Which samples.
 

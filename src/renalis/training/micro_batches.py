@@ -17,7 +17,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-__all__ = ["Batch", "BatchSource", "Feed", "Turn", "groups", "seed_torch", "stream"]
+__all__ = [
+    "Batch",
+    "BatchSource",
+    "MicroBatch",
+    "MicroBatchDataset",
+    "groups",
+    "load_batches",
+    "seed_torch",
+]
 
 Arrays = Mapping[str, Any]
 Batch = tuple[dict[str, Tensor], dict[str, Tensor]]
@@ -30,7 +38,7 @@ It must depend on nothing else. To go once through a list of samples each epoch,
 
 
 @dataclass(frozen=True)
-class Turn:
+class MicroBatch:
     """One micro-batch of one process.
 
     Parameters
@@ -49,7 +57,7 @@ class Turn:
     last: bool
 
 
-def groups(batches: int, accumulate: int, rank: int = 0, count: int = 1) -> list[list[Turn]]:
+def groups(batches: int, accumulate: int, rank: int = 0, count: int = 1) -> list[list[MicroBatch]]:
     """What one process does in an epoch: one list per optimizer step.
 
     A step takes ``accumulate`` micro-batches of every process; the last one takes what is left.
@@ -67,17 +75,17 @@ def groups(batches: int, accumulate: int, rank: int = 0, count: int = 1) -> list
     size = accumulate * count
     for first in range(0, batches, size):
         last = min(first + size, batches)
-        turns = []
+        micro_batches = []
         for start in range(first, last, count):
             index = start + rank
-            turns.append(
-                Turn(
+            micro_batches.append(
+                MicroBatch(
                     index=min(index, last - 1),
                     factor=count / (last - first) if index < last else 0.0,
                     last=start + count >= last,
                 )
             )
-        result.append(turns)
+        result.append(micro_batches)
     return result
 
 
@@ -88,20 +96,20 @@ def seed_torch(seed: int, epoch: int, index: int) -> None:
 
 
 @dataclass(frozen=True)
-class Feed(Dataset[Batch]):
+class MicroBatchDataset(Dataset[Batch]):
     """Micro-batches by ``(epoch, index)``."""
 
     source: BatchSource
     seed: int
 
-    def __getitem__(self, place: tuple[int, int]) -> Batch:
-        epoch, index = place
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        epoch, index = key
         seed_torch(self.seed, epoch, index)
-        inputs, targets = self.source(epoch, index, np.random.default_rng((self.seed, *place)))
+        inputs, targets = self.source(epoch, index, np.random.default_rng((self.seed, *key)))
         return _tensors(inputs), _tensors(targets)
 
 
-class _Order(Sampler[tuple[int, int]]):
+class _BatchSampler(Sampler[tuple[int, int]]):
     def __init__(self, places: Iterator[tuple[int, int]]) -> None:
         self.places = places
 
@@ -109,15 +117,17 @@ class _Order(Sampler[tuple[int, int]]):
         return self.places
 
 
-def stream(feed: Feed, places: Iterator[tuple[int, int]], workers: int) -> Iterator[Batch]:
+def load_batches(
+    dataset: MicroBatchDataset, places: Iterator[tuple[int, int]], workers: int
+) -> Iterator[Batch]:
     """The micro-batches in this order, made ahead by ``workers`` processes when not 0."""
     if workers == 0:
-        return (feed[place] for place in places)
+        return (dataset[key] for key in places)
     return iter(
         DataLoader(
-            feed,
+            dataset,
             batch_size=None,
-            sampler=_Order(places),
+            sampler=_BatchSampler(places),
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
         )

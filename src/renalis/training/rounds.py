@@ -11,12 +11,12 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from renalis.errors import InputError
+from renalis.training.checkpoint import load_weights
 from renalis.training.engine import WEIGHTS, Validation, fit
+from renalis.training.fit_plan import FitPlan
 from renalis.training.hard_samples import HardSampleBatches
 from renalis.training.history import History
 from renalis.training.micro_batches import BatchSource
-from renalis.training.plan import FitPlan
-from renalis.training.state import load_weights
 from renalis.training.stopping import Epochs
 
 __all__ = ["Round", "fit_rounds"]

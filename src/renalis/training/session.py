@@ -13,13 +13,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from renalis.errors import InputError
-from renalis.training.average import Average
-from renalis.training.devices import Place
+from renalis.training.checkpoint import Position, save_checkpoint
+from renalis.training.devices import ProcessRank
 from renalis.training.distributed import average_statistics
+from renalis.training.fit_plan import FitPlan
 from renalis.training.hard_samples import each_loss
-from renalis.training.plan import FitPlan
-from renalis.training.state import Position, save_checkpoint
-from renalis.training.terms import LossTerm, total_loss
+from renalis.training.losses import LossTerm, total_loss
+from renalis.training.moving_average import Average
 from renalis.training.training_dice import overlap_parts
 
 __all__ = ["CHECKPOINT", "WEIGHTS", "ScoredNetwork", "Session", "require_finite"]
@@ -43,9 +43,9 @@ class Session:
     average: Average | None = None
 
     @property
-    def place(self) -> Place:
+    def process(self) -> ProcessRank:
         fabric = self.fabric
-        return Place(fabric.global_rank, fabric.world_size, fabric.device)
+        return ProcessRank(fabric.global_rank, fabric.world_size, fabric.device)
 
     def save(self, position: Position) -> None:
         """Write the checkpoint, unless the loss says that the weights are spoiled."""

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from renalis.training.freezing import Freezing
+from renalis.training.losses import LossTerm
 from renalis.training.muon import Muon
 from renalis.training.schedules import Constant, Schedule
 from renalis.training.stopping import Epochs, Keep, Minutes, StopRule
-from renalis.training.terms import LossTerm
 
 __all__ = ["FitPlan", "OptimizerPlan", "build_optimizer", "described"]
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Average", "averaged", "follow", "start_average"]
+__all__ = ["Average", "averaged", "start_average", "update_average"]
 
 Average = dict[str, Tensor]
 """Averaged weights and buffers by name, as in the network's ``state_dict``."""
@@ -24,7 +24,7 @@ def start_average(network: nn.Module) -> Average:
 
 
 @torch.no_grad()
-def follow(average: Average, network: nn.Module, decay: float, step: int) -> None:
+def update_average(average: Average, network: nn.Module, decay: float, step: int) -> None:
     """Move the average towards the network, in place.
 
     Parameters

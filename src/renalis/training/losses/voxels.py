@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from renalis.training.terms.registry import register_term
-from renalis.training.terms.shapes import like_logits, one_label_each
+from renalis.training.losses.registry import register_term
+from renalis.training.losses.shapes import like_logits, one_label_each
 
 __all__ = ["BinaryCrossEntropy", "CrossEntropy", "Focal", "SquaredError", "voxel_mean"]
 

@@ -18,7 +18,7 @@ from renalis.training.history import Epoch, History
 from renalis.training.training_dice import DICE
 
 __all__ = [
-    "Journal",
+    "MetricsLog",
     "TimeLeft",
     "duration",
     "epoch_line",
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-class Journal:
+class MetricsLog:
     """``metrics.jsonl`` (a line per epoch), ``curves.html`` and, when asked for, TensorBoard.
 
     Parameters

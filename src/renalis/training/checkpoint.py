@@ -22,15 +22,15 @@ from torch import Tensor, nn
 
 from renalis.errors import InputError
 from renalis.io import whole_file
-from renalis.training.average import Average
 from renalis.training.hard_samples import SampleLosses
 from renalis.training.history import History, history_from_json, history_to_json
+from renalis.training.moving_average import Average
 
 __all__ = [
     "Position",
     "load_checkpoint",
     "load_weights",
-    "read_about",
+    "read_metadata",
     "read_weights",
     "save_checkpoint",
     "save_weights",
@@ -168,15 +168,15 @@ def load_checkpoint(
     return position, state["scaler"]
 
 
-def save_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Write a network's weights and buffers alone, with ``about`` as JSON in the header.
+def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write a network's weights and buffers alone, with ``metadata`` as JSON in the header.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    _write(path, weights, {"about": json.dumps(dict(about), allow_nan=False)})
+    _write(path, weights, {"about": json.dumps(dict(metadata), allow_nan=False)})
 
 
 def load_weights(path: Path, network: nn.Module) -> dict[str, Any]:
@@ -189,8 +189,8 @@ def load_weights(path: Path, network: nn.Module) -> dict[str, Any]:
     """
     tensors, header = _read(path)
     _fill(path, network, tensors)
-    about: dict[str, Any] = json.loads(header.get("about", "{}"))
-    return about
+    metadata: dict[str, Any] = json.loads(header.get("about", "{}"))
+    return metadata
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -204,7 +204,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return _read(path)[0]
 
 
-def read_about(path: Path) -> dict[str, Any]:
+def read_metadata(path: Path) -> dict[str, Any]:
     """What a file of `save_weights` says about its weights, without reading these.
 
     Raises
@@ -214,8 +214,8 @@ def read_about(path: Path) -> dict[str, Any]:
     """
     try:
         with safe_open(path, "pt") as file:
-            about: dict[str, Any] = json.loads((file.metadata() or {}).get("about", "{}"))
-            return about
+            metadata: dict[str, Any] = json.loads((file.metadata() or {}).get("about", "{}"))
+            return metadata
     except (OSError, SafetensorError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a safetensors file: {error}") from error
 

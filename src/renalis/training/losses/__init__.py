@@ -1,10 +1,10 @@
 """Terms of a loss, and their weighted sum over a network's outputs."""
 
-from renalis.training.terms.overlap import Dice, Tversky
-from renalis.training.terms.registry import Term, build_term, register_term
-from renalis.training.terms.renal import RenalCrossEntropyDice
-from renalis.training.terms.total import LossTerm, total_loss
-from renalis.training.terms.voxels import (
+from renalis.training.losses.overlap import Dice, Tversky
+from renalis.training.losses.registry import Term, build_term, register_term
+from renalis.training.losses.renal import RenalCrossEntropyDice
+from renalis.training.losses.total import LossTerm, total_loss
+from renalis.training.losses.voxels import (
     BinaryCrossEntropy,
     CrossEntropy,
     Focal,

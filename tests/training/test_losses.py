@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from renalis.training.terms import (
+from renalis.training.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
     Dice,

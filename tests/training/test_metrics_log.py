@@ -21,7 +21,7 @@ from renalis.training.devices import Devices, devices_here, open_fabric
 from renalis.training.engine import WEIGHTS
 from renalis.training.folds import run_folds
 from renalis.training.history import Epoch, History
-from renalis.training.journal import Journal, TimeLeft, duration, epoch_line
+from renalis.training.metrics_log import MetricsLog, TimeLeft, duration, epoch_line
 
 
 def past(count: int) -> History:
@@ -90,15 +90,15 @@ def test_any_values_can_be_drawn(values: list[float], logarithmic: bool) -> None
 
 
 def test_metrics_start_again_where_the_checkpoint_was(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "run", (), tensorboard=True)
+    metrics_log = MetricsLog(tmp_path, "run", (), tensorboard=True)
     for count in (1, 2, 3):
-        journal.add(past(count))
-    journal.close()
+        metrics_log.add(past(count))
+    metrics_log.close()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 4, "los')
-    journal = Journal(tmp_path, "run", past(2), tensorboard=True)
-    journal.add(past(3))
-    journal.close()
+    metrics_log = MetricsLog(tmp_path, "run", past(2), tensorboard=True)
+    metrics_log.add(past(3))
+    metrics_log.close()
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [line[:11] for line in lines] == ['{"epoch": 1', '{"epoch": 2', '{"epoch": 3']
     assert (tmp_path / "curves.html").read_text().startswith("<!doctype html>")

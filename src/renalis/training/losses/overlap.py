@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from renalis.training.terms.registry import register_term
-from renalis.training.terms.shapes import class_probabilities, one_label_each, region_masks
+from renalis.training.losses.registry import register_term
+from renalis.training.losses.shapes import class_probabilities, one_label_each, region_masks
 
 __all__ = ["Dice", "Tversky"]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from renalis.training.terms.registry import register_term
+from renalis.training.losses.registry import register_term
 
 __all__ = ["RenalCrossEntropyDice"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from renalis.training.terms.registry import Term
-from renalis.training.terms.shapes import to_resolution
+from renalis.training.losses.registry import Term
+from renalis.training.losses.shapes import to_resolution
 
 __all__ = ["LossTerm", "total_loss"]
 

@@ -13,7 +13,7 @@ import pytest
 from helpers.stub import phantom, stub_model
 from test_segment import PLAIN, SHOWN, everything_below, save, with_air
 
-import renalis.pipeline.finish as finishing
+import renalis.pipeline.finish as sample_transform
 import renalis.systems.coarse_to_fine as running
 from renalis.cli import main
 from renalis.errors import OutputError
@@ -62,7 +62,7 @@ def fail(error: Exception) -> Callable[..., object]:
 def break_step(patch: pytest.MonkeyPatch, name: str, error: Exception) -> None:
     """Let the step that makes a file fail."""
     if name == "measurements.json":
-        patch.setattr(finishing, "measure", fail(error))
+        patch.setattr(sample_transform, "measure", fail(error))
     else:
         writer = {"preview.png": "write_preview", "report.html": "write_report"}[name]
         patch.setattr(f"renalis.report.{writer}", fail(error))

@@ -24,12 +24,12 @@ def at_once(
     probability: np.ndarray,
     ratio: tuple[float, ...],
     shape: tuple[int, ...],
-    lead: tuple[float, ...] = (0, 0, 0),
+    offset: tuple[float, ...] = (0, 0, 0),
 ) -> np.ndarray:
     """Interpolate the logarithms of all four classes with SciPy, then take the largest."""
     axes = [
         (np.arange(n) + 0.5 + before) / r - 0.5
-        for n, r, before in zip(shape, ratio, lead, strict=True)
+        for n, r, before in zip(shape, ratio, offset, strict=True)
     ]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"))
     classes = np.clip(np.stack([1 - probability.sum(0), *probability]), 1e-4, 1)
@@ -52,15 +52,15 @@ def test_equal_to_interpolating_everything(ratio: tuple[float, float, float]) ->
     assert np.count_nonzero(labels != expected) <= 1e-4 * labels.size
 
 
-@pytest.mark.parametrize("lead", [(0.7, 1.4, 0.0), (2.3, 0.1, 5.0)])
-def test_a_grid_that_begins_before_the_scan(lead: tuple[float, float, float]) -> None:
+@pytest.mark.parametrize("offset", [(0.7, 1.4, 0.0), (2.3, 0.1, 5.0)])
+def test_a_grid_that_begins_before_the_scan(offset: tuple[float, float, float]) -> None:
     whole = np.zeros((3, 30, 30, 30), np.float32)
     box = (slice(0, 18), slice(9, 30), slice(3, 27))
     whole[(slice(None), *box)] = smooth((18, 21, 24))
     ratio = (2.0, 2.5, 0.8)
     labels = np.zeros((57, 71, 19), np.uint8)
-    restore(whole[(slice(None), *box)], box, (30, 30, 30), ratio, labels, lead)
-    expected = at_once(whole, ratio, labels.shape, lead)
+    restore(whole[(slice(None), *box)], box, (30, 30, 30), ratio, labels, offset)
+    expected = at_once(whole, ratio, labels.shape, offset)
     assert {0, 1, 2, 3} <= set(np.unique(expected))
     assert np.count_nonzero(labels != expected) <= 1e-4 * labels.size
 

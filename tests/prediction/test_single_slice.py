@@ -21,7 +21,7 @@ def bright_is_kidney() -> SliceReader:
         return logits
 
     network.forward_slices = forward_slices  # type: ignore[method-assign]
-    return SliceReader(network.eval(), 1.5, (-200, 400), looks=4)
+    return SliceReader(network.eval(), 1.5, (-200, 400), mirrored_copies=4)
 
 
 def test_labels_lie_where_the_image_does_at_any_spacing() -> None:

@@ -16,7 +16,7 @@ from renalis.prediction import PredictionOptions, RuntimeName, predict
 from renalis.prediction.memory import expected_peak_mb
 from renalis.prediction.restore import restore
 from renalis.prediction.view import View
-from renalis.preparation import lattice_lead, resample
+from renalis.preparation import grid_offset, resample
 from renalis.volume import Kind, Volume
 
 SURE = {"cyst_at": 0.0, "cyst_sure": 0.0}
@@ -127,10 +127,10 @@ def test_straight_scans_take_the_path_along_their_own_axes(degrees: float) -> No
     assert view.frame is scan
     assert view.notes == ()
     spacing, box = (2.0, 2.0, 2.0), (slice(3, 40), slice(5, 60), slice(0, 50))
-    lead = lattice_lead(scan)
-    seen = resample(scan, spacing, None, lead).array
+    offset = grid_offset(scan)
+    seen = resample(scan, spacing, None, offset).array
     np.testing.assert_array_equal(view.image(spacing), seen)
-    part = resample(scan, spacing, box, lead).array
+    part = resample(scan, spacing, box, offset).array
     np.testing.assert_array_equal(view.image(spacing, box), part)
     rng = np.random.default_rng(5)
     probability = rng.random((3, 37, 55, 50), np.float32) * np.float32(0.6)
@@ -138,7 +138,7 @@ def test_straight_scans_take_the_path_along_their_own_axes(degrees: float) -> No
     labels = Volume(np.zeros(scan.shape, np.uint8), scan.affine, Kind.LABELS)
     view.restore(probability, box, grid, labels)
     expected = np.zeros(scan.shape, np.uint8)
-    z, y, x = (mm / step for mm, step in zip(lead, scan.spacing, strict=True))
+    z, y, x = (mm / step for mm, step in zip(offset, scan.spacing, strict=True))
     restore(probability, box, grid.shape, grid.ratio, expected, (z, y, x))
     assert expected.any()
     np.testing.assert_array_equal(labels.array, expected)

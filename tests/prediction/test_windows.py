@@ -39,16 +39,16 @@ def boxes(draw: st.DrawFn, shape: tuple[int, int, int]) -> tuple[slice, slice, s
 def test_windows_cover_the_box_and_stay_inside(
     data: st.DataObject, overlap: float, stride: int
 ) -> None:
-    pace = WindowGrid(stride, (0, stride // 2, stride - 1))
+    grid = WindowGrid(stride, (0, stride // 2, stride - 1))
     shape = tuple(data.draw(st.integers(1, 70)) for _ in range(3))
     patch = tuple(data.draw(st.integers(4, 24)) for _ in range(3))
     box = data.draw(boxes(shape))
     covered = np.zeros(shape, bool)
-    for start in windows_over(box, shape, patch, overlap, pace):
+    for start in windows_over(box, shape, patch, overlap, grid):
         covered[tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))] = True
-        for s, p, n, phase in zip(start, patch, shape, pace.phase, strict=True):
+        for s, p, n, origin in zip(start, patch, shape, grid.origin, strict=True):
             assert 0 <= s <= max(0, n - p)
-            assert (s - phase) % stride == 0 or s in (0, n - p)
+            assert (s - origin) % stride == 0 or s in (0, n - p)
     assert covered[box].all()
 
 
@@ -108,7 +108,7 @@ def test_the_pace_is_the_same_in_the_patient_however_the_scan_was_cut(
     later = affine.copy()
     later[:3, 3] += affine[:3, :3] @ cut
     whole, part = WindowGrid.of(affine, 16), WindowGrid.of(later, 16)
-    for one, other, moved in zip(whole.phase, part.phase, cut, strict=True):
+    for one, other, moved in zip(whole.origin, part.origin, cut, strict=True):
         assert (one - other - moved) % 16 == 0
 
 

@@ -41,11 +41,11 @@ def test_volumes_that_published_code_leaves_holes_in() -> None:
     st.integers(1, 300), st.integers(2, 6), st.integers(0, 5), st.integers(6, 20), st.integers(0, 9)
 )
 def test_snapped_blocks_cover_and_lie_on_the_grid(
-    length: int, grid: int, phase: int, stride: int, extra: int
+    length: int, grid: int, remainder: int, stride: int, extra: int
 ) -> None:
     size = stride + grid + extra
-    starts = snapped_starts(length, size, stride, grid, phase)
-    assert (starts % grid == phase % grid).all()
+    starts = snapped_starts(length, size, stride, grid, remainder)
+    assert (starts % grid == remainder % grid).all()
     assert starts[0] <= 0
     assert starts[-1] + size >= length
     assert len(starts) == 1 or starts[-2] + size < length

@@ -187,7 +187,7 @@ def _pair_case(
 
 def test_the_published_geometry() -> None:
     geometry = PairGeometry()
-    assert (geometry.offset, geometry.margin, geometry.phase) == (162, 44, 2)
+    assert (geometry.offset, geometry.margin, geometry.remainder) == (162, 44, 2)
     for s4 in (-52, 0, 7):
         assert geometry.coarse_start(4 * s4 + 162 + 44) == s4
         # The coarse output of 20 covers the central 80 of the fine patch.

@@ -8,7 +8,7 @@ from scipy.interpolate import RegularGridInterpolator
 
 from renalis.errors import InputError
 from renalis.preparation import GridSpec, normalized, prepare_case
-from renalis.preparation.weight_map import weight_map
+from renalis.preparation.pixel_weights import weight_map
 from renalis.recipes import load_system
 from renalis.sampling.windows import Coverage, WindowSampler, window_list
 from renalis.systems.case_batches import case_batches, masked_hu

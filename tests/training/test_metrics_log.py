@@ -111,15 +111,15 @@ def test_metrics_start_again_where_the_checkpoint_was(tmp_path: Path) -> None:
 
 def test_progress_lines_say_how_long_it_takes() -> None:
     lines: list[str] = []
-    pace = TimeLeft(lines.append, 4, 10, 0.0)
-    assert pace.left(0) is None
+    time_left = TimeLeft(lines.append, 4, 10, 0.0)
+    assert time_left.left(0) is None
     for done in range(1, 5):
-        pace.step(2, done, lambda: 0.25)
+        time_left.step(2, done, lambda: 0.25)
     # The epoch's last step has a line of its own.
     assert len(lines) == 3
     assert lines[0].startswith("epoch 3 · step 1/4 · loss 0.2500 · ")
     assert "in all" in lines[0]
-    left = pace.left(3)
+    left = time_left.left(3)
     assert left is not None
     assert math.isfinite(left)
     assert "in all" not in _lines_without_an_end()
@@ -139,10 +139,10 @@ def test_progress_lines_say_how_long_it_takes() -> None:
 
 def test_progress_lines_know_the_minutes_that_a_rule_allows() -> None:
     lines: list[str] = []
-    pace = TimeLeft(lines.append, 4, None, 0.0, seconds=600.0)
-    pace.step(0, 1, lambda: 0.25)
+    time_left = TimeLeft(lines.append, 4, None, 0.0, seconds=600.0)
+    time_left.step(0, 1, lambda: 0.25)
     assert lines[0].endswith("at most 10 min in all")
-    left = pace.left(1)
+    left = time_left.left(1)
     assert left == pytest.approx(600, abs=5)
     # The epoch in which the time ends is finished.
     late = TimeLeft(lines.append, 4, None, 0.0, seconds=0.0)
@@ -153,8 +153,8 @@ def test_progress_lines_know_the_minutes_that_a_rule_allows() -> None:
 
 def _lines_without_an_end() -> str:
     lines: list[str] = []
-    pace = TimeLeft(lines.append, 4, None, 0.0)
-    pace.step(0, 1, lambda: 1.0)
+    time_left = TimeLeft(lines.append, 4, None, 0.0)
+    time_left.step(0, 1, lambda: 1.0)
     return lines[0]
 
 
@@ -185,8 +185,8 @@ def test_what_devices_cannot_do_is_said() -> None:
 
 def test_the_first_epochs_lines_say_that_validation_is_not_counted() -> None:
     lines: list[str] = []
-    pace = TimeLeft(lines.append, 4, 10, 0.0, validated=True)
-    pace.step(3, 1, lambda: 0.25)
-    pace.step(4, 1, lambda: 0.25)
+    time_left = TimeLeft(lines.append, 4, 10, 0.0, validated=True)
+    time_left.step(3, 1, lambda: 0.25)
+    time_left.step(4, 1, lambda: 0.25)
     assert lines[0].endswith(" in all, validation not counted")
     assert lines[1].endswith(" in all")

@@ -35,7 +35,7 @@ def restore(
     grid_shape: tuple[int, int, int],
     ratio: tuple[float, float, float],
     labels: NDArray[np.uint8],
-    lead: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> None:
     """Write the labels of a box of probabilities into a label map.
 
@@ -56,13 +56,13 @@ def restore(
         Stage spacing divided by scan spacing.
     labels : ndarray, shape (Z, Y, X), uint8
         Label map on the scan's grid, all 0; any strides. Filled in place.
-    lead : tuple of float
+    offset : tuple of float
         How far the stage's grid begins before the scan, in voxels of the scan.
     """
     for part in named_parts(probability):
         ranges, matrices, columns = [], [], []
         for axis in range(3):
-            size, scale, before = grid_shape[axis], ratio[axis], lead[axis]
+            size, scale, before = grid_shape[axis], ratio[axis], offset[axis]
             first = max(0, box[axis].start + part[axis].start - 1)
             last = min(size, box[axis].start + part[axis].stop + 1)
             rows = _between(first, last, size, scale, labels.shape[axis], before)
@@ -105,15 +105,15 @@ def named_parts(probability: NDArray[np.float32]) -> list[Box]:
 
 
 def _between(
-    first: int, last: int, size: int, scale: float, voxels: int, lead: float
+    first: int, last: int, size: int, scale: float, voxels: int, offset: float
 ) -> tuple[int, int]:
     """The scan's voxels whose centers lie between those of grid voxels ``first`` and ``last - 1``.
 
     Only there is everything known that an interpolated value depends on. At the grid's border the
     range goes on to the scan's border.
     """
-    low = 0 if first == 0 else math.ceil((first + 0.5) * scale - 0.5 - lead)
-    high = voxels if last == size else math.floor((last - 0.5) * scale - 0.5 - lead) + 1
+    low = 0 if first == 0 else math.ceil((first + 0.5) * scale - 0.5 - offset)
+    high = voxels if last == size else math.floor((last - 0.5) * scale - 0.5 - offset) + 1
     return max(0, low), max(low, min(voxels, high))
 
 

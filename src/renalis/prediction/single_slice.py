@@ -39,7 +39,7 @@ class SliceReader:
         Of the network's pixels.
     window_hu : tuple of float
         HU mapped to -1 and 1.
-    looks : int
+    mirrored_copies : int
         Passes of test-time augmentation. 1: the slice as it is; 2: its mirror image as well; 4:
         both front to back too.
     """
@@ -47,10 +47,10 @@ class SliceReader:
     network: UNet
     spacing_mm: float
     window_hu: tuple[float, float]
-    looks: int = 2
+    mirrored_copies: int = 2
 
     @classmethod
-    def of(cls, model: Model, looks: int = 2) -> SliceReader:
+    def of(cls, model: Model, mirrored_copies: int = 2) -> SliceReader:
         """The reader of a model.
 
         Raises
@@ -63,7 +63,7 @@ class SliceReader:
         _, y, x = stage.spacing_mm
         if not isinstance(network, UNet) or y != x:
             raise InputError(f"{model.path}: its fine network does not read single slices")
-        return cls(network, x, stage.window_hu, looks)
+        return cls(network, x, stage.window_hu, mirrored_copies)
 
     def probability(
         self, hu: NDArray[np.float32], spacing_mm: tuple[float, float]
@@ -86,11 +86,11 @@ class SliceReader:
         slices = torch.from_numpy(np.ascontiguousarray(image))[None, None]
         total = torch.zeros(())
         flips: tuple[tuple[int, ...], ...] = ((), (3,), (2,), (2, 3))
-        for axes in flips[: self.looks]:
+        for axes in flips[: self.mirrored_copies]:
             with torch.inference_mode():
                 logits = self.network.forward_slices(slices.flip(axes))
             total = total + torch.softmax(logits.float(), 1)[:, 1:].flip(axes)
-        return np.asarray((total[0] / self.looks).numpy())
+        return np.asarray((total[0] / self.mirrored_copies).numpy())
 
     def labels(self, hu: NDArray[np.float32], spacing_mm: tuple[float, float]) -> NDArray[np.uint8]:
         """Label map (Y, X) of the slice in the KiTS23 convention.

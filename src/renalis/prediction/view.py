@@ -18,7 +18,7 @@ from renalis.preparation import (
     OBLIQUE_DEG,
     Grid,
     Interpolation,
-    lattice_lead,
+    grid_offset,
     lies_along_own_axes,
     obliqueness_deg,
     reduced_bytes,
@@ -88,7 +88,7 @@ class View:
 
     def grid(self, spacing_mm: tuple[float, float, float]) -> Grid:
         """A stage's grid."""
-        return stage_grid(self.frame, spacing_mm, lattice_lead(self.frame))
+        return stage_grid(self.frame, spacing_mm, grid_offset(self.frame))
 
     def image(
         self,
@@ -97,7 +97,7 @@ class View:
         interpolation: Interpolation = "average",
     ) -> NDArray[np.float32]:
         """HU on a stage's grid or a box of it."""
-        how = spacing_mm, box, lattice_lead(self.frame), interpolation
+        how = spacing_mm, box, grid_offset(self.frame), interpolation
         if not self.oblique:
             return resample(self.scan, *how).array
         return resample_upright(self.scan, self.frame, *how).array
@@ -109,7 +109,7 @@ class View:
         if self.oblique:
             restore_oblique(probability, box, grid, labels)
         else:
-            restore(probability, box, grid.shape, grid.ratio, labels.array, grid.lead)
+            restore(probability, box, grid.shape, grid.ratio, labels.array, grid.offset)
 
     def turning_bytes(
         self, spacing_mm: tuple[float, float, float], interpolation: Interpolation

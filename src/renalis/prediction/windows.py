@@ -33,7 +33,7 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """Where sliding windows may begin: at ``phase`` plus whole multiples of ``stride``.
+    """Where sliding windows may begin: at ``origin`` plus whole multiples of ``stride``.
 
     A network that downsamples by 2 at each level predicts something else for a window moved by
     less than all its strides together.
@@ -42,12 +42,12 @@ class WindowGrid:
     ----------
     stride : int
         All strides of the network together, in voxels.
-    phase : tuple of int
+    origin : tuple of int
         Along Z, Y, X, in voxels of the grid.
     """
 
     stride: int = 1
-    phase: Shape = (0, 0, 0)
+    origin: Shape = (0, 0, 0)
 
     @classmethod
     def of(cls, affine: NDArray[np.float64], stride: int) -> WindowGrid:
@@ -71,20 +71,20 @@ ANYWHERE = WindowGrid()
 
 
 def starts(
-    first: int, last: int, length: int, patch: int, overlap: float, stride: int = 1, phase: int = 0
+    first: int, last: int, length: int, patch: int, overlap: float, stride: int = 1, origin: int = 0
 ) -> list[int]:
     """First voxels of the windows that cover ``first`` to ``last`` of an axis.
 
     Windows stay inside the axis where it is long enough, and use what is adjacent to the
-    range instead of leaving it out: a network sees more, at no cost. They begin at ``phase`` plus
+    range instead of leaving it out: a network sees more, at no cost. They begin at ``origin`` plus
     whole multiples of ``stride``, except where that would reach beyond the axis.
     """
     if length <= patch:
         return [0]
-    begin = (first - phase) // stride * stride + phase
-    end = -(-(last - patch - phase) // stride) * stride + phase
+    begin = (first - origin) // stride * stride + origin
+    end = -(-(last - patch - origin) // stride) * stride + origin
     if end <= begin:
-        middle = round(((first + last - patch) / 2 - phase) / stride) * stride + phase
+        middle = round(((first + last - patch) / 2 - origin) / stride) * stride + origin
         places = [min(max(middle, end), begin)]
     else:
         step = max(int(patch * (1 - overlap)) // stride, 1) * stride
@@ -95,31 +95,31 @@ def starts(
 
 
 def windows_over(
-    box: Box, shape: Shape, patch: Shape, overlap: float, pace: WindowGrid = ANYWHERE
+    box: Box, shape: Shape, patch: Shape, overlap: float, grid: WindowGrid = ANYWHERE
 ) -> list[Shape]:
     """First voxels of the windows that cover a box of an array of shape ``shape``."""
     z, y, x = (
-        starts(b.start, b.stop, n, p, overlap, pace.stride, phase)
-        for b, n, p, phase in zip(box, shape, patch, pace.phase, strict=True)
+        starts(b.start, b.stop, n, p, overlap, grid.stride, origin)
+        for b, n, p, origin in zip(box, shape, patch, grid.origin, strict=True)
     )
     return [(i, j, k) for i in z for j in y for k in x]
 
 
 def windows_over_boxes(
-    boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float, pace: WindowGrid = ANYWHERE
+    boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float, grid: WindowGrid = ANYWHERE
 ) -> list[Shape]:
     """Windows that cover several boxes, each window once, boxes joined where that saves some."""
-    merged = merge_boxes(boxes, shape, patch, overlap, pace)
-    return sorted({one for box in merged for one in windows_over(box, shape, patch, overlap, pace)})
+    merged = merge_boxes(boxes, shape, patch, overlap, grid)
+    return sorted({one for box in merged for one in windows_over(box, shape, patch, overlap, grid)})
 
 
 def merge_boxes(
-    boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float, pace: WindowGrid = ANYWHERE
+    boxes: Iterable[Box], shape: Shape, patch: Shape, overlap: float, grid: WindowGrid = ANYWHERE
 ) -> list[Box]:
     """Join boxes wherever that needs no more windows than each alone."""
 
     def count(box: Box) -> int:
-        return len(windows_over(box, shape, patch, overlap, pace))
+        return len(windows_over(box, shape, patch, overlap, grid))
 
     result = list(boxes)
     merged = True

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from renalis.preparation.cache import cached_case, file_hash, open_prepared
-from renalis.preparation.grid_origin import lattice_lead
+from renalis.preparation.grid_origin import grid_offset
 from renalis.preparation.grids import GridSpec, normalized, place_grid
-from renalis.preparation.intensity import hu_histogram, mean_and_std
+from renalis.preparation.hu_statistics import hu_histogram, mean_and_std
+from renalis.preparation.hu_window import window
+from renalis.preparation.interpolation_weights import (
+    Interpolation,
+    cubic_weights,
+    linear_weights,
+    nearest_index,
+    triangle_weights,
+)
 from renalis.preparation.orientation_check import lies_along_own_axes
+from renalis.preparation.pixel_weights import weight_map
 from renalis.preparation.prepared import PreparedCase, PreparedGrid, near_slices, prepare_case
-from renalis.preparation.regrid import regrid_image, regrid_labels
 from renalis.preparation.resample import Grid, resample, stage_grid
+from renalis.preparation.spline_resampling import regrid_image, regrid_labels
 from renalis.preparation.upright import (
     OBLIQUE_DEG,
     obliqueness_deg,
@@ -17,15 +26,6 @@ from renalis.preparation.upright import (
     resample_upright,
     upright_frame,
 )
-from renalis.preparation.weight_map import weight_map
-from renalis.preparation.weights import (
-    Interpolation,
-    cubic_weights,
-    linear_weights,
-    nearest_index,
-    triangle_weights,
-)
-from renalis.preparation.window import window
 
 __all__ = [
     "OBLIQUE_DEG",
@@ -37,8 +37,8 @@ __all__ = [
     "cached_case",
     "cubic_weights",
     "file_hash",
+    "grid_offset",
     "hu_histogram",
-    "lattice_lead",
     "lies_along_own_axes",
     "linear_weights",
     "mean_and_std",

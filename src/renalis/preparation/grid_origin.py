@@ -16,9 +16,9 @@ import numpy as np
 
 from renalis.volume import Volume
 
-__all__ = ["LATTICE_MM", "lattice_lead"]
+__all__ = ["COMMON_GRID_MM", "grid_offset"]
 
-LATTICE_MM = 12.0
+COMMON_GRID_MM = 12.0
 """Grids of all stages begin at multiples of this, so that their voxels' corners coincide; stages
 whose spacing divides it (as 1.5, 2, 3 and 4 mm do) have the same voxels in every scan of a
 patient."""
@@ -30,48 +30,48 @@ _ROUNDING_MM = 1e-3
 """A corner this near to a multiple lies on it: DICOM and NIfTI round coordinates differently."""
 
 
-def lattice_lead(scan: Volume, lattice_mm: float = LATTICE_MM) -> tuple[float, float, float]:
-    """How far before a scan the lattice's next voxel begins, along each of the scan's axes.
+def grid_offset(scan: Volume, grid_mm: float = COMMON_GRID_MM) -> tuple[float, float, float]:
+    """How far before a scan the common grid's next voxel begins, along each of the scan's axes.
 
     Parameters
     ----------
     scan : Volume
-        Only its affine is used. The lattice lies along its axes; where these are not the
+        Only its affine is used. The common grid lies along its axes; where these are not the
         patient's, its distance from the patient's origin is measured along them.
-    lattice_mm : float
-        Distance of the lattice's planes in mm.
+    grid_mm : float
+        Distance of the common grid's planes in mm.
 
     Returns
     -------
     tuple of float
-        In mm, from 0 to less than ``lattice_mm``; the ``lead_mm`` of
+        In mm, from 0 to less than ``grid_mm``; the ``offset_mm`` of
         `renalis.preparation.stage_grid`. Along axes whose voxels are longer than a millimeter and
-        divide ``lattice_mm``, a whole number of voxels: the grid begins as near to the lattice as
+        divide ``grid_mm``, a whole number of voxels: the grid begins as near to the common grid as
         that allows.
 
     Examples
     --------
     >>> affine = np.diag([1.0, 1.0, 5.0, 1.0])
     >>> affine[:3, 3] = -9.5, 4.5, 2.5
-    >>> lattice_lead(Volume(np.zeros((8, 8, 8)), affine))
+    >>> grid_offset(Volume(np.zeros((8, 8, 8)), affine))
     (2.0, 4.0, 0.0)
     """
     axes = scan.affine[:3, :3] / np.linalg.norm(scan.affine[:3, :3], axis=0)
     corner = scan.world(np.full(3, -0.5)) @ axes
-    lead = corner - np.floor((corner + _ROUNDING_MM) / lattice_mm) * lattice_mm
+    offset = corner - np.floor((corner + _ROUNDING_MM) / grid_mm) * grid_mm
     i, j, k = (
-        max(0.0, float(_whole(mm, step) if _fits(step, lattice_mm) else mm))
-        for mm, step in zip(lead, scan.spacing, strict=True)
+        max(0.0, float(_whole(mm, step) if _fits(step, grid_mm) else mm))
+        for mm, step in zip(offset, scan.spacing, strict=True)
     )
     return i, j, k
 
 
-def _fits(step_mm: float, lattice_mm: float) -> bool:
+def _fits(step_mm: float, grid_mm: float) -> bool:
     """Whether a scan's voxels may be those of a stage's grid, or whole numbers of them."""
-    parts = round(lattice_mm / step_mm)
-    return parts > 0 and step_mm > _FINE_MM and abs(step_mm - lattice_mm / parts) < _ROUNDING_MM
+    parts = round(grid_mm / step_mm)
+    return parts > 0 and step_mm > _FINE_MM and abs(step_mm - grid_mm / parts) < _ROUNDING_MM
 
 
-def _whole(lead_mm: float, step_mm: float) -> float:
-    """The next smaller lead that is a whole number of voxels."""
-    return float(np.floor((lead_mm + _ROUNDING_MM) / step_mm)) * step_mm
+def _whole(offset_mm: float, step_mm: float) -> float:
+    """The next smaller offset that is a whole number of voxels."""
+    return float(np.floor((offset_mm + _ROUNDING_MM) / step_mm)) * step_mm

@@ -73,7 +73,7 @@ class GridSpec:
     drop_far_slices : int, optional
         Training leaves out slices further than this many slices from any label.
     weight_map : {"foreground", "classes"}, optional
-        Make a map of pixel weights (`renalis.preparation.weight_map`) from label > 0 or from all
+        Make a map of pixel weights (`renalis.preparation.pixel_weights`) from label > 0 or from all
         classes.
     weight_edge, weight_max : float
         Added on edges; largest weight.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from renalis.errors import InputError
 from renalis.io.scan import Scan, shown
 from renalis.preparation.body import Body, find_body
-from renalis.preparation.repeated import repetition
+from renalis.preparation.repeated_anatomy import repetition
 from renalis.volume import Volume
 
 __all__ = ["Doubt", "place_doubts", "with_place_notes"]

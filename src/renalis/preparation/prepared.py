@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from renalis.boxes import Box, bounding_box, whole
 from renalis.errors import InputError
 from renalis.preparation.grids import GridSpec, place_grid
-from renalis.preparation.regrid import regrid_image, regrid_labels
+from renalis.preparation.pixel_weights import weight_map
 from renalis.preparation.resample import Grid, resample
-from renalis.preparation.truncated import truncated_labels
-from renalis.preparation.weight_map import weight_map
+from renalis.preparation.spline_resampling import regrid_image, regrid_labels
+from renalis.preparation.truncated_labels import truncated_labels
 from renalis.volume import Kind, Volume
 
 __all__ = ["PreparedCase", "PreparedGrid", "near_slices", "prepare_case"]

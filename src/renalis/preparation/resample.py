@@ -1,7 +1,7 @@
 """Resample a scan to a network's grid, in slabs, without a full-size float copy.
 
 Interpolation is separable, so each axis is a product with a banded matrix
-(`renalis.preparation.weights`). Products of dense matrices are so fast on any CPU that it is enough
+(`renalis.preparation.interpolation_weights`). Products of dense matrices are so fast on any CPU that it is enough
 to leave out most of the zeros, block by block; reading and converting the voxels takes as long.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box
-from renalis.preparation.weights import Interpolation, image_weights
+from renalis.preparation.interpolation_weights import Interpolation, image_weights
 from renalis.volume import Volume
 
 __all__ = ["Grid", "apply_matrices", "resample", "stage_grid"]
@@ -38,42 +38,42 @@ class Grid:
         As in `renalis.volume.Volume`.
     ratio : tuple of float
         Spacing divided by the spacing of the scan that the grid was made for.
-    lead : tuple of float
+    offset : tuple of float
         How far the grid's corner lies before that scan's, in voxels of the scan.
     """
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
     ratio: tuple[float, float, float]
-    lead: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def stage_grid(
     scan: Volume,
     spacing_mm: tuple[float, float, float],
-    lead_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    offset_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Grid:
     """The grid of a network's stage over a whole scan.
 
     Axes are the scan's own (`renalis.preparation.upright` is for oblique ones), the outer corner
-    of the first voxel lies ``lead_mm`` before the scan's, the spacing is exactly the stage's, and
+    of the first voxel lies ``offset_mm`` before the scan's, the spacing is exactly the stage's, and
     the last voxels may reach past the scan.
     """
     ratio = tuple(new / old for new, old in zip(spacing_mm, scan.spacing, strict=True))
-    lead = tuple(mm / old for mm, old in zip(lead_mm, scan.spacing, strict=True))
+    offset = tuple(mm / old for mm, old in zip(offset_mm, scan.spacing, strict=True))
     # Spacings like 0.7999999 must not make a row of voxels that lies outside the scan.
     shape = [
         max(1, int(np.ceil((n + before) / r - 1e-3)))
-        for n, before, r in zip(scan.shape, lead, ratio, strict=True)
+        for n, before, r in zip(scan.shape, offset, ratio, strict=True)
     ]
     affine = scan.affine.copy()
     affine[:3, :3] *= ratio
-    affine[:3, 3] += scan.affine[:3, :3] @ ((np.asarray(ratio) - 1) / 2 - lead)
+    affine[:3, 3] += scan.affine[:3, :3] @ ((np.asarray(ratio) - 1) / 2 - offset)
     return Grid(
         (shape[0], shape[1], shape[2]),
         affine,
         (ratio[0], ratio[1], ratio[2]),
-        (lead[0], lead[1], lead[2]),
+        (offset[0], offset[1], offset[2]),
     )
 
 
@@ -81,7 +81,7 @@ def resample(
     scan: Volume,
     spacing_mm: tuple[float, float, float],
     box: Box | None = None,
-    lead_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    offset_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
     interpolation: Interpolation = "average",
 ) -> Volume:
     """Resample an image to a stage's grid, or to a box of it.
@@ -96,21 +96,21 @@ def resample(
     box : tuple of slice, optional
         Part of the stage's grid to fill, start and stop given. The result is equal to that part of
         the whole; only the voxels it depends on are read.
-    lead_mm : tuple of float
+    offset_mm : tuple of float
         As in `stage_grid`. Before the scan, its border is repeated.
     interpolation : {"average", "linear", "cubic"}
-        See `renalis.preparation.weights.Interpolation`.
+        See `renalis.preparation.interpolation_weights.Interpolation`.
 
     Returns
     -------
     Volume
         float32, C-ordered.
     """
-    grid = stage_grid(scan, spacing_mm, lead_mm)
+    grid = stage_grid(scan, spacing_mm, offset_mm)
     ranges = [(0, n) for n in grid.shape] if box is None else [(b.start, b.stop) for b in box]
     matrices = [
-        image_weights(interpolation, n, *ends, ratio, lead)
-        for n, ends, ratio, lead in zip(scan.shape, ranges, grid.ratio, grid.lead, strict=True)
+        image_weights(interpolation, n, *ends, ratio, offset)
+        for n, ends, ratio, offset in zip(scan.shape, ranges, grid.ratio, grid.offset, strict=True)
     ]
     array = apply_matrices(scan.array, matrices)
     whole = Volume(np.broadcast_to(np.float32(0), grid.shape), grid.affine, scan.kind)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from renalis.boxes import Box
+from renalis.preparation.interpolation_weights import Interpolation, triangle_weights
 from renalis.preparation.resample import Grid, apply_matrices, stage_grid
-from renalis.preparation.weights import Interpolation, triangle_weights
 from renalis.volume import Kind, Volume
 
 __all__ = [
@@ -91,7 +91,7 @@ def resample_upright(
     frame: Volume,
     spacing_mm: tuple[float, float, float],
     box: Box | None = None,
-    lead_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    offset_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
     interpolation: Interpolation = "average",
 ) -> Volume:
     """Resample an oblique scan to a stage's grid over an upright frame, or to a box of it.
@@ -105,19 +105,19 @@ def resample_upright(
     spacing_mm : tuple of float
         The stage's spacing along each axis of the frame.
     box : tuple of slice, optional
-        Part of ``stage_grid(frame, spacing_mm, lead_mm)`` to fill, start and stop given. The
+        Part of ``stage_grid(frame, spacing_mm, offset_mm)`` to fill, start and stop given. The
         result is equal to that part of the whole, up to float32's rounding.
-    lead_mm : tuple of float
+    offset_mm : tuple of float
         How far the grid begins before the frame.
     interpolation : {"average", "linear", "cubic"}
-        See `renalis.preparation.weights.Interpolation`.
+        See `renalis.preparation.interpolation_weights.Interpolation`.
 
     Returns
     -------
     Volume
         float32, C-ordered; -1024 HU where the scan shows nothing.
     """
-    grid = stage_grid(frame, spacing_mm, lead_mm)
+    grid = stage_grid(frame, spacing_mm, offset_mm)
     whole = Volume(np.broadcast_to(np.float32(AIR_HU), grid.shape), grid.affine, scan.kind)
     target = whole if box is None else whole.cropped(box)
     reduced = _reduced(scan, _reduced_grid(scan, spacing_mm, interpolation), target)

@@ -9,7 +9,7 @@ from renalis.sampling.balance import (
     with_negatives,
 )
 from renalis.sampling.blocks import block_any, snapped_starts, window_starts
-from renalis.sampling.near_patches import Nearness, NearPatchSampler
+from renalis.sampling.foreground_patches import ForegroundOversampling, ForegroundPatchSampler
 from renalis.sampling.paired import PairedSampler, PairGeometry
 from renalis.sampling.sample import Sample, cut
 from renalis.sampling.slices import SliceSampler
@@ -18,9 +18,9 @@ from renalis.sampling.windows import WindowSampler, window_list
 
 __all__ = [
     "IDENTITY",
+    "ForegroundOversampling",
+    "ForegroundPatchSampler",
     "LabelTable",
-    "NearPatchSampler",
-    "Nearness",
     "PairGeometry",
     "PairedSampler",
     "Sample",

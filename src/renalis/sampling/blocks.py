@@ -34,7 +34,9 @@ def window_starts(length: int, size: int, stride: int) -> NDArray[np.int64]:
     return np.append(starts, length - size)
 
 
-def snapped_starts(length: int, size: int, stride: int, grid: int, phase: int) -> NDArray[np.int64]:
+def snapped_starts(
+    length: int, size: int, stride: int, grid: int, remainder: int
+) -> NDArray[np.int64]:
     """Starts of blocks that cover an axis and lie on every ``grid``-th voxel.
 
     Blocks start at or before voxel 0 and go on until the last voxel is covered, beyond the end if
@@ -46,8 +48,8 @@ def snapped_starts(length: int, size: int, stride: int, grid: int, phase: int) -
         Voxels of the axis.
     size, stride : int
         Of the blocks.
-    grid, phase : int
-        Every start is ``phase`` modulo ``grid``.
+    grid, remainder : int
+        Every start is ``remainder`` modulo ``grid``.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def snapped_starts(length: int, size: int, stride: int, grid: int, phase: int) -
         raise ValueError(
             f"a stride of {stride} is finer than the grid of {grid} that blocks lie on"
         )
-    first = phase % grid
+    first = remainder % grid
     first -= grid if first else 0
     steps = (np.arange(-(-(length - first) // stride) + 2) * stride) // grid * grid
     if int(np.diff(steps).max()) > size:

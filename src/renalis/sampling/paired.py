@@ -58,7 +58,7 @@ class PairGeometry:
         return (self.size - self.output) // 2
 
     @property
-    def phase(self) -> int:
+    def remainder(self) -> int:
         """Fine output blocks start at this modulo ``ratio``."""
         return (self.offset + self.margin) % self.ratio
 
@@ -72,7 +72,7 @@ class PairGeometry:
         """
         fine = output_start - self.margin - self.offset
         if fine % self.ratio:
-            raise ValueError(f"output blocks start at {self.phase} modulo {self.ratio}")
+            raise ValueError(f"output blocks start at {self.remainder} modulo {self.ratio}")
         return fine // self.ratio
 
 
@@ -126,7 +126,9 @@ class PairedSampler:
         kind = []
         for fine, coarse in self._cases:
             _check(fine, coarse, g.ratio)
-            axes = tuple(snapped_starts(n, g.output, stride, g.ratio, g.phase) for n in fine.shape)
+            axes = tuple(
+                snapped_starts(n, g.output, stride, g.ratio, g.remainder) for n in fine.shape
+            )
             self._starts.append(axes)
             if fine.label is None:
                 raise ValueError("paired samples need labels")

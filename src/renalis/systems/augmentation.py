@@ -25,23 +25,23 @@ from renalis.preparation import GridSpec
 from renalis.recipes import sample_fields as fields
 from renalis.sampling import Sample
 
-__all__ = ["Finish", "finishing", "spatial_margin_mm"]
+__all__ = ["SampleTransform", "sample_transform", "spatial_margin_mm"]
 
-Finish = Callable[[Sample, np.random.Generator], list[Sample]]
+SampleTransform = Callable[[Sample, np.random.Generator], list[Sample]]
 """From one sample in HU to one or more that the network sees."""
 
 _AXES = {"z": -3, "y": -2, "x": -1}
 _PLACES = (fields.Affine, fields.Elastic, fields.CropResize)
 
 
-def finishing(
+def sample_transform(
     plan: fields.Augmentation | None,
     spec: GridSpec,
     *,
     mask_fill: float | None = None,
     shapes: dict[str, tuple[int, ...]] | None = None,
     presence: Sequence[int] = (),
-) -> Finish:
+) -> SampleTransform:
     """Augment (or not), mask, normalize.
 
     Parameters

@@ -15,7 +15,7 @@ from renalis.preparation import GridSpec, PreparedCase
 from renalis.recipes import sample_fields as fields
 from renalis.recipes.system import Stage
 from renalis.sampling import Sample, with_hard
-from renalis.systems.augmentation import Finish, finishing
+from renalis.systems.augmentation import SampleTransform, sample_transform
 from renalis.systems.recipe_grids import abnormal_labels, target_table
 from renalis.systems.samplers import CaseSampler, sampler_of
 from renalis.training.hard_samples import SAMPLE, HardSampleBatches, SampleLosses
@@ -81,7 +81,7 @@ class CaseBatches:
     ----------
     cut : object
         Gives an epoch's order and its samples.
-    finish : callable
+    transform : callable
         From a sample to network inputs.
     micro_batch : int
         Samples of a micro-batch, before augmented copies.
@@ -99,7 +99,7 @@ class CaseBatches:
     """
 
     cut: CaseSampler
-    finish: Finish
+    transform: SampleTransform
     micro_batch: int
     seed: int
     extra: CaseSampler | None = None
@@ -135,7 +135,7 @@ class CaseBatches:
                 sample, known = self.extra.take(other[0], rng), -1
             else:
                 sample = self.cut.take(number, rng)
-            finished = self.finish(sample, rng)
+            finished = self.transform(sample, rng)
             samples += finished
             shown += [known] * len(finished)
         inputs, targets = ([getattr(s, side) for s in samples] for side in ("inputs", "targets"))
@@ -202,12 +202,12 @@ def case_batches(
         shapes = {"image": side, "low_image": side, "seg": out, "low": out}
         wanted = target_table(stage.target)[list(abnormal_labels(stage.target))]
         presence = tuple(sorted({int(v) for v in wanted}))
-    finish = finishing(
+    transform = sample_transform(
         plan, specs[_grid(sampler)], mask_fill=fill, shapes=shapes, presence=presence
     )
     micro = stage.optimisation.micro_batch or stage.optimisation.batch
     own = sampler_of(stage, cases, regions, plan)
-    result = CaseBatches(own, finish, micro, seed, hard=_hard(stage, own) if augment else None)
+    result = CaseBatches(own, transform, micro, seed, hard=_hard(stage, own) if augment else None)
     if synthetic is None or not synthetic.share:
         return result
     extra = sampler_of(stage, synthetic.cases, synthetic.regions, plan)

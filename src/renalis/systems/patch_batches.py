@@ -15,10 +15,10 @@ from renalis.errors import InputError
 from renalis.preparation import GridSpec, PreparedCase
 from renalis.recipes.sample_fields import Patches
 from renalis.recipes.system import Stage
-from renalis.sampling import LabelTable, Nearness, NearPatchSampler
+from renalis.sampling import ForegroundOversampling, ForegroundPatchSampler, LabelTable
 from renalis.sampling.real_slices import RealSlices, SliceVariation
 from renalis.synthesis.patches import Body, PatchPlan, draw_patch, load_body
-from renalis.systems.augmentation import Finish, finishing
+from renalis.systems.augmentation import SampleTransform, sample_transform
 from renalis.systems.recipe_grids import abnormal_labels, target_table
 from renalis.systems.synthetic_bodies import bodies_folder
 from renalis.training.micro_batches import Arrays
@@ -42,7 +42,7 @@ class PatchBatches:
         To cut synthetic patches from; may be empty.
     plan : PatchPlan or None
         How.
-    volumes : NearPatchSampler or None
+    volumes : ForegroundPatchSampler or None
         Scans.
     slices : RealSlices or None
         Single real slices.
@@ -50,7 +50,7 @@ class PatchBatches:
         Of patches that come from scans, and from slices.
     slice_sizes : tuple of tuple of int
         Of samples of slices.
-    finish : callable
+    transform : callable
         From a sample of a scan to network inputs.
     table : LabelTable
         From the bodies' labels to training labels.
@@ -63,12 +63,12 @@ class PatchBatches:
     sizes: tuple[tuple[int, int, int], ...]
     bodies: Sequence[Body]
     plan: PatchPlan | None
-    volumes: NearPatchSampler | None
+    volumes: ForegroundPatchSampler | None
     slices: RealSlices | None
     share: float
     slice_share: float
     slice_sizes: tuple[tuple[int, int], ...]
-    finish: Finish
+    transform: SampleTransform
     table: LabelTable
 
     @property
@@ -95,7 +95,7 @@ class PatchBatches:
             size = self.sizes[0]
             if len(self.sizes) > 1 and own.random() < 0.5:
                 size = self.sizes[1 + int(own.integers(len(self.sizes) - 1))]
-            (shown,) = self.finish(self.volumes.draw(size, own), own)
+            (shown,) = self.transform(self.volumes.draw(size, own), own)
             return shown.inputs["image"], shown.targets["seg"]
         assert self.plan is not None, "patches come from bodies or from scans"
         image, label = draw_patch(list(self.bodies), self.plan, own)
@@ -160,9 +160,9 @@ def patch_batches(
     spec, micro = specs[sampler.grid], plan.micro_batch or plan.batch
     volumes = None
     if cases:
-        volumes = NearPatchSampler(
+        volumes = ForegroundPatchSampler(
             [case.grid(sampler.grid) for case in cases],
-            Nearness(sampler.near, sampler.lesion, sampler.jitter),
+            ForegroundOversampling(sampler.near, sampler.lesion, sampler.jitter),
             (*abnormal_labels(stage.target), 3),
             target_table(stage.target),
         )
@@ -179,7 +179,7 @@ def patch_batches(
         sampler.mix.volumes / max(1 - sampler.mix.slices, 1e-9),
         sampler.mix.slices,
         sampler.slice_sizes,
-        finishing(stage.augmentation if augment else None, spec),
+        sample_transform(stage.augmentation if augment else None, spec),
         target_table(stage.target),
     )
 

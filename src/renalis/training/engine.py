@@ -143,7 +143,7 @@ def _epochs(
     plan, process = session.plan, session.process
     first = process.rank == 0
     steps = len(groups(plan.batches, plan.accumulate, 0, process.count))
-    pace = TimeLeft(
+    time_left = TimeLeft(
         report if first else _silent,
         steps,
         plan.most_epochs,
@@ -159,7 +159,7 @@ def _epochs(
         # What a mined epoch draws is known when it begins, so nothing is loaded beyond its end.
         if batches is None or isinstance(batch, HardSampleBatches):
             batches = _batches(batch, plan, process, position)
-        position = train_epoch(session, position, batches, pace)
+        position = train_epoch(session, position, batches, time_left)
         epoch = finish_epoch(session, position, validate)
         history = (*position.history, epoch)
         if first and kept_epoch(plan.keep, history) == epoch.number:
@@ -170,7 +170,7 @@ def _epochs(
         session.save(position)
         if metrics_log is not None:
             metrics_log.add(history)
-            report(epoch_line(epoch, plan.most_epochs, pace.left(len(history))))
+            report(epoch_line(epoch, plan.most_epochs, time_left.left(len(history))))
         if on_epoch is not None:
             on_epoch(history)
     if metrics_log is not None:

@@ -43,7 +43,7 @@ region) is left out.
 
 
 def train_epoch(
-    session: Session, position: Position, batches: Iterator[Any], pace: TimeLeft
+    session: Session, position: Position, batches: Iterator[Any], time_left: TimeLeft
 ) -> Position:
     """The rest of an epoch; the position returned has sums over all processes."""
     plan, process, fabric = session.plan, session.process, session.fabric
@@ -75,7 +75,7 @@ def train_epoch(
         if session.average is not None and plan.average is not None:
             update_average(session.average, session.network, plan.average, steps)
         steps += 1
-        pace.step(number, index + 1, last.item)
+        time_left.step(number, index + 1, last.item)
         position = replace(position, batches=min((index + 1) * size, plan.batches), steps=steps)
         if index + 1 == len(step_groups) or (
             plan.checkpoint_steps and (index + 1) % plan.checkpoint_steps == 0

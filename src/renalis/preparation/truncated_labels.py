@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from renalis.preparation.interpolation_weights import linear_weights
 from renalis.preparation.resample import Grid, apply_matrices
-from renalis.preparation.weights import linear_weights
 from renalis.volume import Kind, Volume
 
 __all__ = ["truncated_labels"]
@@ -24,7 +24,7 @@ def truncated_labels(labels: Volume, grid: Grid) -> Volume:
     Parameters
     ----------
     labels, grid
-        As for `renalis.preparation.regrid.regrid_labels`.
+        As for `renalis.preparation.spline_resampling.regrid_labels`.
 
     Returns
     -------

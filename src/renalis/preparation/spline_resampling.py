@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from renalis.preparation.interpolation_weights import cubic_weights, linear_weights, nearest_index
 from renalis.preparation.resample import Grid, apply_matrices
-from renalis.preparation.weights import cubic_weights, linear_weights, nearest_index
 from renalis.volume import Kind, Volume
 
 __all__ = ["regrid_image", "regrid_labels"]

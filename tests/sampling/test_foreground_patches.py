@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from renalis.preparation import GridSpec, PreparedGrid
-from renalis.sampling import Nearness, NearPatchSampler
+from renalis.sampling import ForegroundOversampling, ForegroundPatchSampler
 
 SPEC = GridSpec("mm2", spacing_mm=(2, 2, 2), clip_hu=(-200, 400), sub=100, div=300)
 
@@ -31,7 +31,7 @@ def test_image_and_label_are_the_same_place_of_the_scan(
     size: tuple[int, int, int], kidney: tuple[int, int, int], seed: int
 ) -> None:
     grid = coded((9, 30, 30), kidney)
-    sampler = NearPatchSampler([grid], Nearness(0.7, 0.5, 0.5), (2, 3))
+    sampler = ForegroundPatchSampler([grid], ForegroundOversampling(0.7, 0.5, 0.5), (2, 3))
     sample = sampler.draw(size, np.random.default_rng(seed))
     image, label = sample.inputs["image"][0], sample.targets["seg"]
     assert image.shape == label.shape == size
@@ -49,7 +49,7 @@ def test_image_and_label_are_the_same_place_of_the_scan(
 
 def test_as_many_patches_lie_near_kidneys_and_lesions_as_wanted() -> None:
     grid = coded((9, 30, 30), (4, 3, 3))
-    sampler = NearPatchSampler([grid], Nearness(0.8, 0.25, 0.0), (2, 3))
+    sampler = ForegroundPatchSampler([grid], ForegroundOversampling(0.8, 0.25, 0.0), (2, 3))
     rng = np.random.default_rng(0)
     centers = [int(sampler.draw((1, 1, 1), rng).targets["seg"].item()) for _ in range(600)]
     # Without jitter the center is the voxel itself; one of the two renal ones is the tumor.
@@ -61,5 +61,5 @@ def test_cases_without_labels_are_shown_too() -> None:
     empty = coded((9, 30, 30), (4, 3, 3))
     assert empty.label is not None
     empty.label[:] = 0
-    sampler = NearPatchSampler([empty], Nearness(1.0, 1.0, 0.1), (2, 3))
+    sampler = ForegroundPatchSampler([empty], ForegroundOversampling(1.0, 1.0, 0.1), (2, 3))
     assert not sampler.draw((4, 4, 4), np.random.default_rng(0)).targets["seg"].any()

@@ -32,7 +32,7 @@ _REACH = 12
 
 
 def triangle_weights(
-    inputs: int, start: int, stop: int, ratio: float, lead: float = 0.0
+    inputs: int, start: int, stop: int, ratio: float, offset: float = 0.0
 ) -> NDArray[np.float32]:
     """Anti-aliased linear interpolation: a triangle as wide as the coarser of both voxels.
 
@@ -48,7 +48,7 @@ def triangle_weights(
         Range of output voxels.
     ratio : float
         Output spacing divided by input spacing.
-    lead : float
+    offset : float
         How far the output grid's corner lies before the input's, in input voxels.
 
     Returns
@@ -61,7 +61,7 @@ def triangle_weights(
     >>> triangle_weights(4, 0, 2, 2.0).tolist()
     [[0.5, 0.375, 0.125, 0.0], [0.0, 0.125, 0.375, 0.5]]
     """
-    return _matrix(inputs, start, stop, ratio, lead, max(1.0, ratio))
+    return _matrix(inputs, start, stop, ratio, offset, max(1.0, ratio))
 
 
 def image_weights(
@@ -70,24 +70,24 @@ def image_weights(
     start: int,
     stop: int,
     ratio: float,
-    lead: float = 0.0,
+    offset: float = 0.0,
 ) -> NDArray[np.float32]:
     """The matrix of an interpolation; the other parameters are those of `triangle_weights`."""
-    return _MAKE[interpolation](inputs, start, stop, ratio, lead)
+    return _MAKE[interpolation](inputs, start, stop, ratio, offset)
 
 
 def linear_weights(
-    inputs: int, start: int, stop: int, ratio: float, lead: float = 0.0
+    inputs: int, start: int, stop: int, ratio: float, offset: float = 0.0
 ) -> NDArray[np.float32]:
     """Plain linear interpolation at the centers of the output voxels, also when reducing.
 
     Parameters and return value are those of `triangle_weights`.
     """
-    return _matrix(inputs, start, stop, ratio, lead, 1.0)
+    return _matrix(inputs, start, stop, ratio, offset, 1.0)
 
 
 def cubic_weights(
-    inputs: int, start: int, stop: int, ratio: float, lead: float = 0.0
+    inputs: int, start: int, stop: int, ratio: float, offset: float = 0.0
 ) -> NDArray[np.float32]:
     """Cubic spline interpolation at the centers of the output voxels.
 
@@ -103,7 +103,7 @@ def cubic_weights(
     M. Unser, Splines: a perfect fit for signal and image processing, IEEE Signal Processing
     Magazine 16(6), 1999.
     """
-    centers = (np.arange(start, stop) + 0.5) * ratio - 0.5 - lead
+    centers = (np.arange(start, stop) + 0.5) * ratio - 0.5 - offset
     first = np.floor(centers).astype(np.int64)
     knots = first[:, None] + np.arange(-1, 3)
     taps = first[:, None] + np.arange(-1 - _REACH, 3 + _REACH)
@@ -147,10 +147,10 @@ def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _matrix(
-    inputs: int, start: int, stop: int, ratio: float, lead: float, half_width: float
+    inputs: int, start: int, stop: int, ratio: float, offset: float, half_width: float
 ) -> NDArray[np.float32]:
     """Rows of triangle weights."""
-    centers = (np.arange(start, stop) + 0.5) * ratio - 0.5 - lead
+    centers = (np.arange(start, stop) + 0.5) * ratio - 0.5 - offset
     taps = np.arange(int(np.ceil(2 * half_width)) + 2)
     index = np.floor(centers - half_width).astype(np.int64)[:, None] + taps
     weights = np.maximum(0.0, 1.0 - np.abs(index - centers[:, None]) / half_width)

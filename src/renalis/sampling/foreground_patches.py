@@ -12,14 +12,14 @@ from renalis.preparation import PreparedGrid
 from renalis.sampling.sample import Sample, cut
 from renalis.sampling.targets import IDENTITY, LabelTable
 
-__all__ = ["NearPatchSampler", "Nearness"]
+__all__ = ["ForegroundOversampling", "ForegroundPatchSampler"]
 
 _MOST_PLACES = 2000
 """Voxels per case that are remembered as centers; a kidney has ten times as many."""
 
 
 @dataclass(frozen=True)
-class Nearness:
+class ForegroundOversampling:
     """Where patches lie; see ``renalis.recipes.sample_fields.Patches``."""
 
     near: float
@@ -27,14 +27,14 @@ class Nearness:
     jitter: float
 
 
-class NearPatchSampler:
+class ForegroundPatchSampler:
     """Patches of any size around labelled places, one drawn at a time.
 
     Parameters
     ----------
     cases : sequence of PreparedGrid
         Labelled; at least one.
-    nearness : Nearness
+    nearness : ForegroundOversampling
         How often a patch lies near a label, and how near.
     lesions : tuple of int
         Label values of lesions.
@@ -45,7 +45,7 @@ class NearPatchSampler:
     def __init__(
         self,
         cases: Sequence[PreparedGrid],
-        nearness: Nearness,
+        nearness: ForegroundOversampling,
         lesions: tuple[int, ...],
         table: LabelTable = IDENTITY,
     ) -> None:

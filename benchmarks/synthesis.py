@@ -16,9 +16,9 @@ import torch
 
 from renalis.recipes import load_system
 from renalis.synthesis.anatomy import compose
+from renalis.synthesis.invented_labels import invented_labels
 from renalis.synthesis.patches import load_body, save_body
 from renalis.synthesis.scan import scan_body
-from renalis.synthesis.shapes import invented_labels
 from renalis.systems.patch_batches import patch_batches
 from renalis.systems.recipe_cases import grid_specs
 

@@ -35,7 +35,7 @@ from slice_organs import organs
 from renalis.dataset.slices import SliceSet, read_slices
 from renalis.errors import InputError
 from renalis.synthesis.anatomy import compose
-from renalis.synthesis.labelmaps import label_maps, read_label_map
+from renalis.synthesis.label_maps import label_maps, read_label_map
 from renalis.synthesis.scan import scan_body
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, Phase, Tissue
 from renalis.volume import Volume

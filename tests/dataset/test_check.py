@@ -19,9 +19,9 @@ from helpers.small_datasets import (
 
 from renalis.conventions import Convention
 from renalis.dataset import open_dataset
+from renalis.dataset.case_facts import examine
 from renalis.dataset.cases import Case
 from renalis.dataset.check import CheckReport, check_dataset
-from renalis.dataset.examine import examine
 from renalis.dataset.findings import Level
 from renalis.volume import Volume
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from renalis.conventions import Convention
 from renalis.dataset import open_dataset
-from renalis.dataset.examine import volumes_ml
+from renalis.dataset.case_facts import volumes_ml
 from renalis.dataset.filters import CaseFilter, label_volumes, tumor_ratio
 from renalis.errors import InputError, UsageError
 

@@ -12,7 +12,7 @@ import pytest
 from helpers.small_datasets import SHAPE, labels_with, plain_case, save, scan_of
 
 from renalis.dataset import open_dataset
-from renalis.dataset.examine import HU_LOW
+from renalis.dataset.case_facts import HU_LOW
 from renalis.dataset.fingerprint import fingerprint, hu_summary, read_volumes
 from renalis.errors import InputError
 

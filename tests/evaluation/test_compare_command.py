@@ -13,7 +13,7 @@ import scipy.stats
 from helpers.folders import anatomy, cohort, write
 
 from renalis.cli import main
-from renalis.evaluation.systems import read_system
+from renalis.evaluation.evaluated_systems import read_system
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from surface_distance import lookup_tables
 
 from renalis.evaluation import score
 from renalis.evaluation.comparison import compare, strata
+from renalis.evaluation.evaluated_systems import System
 from renalis.evaluation.surfels import area_table, cell_codes
-from renalis.evaluation.systems import System
 from renalis.evaluation.voxel_geometry import VoxelGeometry
 from renalis.volume import Kind, Volume
 

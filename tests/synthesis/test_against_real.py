@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from renalis.synthesis.annotated_border import OUTLINE_MM
 from renalis.synthesis.appearance import draw_appearance
-from renalis.synthesis.outlines import OUTLINE_MM
 from renalis.synthesis.tissues import Phase, Tissue
 
 MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "synthesis-against-real.json"

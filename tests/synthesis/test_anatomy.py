@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renalis.synthesis.additions import (
+from renalis.synthesis.anatomy import compose
+from renalis.synthesis.invented_labels import invented_labels
+from renalis.synthesis.label_maps import label_maps, read_kits23_labels
+from renalis.synthesis.patch_additions import (
     paint_large_mass,
     paint_more_lesions,
     paint_new_inside,
     paint_wide_pelvis,
 )
-from renalis.synthesis.anatomy import compose
-from renalis.synthesis.fields import smooth_field
-from renalis.synthesis.labelmaps import label_maps, read_kits23_labels
-from renalis.synthesis.renal import renal_tissues
-from renalis.synthesis.shapes import invented_labels
+from renalis.synthesis.random_fields import smooth_field
+from renalis.synthesis.renal_tissues import renal_tissues
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, RENAL, Tissue
-from renalis.synthesis.variation import add_lesions, varied_labels
+from renalis.synthesis.varied_labels import add_lesions, varied_labels
 from renalis.volume import CANONICAL, Volume
 
 

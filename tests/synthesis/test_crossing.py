@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from renalis.synthesis.crossing import crossed_kidneys, two_kidneys
-from renalis.synthesis.renal import renal_sinus
-from renalis.synthesis.shapes import invented_labels
-from renalis.synthesis.variation import add_lesions
+from renalis.synthesis.crossed_kidneys import crossed_kidneys, two_kidneys
+from renalis.synthesis.invented_labels import invented_labels
+from renalis.synthesis.renal_tissues import renal_sinus
+from renalis.synthesis.varied_labels import add_lesions
 from renalis.volume import Volume
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from renalis.synthesis.outlines import mix_border
+from renalis.synthesis.annotated_border import mix_border
 from renalis.synthesis.tissues import Tissue
 
 

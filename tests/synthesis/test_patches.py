@@ -10,8 +10,8 @@ import pytest
 
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.appearance import draw_appearance, mottled
+from renalis.synthesis.invented_labels import invented_labels
 from renalis.synthesis.patches import PatchPlan, draw_patch, load_body, save_body
-from renalis.synthesis.shapes import invented_labels
 from renalis.synthesis.tissues import Tissue
 
 

@@ -20,10 +20,10 @@ from renalis.recipes.reading import find_recipe
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.appearance import draw_appearance, render
 from renalis.synthesis.cohort import Cohort, make_cohort
-from renalis.synthesis.labelmaps import read_kits23_labels
+from renalis.synthesis.invented_labels import invented_labels
+from renalis.synthesis.label_maps import read_kits23_labels
 from renalis.synthesis.scan import scan_body
 from renalis.synthesis.scanner import Scanner, acquire, draw_scanner
-from renalis.synthesis.shapes import invented_labels
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, Phase, Tissue
 from renalis.volume import Volume
 

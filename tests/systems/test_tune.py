@@ -26,8 +26,8 @@ from renalis.errors import InputError
 from renalis.io.lock import held
 from renalis.recipes import load_system, stored_system
 from renalis.systems import open_run, predict_scan
-from renalis.tuning.proposals import changes, distributions, proposed, values
 from renalis.tuning.search import Search, check_search
+from renalis.tuning.search_space import changes, distributions, proposed, values
 from renalis.tuning.store import JournalLines, open_study
 
 RATE, BATCH = "optimisation.learning_rate", "optimisation.batch"

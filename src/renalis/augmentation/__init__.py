@@ -8,7 +8,7 @@ Inputs are HU until `Normalize`; put transforms of HU (`HuShift`, `MaskInput`) a
 from __future__ import annotations
 
 from renalis.augmentation.compose import Compose, Sometimes, Transform, expand
-from renalis.augmentation.derived import MaskInput, Presence
+from renalis.augmentation.derived_targets import MaskInput, Presence
 from renalis.augmentation.intensity import (
     BrightnessContrast,
     HuShift,

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         comparison_page,
         tables,
     )
-    from renalis.evaluation.systems import common_cases, read_strata, read_system
+    from renalis.evaluation.evaluated_systems import common_cases, read_strata, read_system
     from renalis.evaluation.tables import write_json, write_text
 
     systems = [read_system(given) for given in arguments.metrics]

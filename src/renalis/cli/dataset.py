@@ -166,9 +166,9 @@ def _fingerprint(dataset: Dataset, arguments: argparse.Namespace) -> int:
 
 
 def _split(dataset: Dataset, arguments: argparse.Namespace) -> int:
-    from renalis.dataset.drawing import drawn_splits, strata_of
     from renalis.dataset.filters import CaseFilter, label_volumes
     from renalis.dataset.fingerprint import read_volumes
+    from renalis.dataset.make_splits import make_splits, strata_of
     from renalis.dataset.split_files import save_splits
 
     rules = CaseFilter(
@@ -191,7 +191,7 @@ def _split(dataset: Dataset, arguments: argparse.Namespace) -> int:
     if arguments.stratify:
         strata = strata_of(dataset, kept, arguments.stratify, volumes)
     how = arguments.holdout or arguments.nested or f"{arguments.kfold}-fold"
-    splits = drawn_splits(dataset, kept, how, arguments.seed, strata)
+    splits = make_splits(dataset, kept, how, arguments.seed, strata)
     save_splits(
         arguments.output,
         splits,

@@ -13,7 +13,7 @@ from renalis.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from renalis.recipes import System
-    from renalis.tuning.run import Found
+    from renalis.tuning.run import SearchResult
 
 __all__ = ["add_arguments", "run"]
 
@@ -78,10 +78,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if found.rows and all(row.state == "failed" for row in found.rows) else 0
 
 
-def _ending(found: Found, arguments: argparse.Namespace, system: System, metric: str) -> str:
+def _ending(found: SearchResult, arguments: argparse.Namespace, system: System, metric: str) -> str:
     """What was found and what to do next."""
     from renalis.recipes.data_fields import KFold
-    from renalis.tuning.rows import plain, summary
+    from renalis.tuning.trial_table import plain, summary
 
     folder, best = arguments.output, found.best
     lines = [f"{summary(found.rows)} ({found.reason})"]

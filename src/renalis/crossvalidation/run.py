@@ -8,7 +8,7 @@ from pathlib import Path
 
 from renalis.conventions import Convention
 from renalis.crossvalidation.files import cases_csv, crossvalidation_json, folds_csv
-from renalis.crossvalidation.label_maps import Report, keep_label_maps
+from renalis.crossvalidation.out_of_fold import Report, keep_label_maps
 from renalis.crossvalidation.page import crossvalidation_page
 from renalis.crossvalidation.runs import CrossRun, held_out, open_cross_run, refuse_equal_names
 from renalis.crossvalidation.scores import RunScores, score_run
@@ -17,9 +17,9 @@ from renalis.dataset.cases import Case
 from renalis.errors import InputError, UsageError
 from renalis.evaluation.comparison import Comparison, compare, strata
 from renalis.evaluation.comparison_page import comparison_csv
+from renalis.evaluation.evaluated_systems import System, common_cases, read_system
 from renalis.evaluation.overlap import EmptyRule
 from renalis.evaluation.scores import Options
-from renalis.evaluation.systems import System, common_cases, read_system
 from renalis.evaluation.tables import metrics_json, write_json, write_text
 from renalis.pipeline.folder import make_output
 from renalis.systems.recipe_cases import chosen_cases

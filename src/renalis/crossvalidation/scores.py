@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from renalis.conventions import REGIONS, Classes, Convention
-from renalis.crossvalidation.label_maps import Kept, label_map
+from renalis.crossvalidation.out_of_fold import Kept, label_map
 from renalis.crossvalidation.runs import CrossRun, HeldOut
 from renalis.evaluation.cases import score_cases
 from renalis.evaluation.evaluation import Evaluation, detected, summarized
@@ -96,7 +96,7 @@ def score_run(
     run : CrossRun
     held_out : HeldOut
     kept : Kept
-        From `renalis.crossvalidation.label_maps.keep_label_maps`.
+        From `renalis.crossvalidation.out_of_fold.keep_label_maps`.
     options : Options
         How to score; ``reference_labels`` is the dataset's convention.
     folder : Path

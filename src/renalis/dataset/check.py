@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from renalis.dataset.case_facts import HU_LOW, CaseFacts, examine
 from renalis.dataset.cases import Case, Dataset, listed
-from renalis.dataset.examine import HU_LOW, CaseFacts, examine
 from renalis.dataset.findings import Finding, Level
-from renalis.dataset.workers import on_each
+from renalis.dataset.parallel import map_cases
 
 __all__ = ["CheckReport", "check_dataset", "findings_of"]
 
@@ -103,7 +103,7 @@ def check_dataset(
         Faulty cases are findings; nothing is raised for them.
     """
     work = partial(examine, convention=dataset.convention, quick=quick)
-    facts = on_each(work, dataset.cases, jobs, progress)
+    facts = map_cases(work, dataset.cases, jobs, progress)
     return CheckReport(
         dataset=dataset.name,
         convention=dataset.convention.value,

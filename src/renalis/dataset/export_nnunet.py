@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 from renalis.conventions import Convention, Label
+from renalis.dataset.atomic_folder import new_folder, put_in_place
 from renalis.dataset.cases import Case, Dataset, listed
+from renalis.dataset.parallel import map_cases
 from renalis.dataset.split_files import check_patients, save_splits
 from renalis.dataset.splits import Split
-from renalis.dataset.whole_folder import new_folder, put_in_place
-from renalis.dataset.workers import on_each
 from renalis.errors import InputError, OutputError, UsageError
 from renalis.io import Scan, read_scan, whole_file, write_labels, write_volume
 from renalis.io.read_labels import read_label_map
@@ -120,10 +120,10 @@ def export_nnunet(
     total = 2 * len(cases)
     convention = dataset.convention
     find = partial(_problem, convention=convention)
-    _refuse(jobs_of, on_each(find, jobs_of, jobs, lambda done, _: progress(done, total)))
+    _refuse(jobs_of, map_cases(find, jobs_of, jobs, lambda done, _: progress(done, total)))
     with new_folder(target) as part:
         write = partial(_write_case, target=part, convention=convention)
-        on_each(write, jobs_of, jobs, lambda done, _: progress(len(cases) + done, total))
+        map_cases(write, jobs_of, jobs, lambda done, _: progress(len(cases) + done, total))
         if splits:
             folds = [Split(s.train, s.val) for s in splits]
             save_splits(part / "splits_final.json", folds, folds_only=True)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from renalis.conventions import Convention
+from renalis.dataset.case_facts import volumes_ml
 from renalis.dataset.cases import Case, listed
-from renalis.dataset.examine import volumes_ml
-from renalis.dataset.workers import on_each
+from renalis.dataset.parallel import map_cases
 from renalis.errors import InputError, UsageError
 from renalis.io.natural_order import by_number
 
@@ -133,7 +133,7 @@ def label_volumes(
     """
     labelled = [case for case in cases if case.label is not None]
     work = _Volumes(convention)
-    found = on_each(work, labelled, jobs, progress)
+    found = map_cases(work, labelled, jobs, progress)
     return {case.id: ml for case, ml in zip(labelled, found, strict=True)}
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.dataset.case_facts import HU_LOW, CaseFacts, examine
 from renalis.dataset.cases import Dataset, listed
-from renalis.dataset.examine import HU_LOW, CaseFacts, examine
 from renalis.dataset.findings import Level
-from renalis.dataset.workers import on_each
+from renalis.dataset.parallel import map_cases
 from renalis.errors import InputError
 from renalis.io.scan import shown
 
@@ -55,7 +55,7 @@ def fingerprint(
         If a case cannot be read, or its label map does not fit it: `check_dataset` tells all.
     """
     work = partial(examine, convention=dataset.convention)
-    facts = on_each(work, dataset.cases, jobs, progress)
+    facts = map_cases(work, dataset.cases, jobs, progress)
     faulty = [f for fact in facts for f in fact.findings if f.level is Level.ERROR]
     if faulty:
         names = listed(dict.fromkeys(f.case for f in faulty))

@@ -11,11 +11,11 @@ import numpy as np
 
 from renalis.conventions import Convention
 from renalis.errors import InputError
+from renalis.evaluation.evaluated_systems import System
 from renalis.evaluation.ranking import Place, rank
 from renalis.evaluation.records import limits
 from renalis.evaluation.regions import regions
 from renalis.evaluation.statistics import Difference, Summary, difference, holm, summary
-from renalis.evaluation.systems import System
 from renalis.io.natural_order import by_number
 
 __all__ = ["COMPARED", "Comparison", "Stratum", "Test", "compare", "strata"]

@@ -13,11 +13,11 @@ from markupsafe import Markup
 
 from renalis.charts.distributions import box_plot
 from renalis.evaluation.comparison import Comparison, Stratum
+from renalis.evaluation.evaluated_systems import System
 from renalis.evaluation.page import Plot, Table, number, rendered, with_interval
 from renalis.evaluation.records import plain
-from renalis.evaluation.seen import first_names, seen_sentences
 from renalis.evaluation.statistics import FEWEST, Difference
-from renalis.evaluation.systems import System
+from renalis.evaluation.training_overlap import first_names, seen_sentences
 
 __all__ = ["comparison_csv", "comparison_json", "comparison_page", "tables"]
 

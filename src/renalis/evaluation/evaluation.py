@@ -15,8 +15,8 @@ from renalis.evaluation.pairing import CasePair, Pairing, pair_cases
 from renalis.evaluation.records import METRICS, CaseRecord, limits
 from renalis.evaluation.regions import regions
 from renalis.evaluation.scores import Options
-from renalis.evaluation.seen import seen_in_training
 from renalis.evaluation.statistics import Summary, summary
+from renalis.evaluation.training_overlap import seen_in_training
 from renalis.io.scan import shown
 from renalis.known_cases import KnownModel
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from renalis.errors import InputError
-from renalis.evaluation.names import GENERIC, CaseName
-from renalis.evaluation.sources import LabelKind, kind_of
+from renalis.evaluation.case_names import GENERIC, CaseName
+from renalis.evaluation.label_sources import LabelKind, kind_of
 from renalis.io.natural_order import by_number
 from renalis.io.scan import shown
 from renalis.io.segments.organ_masks import organ_masks

@@ -17,8 +17,8 @@ from renalis.evaluation.pairing import CasePair, How
 from renalis.evaluation.pictures import COLORS
 from renalis.evaluation.records import CaseRecord
 from renalis.evaluation.regions import regions
-from renalis.evaluation.seen import seen_sentences
 from renalis.evaluation.statistics import FEWEST, Summary
+from renalis.evaluation.training_overlap import seen_sentences
 
 __all__ = ["Picture", "Plot", "Table", "metrics_page", "rendered", "warnings"]
 

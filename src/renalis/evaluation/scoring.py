@@ -15,14 +15,14 @@ from renalis.boxes import Box
 from renalis.conventions import Convention
 from renalis.errors import InputError
 from renalis.evaluation import overlap
+from renalis.evaluation.convention_check import remarks
 from renalis.evaluation.grids import on_grid_of
 from renalis.evaluation.label_boxes import label_boxes
+from renalis.evaluation.label_sources import LabelMap
 from renalis.evaluation.lesions import Detection, detect
 from renalis.evaluation.overlap import EmptyRule
 from renalis.evaluation.regions import Region, Side, expressed, mapping, regions
-from renalis.evaluation.remarks import remarks
 from renalis.evaluation.scores import CaseScore, Options, RegionScore
-from renalis.evaluation.sources import LabelMap
 from renalis.evaluation.surface import PlacedMasks, SurfaceDistances, surface_distances
 from renalis.evaluation.voxel_geometry import VoxelGeometry
 from renalis.volume import Kind, Volume

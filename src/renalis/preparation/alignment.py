@@ -56,7 +56,8 @@ class AxisMap:
     def nearest(self, count: int, size: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """Nearest source voxel of each target voxel, and whether there is one.
 
-        Of two equally near ones the first, as in `renalis.preparation.interpolation_weights.nearest_index`.
+        Of two equally near ones the first, as in
+        `renalis.preparation.interpolation_weights.nearest_index`.
         """
         place = self.scale * np.arange(count) + self.offset
         index = np.ceil(place - 0.5 - _TIE).astype(np.intp)

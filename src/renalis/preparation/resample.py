@@ -1,8 +1,9 @@
 """Resample a scan to a network's grid, in slabs, without a full-size float copy.
 
 Interpolation is separable, so each axis is a product with a banded matrix
-(`renalis.preparation.interpolation_weights`). Products of dense matrices are so fast on any CPU that it is enough
-to leave out most of the zeros, block by block; reading and converting the voxels takes as long.
+(`renalis.preparation.interpolation_weights`). Products of dense matrices are so fast on any CPU
+that it is enough to leave out most of the zeros, block by block; reading and converting the voxels
+takes as long.
 """
 
 from __future__ import annotations

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.synthesis import bowel, organs, torso
-from renalis.synthesis.crossing import crossed_kidneys
-from renalis.synthesis.fields import Frame, displaced, smooth_field
-from renalis.synthesis.renal import renal_tissues
+from renalis.synthesis.crossed_kidneys import crossed_kidneys
+from renalis.synthesis.random_fields import Frame, displaced, smooth_field
+from renalis.synthesis.renal_tissues import renal_tissues
 from renalis.synthesis.tissues import Tissue
 from renalis.synthesis.torso import Landmarks
-from renalis.synthesis.variation import varied_labels
+from renalis.synthesis.varied_labels import varied_labels
 from renalis.volume import CANONICAL, Kind, Volume
 
 __all__ = ["compose"]

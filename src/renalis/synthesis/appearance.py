@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from renalis.synthesis.fields import Array, smooth_field
-from renalis.synthesis.outlines import OUTLINE_MM, mix_border
+from renalis.synthesis.annotated_border import OUTLINE_MM, mix_border
+from renalis.synthesis.random_fields import Array, smooth_field
 from renalis.synthesis.tissues import BOWEL_SLOTS, HU_RANGES, TEXTURE, Phase, Tissue
 
 __all__ = ["PHASE_SHARE", "Appearance", "draw_appearance", "mottled", "render"]
@@ -41,7 +41,7 @@ class Appearance:
 
     ``mean`` is the CT number; ``fine`` and ``coarse`` are the standard deviations of two textures
     that vary over about 3 mm and 10 mm. ``outline_mm``: how far outside of the kidneys' edge their
-    outlines lie (`renalis.synthesis.outlines`).
+    outlines lie (`renalis.synthesis.annotated_border`).
     """
 
     phase: Phase

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch.nn import functional
 
-from renalis.synthesis.fields import Array, Frame, Mask, smooth_curve, smooth_field
+from renalis.synthesis.random_fields import Array, Frame, Mask, smooth_curve, smooth_field
 from renalis.synthesis.tissues import BOWEL_SLOTS, Tissue
 from renalis.synthesis.torso import Landmarks
 

@@ -16,7 +16,7 @@ from renalis.conventions import Label
 from renalis.errors import InputError, OutputError
 from renalis.io import whole_file, write_volume
 from renalis.synthesis.anatomy import compose
-from renalis.synthesis.labelmaps import (
+from renalis.synthesis.label_maps import (
     HeldBack,
     held_back_maps,
     invented_labels,

@@ -8,7 +8,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.synthesis.fields import Frame, Mask, ball_path, ellipsoid, smooth_curve, smooth_field
+from renalis.synthesis.random_fields import (
+    Frame,
+    Mask,
+    ball_path,
+    ellipsoid,
+    smooth_curve,
+    smooth_field,
+)
 from renalis.synthesis.tissues import Tissue
 from renalis.synthesis.torso import Landmarks
 

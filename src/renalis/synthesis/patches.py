@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from renalis.synthesis.additions import (
+from renalis.synthesis.appearance import PHASE_SHARE, draw_appearance, mottled, render
+from renalis.synthesis.patch_additions import (
     paint_large_mass,
     paint_more_lesions,
     paint_new_inside,
     paint_wide_pelvis,
 )
-from renalis.synthesis.appearance import PHASE_SHARE, draw_appearance, mottled, render
-from renalis.synthesis.fields import Array
+from renalis.synthesis.random_fields import Array
 from renalis.synthesis.scanner import acquire, draw_scanner
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, Tissue
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from renalis.synthesis.appearance import draw_appearance, render
-from renalis.synthesis.fields import Array
+from renalis.synthesis.random_fields import Array
 from renalis.synthesis.scanner import Scanner, add_noise, blur, draw_scanner
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, Phase
 from renalis.volume import CANONICAL, Kind, Volume

@@ -9,7 +9,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch.nn import functional
 
-from renalis.synthesis.fields import Array, smooth_field
+from renalis.synthesis.random_fields import Array, smooth_field
 
 __all__ = ["Scanner", "acquire", "add_noise", "blur", "draw_scanner"]
 

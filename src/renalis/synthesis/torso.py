@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.synthesis.fields import Array, Frame, Mask, ellipsoid, smooth_field
+from renalis.synthesis.random_fields import Array, Frame, Mask, ellipsoid, smooth_field
 from renalis.synthesis.tissues import Tissue
 
 __all__ = ["Landmarks", "Shell", "paint_arms_and_table", "paint_skeleton", "paint_wall"]

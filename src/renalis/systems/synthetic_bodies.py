@@ -11,7 +11,7 @@ import numpy as np
 from renalis.recipes import Bodies, System
 from renalis.recipes.sample_fields import Patches
 from renalis.synthesis.anatomy import compose
-from renalis.synthesis.labelmaps import (
+from renalis.synthesis.label_maps import (
     held_back_maps,
     invented_labels,
     label_maps,

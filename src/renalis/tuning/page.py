@@ -12,8 +12,8 @@ from renalis.charts.lines import Series, chart
 from renalis.charts.page import page, titled
 from renalis.charts.scatter import Across, Dot, key_dot, numbers, scatter, words
 from renalis.io import whole_file
-from renalis.tuning.rows import State, TrialRow, best_row, plain, summary
-from renalis.tuning.search import Choice, Search
+from renalis.tuning.search import Categorical, Search
+from renalis.tuning.trial_table import State, TrialRow, best_row, plain, summary
 
 __all__ = ["tune_page", "write_page"]
 
@@ -65,7 +65,7 @@ def tune_page(title: str, search: Search, rows: Sequence[TrialRow]) -> str:
     parts.append(titled("By trial", _scatter(seen, best, numbers([r.number for r in seen]))))
     for field, space in search.fields.items():
         values = [row.fields[field] for row in seen]
-        if isinstance(space, Choice):
+        if isinstance(space, Categorical):
             across = words([plain(v) for v in values], [plain(c) for c in space.choice])
         else:
             across = numbers(values, space.log)

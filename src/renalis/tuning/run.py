@@ -22,13 +22,13 @@ from renalis.systems.recipe_cases import chosen_cases, split_of
 from renalis.systems.training_job import Job
 from renalis.training.devices import Devices
 from renalis.tuning.page import write_page
-from renalis.tuning.proposals import distributions, proposed, values
-from renalis.tuning.rows import State, TrialRow, best_row, plain, write_trials
 from renalis.tuning.search import Search, check_search
+from renalis.tuning.search_space import distributions, proposed, values
 from renalis.tuning.store import open_study
-from renalis.tuning.trials import NOTE, SECONDS, OutOfTime, Trying, full_text, try_values
+from renalis.tuning.trial_table import State, TrialRow, best_row, plain, write_trials
+from renalis.tuning.trials import NOTE, SECONDS, OutOfTime, TrialSetup, full_text, run_trial
 
-__all__ = ["Found", "Tuning", "tune"]
+__all__ = ["SearchResult", "Tuning", "tune"]
 
 Report = Callable[[str], None]
 
@@ -69,7 +69,7 @@ class Tuning:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What there is when a search ends: all trials, and the best of them if one is complete."""
 
     rows: tuple[TrialRow, ...]
@@ -77,7 +77,7 @@ class Found:
     reason: str
 
 
-def tune(tuning: Tuning, report: Report = print) -> Found:
+def tune(tuning: Tuning, report: Report = print) -> SearchResult:
     """Search, going on where an earlier call stopped.
 
     The folder gets a run's folder per trial, ``journal.jsonl`` (Optuna's), ``trials.csv``,
@@ -96,15 +96,15 @@ def tune(tuning: Tuning, report: Report = print) -> Found:
         _begin(tuning)
         study = open_study(folder / "journal.jsonl", search)
         deadline = None if tuning.minutes is None else time.monotonic() + 60 * tuning.minutes
-        trying = Trying(
+        setup = TrialSetup(
             search, folder / "recipe.yaml", tuning.job, tuning.fold, tuning.device, deadline, report
         )
-        reason = _search(tuning, trying, study, report)
+        reason = _search(tuning, setup, study, report)
         rows = _publish(folder, tuning, study)
-    return Found(rows, best_row(rows, search.higher_is_better), reason)
+    return SearchResult(rows, best_row(rows, search.higher_is_better), reason)
 
 
-def _search(tuning: Tuning, trying: Trying, study: optuna.Study, report: Report) -> str:
+def _search(tuning: Tuning, setup: TrialSetup, study: optuna.Study, report: Report) -> str:
     """Try values until there is a reason to stop."""
     folder, search = tuning.job.run, tuning.search
     while True:
@@ -113,7 +113,7 @@ def _search(tuning: Tuning, trying: Trying, study: optuna.Study, report: Report)
         if running is None:
             if len(trials) >= tuning.trials:
                 return f"--trials {tuning.trials} reached"
-            if trying.deadline is not None and time.monotonic() > trying.deadline:
+            if setup.deadline is not None and time.monotonic() > setup.deadline:
                 return f"{tuning.minutes:g} minutes have passed; --resume goes on"
             params = proposed(search, trials)
             if params is None:
@@ -129,7 +129,7 @@ def _search(tuning: Tuning, trying: Trying, study: optuna.Study, report: Report)
         fields = ", ".join(f"{key}={plain(value)}" for key, value in row.fields.items())
         report(f"trial {row.number}: {fields}")
         try:
-            try_values(trying, study, optuna.Trial(study, running._trial_id), folder / row.folder)
+            run_trial(setup, study, optuna.Trial(study, running._trial_id), folder / row.folder)
         except OutOfTime:
             return f"{tuning.minutes:g} minutes have passed; --resume goes on"
         rows = _publish(folder, tuning, study)

@@ -24,16 +24,25 @@ from renalis.recipes.fields import Frozen, Positive
 from renalis.recipes.reading import set_field
 from renalis.recipes.yaml_loader import LOADER
 
-__all__ = ["Choice", "Median", "Real", "Sampler", "Search", "Whole", "check_search", "read_search"]
+__all__ = [
+    "Categorical",
+    "FloatRange",
+    "IntRange",
+    "MedianPruner",
+    "Sampler",
+    "Search",
+    "check_search",
+    "read_search",
+]
 
 
-class Choice(Frozen):
+class Categorical(Frozen):
     """One of several values; any that the recipe's field may have, lists and sections too."""
 
     choice: Annotated[tuple[Any, ...], Field(min_length=2)]
 
     @model_validator(mode="after")
-    def _plain_and_different(self) -> Choice:
+    def _plain_and_different(self) -> Categorical:
         try:
             texts = [json.dumps(value) for value in self.choice]
         except TypeError as error:
@@ -43,7 +52,7 @@ class Choice(Frozen):
         return self
 
 
-class Whole(Frozen):
+class IntRange(Frozen):
     """Whole numbers from the first to the last of ``int``, both included."""
 
     ends: Annotated[tuple[int, int], Field(alias="int")]
@@ -51,12 +60,12 @@ class Whole(Frozen):
     log: bool = False
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> Whole:
+    def _makes_sense(self) -> IntRange:
         _check_range(*self.ends, None if self.step == 1 else self.step, self.log)
         return self
 
 
-class Real(Frozen):
+class FloatRange(Frozen):
     """Numbers from the first to the last of ``float``, evenly or, with ``log``, by magnitude."""
 
     ends: Annotated[tuple[FiniteFloat, FiniteFloat], Field(alias="float")]
@@ -64,7 +73,7 @@ class Real(Frozen):
     log: bool = False
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> Real:
+    def _makes_sense(self) -> FloatRange:
         _check_range(*self.ends, self.step, self.log)
         return self
 
@@ -82,14 +91,16 @@ def _check_range(low: float, high: float, step: float | None, log: bool) -> None
 
 def _kind(value: Any) -> str | None:
     """Which of the three a field's entry is, by its key."""
-    if isinstance(value, Choice | Whole | Real):
-        return {Choice: "choice", Whole: "int", Real: "float"}[type(value)]
+    if isinstance(value, Categorical | IntRange | FloatRange):
+        return {Categorical: "choice", IntRange: "int", FloatRange: "float"}[type(value)]
     keys = [key for key in ("choice", "int", "float") if isinstance(value, dict) and key in value]
     return keys[0] if len(keys) == 1 else None
 
 
 Space = Annotated[
-    Annotated[Choice, Tag("choice")] | Annotated[Whole, Tag("int")] | Annotated[Real, Tag("float")],
+    Annotated[Categorical, Tag("choice")]
+    | Annotated[IntRange, Tag("int")]
+    | Annotated[FloatRange, Tag("float")],
     Discriminator(_kind),
 ]
 
@@ -106,7 +117,7 @@ class Sampler(Frozen):
     startup_trials: NonNegativeInt = 10
 
 
-class Median(Frozen):
+class MedianPruner(Frozen):
     """Ends a trial that is worse than half of the others were.
 
     Compared are its best value so far and the complete trials' values in the same epoch; not
@@ -130,7 +141,7 @@ class Search(Frozen):
     metric: Literal["val_dice", "val_loss", "low_dice"] = "val_dice"
     stage: str | None = None
     sampler: Sampler = Sampler()
-    pruner: Literal["none"] | Median = "none"
+    pruner: Literal["none"] | MedianPruner = "none"
     fields: Annotated[dict[str, Space], Field(min_length=1)]
 
     @property
@@ -202,7 +213,7 @@ def check_search(search: Search, system: System) -> None:
         _check_section(key, search)
         before = [other for other in search.fields if key.startswith(f"{other}.")]
         if not before:  # it may be there only with some choices of the section around it
-            value = space.choice[0] if isinstance(space, Choice) else space.ends[0]
+            value = space.choice[0] if isinstance(space, Categorical) else space.ends[0]
             set_field(system.model_dump(mode="json"), f"{key}={json.dumps(value)}")
 
 

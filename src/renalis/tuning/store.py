@@ -20,7 +20,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
 from renalis.errors import InputError, OutputError
-from renalis.tuning.search import Median, Search
+from renalis.tuning.search import MedianPruner, Search
 
 __all__ = ["JournalLines", "open_study"]
 
@@ -84,7 +84,7 @@ def open_study(path: Path, search: Search) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
-    if isinstance(search.pruner, Median):
+    if isinstance(search.pruner, MedianPruner):
         # Optuna counts steps from 0, the epochs here count from 1.
         pruner = optuna.pruners.MedianPruner(
             search.pruner.startup_trials, search.pruner.warmup_epochs + 1
@@ -97,7 +97,7 @@ def open_study(path: Path, search: Search) -> optuna.Study:
                 study_name=NAME,
                 direction="maximize" if search.higher_is_better else "minimize",
             )
-        # Values are proposed by `renalis.tuning.proposals`.
+        # Values are proposed by `renalis.tuning.search_space`.
         sampler = optuna.samplers.RandomSampler(0)
         return optuna.load_study(study_name=NAME, storage=storage, sampler=sampler, pruner=pruner)
     except (ValueError, KeyError, TypeError, AssertionError) as error:

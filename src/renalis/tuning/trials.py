@@ -27,10 +27,10 @@ from renalis.training.devices import Devices
 from renalis.training.history import History
 from renalis.training.rounds import Round
 from renalis.training.stopping import kept_epoch, reason_to_stop
-from renalis.tuning.proposals import changes, values
 from renalis.tuning.search import Search
+from renalis.tuning.search_space import changes, values
 
-__all__ = ["OutOfTime", "Trying", "full_text", "try_values"]
+__all__ = ["OutOfTime", "TrialSetup", "full_text", "run_trial"]
 
 NOTE, SECONDS = "note", "seconds"
 """Names of what a trial remembers besides its values."""
@@ -45,7 +45,7 @@ class _Pruned(Exception):
 
 
 @dataclass(frozen=True)
-class Trying:
+class TrialSetup:
     """What all trials of a search share.
 
     Attributes
@@ -73,12 +73,12 @@ class Trying:
     report: Callable[[str], None]
 
 
-def try_values(trying: Trying, study: optuna.Study, trial: optuna.Trial, folder: Path) -> None:
+def run_trial(setup: TrialSetup, study: optuna.Study, trial: optuna.Trial, folder: Path) -> None:
     """Train with a trial's values, or go on with it, and note in the study how it ended.
 
     Parameters
     ----------
-    trying : Trying
+    setup : TrialSetup
     study : optuna.Study
     trial : optuna.Trial
         A running one of the study.
@@ -92,29 +92,27 @@ def try_values(trying: Trying, study: optuna.Study, trial: optuna.Trial, folder:
     OutputError
         If something cannot be written, which is not the fault of the values.
     """
-    fields = values(trying.search, trial.params)
+    fields = values(setup.search, trial.params)
     try:
-        system = load_system(str(trying.recipe), changes(fields))
+        system = load_system(str(setup.recipe), changes(fields))
     except InputError as error:
-        _end(study, trial, TrialState.FAIL, str(error).removeprefix(f"{trying.recipe}: "))
+        _end(study, trial, TrialState.FAIL, str(error).removeprefix(f"{setup.recipe}: "))
         return
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / "recipe.yaml") as file:
-        file.write(full_text(str(trying.recipe), changes(fields), False, system).encode())
-    callback = _EpochCallback(trying, system, trial)
+        file.write(full_text(str(setup.recipe), changes(fields), False, system).encode())
+    callback = _EpochCallback(setup, system, trial)
     job = replace(
-        trying.job,
+        setup.job,
         system=system,
         run=folder,
         resume=True,
-        scores=frozenset({"val_loss"} & {trying.search.metric}),
+        scores=frozenset({"val_loss"} & {setup.search.metric}),
         on_epoch=callback,
     )
     failure = ""
     try:
-        train_system(
-            job, None if trying.fold is None else [trying.fold], trying.device, callback.say
-        )
+        train_system(job, None if setup.fold is None else [setup.fold], setup.device, callback.say)
     except _Pruned as reason:
         trial.set_user_attr(SECONDS, callback.seconds)
         _end(study, trial, TrialState.PRUNED, str(reason))
@@ -130,9 +128,9 @@ def try_values(trying: Trying, study: optuna.Study, trial: optuna.Trial, folder:
     trial.set_user_attr(SECONDS, callback.seconds)
     value = callback.value()
     if failure or value is None:
-        missing = f"{trying.search.metric} was not measured in the epoch whose weights are kept"
+        missing = f"{setup.search.metric} was not measured in the epoch whose weights are kept"
         _end(study, trial, TrialState.FAIL, failure or missing)
-        _let_go()
+        _free_memory()
     else:
         study.tell(trial.number, value)
 
@@ -155,7 +153,7 @@ def full_text(name_or_path: str, sets: tuple[str, ...], tiny: bool, system: Syst
 class _EpochCallback:
     """What is known of a trial's epochs; told to the study, and ended by it or by the clock."""
 
-    trying: Trying
+    setup: TrialSetup
     system: System
     trial: optuna.Trial
     _epochs: dict[str, tuple[Round, History]] = field(default_factory=dict)
@@ -163,7 +161,7 @@ class _EpochCallback:
     @property
     def stage(self) -> Stage:
         stages = self.system.all_stages()
-        name = self.trying.search.stage
+        name = self.setup.search.stage
         return stages[-1] if name is None else self.system.stage(name)
 
     @property
@@ -171,19 +169,19 @@ class _EpochCallback:
         return sum(epoch.seconds for _, history in self._epochs.values() for epoch in history)
 
     def say(self, line: str) -> None:
-        self.trying.report(f"trial {self.trial.number}: {line}")
+        self.setup.report(f"trial {self.trial.number}: {line}")
 
     def __call__(self, stage: str, round: Round, history: History) -> None:
         if stage == self.stage.name and self._counts(round.name):
             self._epochs[round.name] = (round, history)
             self._judge(round, history)
-        deadline = self.trying.deadline
+        deadline = self.setup.deadline
         if deadline is not None and time.monotonic() > deadline:
             raise OutOfTime
 
     def value(self) -> float | None:
         """The metric of the weights that the last round keeps."""
-        metric = self.trying.search.metric
+        metric = self.setup.search.metric
         result = None
         for round, history in self._epochs.values():
             if history and any(metric in epoch.validation for epoch in history):
@@ -194,7 +192,7 @@ class _EpochCallback:
     def _counts(self, round: str) -> bool:
         """Losses of earlier rounds are of other terms."""
         rounds = [each.name for each in self.stage.optimisation.rounds]
-        return self.trying.search.metric != "val_loss" or round in rounds[-1:] or not rounds
+        return self.setup.search.metric != "val_loss" or round in rounds[-1:] or not rounds
 
     def _judge(self, round: Round, history: History) -> None:
         known = self._known()
@@ -205,13 +203,13 @@ class _EpochCallback:
         last = [each.name for each in self.stage.optimisation.rounds][-1:]
         if last in ([], [round.name]) and reason_to_stop(round.plan.stop, history):
             return  # nothing is left to be saved
-        if self.trying.search.metric not in history[-1].validation:
+        if self.setup.search.metric not in history[-1].validation:
             return
         epoch, value = max(known.items())
         # On resuming, earlier rounds come by again, which are judged already.
         if epoch >= max(told, default=0) and self.trial.should_prune():
             raise _Pruned(
-                f"{self.trying.search.metric} {value:.4f} after {epoch} epochs, worse than half of "
+                f"{self.setup.search.metric} {value:.4f} after {epoch} epochs, worse than half of "
                 "the trials before"
             )
 
@@ -220,8 +218,8 @@ class _EpochCallback:
         before, known = 0, dict[int, float]()
         for _, history in self._epochs.values():
             for epoch in history:
-                if self.trying.search.metric in epoch.validation:
-                    known[before + epoch.number + 1] = epoch.validation[self.trying.search.metric]
+                if self.setup.search.metric in epoch.validation:
+                    known[before + epoch.number + 1] = epoch.validation[self.setup.search.metric]
             before += len(history)
         return known
 
@@ -237,7 +235,7 @@ def _end(study: optuna.Study, trial: optuna.Trial, state: TrialState, note: str)
     study.tell(trial.number, state=state)
 
 
-def _let_go() -> None:
+def _free_memory() -> None:
     """Free what a failed training held, so that the next one has the memory."""
     gc.collect()
     if torch.cuda.is_available():

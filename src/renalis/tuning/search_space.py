@@ -16,7 +16,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from renalis.tuning.search import Choice, Search, Whole
+from renalis.tuning.search import Categorical, IntRange, Search
 
 __all__ = ["changes", "distributions", "proposed", "values"]
 
@@ -27,9 +27,9 @@ def distributions(search: Search) -> dict[str, BaseDistribution]:
     """The fields as Optuna takes them; choices as JSON text, for it knows no lists."""
     result: dict[str, BaseDistribution] = {}
     for key, space in search.fields.items():
-        if isinstance(space, Choice):
+        if isinstance(space, Categorical):
             result[key] = CategoricalDistribution([json.dumps(value) for value in space.choice])
-        elif isinstance(space, Whole):
+        elif isinstance(space, IntRange):
             result[key] = IntDistribution(*space.ends, log=space.log, step=space.step)
         else:
             result[key] = FloatDistribution(*space.ends, log=space.log, step=space.step)
@@ -39,7 +39,7 @@ def distributions(search: Search) -> dict[str, BaseDistribution]:
 def values(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
     """Value by field, in the search file's order, from what Optuna remembers."""
     return {
-        key: json.loads(params[key]) if isinstance(space, Choice) else params[key]
+        key: json.loads(params[key]) if isinstance(space, Categorical) else params[key]
         for key, space in search.fields.items()
     }
 
@@ -68,7 +68,7 @@ def proposed(search: Search, trials: Sequence[FrozenTrial]) -> dict[str, Any] | 
     """
     space = distributions(search)
     study = optuna.create_study(direction="maximize" if search.higher_is_better else "minimize")
-    study.add_trials([_told(trial) for trial in trials])
+    study.add_trials([_frozen_trial(trial) for trial in trials])
     seen = [trial.params for trial in trials]
     for attempt in range(_ATTEMPTS):
         state = np.random.SeedSequence([search.sampler.seed, len(trials), attempt])
@@ -81,7 +81,7 @@ def proposed(search: Search, trials: Sequence[FrozenTrial]) -> dict[str, Any] | 
     return None
 
 
-def _told(trial: FrozenTrial) -> FrozenTrial:
+def _frozen_trial(trial: FrozenTrial) -> FrozenTrial:
     """The trial as the sampler sees it: a failed one, which Optuna leaves out, as a very bad one.
 
     Otherwise values that the recipe's schema refuses would be proposed again and again.

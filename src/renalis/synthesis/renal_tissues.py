@@ -9,7 +9,7 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.synthesis.fields import Array, smooth_field
+from renalis.synthesis.random_fields import Array, smooth_field
 from renalis.synthesis.tissues import Tissue
 
 __all__ = [

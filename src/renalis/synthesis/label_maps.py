@@ -8,7 +8,7 @@ from typing import Protocol
 from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.io.read_labels import read_label_map
-from renalis.synthesis.shapes import invented_labels
+from renalis.synthesis.invented_labels import invented_labels
 from renalis.volume import Volume
 
 __all__ = ["HeldBack", "held_back_maps", "invented_labels", "label_maps", "read_kits23_labels"]

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TypeVar
 
-__all__ = ["on_each"]
+__all__ = ["map_cases"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def on_each(
+def map_cases(
     work: Callable[[Item], Result],
     items: Sequence[Item],
     jobs: int = 1,

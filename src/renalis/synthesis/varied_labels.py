@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.synthesis.crossing import two_kidneys
-from renalis.synthesis.fields import smooth_field
-from renalis.synthesis.renal import renal_sinus
+from renalis.synthesis.crossed_kidneys import two_kidneys
+from renalis.synthesis.random_fields import smooth_field
+from renalis.synthesis.renal_tissues import renal_sinus
 
 __all__ = ["add_lesions", "varied_labels"]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.synthesis.fields import Array, Frame, ball_path, ellipsoid, smooth_curve
-from renalis.synthesis.renal import renal_sinus
-from renalis.synthesis.variation import add_lesions
+from renalis.synthesis.random_fields import Array, Frame, ball_path, ellipsoid, smooth_curve
+from renalis.synthesis.renal_tissues import renal_sinus
+from renalis.synthesis.varied_labels import add_lesions
 from renalis.volume import Kind, Volume
 
 __all__ = ["invented_labels"]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from renalis.synthesis.fields import Array
+from renalis.synthesis.random_fields import Array
 from renalis.synthesis.tissues import LABEL_OF_TISSUE
 
 __all__ = ["OUTLINE_MM", "mix_border"]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from renalis.errors import InputError
+from renalis.evaluation.label_sources import LabelKind, kind_of
 from renalis.evaluation.pairing import CasePair
-from renalis.evaluation.sources import LabelKind, kind_of
 from renalis.io.read_labels import read_label_map
 from renalis.known_cases import OUT_OF_FOLD, SEEN, KnownModel
 from renalis.voxel_hash import label_hash

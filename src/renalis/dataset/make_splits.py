@@ -8,10 +8,10 @@ from renalis.dataset.cases import Dataset, listed
 from renalis.dataset.splits import Split, holdout, kfold, nested_holdout
 from renalis.errors import InputError, UsageError
 
-__all__ = ["drawn_splits", "strata_of"]
+__all__ = ["make_splits", "strata_of"]
 
 
-def drawn_splits(
+def make_splits(
     dataset: Dataset,
     ids: Sequence[str],
     how: str,

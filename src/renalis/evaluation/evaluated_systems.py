@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from renalis.errors import InputError, UsageError
-from renalis.evaluation.names import case_key
+from renalis.evaluation.case_names import case_key
 from renalis.evaluation.records import METRICS
 from renalis.io.natural_order import by_number
 from renalis.io.scan import shown

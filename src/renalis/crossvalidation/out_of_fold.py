@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from renalis.crossvalidation.predictors import fold_hash, open_fold
+from renalis.crossvalidation.fold_segmenters import fold_hash, open_fold
 from renalis.crossvalidation.runs import CrossRun, HeldOut
 from renalis.dataset import Case
 from renalis.errors import InputError, OutputError, RenalisError

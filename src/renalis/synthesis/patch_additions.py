@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from renalis.synthesis.fields import smooth_field
-from renalis.synthesis.renal import (
+from renalis.synthesis.random_fields import smooth_field
+from renalis.synthesis.renal_tissues import (
     KIDNEY,
     SINUS,
     ParenchymaPattern,
@@ -21,7 +21,7 @@ from renalis.synthesis.renal import (
     paint_sinus,
 )
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, Tissue
-from renalis.synthesis.variation import add_lesions
+from renalis.synthesis.varied_labels import add_lesions
 
 __all__ = ["paint_large_mass", "paint_more_lesions", "paint_new_inside", "paint_wide_pelvis"]
 

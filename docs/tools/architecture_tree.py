@@ -22,8 +22,8 @@ BEGIN = "<!-- rooms: made by docs/tools/architecture_tree.py -->"
 END = "<!-- end of rooms -->"
 
 ROOMS = (
-    "errors", "plugins", "boxes", "volume", "voxel_hash", "conventions", "laterality", "thresholds",
-    "io", "charts",
+    "errors", "compute_device", "plugins", "boxes", "volume", "voxel_hash", "conventions",
+    "laterality", "thresholds", "io", "charts",
     "preparation", "networks", "model_header", "known_cases", "model", "dataset",
     "synthesis", "sampling", "augmentation",
     "postprocessing", "measurement", "prediction",

@@ -135,7 +135,6 @@ def test_every_kind_goes_through_the_same_case_work(
         ("ensemble", {"rules": NONE}, "rules: belongs"),
         ("shipped", {"folds": (0,)}, "--fold: belongs to --model RUN"),
         ("shipped", {"members": (Path("run"),)}, "--with: belongs to --model RUN"),
-        ("shipped", {"device": "auto"}, "--device: belongs to --model RUN"),
         ("shipped", {"look_everywhere": True}, "--look-everywhere: belongs to --model RUN"),
     ],
 )

@@ -111,6 +111,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what computes the networks; auto (default) measures once what is fastest here and "
         "agrees",
     )
+    add(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        help="where the networks compute; auto: a CUDA device where there is one (default: cpu; "
+        "auto for a published system)",
+    )
     add("--max-ram", metavar="SIZE", help="most memory to use, for example 4G or 3500M")
     add("--threads", type=int, metavar="N", help="threads for the networks (default: all cores)")
     add(
@@ -140,7 +146,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the coarse network of a cascade finds no kidney at all, its fine network looks "
         "at the whole scan instead of nowhere",
     )
-    add("--device", choices=("auto", "cpu", "cuda"), help="where to compute (default auto)")
 
 
 def run(arguments: argparse.Namespace) -> int:

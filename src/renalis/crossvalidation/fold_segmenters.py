@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from renalis.compute_device import DeviceChoice
 from renalis.crossvalidation.runs import CrossRun
 from renalis.prediction.options import PredictionOptions, RuntimeName
 from renalis.preparation import file_hash
@@ -13,7 +14,7 @@ from renalis.systems.segmenter_options import SegmenterOptions
 __all__ = ["fold_hash", "open_fold"]
 
 
-def open_fold(run: CrossRun, fold: int, device: str) -> Segmenter:
+def open_fold(run: CrossRun, fold: int, device: DeviceChoice) -> Segmenter:
     """Load one fold's networks.
 
     Raises
@@ -25,7 +26,7 @@ def open_fold(run: CrossRun, fold: int, device: str) -> Segmenter:
         return open_segmenter(run.path, SegmenterOptions(folds=(fold,), device=device))
     # Always the same runtime: what is fastest may be another after an interruption.
     prediction = PredictionOptions(runtime=RuntimeName.TORCH)
-    return open_segmenter(run.model, SegmenterOptions(prediction=prediction))
+    return open_segmenter(run.model, SegmenterOptions(prediction=prediction, device=device))
 
 
 def fold_hash(run: CrossRun, fold: int) -> str:

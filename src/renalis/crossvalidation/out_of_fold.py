@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from renalis.compute_device import DeviceChoice
 from renalis.crossvalidation.fold_segmenters import fold_hash, open_fold
 from renalis.crossvalidation.runs import CrossRun, HeldOut
 from renalis.dataset import Case
@@ -61,7 +62,7 @@ def keep_label_maps(
     held_out: HeldOut,
     folder: Path,
     *,
-    device: str,
+    device: DeviceChoice,
     overwrite: bool,
     report: Report,
 ) -> Kept:

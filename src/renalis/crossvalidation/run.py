@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from renalis.compute_device import DeviceChoice
 from renalis.conventions import Convention
 from renalis.crossvalidation.files import cases_csv, crossvalidation_json, folds_csv
 from renalis.crossvalidation.out_of_fold import Report, keep_label_maps
@@ -52,7 +53,7 @@ class CrossOptions:
     kind: str = "auto"
     labels: Convention | None = None
     empty: EmptyRule = EmptyRule.KITS
-    device: str = "auto"
+    device: DeviceChoice = "auto"
     jobs: int = 1
     seed: int = 0
     overwrite: bool = False

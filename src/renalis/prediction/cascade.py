@@ -70,9 +70,11 @@ def open_networks(model: Model, options: PredictionOptions) -> Networks:
         keep_freed_memory()
     runtime = options.runtime
     if runtime == RuntimeName.AUTO:
-        runtime = choose(model, options.threads).runtime
+        on_cuda = options.device == "cuda"
+        runtime = RuntimeName.TORCH if on_cuda else choose(model, options.threads).runtime
     networks = [
-        open_network(model, stage, runtime, options.threads) for stage in model.header.stages
+        open_network(model, stage, runtime, options.threads, options.device)
+        for stage in model.header.stages
     ]
     return Networks(runtime, *networks)
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from renalis.compute_device import Device
 from renalis.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from renalis.model_header import ModelHeader, Stage
     from renalis.preparation import Interpolation
 
-__all__ = ["Mirror", "PredictionOptions", "RuntimeName", "Windows"]
+__all__ = ["ON_CUDA", "Mirror", "PredictionOptions", "RuntimeName", "Windows"]
 
 
 class RuntimeName(StrEnum):
@@ -27,6 +28,10 @@ class RuntimeName(StrEnum):
     OPENVINO_BF16 = "openvino-bf16"
     ONNX = "onnx"
     """ONNX Runtime, in float32."""
+
+
+ON_CUDA = (RuntimeName.AUTO, RuntimeName.TORCH, RuntimeName.TORCH_BF16)
+"""Runtimes that can compute on a CUDA device."""
 
 
 class Mirror(StrEnum):
@@ -59,7 +64,9 @@ class PredictionOptions:
     Attributes
     ----------
     runtime : RuntimeName
-        What computes the networks.
+        What computes the networks; on CUDA torch does, so ``auto`` is ``torch``.
+    device : {"cpu", "cuda"}
+        Where it computes them.
     mirror : Mirror
         Mirrored predictions to average; the fine pass only.
     windows : Windows
@@ -84,6 +91,7 @@ class PredictionOptions:
     """
 
     runtime: RuntimeName = RuntimeName.AUTO
+    device: Device = "cpu"
     mirror: Mirror = Mirror.FOUR
     windows: Windows = Windows.FITTED
     interpolation: Interpolation | None = None
@@ -99,6 +107,8 @@ class PredictionOptions:
             raise ValueError(f"overlap is a share from 0 to 0.9, not {self.overlap}")
         if self.together < 1:
             raise ValueError(f"together is a number of windows from 1 on, not {self.together}")
+        if self.device == "cuda" and self.runtime not in ON_CUDA:
+            raise ValueError(f"{self.runtime} computes on the CPU alone, not on {self.device}")
         Thresholds(**self.thresholds)  # refuses names and numbers that cannot be
 
     def decided_by(self, header: ModelHeader) -> Thresholds:

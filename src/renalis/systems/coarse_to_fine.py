@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from renalis.compute_device import DeviceChoice, choose_device
 from renalis.errors import UsageError
 from renalis.io import Scan, ScanSource
 from renalis.known_cases import KnownModel
@@ -17,6 +18,7 @@ from renalis.postprocessing import DEFAULT, NONE, Rules, tidy
 from renalis.prediction import Prediction, PredictionOptions
 from renalis.prediction.cascade import Networks, open_networks, predict
 from renalis.prediction.memory import fitted
+from renalis.prediction.options import ON_CUDA
 from renalis.preparation.body import find_body
 from renalis.systems.segmenter import Clock, Segmented
 from renalis.systems.segmenter_options import FOR_RUNS, SegmenterOptions, refuse
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CoarseToFineSegmenter", "open_coarse_to_fine"]
 
-_NO_INFLUENCE = ("max_ram_mb", "keep_heap", "threads", "runtime")
-"""Options of the prediction that change its speed or memory and not its meaning. The runtime is one
-of them: labels of those that ``auto`` takes agree with a Dice of 0.995."""
+_NO_INFLUENCE = ("max_ram_mb", "keep_heap", "threads", "runtime", "device")
+"""Options of the prediction that change its speed or memory and not its meaning. Runtime and device
+are among them: labels of the runtimes that ``auto`` takes agree with a Dice of 0.995."""
 
 
 @dataclass(eq=False)
@@ -125,6 +127,7 @@ class CoarseToFineSegmenter:
             "packages": installed_packages(header.needs),
             "thresholds": dict(options.thresholds),
             "runtime": prediction.runtime,
+            "device": options.device,
             "mirror": str(options.mirror),
             "windows_laid": str(options.windows),
             "interpolation": options.interpolated(header.stage("fine")),
@@ -144,7 +147,7 @@ def open_coarse_to_fine(model: Path | Model, options: SegmenterOptions) -> Coars
         If an option does not fit.
     """
     refuse(options, FOR_RUNS, "belongs to --model RUN, the folder of a training")
-    prediction = options.prediction or PredictionOptions()
+    prediction = _on_device(options.prediction or PredictionOptions(), options.device or "cpu")
     if options.threads is not None:
         prediction = replace(prediction, threads=options.threads)
     rules = _without(options.rules or DEFAULT, options.without_rules)
@@ -152,6 +155,18 @@ def open_coarse_to_fine(model: Path | Model, options: SegmenterOptions) -> Coars
         model = load_model(model)
     check_licence(model.header, options.require_commercial)
     return CoarseToFineSegmenter(model, prediction, rules)
+
+
+def _on_device(prediction: PredictionOptions, wanted: DeviceChoice) -> PredictionOptions:
+    """With the device that was chosen; ``auto`` is the CPU where the runtime knows no other."""
+    if prediction.runtime not in ON_CUDA:
+        if wanted == "cuda":
+            raise UsageError(
+                f"--runtime {prediction.runtime} computes on the CPU alone; leave it or --device "
+                "cuda out"
+            )
+        return prediction
+    return replace(prediction, device=choose_device(wanted))
 
 
 def _without(rules: Rules, names: Sequence[str]) -> Rules:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from renalis.compute_device import DeviceChoice
 from renalis.errors import UsageError
 from renalis.postprocessing.rules import Rules
 from renalis.prediction.options import PredictionOptions
@@ -16,7 +17,7 @@ __all__ = ["FOR_COARSE_TO_FINE", "FOR_RUNS", "SegmenterOptions", "refuse"]
 FOR_COARSE_TO_FINE = ("prediction", "rules")
 """Options of models that predict coarse to fine alone: a run's recipe has its own."""
 
-FOR_RUNS = ("members", "weights", "folds", "device", "look_everywhere")
+FOR_RUNS = ("members", "weights", "folds", "look_everywhere")
 """Options of published systems alone."""
 
 _OF_THE_COMMAND = ("runtime", "mirror", "thresholds", "max_ram_mb")
@@ -51,7 +52,8 @@ class SegmenterOptions:
     folds : tuple of int or None
         Of the run; all that are there by default.
     device : {"auto", "cpu", "cuda"} or None
-        Where a run's networks compute; None is ``auto``.
+        Where networks compute; ``auto`` is CUDA where there is a device for it. None is ``auto``
+        for a run, and ``cpu`` for a model that predicts coarse to fine.
     look_everywhere : bool
         Where the coarse network of a cascade finds nothing, the fine one looks everywhere.
     threads : int or None
@@ -66,7 +68,7 @@ class SegmenterOptions:
     members: tuple[Path, ...] = ()
     weights: tuple[float, ...] | None = None
     folds: tuple[int, ...] | None = None
-    device: str | None = None
+    device: DeviceChoice | None = None
     look_everywhere: bool = False
     threads: int | None = None
     require_commercial: bool = False

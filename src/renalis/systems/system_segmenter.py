@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from renalis.compute_device import choose_device
 from renalis.conventions import Classes
-from renalis.errors import InputError, UsageError
+from renalis.errors import UsageError
 from renalis.io import Scan, ScanSource
 from renalis.known_cases import KnownModel
 from renalis.plugins import installed_packages
@@ -175,7 +176,7 @@ def open_system(path: Path, options: SegmenterOptions) -> SystemSegmenter:
         If an option does not fit.
     """
     refuse(options, FOR_COARSE_TO_FINE, "belongs to the shipped model; a run's recipe decides")
-    device, weights = _device(options.device or "auto"), _weights(options)
+    device, weights = choose_device(options.device or "auto"), _weights(options)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     if options.require_commercial:
@@ -188,15 +189,6 @@ def open_system(path: Path, options: SegmenterOptions) -> SystemSegmenter:
     return SystemSegmenter(
         run, run_hash(path, run), members, weights, options.without_rules, options.look_everywhere
     )
-
-
-def _device(wanted: str) -> str:
-    there = torch.cuda.is_available()
-    if wanted == "auto":
-        return "cuda" if there else "cpu"
-    if wanted == "cuda" and not there:
-        raise InputError("there is no CUDA device here; use --device cpu")
-    return wanted
 
 
 def _weights(options: SegmenterOptions) -> tuple[float, ...] | None:

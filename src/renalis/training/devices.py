@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
+from renalis.compute_device import DeviceChoice, choose_device
 from renalis.errors import InputError, UsageError
 
 __all__ = ["Devices", "ProcessRank", "devices_for_folds", "devices_here", "open_fabric"]
@@ -41,7 +42,7 @@ class Devices:
         CPU threads of each process; torch's choice when not given.
     """
 
-    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    accelerator: DeviceChoice = "auto"
     count: int | tuple[int, ...] = 1
     nodes: int = 1
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -74,11 +75,7 @@ def open_fabric(devices: Devices) -> Fabric:
     InputError
         If there is no such device here, or it cannot compute in that precision.
     """
-    _require_cuda(devices)
-    cuda = torch.cuda.is_available()
-    accelerator = devices.accelerator
-    if accelerator == "auto":
-        accelerator = "cuda" if cuda else "cpu"
+    accelerator = choose_device(devices.accelerator)
     if accelerator == "cpu" and devices.precision == "float16":
         raise InputError("a CPU cannot train in float16; choose bfloat16 or float32")
     if accelerator == "cuda":
@@ -127,15 +124,9 @@ def devices_for_folds(
             "several folds are trained one per device; leave --devices and --nodes out, or train "
             "one --fold at a time"
         )
-    _require_cuda(devices)
-    if devices.accelerator == "cpu":
+    if choose_device(devices.accelerator) == "cpu":
         return [Devices("cpu", 1, 1, precision, devices.threads)]
     return devices_here(precision)
-
-
-def _require_cuda(devices: Devices) -> None:
-    if devices.accelerator == "cuda" and not torch.cuda.is_available():
-        raise InputError("there is no CUDA device here; choose the device cpu")
 
 
 def _strategy() -> DDPStrategy:

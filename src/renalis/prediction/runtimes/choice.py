@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.compute_device import Device
 from renalis.conventions import Label
 from renalis.model import Model
 from renalis.model_header import Stage
@@ -109,14 +110,21 @@ def _versions(*packages: str) -> list[str]:
 
 
 def open_network(
-    model: Model, stage: Stage, runtime: RuntimeName, threads: int | None = None
+    model: Model,
+    stage: Stage,
+    runtime: RuntimeName,
+    threads: int | None = None,
+    device: Device = "cpu",
 ) -> Network:
-    """A stage's network in a runtime; torch is imported only where it is needed."""
+    """A stage's network in a runtime; torch is imported only where it is needed.
+
+    ``device`` is for torch: the other runtimes compute on the CPU.
+    """
     if runtime in (RuntimeName.TORCH, RuntimeName.TORCH_BF16):
         from renalis.prediction.runtimes.torch_runtime import TorchNetwork
 
         network = model.network(stage.name)
-        return TorchNetwork(network, runtime == RuntimeName.TORCH_BF16, threads)
+        return TorchNetwork(network, runtime == RuntimeName.TORCH_BF16, threads, device)
     from renalis.prediction.runtimes.graph_cache import exported_graph, exported_onnx
 
     if runtime == RuntimeName.ONNX:

@@ -21,21 +21,31 @@ class TorchNetwork:
         Compute convolutions in bfloat16.
     threads : int or None
         Threads of this whole process from now on; None leaves them.
+    device : str
+        Where to compute, as torch names it.
     """
 
-    def __init__(self, network: nn.Module, bf16: bool = False, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        bf16: bool = False,
+        threads: int | None = None,
+        device: str = "cpu",
+    ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
-        self.network = network.eval()
+        self.device = torch.device(device)
+        self.network = network.to(self.device).eval()
         self.bf16 = bf16
 
     def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities (N, 3, Z, Y, X) of kidney, tumor, cyst."""
-        image = torch.from_numpy(np.ascontiguousarray(patches))
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+        image = torch.from_numpy(np.ascontiguousarray(patches)).to(self.device)
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+        with torch.inference_mode(), autocast:
             logits = self.network(image)
         probability = torch.softmax(logits.float(), 1)[:, 1:]
-        return np.asarray(probability.numpy())
+        return np.asarray(probability.cpu().numpy())
 
 
 def has_bf16() -> bool:

@@ -3,8 +3,8 @@
     python benchmarks/few_cases.py [--trials 1000]
 
 Draws scores with a known mean many times, seeded, and writes both tables into
-``docs/evaluation.md``. The 95 % interval ought to cover the mean in 95 % of the trials; a test at
-0.05 ought to reject the truth in 5 % of them or fewer.
+``docs/explanation/evaluation.md``. The 95 % interval ought to cover the mean in 95 % of the trials;
+a test at 0.05 ought to reject the truth in 5 % of them or fewer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from renalis.evaluation.exact_tests import sign_flip_p, signed_rank_p
 from renalis.evaluation.intervals import studentized
 
 Floats = NDArray[np.float64]
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "evaluation.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "explanation" / "evaluation.md"
 CASES = (6, 8, 10, 20, 40)
 TESTED = (6, 8, 10, 20)
 RESAMPLES = 999

@@ -2,7 +2,7 @@
 
     python benchmarks/known_scores.py
 
-Writes both tables into ``docs/evaluation.md``. MedPy's ``hd95`` and MONAI's
+Writes both tables into ``docs/explanation/evaluation.md``. MedPy's ``hd95`` and MONAI's
 ``compute_hausdorff_distance`` are written anew from their documented formulas: borders are the
 voxels that an erosion by the six neighbours takes away; MedPy takes the percentile of both
 directions' distances together, MONAI of each direction and the larger. Every border voxel counts
@@ -27,7 +27,7 @@ from renalis.volume import Kind, Volume
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "evaluation.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "explanation" / "evaluation.md"
 
 
 def grid(shape: tuple[int, int, int], affine: Floats) -> Volume:

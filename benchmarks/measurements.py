@@ -1,4 +1,4 @@
-"""Measure phantoms whose truth is known by formula; write the table in docs/measurements.md.
+"""Measure phantoms whose truth is known by formula; write the page's table.
 
     python benchmarks/measurements.py [--places N]
 
@@ -25,7 +25,7 @@ from renalis.measurement import Lesion, measure  # noqa: E402
 from renalis.postprocessing.diameters import axial_diameter, diameter_mm  # noqa: E402
 from renalis.preparation.body import Body  # noqa: E402
 
-PAGE = HERE.parent / "docs" / "measurements.md"
+PAGE = HERE.parent / "docs" / "explanation" / "measurements.md"
 BEGIN, END = "<!-- phantoms: begin -->", "<!-- phantoms: end -->"
 BODY = Body(None, (1, 1, 1), Midline(0.0))
 OUTER = Ellipsoid((65, -20, 0), (27, 24, 55), KIDNEY)

@@ -160,7 +160,7 @@ def notes(difference: float, made: dict, measured: list, compared: dict) -> list
         f"linearly beside MONAI. Our own {counts['own']} windows, from another place on, show the "
         f"network another image; their labels agree with nnU-Net as follows: {own[0]}; with MONAI: "
         f"{own[1]}. They are the default because they were nearer to the truth on the 75 synthetic "
-        "scans on which thresholds were chosen (docs/prediction.md). "
+        "scans on which thresholds were chosen (docs/explanation/prediction.md). "
         "The scan's size is one on which nnU-Net and MONAI lay the same windows; elsewhere the "
         "strides of the network begin at other voxels, and kidneys differ by 2 % between any two.",
         f"nnU-Net and MONAI, whose own ways of resampling differ, agree with each other as follows "

@@ -104,7 +104,7 @@ def test_quick_commands_of_a_page_run_one_after_another(
 def test_quick_commands_and_long_ones_are_found() -> None:
     assert len(RUNNABLE) >= 4
     assert len(OURS) >= 40
-    assert {"README.md", "docs/training.md", "docs/recipes/unet3d.md"} <= {
+    assert {"README.md", "docs/explanation/training.md", "docs/recipes/unet3d.md"} <= {
         command.page for command in OURS
     }
 

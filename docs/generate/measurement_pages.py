@@ -13,8 +13,8 @@ __all__ = ["measurements_page"]
 HEAD = """# measurements.json
 
 Every field of the file, made from its JSON schema (`renalis.measurement.schema()`). The endings of
-names are units: `_mm`, `_ml`, `_hu`. [Measurements](../measurements.md) says how each is measured;
-`measurements.csv` holds the totals and the largest lesion of each case.
+names are units: `_mm`, `_ml`, `_hu`. [Measurements](../explanation/measurements.md) says how each
+is measured; `measurements.csv` holds the totals and the largest lesion of each case.
 
 """
 

@@ -1,7 +1,8 @@
-"""The rooms of the package, in order, and the part of docs/architecture.md that shows them.
+"""The rooms of the package, in order, and the part of a page that shows them.
 
 Run ``python docs/tools/architecture_tree.py`` after a change of imports: it reads the sources with
-`ast`, runs none of them, and writes the table between the page's two marks.
+`ast`, runs none of them, and writes the table into
+``docs/explanation/architecture.md`` between two marks.
 
 What counts as an import: every ``import`` and ``from … import`` statement of a file, those inside
 functions and under ``TYPE_CHECKING`` too. What does not: names in strings (the command line's verbs
@@ -17,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "renalis"
-PAGE = ROOT / "docs" / "architecture.md"
+PAGE = ROOT / "docs" / "explanation" / "architecture.md"
 BEGIN = "<!-- rooms: made by docs/tools/architecture_tree.py -->"
 END = "<!-- end of rooms -->"
 

@@ -12,7 +12,7 @@ import pytest
 import renalis.evaluation
 
 MODULES = [m.name for m in pkgutil.iter_modules(renalis.evaluation.__path__)]
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "evaluation.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "evaluation.md"
 
 
 @pytest.mark.parametrize("name", MODULES)

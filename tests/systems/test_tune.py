@@ -349,7 +349,7 @@ def test_fields_of_phases_and_of_searched_sections_are_found() -> None:
 
 
 def test_the_documented_search_is_one() -> None:
-    page = Path(__file__).resolve().parents[2] / "docs" / "training.md"
+    page = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "training.md"
     section = page.read_text(encoding="utf-8").partition("## Searching for")[2]
     example = re.search(r"```yaml\n(.*?)```", section, re.DOTALL)
     assert example is not None

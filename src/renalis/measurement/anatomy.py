@@ -135,7 +135,7 @@ def find_anatomy(group: Group, frame: Volume) -> Anatomy | str:
     """Restore a kidney's contour and find its sinus, axis and polar lines.
 
     The sinus is the largest pocket between the convex hull of the parenchyma and the kidney
-    (opened by 2 mm) on the side of the midline. See ``docs/measurements.md``.
+    (opened by 2 mm) on the side of the midline. See ``docs/explanation/measurements.md``.
 
     Parameters
     ----------

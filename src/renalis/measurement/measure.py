@@ -37,7 +37,7 @@ def measure(
 
     Sides come from the affine and the body's midline; volumes are counts of the scan's own voxels;
     diameters are exact on the voxels' outline; questions of shape are asked on a 1.5 mm copy.
-    ``docs/measurements.md`` has every rule.
+    ``docs/explanation/measurements.md`` has every rule.
 
     Parameters
     ----------

@@ -240,7 +240,7 @@ def _further(
             content[kind] = [name for name in content.get(kind, ()) if name not in files]
         note = f"{_listed(files)} {'was' if len(files) == 1 else 'were'} not written: {why}"
         content["notes"] = [*content["notes"], note]
-        clock.listener.said(note)
+        clock.listener.note(note)
     _record(folder, content, clock)
     return failures
 

@@ -1,8 +1,8 @@
 """The tidying rules: what each one does, its numbers, and why.
 
 Each rule is a small frozen configuration with its own switch. Numbers are in mm, ml and HU and
-never in voxels, so that a rule means the same on every grid. ``docs/tidying.md`` says what the
-rules do to real label maps.
+never in voxels, so that a rule means the same on every grid. ``docs/explanation/tidying.md`` says
+what the rules do to real label maps.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def read_search(path: Path) -> Search:
     try:
         return Search.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{path}: {_sentence(error)}; see docs/training.md") from None
+        raise InputError(f"{path}: {_sentence(error)}; see docs/explanation/training.md") from None
 
 
 def _sentence(error: ValidationError) -> str:

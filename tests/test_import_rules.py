@@ -34,11 +34,11 @@ PIECES = ("io", "preparation", "networks", "sampling", "augmentation", "synthesi
 DATA = ("dataset", "sampling", "augmentation", "synthesis", "preparation")
 
 NEVER = {
-    **dict.fromkeys(PIECES, ("systems", "recipes", "pipeline", "tuning", "cli")),
-    "training": ("systems", "recipes", "pipeline", "tuning", "cli", *DATA),
+    **dict.fromkeys(PIECES, ("systems", "recipes", "pipeline", "tuning", "service", "cli")),
+    "training": ("systems", "recipes", "pipeline", "tuning", "service", "cli", *DATA),
     "recipes": ("systems", *PIECES),
-    "dataset": ("systems", "recipes", "pipeline", "tuning", "cli", "evaluation"),
-    "prediction": ("systems", "recipes", "pipeline", "tuning", "cli", "evaluation"),
+    "dataset": ("systems", "recipes", "pipeline", "tuning", "service", "cli", "evaluation"),
+    "prediction": ("systems", "recipes", "pipeline", "tuning", "service", "cli", "evaluation"),
 }
 
 

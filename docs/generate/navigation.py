@@ -37,6 +37,7 @@ SECTIONS = (
             "how-to/segment-many-scans.md",
             "how-to/dicom-out.md",
             "how-to/use-from-python.md",
+            "how-to/serve.md",
             "how-to/score-label-maps.md",
             "how-to/train-on-your-scans.md",
             "how-to/train-a-published-system.md",

@@ -33,6 +33,7 @@ VERBS = {
     "recipe": "list, show, copy and compare recipes",
     "train": "train a model with a recipe",
     "tune": "search the fields of a recipe",
+    "serve": "take scans from DICOM nodes, DICOMweb and a REST API, and send results back",
     "model": "list, describe, pack and export models",
     "doctor": "say what this machine can do",
 }

@@ -9,34 +9,9 @@ from typing import TextIO
 
 from renalis.cli.closed_pipes import until_pipe_closes
 from renalis.pipeline import CaseResult, Listener, Status
+from renalis.pipeline.steps import STEP_WORDS, share_done
 
 __all__ = ["progress"]
-
-_SHARES = {
-    "read": 0.14,
-    "networks": 0.04,
-    "predict": 0.0,
-    "coarse": 0.1,
-    "fine": 0.28,
-    "tidy": 0.06,
-    "write": 0.03,
-    "measure": 0.08,
-    "report": 0.33,
-}
-"""About what part of a case's time each step takes: good enough for a remaining time. Runs of
-published systems have the one step ``predict``, of unknown length, in place of two."""
-
-_WORDS = {
-    "read": "reading",
-    "networks": "opening the networks",
-    "coarse": "looking for kidneys",
-    "fine": "looking closely",
-    "predict": "segmenting",
-    "tidy": "tidying",
-    "measure": "measuring",
-    "write": "writing",
-    "report": "drawing the report",
-}
 
 
 @contextmanager
@@ -105,17 +80,13 @@ class LiveLine(PlainLines):
 
     def step(self, name: str, done: int, total: int) -> None:
         """Show the step, the share of all work that is done, and the time left."""
-        before = 0.0
-        for step, share in _SHARES.items():
-            if step == name:
-                self._done = max(self._done, before + share * done / max(1, total))
-            before += share
+        self._done = max(self._done, share_done(name, done, total))
         whole = (self._number + self._done) / max(1, self._total)
         passed = time.monotonic() - self._start
         left = f", about {_clock(passed * (1 - whole) / whole)} left" if whole > 0.05 else ""
         bar = ("━" * round(20 * whole)).ljust(20, "╌")
         with until_pipe_closes(self._stream):
-            self._stream.write(f"\r\033[K{bar} {whole:4.0%} {_WORDS.get(name, name)}{left}")
+            self._stream.write(f"\r\033[K{bar} {whole:4.0%} {STEP_WORDS.get(name, name)}{left}")
 
     def clear(self) -> None:
         """Remove the living line."""

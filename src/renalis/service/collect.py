@@ -1,0 +1,128 @@
+"""Series that are whole become jobs; those that broke off and do not come again are dropped."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from renalis.service.jobs import add_job, find_job, new_id
+from renalis.service.series import (
+    Series,
+    SeriesState,
+    content_of,
+    due_series,
+    forget_series,
+    mark_queued,
+)
+from renalis.service.store import Store
+
+__all__ = ["Patience", "collect", "sweep"]
+
+_LOG = logging.getLogger(__name__)
+
+_INTERRUPTED = (
+    "the service was stopped while this series came in, and nothing more of it came later; "
+    "check that it is whole"
+)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds to wait for more of a series: after a good end, and after a bad one."""
+
+    quiet_s: float
+    broken_s: float
+
+
+def collect(store: Store, patience: Patience, now: float) -> list[str]:
+    """Make jobs of what is whole, and drop what is not and was waited for long enough.
+
+    Returns
+    -------
+    list of str
+        Ids of the new jobs.
+    """
+    made = []
+    for series in due_series(store.database, SeriesState.CLOSED, now - patience.quiet_s):
+        made.append(_queue(store, series, now, ()))
+    for series in due_series(store.database, SeriesState.INTERRUPTED, now - patience.broken_s):
+        made.append(_queue(store, series, now, (_INTERRUPTED,)))
+    for series in due_series(store.database, SeriesState.BROKEN, now - patience.broken_s):
+        # Its sender was told; half a series would be measured wrong.
+        if forget_series(store.database, series.key):
+            shutil.rmtree(store.series(series.key), ignore_errors=True)
+            _LOG.warning("a series that broke off did not come again and was dropped")
+    return [job_id for job_id in made if job_id is not None]
+
+
+def _queue(store: Store, series: Series, now: float, notes: tuple[str, ...]) -> str | None:
+    """A job of the images as they are now; None where there is one, or more images are coming."""
+    content, files = content_of(store.database, series.key)
+    job_id = new_id()
+    place = store.job(job_id) / "input" / job_id
+    try:
+        _link(store.series(series.key), files, place)
+    except OSError as error:
+        _LOG.error("a series cannot be queued (%s); it is tried again", error.strerror)
+        shutil.rmtree(store.job(job_id), ignore_errors=True)
+        return None
+    kept = False
+    try:
+        with store.database.transaction():
+            if mark_queued(store.database, series.key, series.heard):
+                job = add_job(
+                    store.database,
+                    job_id,
+                    origin=series.origin,
+                    source=series.key,
+                    content=content,
+                    now=now,
+                    notes=notes,
+                )
+                kept = job.id == job_id
+    finally:
+        if not kept:
+            shutil.rmtree(store.job(job_id), ignore_errors=True)
+    if not kept:
+        return None
+    _LOG.info("job=%s queued: %d images", job_id, len(files))
+    return job_id
+
+
+def _link(folder: Path, files: list[str], place: Path) -> None:
+    """The same files in another folder, which later images do not change."""
+    place.mkdir(parents=True)
+    for name in files:
+        try:
+            os.link(folder / name, place / name)
+        except FileNotFoundError:
+            raise
+        except OSError:  # a drive without links
+            shutil.copy2(folder / name, place / name)
+    for each in (place, place.parent, place.parent.parent, place.parent.parent.parent):
+        _flush(each)
+
+
+def _flush(folder: Path) -> None:
+    """Make a folder's entries outlive a power cut, where that can be asked for."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sweep(store: Store) -> None:
+    """After a start: remove folders of which the queue knows nothing."""
+    for folder in (store.folder / "jobs").iterdir():
+        if find_job(store.database, folder.name) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    known = {row["key"] for row in store.database.rows("SELECT key FROM series")}
+    for folder in (store.folder / "series").iterdir():
+        if folder.name not in known:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,194 @@
+"""The whole service in one process: opened, at work, and ended in good order."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from renalis.errors import InputError
+from renalis.io.lock import held
+from renalis.pipeline import SegmentOptions
+from renalis.pipeline.failures import traceback_of
+from renalis.service.access import TokenFile
+from renalis.service.collect import Patience, collect, sweep
+from renalis.service.config import Archive, Config, Rest
+from renalis.service.dicomweb import fetch_due, look, open_client
+from renalis.service.encryption import server_context
+from renalis.service.jobs import take_up
+from renalis.service.loops import Loop
+from renalis.service.metrics import Counters
+from renalis.service.progress import Progress
+from renalis.service.rest import Service, build_app
+from renalis.service.rest_fetches import fetches
+from renalis.service.rest_jobs import jobs
+from renalis.service.retention import expire
+from renalis.service.sender import opened_destinations, send_due
+from renalis.service.series import interrupt_open
+from renalis.service.store import Store, open_store
+from renalis.service.store_scp import open_node
+from renalis.service.worker import open_worker
+
+__all__ = ["serve"]
+
+_LOG = logging.getLogger(__name__)
+
+_QUIET_S, _PATIENCE_S = 10.0, 600.0
+"""Where there is no DICOM node to say so."""
+_COLLECT_S, _SEND_S, _FETCH_S, _EXPIRE_S, _WORK_S = 0.5, 1.0, 1.0, 60.0, 0.25
+_ENDING_S = 20.0
+
+
+def serve(config: Config, options: SegmentOptions, stopping: threading.Event) -> None:
+    """Serve until ``stopping`` is set.
+
+    Parameters
+    ----------
+    config : Config
+        What to do.
+    options : SegmentOptions
+        How to segment.
+    stopping : Event
+        Set from outside, such as by a signal.
+
+    Raises
+    ------
+    RenalisError
+        If something that the configuration names cannot be used, or another process serves the
+        folder.
+    """
+    tokens = TokenFile(config.tokens)
+    server_context(config.rest.tls)
+    busy = f"another process serves {config.folder} already; stop it, or take another folder"
+    with contextlib.ExitStack() as ending:
+        ending.enter_context(held(config.folder, busy, patience_s=5.0))
+        store = open_store(config.folder, config.limits)
+        ending.callback(store.database.close)
+        _take_up(store)
+        counters, progress = Counters(), Progress()
+        worker = open_worker(store, options, _send_to(config), progress, counters, stopping)
+        title = config.dimse.ae_title if config.dimse else "RENALIS"
+        sends = opened_destinations(config.destinations, title)
+        patience = Patience(
+            config.dimse.quiet_s if config.dimse else _QUIET_S,
+            config.dimse.patience_s if config.dimse else _PATIENCE_S,
+        )
+        listener = _listening(config.rest)
+        ending.callback(listener.close)
+        clients = [(archive, open_client(archive)) for archive in config.archives]
+        ending.callback(stopping.set)
+        loops: dict[str, Loop] = {}
+        ending.callback(_wait_for, loops)
+
+        def loop(name: str, work: Callable[[], object], every_s: float) -> None:
+            loops[name] = Loop(name, work, every_s, stopping)
+
+        loop("worker", worker.one, _WORK_S)
+        loop("collect", lambda: collect(store, patience, time.time()), _COLLECT_S)
+        loop("expire", lambda: expire(store, time.time()), _EXPIRE_S)
+        loop("send", lambda: send_due(store, sends, counters), _SEND_S)
+        for archive, client in clients:
+            name = f"fetch {archive.name}"
+            loop(name, lambda a=archive, c=client: fetch_due(store, a, c, counters) > 0, _FETCH_S)  # type: ignore[misc]
+            if archive.find is not None:
+                every = archive.every_s
+                loop(f"look {archive.name}", lambda a=archive, c=client: _look(store, a, c), every)  # type: ignore[misc]
+        parts: dict[str, Callable[[], bool]] = {name: one.alive for name, one in loops.items()}
+        if config.dimse is not None:
+            node = open_node(store, config.dimse, counters)
+            ending.callback(node.close)
+            parts["dimse"] = node.listens
+            _LOG.info("the DICOM node %s listens on port %d", config.dimse.ae_title, node.port)
+        service = Service(config, store, progress, counters, tokens, parts, stopping)
+        ending.enter_context(_answering(service, listener))
+        stopping.wait()
+        _LOG.info("ending")
+
+
+def _send_to(config: Config) -> dict[str, tuple[str, ...]]:
+    """Destinations by origin."""
+    found = {f"dicomweb:{archive.name}": archive.send_to for archive in config.archives}
+    return found | ({"dimse": config.dimse.send_to} if config.dimse else {})
+
+
+def _take_up(store: Store) -> None:
+    """Go on where the last process stopped, however it did."""
+    now = time.time()
+    again, lost = take_up(store.database, store.limits.attempts, now)
+    interrupt_open(store.database, now)
+    sweep(store)
+    for job_id in again:
+        _LOG.info("job=%s was not finished and is queued again", job_id)
+    for job_id in lost:
+        _LOG.error("job=%s given up: the program ended too often while it worked on it", job_id)
+
+
+def _look(store: Store, archive: Archive, client: object) -> None:
+    try:
+        look(store, archive, client, time.time())  # type: ignore[arg-type]
+    except Exception as error:  # an archive that does not answer is asked again
+        _LOG.warning("archive=%s does not answer (%s)", archive.name, type(error).__name__)
+
+
+def _listening(rest: Rest) -> socket.socket:
+    """The REST API's socket."""
+    try:
+        family = socket.AF_INET6 if ":" in rest.host else socket.AF_INET
+        return socket.create_server((rest.host.strip("[]"), rest.port), family=family, backlog=128)
+    except OSError as error:
+        raise InputError(
+            f"the REST API cannot listen on {rest.host} port {rest.port} ({error.strerror}); "
+            "choose another port"
+        ) from error
+
+
+@contextlib.contextmanager
+def _answering(service: Service, listener: socket.socket) -> Iterator[None]:
+    """The REST API at work, in a thread of its own so that signals stay with the process."""
+    tls = service.config.rest.tls
+    app = build_app(service, [jobs, fetches])
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=200,
+            timeout_graceful_shutdown=5,
+            proxy_headers=False,
+            ssl_certfile=None if tls is None else tls.certificate,
+            ssl_keyfile=None if tls is None else tls.key,
+            ssl_ca_certs=None if tls is None or tls.authority is None else str(tls.authority),
+            ssl_cert_reqs=2 if tls is not None and tls.authority is not None else 0,
+        )
+    )
+
+    def answer() -> None:
+        try:
+            server.run(sockets=[listener])
+        except BaseException as error:
+            _LOG.error("the REST API met an error\n%s", traceback_of(error))
+            service.stopping.set()
+
+    thread = threading.Thread(target=answer, name="rest", daemon=True)
+    thread.start()
+    kind = "http" if tls is None else "https"
+    host, port = listener.getsockname()[:2]
+    _LOG.info("the REST API listens on %s://%s:%d", kind, host, port)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(_ENDING_S)
+
+
+def _wait_for(loops: dict[str, Loop]) -> None:
+    """Let the threads end; what does not is taken up at the next start."""
+    end = time.monotonic() + _ENDING_S
+    for loop in loops.values():
+        loop.join(max(0.1, end - time.monotonic()))

@@ -1,0 +1,108 @@
+"""The service's folder: who may read it, what lies where, and when it is full."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from renalis.errors import OutputError, RenalisError
+from renalis.service.config import Limits
+from renalis.service.database import Database, open_database
+from renalis.service.jobs import waiting
+
+__all__ = ["Refused", "Store", "check_room", "open_store"]
+
+_FOLDERS = ("series", "jobs", "arriving")
+
+
+class Refused(RenalisError):
+    """What came in is not taken.
+
+    Attributes
+    ----------
+    reason : str
+        One word for statistics.
+    for_now : bool
+        Whether it may be taken later.
+    """
+
+    def __init__(self, reason: str, sentence: str, for_now: bool = False) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.for_now = for_now
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where everything is.
+
+    Attributes
+    ----------
+    folder : Path
+        ``series/KEY`` holds images as they come, ``jobs/ID/input`` the scan of a job,
+        ``jobs/ID/result`` what came out, ``arriving`` what is not whole yet.
+    database : Database
+        What is known about them.
+    limits : Limits
+        What is too much.
+    """
+
+    folder: Path
+    database: Database
+    limits: Limits
+
+    def series(self, key: str) -> Path:
+        """The images of a series."""
+        return self.folder / "series" / key
+
+    def job(self, job_id: str) -> Path:
+        """A job's folder."""
+        return self.folder / "jobs" / job_id
+
+    def result(self, job_id: str) -> Path:
+        """What ``renalis segment`` would write with ``-o``."""
+        return self.job(job_id) / "result"
+
+    @property
+    def arriving(self) -> Path:
+        """What is not whole yet; emptied at each start."""
+        return self.folder / "arriving"
+
+
+def open_store(folder: Path, limits: Limits) -> Store:
+    """Open the folder or make it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made or written.
+    InputError
+        If its queue cannot be opened.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chmod(folder, 0o700)
+        shutil.rmtree(folder / "arriving", ignore_errors=True)
+        for name in _FOLDERS:
+            (folder / name).mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the folder {folder} cannot be written ({error.strerror}); choose another one"
+        ) from error
+    return Store(folder, open_database(folder / "queue.sqlite"), limits)
+
+
+def check_room(store: Store) -> None:
+    """Refuse new scans while there is too much to do, or too little space.
+
+    Raises
+    ------
+    Refused
+        For now.
+    """
+    if waiting(store.database) >= store.limits.waiting:
+        raise Refused("waiting", "too many scans wait already; try again later", for_now=True)
+    if shutil.disk_usage(store.folder).free < store.limits.free_gb * 1e9:
+        raise Refused("space", "there is too little space left; try again later", for_now=True)

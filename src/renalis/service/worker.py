@@ -19,7 +19,7 @@ from renalis.service.jobs import Job, JobState, begin_next, end_job, find_job, g
 from renalis.service.metrics import Counters
 from renalis.service.progress import Progress, Stopped, Telling
 from renalis.service.store import Store
-from renalis.systems.kinds import open_segmenter
+from renalis.systems.segmenter_kinds import open_segmenter
 
 __all__ = ["Worker", "open_worker", "plain_sentence"]
 

@@ -8,7 +8,7 @@ ROUNDS ?= 3
 MINUTES ?= 5
 PEERS := .venv-peers/.installed
 
-.PHONY: setup demo test lint format docs pictures bench bench-peers measure real comparison full-size weights clean
+.PHONY: setup demo test javascript lint format docs pictures bench bench-peers measure real comparison full-size weights clean
 
 setup: $(STAMP)
 
@@ -28,6 +28,14 @@ demo: setup
 
 test: setup
 	$(BIN)/pytest -n $(PROCESSES) tests
+
+# dcmjs, with which a test reads DICOM Segmentations in Node; without it that test skips.
+javascript: build/node/node_modules/dcmjs/package.json
+
+build/node/node_modules/dcmjs/package.json: tests/javascript/package.json
+	@mkdir -p build/node && cp tests/javascript/package.json build/node/
+	npm install --prefix build/node --no-audit --no-fund --loglevel=error
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff check .

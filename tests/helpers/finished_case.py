@@ -46,12 +46,18 @@ def labels_of(lesions: bool = True) -> np.ndarray:
     return labels
 
 
-def study_in(folder: Path, labels: np.ndarray | None = None, **how: Any) -> Scan:
-    """Write the study's CT series, and read it."""
-    labels = labels_of() if labels is None else labels
+def hu_of(labels: np.ndarray) -> np.ndarray:
+    """HU of a body with these structures, axes (column, row, slice)."""
     hu = np.choose(labels, [_HU[label] for label in Label]).astype(np.int16)
     x, y, _ = np.indices(SHAPE)
     hu[((x - 31.5) / 30) ** 2 + ((y - 23.5) / 22) ** 2 > 1] = -1000
+    return hu
+
+
+def study_in(folder: Path, labels: np.ndarray | None = None, **how: Any) -> Scan:
+    """Write the study's CT series, and read it."""
+    labels = labels_of() if labels is None else labels
+    hu = hu_of(labels)
     settings: dict[str, Any] = {
         "PixelSpacing": ["4", "4"], "step": (0.0, 0.0, 5.0), "SliceThickness": "5",
         "origin": (-128.0, -96.0, 20.0),

@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="nifti",
         metavar="FORMAT,...",
         help="formats of the result: nifti (default, always), dicom-seg, dicom-seg-labelmap, sr, "
-        "pdf",
+        "rtstruct, nrrd, mesh, pdf",
     )
     add("--no-report", action="store_true", help="write no preview.png and no report.html")
     add(

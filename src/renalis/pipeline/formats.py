@@ -14,8 +14,10 @@ __all__ = [
     "NIFTI",
     "PDF",
     "PDF_OBJECT",
+    "RTSTRUCT",
     "SEG",
     "SEG_LABELMAP",
+    "SEG_NRRD",
     "SR",
     "SURFACE",
     "SURFACES",
@@ -28,6 +30,7 @@ __all__ = [
 NIFTI = "nifti"
 SEG, SEG_LABELMAP, SR = "segmentation.dcm", "segmentation-labelmap.dcm", "measurements.dcm"
 PDF, PDF_OBJECT = "report.pdf", "report.dcm"
+RTSTRUCT, SEG_NRRD = "structures.dcm", "segmentation.seg.nrrd"
 SURFACES = "surfaces.glb"
 SURFACE = re.compile(r"surface-[a-z]+(-\d+)?\.stl")
 """Surface of one kidney or lesion."""
@@ -65,6 +68,9 @@ FORMATS = {
             "dicom-seg-labelmap", study_files=(SEG_LABELMAP,), package="highdicom", extra="dicom"
         ),
         Format("sr", study_files=(SR,), package="highdicom", extra="dicom"),
+        Format("rtstruct", study_files=(RTSTRUCT,)),
+        Format("nrrd", files=(SEG_NRRD,)),
+        Format("mesh", files=(SURFACES,)),
         Format("pdf", files=(PDF,), study_files=(PDF_OBJECT,), package="fpdf", extra="pdf"),
     )
 }

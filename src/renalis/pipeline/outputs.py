@@ -23,7 +23,17 @@ from renalis.measurement.numbering import (
     Structure,
     numbered,
 )
-from renalis.pipeline.formats import PDF, PDF_OBJECT, SEG, SEG_LABELMAP, SR, SURFACE, SURFACES
+from renalis.pipeline.formats import (
+    PDF,
+    PDF_OBJECT,
+    RTSTRUCT,
+    SEG,
+    SEG_LABELMAP,
+    SEG_NRRD,
+    SR,
+    SURFACE,
+    SURFACES,
+)
 from renalis.preparation.body import Body, find_body
 from renalis.report import ReportContent
 from renalis.volume import Volume
@@ -143,8 +153,8 @@ def write_output(folder: Path, case: FinishedCase, file: str) -> list[str]:
     write, empty = _WRITERS[file]
     if not empty and not case.facts:
         raise NothingFoundError
-    write(folder / file, case)
-    return [file]
+    others = write(folder / file, case)
+    return [file, *(others or ())]
 
 
 def _dicom_seg(path: Path, case: FinishedCase) -> None:
@@ -173,6 +183,32 @@ def _sr(path: Path, case: FinishedCase) -> None:
     write_sr(path, case.study, measured, there[0] if there else None)
 
 
+def _rtstruct(path: Path, case: FinishedCase) -> None:
+    from renalis.io.segments.rtstruct_out import write_rtstruct
+
+    write_rtstruct(path, case.study)
+
+
+def _seg_nrrd(path: Path, case: FinishedCase) -> None:
+    from renalis.io.segments.nrrd_out import write_seg_nrrd
+
+    write_seg_nrrd(path, case.structures.volume, case.facts)
+
+
+def _surfaces(path: Path, case: FinishedCase) -> list[str]:
+    from renalis.io.segments.surfaces_out import write_glb, write_stl
+    from renalis.pipeline.surfaces import surfaces_of
+
+    found = surfaces_of(case.structures, case.facts)
+    if not found:
+        raise NothingFoundError
+    names = [f"surface-{one.facts.id}.stl" for one in found]
+    for name, one in zip(names, found, strict=True):
+        write_stl(path.parent / name, one)
+    write_glb(path, found)  # last: where it is, all are
+    return names
+
+
 def _pdf(path: Path, case: FinishedCase) -> None:
     with whole_file(path) as file:
         file.write(case.pdf)
@@ -184,10 +220,13 @@ def _pdf_object(path: Path, case: FinishedCase) -> None:
     write_pdf_object(path, case.pdf, case.study)
 
 
-_WRITERS: dict[str, tuple[Callable[[Path, FinishedCase], None], bool]] = {
+_WRITERS: dict[str, tuple[Callable[[Path, FinishedCase], list[str] | None], bool]] = {
     SEG: (_dicom_seg, False),
     SEG_LABELMAP: (_dicom_seg_labelmap, False),
     SR: (_sr, False),
+    RTSTRUCT: (_rtstruct, False),
+    SEG_NRRD: (_seg_nrrd, False),
+    SURFACES: (_surfaces, False),
     PDF: (_pdf, True),
     PDF_OBJECT: (_pdf_object, True),
 }

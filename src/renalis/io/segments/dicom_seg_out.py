@@ -7,7 +7,6 @@ empty frames left out.
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +22,7 @@ from renalis.conventions import Label
 from renalis.io.scan import SourceSlice
 from renalis.io.segments.facts import CATEGORIES, COLORS, KIDNEY, SIDES, TYPES, SegmentFacts, coded
 from renalis.io.segments.seg_sources import NoStudyError, plane_places
-from renalis.io.segments.segmented_study import LONGEST, SegmentedStudy, reference, warned
+from renalis.io.segments.segmented_study import LONGEST, SegmentedStudy, warned
 from renalis.io.write import whole_file
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ def _segmentation(study: SegmentedStudy, kind: SegKind) -> Dataset:
             f"the headers of the scan's images do not allow it ({error}); export the series again"
         ) from error
     _refer(study, made)
-    _derive(made, places)
+    _derive(study, made, places)
     # Of this run, and not of the object: the same input gives the same bytes.
     del made.InstanceCreationDate, made.InstanceCreationTime
     for item in made.get("ContributingEquipmentSequence", []):
@@ -177,9 +176,8 @@ def _refer(study: SegmentedStudy, made: Dataset) -> None:
         made.ReferencedSeriesSequence.append(entry)
 
 
-def _derive(made: Dataset, planes: Sequence[_Plane]) -> None:
+def _derive(study: SegmentedStudy, made: Dataset, planes: Sequence[_Plane]) -> None:
     """Name in each frame the one image that it was made of, where there is one."""
-    of_file = Counter(source.sop_instance_uid for _, source in planes if source is not None)
     positions = np.array([position for position, _ in planes])
     for frame in made.PerFrameFunctionalGroupsSequence:
         at = np.array([float(v) for v in frame.PlanePositionSequence[0].ImagePositionPatient])
@@ -187,9 +185,7 @@ def _derive(made: Dataset, planes: Sequence[_Plane]) -> None:
         frame.DerivationImageSequence = []
         if source is None:
             continue
-        image = reference(source)
-        if source.frame or of_file[source.sop_instance_uid] > 1:
-            image.ReferencedFrameNumber = source.frame + 1
+        image = study.image(source)
         image.PurposeOfReferenceCodeSequence = [coded(_SOURCE)]
         image.SpatialLocationsPreserved = "YES"
         derivation = Dataset()

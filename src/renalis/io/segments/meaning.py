@@ -42,7 +42,7 @@ _LESION_WORDS = {
     "neoplasm": Label.TUMOR, "rcc": Label.TUMOR, "gtv": Label.TUMOR,
     "cyst": Label.CYST, "cysts": Label.CYST,
 }  # fmt: skip
-_SIDE_WORDS = frozenset(["left", "right", "l", "r", "lt", "rt", "both", "bilateral"])
+_SIDE_WORDS = frozenset(["left", "right", "l", "r", "lt", "rt", "side", "both", "bilateral"])
 _FILLING = frozenset(["segment", "segmentation", "mask", "roi", "and", "with", "of", "the"])
 
 

@@ -22,7 +22,7 @@ from renalis.io.dicom_values import text_of
 from renalis.io.scan import Scan, SourceSlice
 from renalis.volume import Volume
 
-__all__ = ["NoStudyError", "Sources", "plane_places", "read_sources"]
+__all__ = ["NoStudyError", "Sources", "image_planes", "plane_places", "read_sources"]
 
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID")
 _DATE, _TIME = re.compile(r"\d{8}"), re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")
@@ -118,8 +118,7 @@ def plane_places(
     slices : sequence of SourceSlice
         Of that grid.
     """
-    uneven = any(abs(one.place - round(one.place)) > _ON_PLACE for one in slices)
-    at = {} if uneven else {round(one.place): one for one in slices}
+    at = {} if _uneven(slices) else {round(one.place): one for one in slices}
     affine = _TO_LPS @ grid.affine
     planes: list[tuple[tuple[float, float, float], SourceSlice | None]] = []
     for index in range(grid.shape[2]):
@@ -127,6 +126,24 @@ def plane_places(
         x, y, z = (affine @ (0, 0, index, 1))[:3] if source is None else source.position
         planes.append(((float(x), float(y), float(z)), source))
     return planes
+
+
+def image_planes(
+    grid: Volume, slices: Sequence[SourceSlice]
+) -> list[tuple[tuple[float, float, float], SourceSlice | None, int]]:
+    """The planes that outlines are drawn in, each with the slice of the grid that it shows.
+
+    As `plane_places`, but of images that are spaced unevenly these themselves, each with the slice
+    of the grid that lies nearest: outlines that lie on no image are refused by many programs.
+    """
+    if not _uneven(slices):
+        return [(*plane, index) for index, plane in enumerate(plane_places(grid, slices))]
+    last = grid.shape[2] - 1
+    return [(one.position, one, min(max(round(one.place), 0), last)) for one in slices]
+
+
+def _uneven(slices: Sequence[SourceSlice]) -> bool:
+    return any(abs(one.place - round(one.place)) > _ON_PLACE for one in slices)
 
 
 def _header(files: FileSet, name: str, tags: list[str] | None = None) -> Dataset:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -92,6 +94,18 @@ class SegmentedStudy:
                 seen.add(one.sop_instance_uid)
                 by_series.setdefault(series, []).append(reference(one))
         return by_series
+
+    def image(self, source: SourceSlice) -> Dataset:
+        """A reference to the image, or the frame of an image, of one slice."""
+        item = reference(source)
+        if source.frame or self._frames[source.sop_instance_uid] > 1:
+            item.ReferencedFrameNumber = source.frame + 1
+        return item
+
+    @cached_property
+    def _frames(self) -> Counter[str]:
+        """How many slices each stored image has."""
+        return Counter(one.sop_instance_uid for one in self.sources.slices)
 
     def uid(self, what: str) -> UID:
         """A UID made of a UUID (PS3.5 B.2)."""

@@ -214,18 +214,15 @@ def _shown_on(
     source = min(slices, key=lambda one: abs(one.place - (measured.slice_index or 0)))
     if abs(source.place - measured.slice_index) > 0.5:
         return None
-    frames = [source.frame + 1] if _is_one_of_many(study, source.sop_instance_uid) else None
+    image = study.image(source)
+    frame = image.get("ReferencedFrameNumber")
     return [
         sr.SourceImageForMeasurementGroup(
-            source.sop_class_uid, source.sop_instance_uid, referenced_frame_numbers=frames
+            source.sop_class_uid,
+            source.sop_instance_uid,
+            referenced_frame_numbers=None if frame is None else [int(frame)],
         )
     ]
-
-
-def _is_one_of_many(study: SegmentedStudy, instance: str) -> bool:
-    """Whether an image has several frames."""
-    frames = [one.frame for one in study.sources.slices if one.sop_instance_uid == instance]
-    return len(frames) > 1 or frames[0] > 0
 
 
 def _evidence(study: SegmentedStudy, segmentation: SegKind | None) -> list[Dataset]:

@@ -179,6 +179,38 @@ def picture(slices: SliceSet, number: int, named: NDArray[np.uint8]) -> Image.Im
     return Image.fromarray(np.concatenate(sides, axis=1))
 
 
+Naming = Callable[[SliceSet, int], NDArray[np.uint8]]
+"""What is scored: from a file and a slice's number in it to a label map (Y, X)."""
+
+
+def scored(
+    files: Sequence[SliceSet], wanted: Callable[[int], bool], naming: Naming
+) -> tuple[list[Score], list[NDArray[np.uint8]]]:
+    """Scores and label maps of all slices of the wanted patients."""
+    scores: list[Score] = []
+    maps: list[NDArray[np.uint8]] = []
+    for slices in files:
+        own = {1: "kidney", 2: "tumor", 3: "cyst"}
+        annotated = {name: bool((slices.labels == value).any()) for value, name in own.items()}
+        for number in np.flatnonzero([wanted(int(case)) for case in slices.case]):
+            named = naming(slices, int(number))
+            scores.append(score(slices, int(number), named, annotated))
+            maps.append(named)
+    return scores, maps
+
+
+def shipped_naming(reader: SliceReader, least_mm2: float | None = None) -> Naming:
+    """What a model of two passes names, without the small tumors."""
+    least = {} if least_mm2 is None else {"least_mm2": least_mm2}
+
+    def naming(slices: SliceSet, number: int) -> NDArray[np.uint8]:
+        row, column = (float(mm) for mm in slices.spacing_mm[number, 1:])
+        named = reader.labels(slice_hu(slices, number), (row, column))
+        return drop_small_tumors(named, (row, column), **least)
+
+    return naming
+
+
 def pictures(
     folder: Path, files: dict[str, SliceSet], scores: list[Score], named: list[NDArray[np.uint8]]
 ) -> None:
@@ -224,18 +256,8 @@ def main() -> int:
     except InputError as error:
         print(error)
         return 2
-    scores: list[Score] = []
-    maps: list[NDArray[np.uint8]] = []
-    for slices in files.values():
-        own = {1: "kidney", 2: "tumor", 3: "cyst"}
-        annotated = {name: bool((slices.labels == value).any()) for value, name in own.items()}
-        for number in np.flatnonzero([wanted(int(case)) for case in slices.case]):
-            row, column = (float(mm) for mm in slices.spacing_mm[number, 1:])
-            named = reader.labels(slice_hu(slices, int(number)), (row, column))
-            least = {} if arguments.least_mm2 is None else {"least_mm2": arguments.least_mm2}
-            named = drop_small_tumors(named, (row, column), **least)
-            scores.append(score(slices, int(number), named, annotated))
-            maps.append(named)
+    naming = shipped_naming(reader, arguments.least_mm2)
+    scores, maps = scored(list(files.values()), wanted, naming)
     if not scores:
         print(f"no slice of the patients {arguments.cases}")
         return 2

@@ -64,6 +64,7 @@ SECTIONS = (
             "full-size.md",
             "published-predictions.md",
             "synthesis-against-real.md",
+            "real-slices.md",
         ),
     ),
     Section("The project", ("contributing.md", "changelog.md")),

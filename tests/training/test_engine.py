@@ -64,7 +64,10 @@ def tensors(run: Path) -> dict[str, Tensor]:
 
 def metrics(run: Path) -> list[dict[str, object]]:
     lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+    return [
+        {k: v for k, v in json.loads(line).items() if k not in ("seconds", "cpu_seconds")}
+        for line in lines
+    ]
 
 
 def test_killed_three_times_and_resumed_gives_the_same_bits(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from renalis.training.schedules import (
     WarmupLinear,
 )
 from renalis.training.stopping import (
+    CpuMinutes,
     Epochs,
     Minutes,
     Patience,
@@ -164,3 +165,19 @@ def test_a_step_wise_rate_warms_up_stays_and_falls_to_zero() -> None:
     assert 0 < rates[-1] == pytest.approx(0.02)
     # Of an epoch, the rate of its first step; the history made by hand has a step an epoch.
     assert schedule.rate(2.0, history([1.0] * 150)) == rates[150]
+
+
+def test_computing_ends_with_the_epoch_whose_end_is_nearest_to_the_minutes() -> None:
+    def past(*seconds: float) -> History:
+        return tuple(
+            Epoch(n, n + 1, 0.1, {"loss": 1.0}, {}, seconds=999.0, cpu_seconds=one)
+            for n, one in enumerate(seconds)
+        )
+
+    rule = CpuMinutes(1)
+    # Of 60 seconds: 50 are nearer than 75, 48 are as near as 72, 40 are not nearer than 60.
+    assert rule.fires(past(25, 25)) == "1 minutes of computing are used up"
+    assert rule.fires(past(24, 24))
+    assert not rule.fires(past(20, 20))
+    assert not rule.fires(())
+    assert rule.fires(past(500))

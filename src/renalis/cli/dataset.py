@@ -1,4 +1,4 @@
-"""``renalis dataset``: check a dataset, describe it, split it, export it."""
+"""``renalis dataset``: check a dataset, describe it, split it, cut slices of it, export it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["add_arguments", "run"]
 
 _KINDS = (
     "auto", "kits19", "kits21", "kits21-maj", "kits21-and", "kits21-or", "kits23", "radboud",
-    "nnunet", "folder", "csv",
+    "nnunet", "folder", "csv", "slices",
 )  # fmt: skip
 _SHOWN = 3
 
@@ -47,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "validation"
     )  # fmt: skip
     how.add_argument("--kfold", type=int, metavar="K", help="cross-validation, as scikit-learn's")
+    split.add_argument(
+        "--test-every",
+        type=int,
+        metavar="N",
+        help="patients whose number N divides are the test side; the others are drawn",
+    )
     split.add_argument("--seed", type=seed, default=42, help="default 42, the published folds'")
     split.add_argument(
         "--stratify",
@@ -70,6 +76,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rules.add_argument(
         "--fingerprint", type=Path, metavar="FILE", help="take volumes from it; do not read labels"
     )
+    cut = _action(actions, "cut-slices", "draw single axial slices of the scans, for 2D recipes")
+    cut.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.npz")
+    cut.add_argument("--per-scan", type=int, default=10, metavar="N", help="default 10")
+    cut.add_argument(
+        "--labelled",
+        type=float,
+        default=0.7,
+        metavar="SHARE",
+        help="share of them that hold kidney, tumor or cyst (default 0.7)",
+    )
+    cut.add_argument("--seed", type=seed, default=0, help="of the draw (default 0)")
     export = _action(actions, "export-nnunet", "write nnU-Net's raw format")
     export.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="nnUNet_raw"
@@ -113,6 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
         "check": _check,
         "fingerprint": _fingerprint,
         "split": _split,
+        "cut-slices": _cut,
         "export-nnunet": _export,
     }
     return actions[arguments.action](dataset, arguments)
@@ -168,7 +186,12 @@ def _fingerprint(dataset: Dataset, arguments: argparse.Namespace) -> int:
 def _split(dataset: Dataset, arguments: argparse.Namespace) -> int:
     from renalis.dataset.filters import CaseFilter, label_volumes
     from renalis.dataset.fingerprint import read_volumes
-    from renalis.dataset.make_splits import make_splits, strata_of
+    from renalis.dataset.make_splits import (
+        kept_back,
+        make_splits,
+        strata_of,
+        with_kept_back,
+    )
     from renalis.dataset.split_files import save_splits
 
     rules = CaseFilter(
@@ -187,11 +210,16 @@ def _split(dataset: Dataset, arguments: argparse.Namespace) -> int:
                 dataset.labelled, dataset.convention, arguments.jobs, _progress()
             )
     kept = rules.kept(ids, volumes)
+    every = arguments.test_every
+    held = () if every is None else kept_back(dataset, kept, every)
+    drawn = [i for i in kept if i not in set(held)]
     strata = None
     if arguments.stratify:
-        strata = strata_of(dataset, kept, arguments.stratify, volumes)
+        strata = strata_of(dataset, drawn, arguments.stratify, volumes)
     how = arguments.holdout or arguments.nested or f"{arguments.kfold}-fold"
-    splits = make_splits(dataset, kept, how, arguments.seed, strata)
+    splits = make_splits(dataset, drawn, how, arguments.seed, strata)
+    if held:
+        splits = with_kept_back(splits, held)
     save_splits(
         arguments.output,
         splits,
@@ -210,13 +238,33 @@ def _split(dataset: Dataset, arguments: argparse.Namespace) -> int:
 def _made(arguments: argparse.Namespace, rules: CaseFilter, cases: int) -> dict[str, Any]:
     """How the split was made, without paths."""
     made: dict[str, Any] = {"cases": cases, "by": "patient", "seed": arguments.seed}
-    for name in ("holdout", "nested", "kfold", "stratify"):
+    for name in ("holdout", "nested", "kfold", "stratify", "test_every"):
         if getattr(arguments, name) is not None:
             made[name] = getattr(arguments, name)
     for name in ("tumor_ml_max", "tumor_ratio_max", "keep_smallest", "exclude"):
         if getattr(rules, name):
             made[name] = getattr(rules, name)
     return made
+
+
+def _cut(dataset: Dataset, arguments: argparse.Namespace) -> int:
+    from renalis.dataset.cutting import cut_slices
+    from renalis.dataset.slices import write_slices
+
+    output: Path = arguments.output
+    if output.suffix != ".npz":
+        raise UsageError(f"{output} is where slices go; give it the ending .npz")
+    slices = cut_slices(
+        dataset,
+        arguments.per_scan,
+        arguments.labelled,
+        arguments.seed,
+        name=output.stem,
+        progress=_progress(what="scans"),
+    )
+    write_slices(output, slices)
+    print(f"{len(slices)} slices of {len(set(slices.case.tolist()))} patients in {output}")
+    return 0
 
 
 def _export(dataset: Dataset, arguments: argparse.Namespace) -> int:

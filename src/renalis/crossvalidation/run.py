@@ -114,6 +114,7 @@ def crossvalidate(
     refuse_equal_names(opened)
     scoring = Options(labels=options.labels or _common_labels(opened), empty=options.empty)
     dataset = open_dataset(data, options.kind)
+    dataset.require_scans("cross-validation")
     scoring = _with_reference(scoring, dataset)
     plans = [(run, held_out(run, dataset, _cases(run, dataset))) for run in opened]
     make_output(output)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from renalis.conventions import Convention
 from renalis.dataset.cases import Case
 from renalis.dataset.findings import Finding, Level
+from renalis.dataset.reading import case_content, read_case, read_case_labels
 from renalis.errors import InputError
 from renalis.io.nifti_stored import stored_voxels
 from renalis.io.read import read_scan
@@ -20,7 +21,7 @@ from renalis.preparation.plausibility import place_doubts
 from renalis.volume import Volume
 from renalis.voxel_hash import voxel_hash
 
-__all__ = ["HU_LOW", "CaseFacts", "examine", "volumes_ml"]
+__all__ = ["HU_LOW", "CaseFacts", "case_volumes_ml", "examine", "volumes_ml"]
 
 HU_LOW = -1024
 """HU of the first bin of a histogram; the last bin also holds everything higher."""
@@ -102,14 +103,16 @@ def examine(case: Case, convention: Convention, quick: bool = False) -> CaseFact
 
     facts: dict[str, Any] = {}
     grid = image = labels = None
+    single = case.number is not None
     try:
-        grid, image, warnings = _scan(case.image, quick)
+        grid, image, warnings = _scan(case, quick)
         for warning in warnings:
             found(Level.WARNING, "header", warning)
         facts.update(_geometry(grid))
-        facts["image_file"] = _file_hash(case.image)
+        facts["image_file"] = case_content(case, labels=False) if single else _file_hash(case.image)
         if image is not None:
-            for doubt in place_doubts(image):
+            # One slice says nothing about how a patient lies in it.
+            for doubt in () if single else place_doubts(image):
                 level = Level.ERROR if doubt.impossible else Level.WARNING
                 found(level, "place", "; ".join(filter(None, (doubt.sentence, doubt.advice))))
             facts["image_voxels"] = voxel_hash(image)
@@ -118,8 +121,9 @@ def examine(case: Case, convention: Convention, quick: bool = False) -> CaseFact
     if case.label is not None:
         try:
             # A label map that does not say how the patient lies is compared as it stands.
-            labels = read_label_map(case.label, placed=False)
-            facts["label_file"] = content_hash(case.label)
+            labels = read_case_labels(case, placed=False)
+            assert labels is not None
+            facts["label_file"] = case_content(case) if single else content_hash(case.label)
             facts["label_voxels"] = voxel_hash(labels)
             facts.update(_label_facts(labels, convention))
             findings += _label_findings(case.id, facts["values"], convention)
@@ -141,17 +145,30 @@ def volumes_ml(path: Path, convention: Convention) -> dict[str, float]:
     InputError
         If the file cannot be read or holds values that the convention lacks.
     """
-    labels = read_label_map(path, placed=False)
+    return _volumes_ml(read_label_map(path, placed=False), str(path), convention)
+
+
+def case_volumes_ml(case: Case, convention: Convention) -> dict[str, float]:
+    """The same of a case; nothing of one without labels."""
+    labels = read_case_labels(case, placed=False)
+    return {} if labels is None else _volumes_ml(labels, str(case.label), convention)
+
+
+def _volumes_ml(labels: Volume, name: str, convention: Convention) -> dict[str, float]:
     facts = _label_facts(labels, convention)
     for finding in _label_findings("", facts["values"], convention):
         if finding.level is Level.ERROR:
-            raise InputError(f"{path}: {finding.sentence}")
+            raise InputError(f"{name}: {finding.sentence}")
     ml: dict[str, float] = facts["ml"]
     return ml
 
 
-def _scan(path: Path, quick: bool) -> tuple[Volume, Volume | None, tuple[str, ...]]:
+def _scan(case: Case, quick: bool) -> tuple[Volume, Volume | None, tuple[str, ...]]:
     """The grid of a scan, its voxels unless they are not wanted, and the reader's warnings."""
+    path = case.image
+    if case.number is not None:
+        volume = read_case(case)
+        return volume, volume, ()
     if quick and path.is_file() and path.name.lower().endswith((".nii", ".nii.gz")):
         with stored_voxels(path) as stored:
             # One value behind a whole grid: nothing is read and no memory taken.

@@ -24,13 +24,15 @@ class Case:
     id : str
         Name, different from that of every other case, safe as a file name.
     image : Path
-        CT: NIfTI file, DICOM folder or zip.
+        CT: NIfTI file, DICOM folder or zip; or a file of single slices.
     label : Path or None
         Label map (NIfTI) on the grid of the CT; None for scans without reference.
     patient : str
         Whose scan it is. Splits never put one patient on two sides.
     meta : mapping of str to str
         Whatever else the dataset tells, for example the histology; used to stratify splits.
+    number : int or None
+        Which slice of a file of slices the case is, counted from 0; None: a scan.
     """
 
     id: str
@@ -38,10 +40,18 @@ class Case:
     label: Path | None
     patient: str
     meta: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    number: int | None = None
 
     def __reduce__(self) -> tuple[type[Case], tuple[object, ...]]:
         """Pass to another process; a mapping proxy cannot go there itself."""
-        return Case, (self.id, self.image, self.label, self.patient, dict(self.meta))
+        return Case, (
+            self.id,
+            self.image,
+            self.label,
+            self.patient,
+            dict(self.meta),
+            self.number,
+        )
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,22 @@ class Dataset:
                     f"{self.root} holds two cases named {case.id}; give them different names"
                 )
             seen.add(case.id.casefold())
+
+    @property
+    def single_slices(self) -> bool:
+        """Whether the cases are single slices, which know nothing of their neighbors."""
+        return any(case.number is not None for case in self.cases)
+
+    def require_scans(self, what: str) -> None:
+        """Refuse single slices for something that needs whole scans.
+
+        Raises
+        ------
+        InputError
+            If the cases are single slices.
+        """
+        if self.single_slices:
+            raise InputError(f"{self.root} holds single slices, and {what} needs whole scans")
 
     @property
     def labelled(self) -> tuple[Case, ...]:

@@ -53,14 +53,23 @@ def detect(path: Path) -> str:
         return "folder"
     if "image" in columns(path / "cases.csv"):
         raise InputError(f"{shown(path)} has a cases.csv that names images; give that file itself")
-    images, labels = paired_files(path)
-    if any(name in images for name in labels):
-        return "folder"
+    loose = _by_loose_files(path)
+    if loose:
+        return loose
     raise InputError(
         f"{shown(path)} is no dataset that renalis knows: looked for KiTS (folders case_00000), "
-        "nnU-Net (dataset.json), images/ and labels/, and pairs NAME.nii.gz, NAME_seg.nii.gz; "
+        "nnU-Net (dataset.json), images/ and labels/, pairs NAME.nii.gz, NAME_seg.nii.gz, and "
+        "slices (.npz); "
         "list the files in a CSV with the columns case, image, label"
     )
+
+
+def _by_loose_files(path: Path) -> str:
+    """Files of slices, or pairs side by side; empty if there are none."""
+    if any(path.glob("*.npz")):
+        return "slices"
+    images, labels = paired_files(path)
+    return "folder" if any(name in images for name in labels) else ""
 
 
 def _of_file(path: Path) -> str:
@@ -68,7 +77,12 @@ def _of_file(path: Path) -> str:
         return "nnunet"
     if path.suffix.lower() in (".csv", ".tsv"):
         return "csv"
-    raise InputError(f"{shown(path)} is no dataset; give a folder, or a CSV that lists files")
+    if path.suffix.lower() == ".npz":
+        return "slices"
+    raise InputError(
+        f"{shown(path)} is no dataset; give a folder, a CSV that "
+        "lists files, or a .npz file of slices"
+    )
 
 
 def _kits(path: Path, folders: list[Path]) -> str:

@@ -100,6 +100,7 @@ def export_nnunet(
     target = folder / f"Dataset{number:03d}_{case_id_from(name or dataset.name)}"
     if not 1 <= number <= 999:
         raise UsageError("nnU-Net numbers its datasets from 1 to 999")
+    dataset.require_scans("nnU-Net's raw format")
     labels = labels_for_nnunet(dataset.convention, regions)
     for split in splits:
         check_patients(split, dataset.cases)

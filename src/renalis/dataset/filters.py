@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from renalis.conventions import Convention
-from renalis.dataset.case_facts import volumes_ml
+from renalis.dataset.case_facts import case_volumes_ml
 from renalis.dataset.cases import Case, listed
 from renalis.dataset.parallel import map_cases
 from renalis.errors import InputError, UsageError
@@ -144,7 +144,7 @@ class _Volumes:
     convention: Convention
 
     def __call__(self, case: Case) -> dict[str, float]:
-        return volumes_ml(case.label, self.convention) if case.label else {}
+        return case_volumes_ml(case, self.convention)
 
 
 def _tumor(ml: Mapping[str, float]) -> float:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from renalis.dataset.cases import Dataset, listed
 from renalis.dataset.splits import Split, holdout, kfold, nested_holdout
 from renalis.errors import InputError, UsageError
 
-__all__ = ["make_splits", "strata_of"]
+__all__ = ["kept_back", "make_splits", "strata_of", "with_kept_back"]
 
 
 def make_splits(
@@ -69,6 +71,62 @@ def make_splits(
             )
         return (nested_holdout(ids, shares[2], shares[1], seed, strata, patients=patients),)
     return (holdout(ids, shares, seed, strata, patients=patients),)
+
+
+def kept_back(dataset: Dataset, ids: Sequence[str], every: int) -> tuple[str, ...]:
+    """The cases of patients whose number is divisible by ``every``, in the order given.
+
+    Such a rule means the same for every dataset of the same patients: scans, their slices,
+    synthetic ones around their label maps.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Says whose scan each case is.
+    ids : sequence of str
+        The cases that take part.
+    every : int
+        2 or more. A patient's number stands at the end of his name: 15 of ``case_00015``.
+
+    Raises
+    ------
+    UsageError
+        If ``every`` is below 2.
+    InputError
+        If a patient's name has no number, or all or none are kept back.
+    """
+    if every < 2:
+        raise UsageError(f"one of {every} patients cannot be kept back; take 2 or more")
+    cases = dataset.chosen(ids)
+    numbers = {case.id: re.search(r"(\d+)$", case.patient) for case in cases}
+    without = [case.patient for case in cases if numbers[case.id] is None]
+    if without:
+        raise InputError(
+            f"{listed(dict.fromkeys(without))} of {dataset.name}: no number at the end, by which "
+            "patients are kept back; draw the test side with --holdout or --nested"
+        )
+    held = tuple(i for i, number in numbers.items() if number and int(number[1]) % every == 0)
+    if len(held) in (0, len(numbers)):
+        which = "none" if not held else "every one"
+        raise InputError(
+            f"{which} of the patients of {dataset.name} has a number that {every} divides"
+        )
+    return held
+
+
+def with_kept_back(splits: Sequence[Split], held: Sequence[str]) -> tuple[Split, ...]:
+    """The same splits of the other cases, with those that are kept back as the test side.
+
+    Raises
+    ------
+    UsageError
+        If the splits have a test side of their own.
+    """
+    if any(split.test for split in splits):
+        raise UsageError(
+            "with --test-every the test side is given; draw the rest, as --holdout 90/10"
+        )
+    return tuple(replace(split, test=tuple(held)) for split in splits)
 
 
 def strata_of(

@@ -22,10 +22,12 @@ def open_dataset(
     Parameters
     ----------
     path : path-like
-        Folder of the dataset (of KiTS: its repository or the folder with the cases), or a CSV.
+        Folder of the dataset (of KiTS: its repository or the folder with the cases), a CSV, or a
+        file of slices.
     kind : str
         ``"kits19"``, ``"kits21"`` (the majority vote; ``"kits21-and"``, ``"kits21-or"`` for the
-        others), ``"kits23"``, ``"radboud"``, ``"nnunet"``, ``"folder"``, ``"csv"``, or ``"auto"``.
+        others), ``"kits23"``, ``"radboud"``, ``"nnunet"``, ``"folder"``, ``"csv"``, ``"slices"``
+        (single slices, see `renalis.dataset.slices`), or ``"auto"``.
     convention : Convention, str or None
         What the label values mean, where the dataset does not say so itself; given for one that
         does, it wins.

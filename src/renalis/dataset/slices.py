@@ -3,7 +3,8 @@
 A file (``.npz``) holds ``image`` (N, Y, X) uint8, ``labels`` (N, Y, X) uint8 in the KiTS23
 convention, ``case`` (N,) the patient's number, ``slice`` (N,) the place along the scan, and
 ``spacing_mm`` (N, 3): slice spacing, row spacing, column spacing; zeros mean unknown. Rows run to
-the patient's back, columns to the patient's left.
+the patient's back, columns to the patient's left. ``grey_hu`` (2,), the HU of the greys 0 and 255,
+may be there too; without it they are told from the image (`grey_scale_of`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +21,22 @@ from scipy import ndimage, signal
 from skimage.morphology import convex_hull_image
 
 from renalis.errors import InputError
+from renalis.io import whole_file
+from renalis.volume import Kind, Volume
 
-__all__ = ["CLIPPED_SCALES", "SliceSet", "fill_unknown", "grey_scale_of", "read_slices", "slice_hu"]
+__all__ = [
+    "CLIPPED_SCALES",
+    "SliceSet",
+    "fill_unknown",
+    "grey_of_hu",
+    "grey_scale_of",
+    "read_slices",
+    "slice_hu",
+    "slice_image",
+    "slice_index",
+    "slice_labels",
+    "write_slices",
+]
 
 UNKNOWN_SPACING_MM = 0.75
 """In-plane spacing that is taken where none is given: the median of abdominal CT."""
@@ -30,7 +46,9 @@ CLIPPED_SCALES: tuple[tuple[float, float], ...] = ((-79.0, 304.0), (0.0, 255.0))
 kidneys and tumors in KiTS (Isensee et al., 2019)."""
 
 _KEYS = ("image", "labels", "case", "slice", "spacing_mm")
+_SCALE = "grey_hu"
 _SOFT_HU, _FAT_HU, _AIR_HU = 45.0, -100.0, -1000.0
+_UNKNOWN_DISTANCE_MM = 1.0
 _MOST_BYTES = 4 << 30
 _LEAST_PART_MM2 = 300.0
 
@@ -87,7 +105,7 @@ def read_slices(path: Path, grey_hu: tuple[float, float] | None = None) -> Slice
     path : Path
         ``.npz`` with the keys above.
     grey_hu : tuple of float, optional
-        HU of the greys 0 and 255; default: what `grey_scale_of` finds.
+        HU of the greys 0 and 255; default: what the file says, or else `grey_scale_of` finds.
 
     Raises
     ------
@@ -110,6 +128,7 @@ def read_slices(path: Path, grey_hu: tuple[float, float] | None = None) -> Slice
     if labels.dtype.kind not in "ui" or (labels.size and (labels.max() > 3 or labels.min() < 0)):
         raise InputError(f"{path}: labels other than 0, 1 kidney, 2 tumor, 3 cyst")
     spacing[:, 1:][spacing[:, 1:] == 0] = UNKNOWN_SPACING_MM
+    grey_hu = grey_hu or _stored_scale(path, arrays)
     return SliceSet(
         path.stem,
         image.astype(np.uint8, copy=False),
@@ -121,8 +140,53 @@ def read_slices(path: Path, grey_hu: tuple[float, float] | None = None) -> Slice
     )
 
 
-def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
-    """The arrays of a file, refused before they are unpacked if they are absurdly large."""
+def slice_index(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Patient and place of each slice of a file, (N,) both; its images are not unpacked.
+
+    Raises
+    ------
+    InputError
+        If it is no file of slices.
+    """
+    arrays = _arrays(path, ("case", "slice"))
+    case, place = arrays["case"], arrays["slice"]
+    if case.ndim != 1 or case.shape != place.shape or case.dtype.kind not in "ui":
+        raise InputError(f"{path}: case and slice are not one number for each slice")
+    return case.astype(np.int64), place.astype(np.float64)
+
+
+def _stored_scale(path: Path, arrays: dict[str, NDArray[np.generic]]) -> tuple[float, float] | None:
+    """HU of the greys 0 and 255, if the file says so."""
+    if _SCALE not in arrays:
+        return None
+    ends = np.asarray(arrays[_SCALE], np.float64)
+    if ends.shape != (2,) or not np.isfinite(ends).all() or ends[0] >= ends[1]:
+        raise InputError(f"{path}: {_SCALE} is not the HU of the greys 0 and 255, two that rise")
+    return float(ends[0]), float(ends[1])
+
+
+def write_slices(path: Path, slices: SliceSet) -> None:
+    """Write a file of slices, with its grey scale, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    with whole_file(path) as file:
+        np.savez_compressed(
+            file,
+            image=slices.image,
+            labels=slices.labels,
+            case=slices.case.astype(np.int32),
+            slice=slices.place.astype(np.float32),
+            spacing_mm=slices.spacing_mm.astype(np.float32),
+            grey_hu=np.asarray(slices.grey_hu, np.float32),
+        )
+
+
+def _arrays(path: Path, keys: tuple[str, ...] = (*_KEYS, _SCALE)) -> dict[str, NDArray[np.generic]]:
+    """Arrays of a file, refused before they are unpacked if they are absurdly large."""
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
@@ -132,7 +196,7 @@ def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
             missing = [key for key in _KEYS if key not in stored.files]
             if missing:
                 raise InputError(f"{path} holds no {', '.join(missing)}; it is no file of slices")
-            return {key: np.asarray(stored[key]) for key in _KEYS}
+            return {key: np.asarray(stored[key]) for key in keys if key in stored.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise InputError(f"{path} cannot be read as .npz ({error})") from error
 
@@ -166,6 +230,52 @@ def slice_hu(slices: SliceSet, number: int) -> NDArray[np.float32]:
         return hu
     y, x = slices.spacing_mm[number, 1:]
     return fill_unknown(hu, grey <= 1, (float(y), float(x)))
+
+
+def grey_of_hu(hu: NDArray[Any], grey_hu: tuple[float, float]) -> NDArray[np.uint8]:
+    """Greys of HU, clipped where the scale ends: the inverse of `slice_hu` within it.
+
+    Parameters
+    ----------
+    hu : ndarray, any shape
+        HU.
+    grey_hu : tuple of float
+        HU of the greys 0 and 255.
+    """
+    low, high = grey_hu
+    grey = np.clip(np.rint((hu - low) * (255 / (high - low))), 0, 255)
+    return np.asarray(grey, np.uint8)
+
+
+def slice_image(slices: SliceSet, number: int) -> Volume:
+    """A slice as a scan of one slice.
+
+    Rows run to the back and columns to the left, as everywhere in canonical orientation; the middle
+    of the slice is the origin. Slices whose distance is not known are taken to be 1 mm apart.
+
+    Returns
+    -------
+    Volume
+        (1, Y, X) int16, HU as `slice_hu` gives them, rounded.
+    """
+    hu = np.rint(slice_hu(slices, number)).astype(np.int16)
+    return Volume(hu[None], _affine(slices, number), Kind.IMAGE)
+
+
+def slice_labels(slices: SliceSet, number: int) -> Volume:
+    """A slice's label map (1, Y, X) uint8, on the grid of `slice_image`."""
+    return Volume(slices.labels[number][None], _affine(slices, number), Kind.LABELS)
+
+
+def _affine(slices: SliceSet, number: int) -> NDArray[np.float64]:
+    between, row, column = (float(mm) for mm in slices.spacing_mm[number])
+    between = between or _UNKNOWN_DISTANCE_MM
+    rows, columns = slices.image.shape[1:]
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = between, -row, -column, 1
+    middle = [column * (columns - 1) / 2, row * (rows - 1) / 2]
+    affine[:3, 3] = [*middle, between * slices.place[number]]
+    return affine
 
 
 def fill_unknown(

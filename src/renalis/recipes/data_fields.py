@@ -51,7 +51,7 @@ class DataPlan(Frozen):
     are used.
     """
 
-    kind: Literal["kits19", "kits21", "kits23", "radboud", "nnunet", "folder", "csv"]
+    kind: Literal["kits19", "kits21", "kits23", "radboud", "nnunet", "folder", "csv", "slices"]
     labels: ScoredName
     exclude: tuple[str, ...] = ()
     tumor_ml_max: Positive | None = None

@@ -175,7 +175,8 @@ class Stop(Frozen):
 
     ``epochs``: at most so many. ``rises``: the validation loss rose so many times in a row.
     ``patience``: so many epochs without a better ``monitor``. ``reach``: ``monitor`` got so good.
-    ``minutes`` of wall-clock time, for comparisons at equal cost.
+    ``minutes`` of wall-clock time, for comparisons at equal cost; ``cpu_minutes`` of computing (of
+    the training process, all its cores together), for such on a machine that others use too.
     """
 
     epochs: PositiveInt
@@ -183,6 +184,7 @@ class Stop(Frozen):
     patience: PositiveInt | None = None
     reach: Share | None = None
     minutes: Positive | None = None
+    cpu_minutes: Positive | None = None
     monitor: Literal["val_loss", "val_dice", "low_dice"] = "val_loss"
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from renalis.dataset import Case, Split, kfold
+from renalis.dataset.reading import case_content
 from renalis.errors import InputError
 from renalis.io import whole_file
 from renalis.networks import build
@@ -195,7 +196,7 @@ def _predict(
 
 
 def _key(before: Stage, mask: InputMask, network: str, case: Case) -> str:
-    content = file_hash([case.image])
+    content = case_content(case, labels=False)
     made = json.dumps([_FORMAT, before.model_dump_json(), mask.threshold, network, content])
     return hashlib.sha256(made.encode()).hexdigest()[:32]
 

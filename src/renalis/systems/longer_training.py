@@ -24,7 +24,7 @@ from renalis.training.checkpoint import read_weights
 
 __all__ = ["dependents", "drop_dependents", "same_weights", "stopping_text", "with_longer_training"]
 
-_MORE = ("epochs", "rises", "patience", "minutes")
+_MORE = ("epochs", "rises", "patience", "minutes", "cpu_minutes")
 """Rules that end a training later when their number is larger, or when there is none."""
 
 

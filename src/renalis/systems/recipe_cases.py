@@ -22,14 +22,12 @@ from renalis.dataset import (
     save_splits,
 )
 from renalis.dataset.filters import CaseFilter, label_volumes
+from renalis.dataset.reading import case_content, read_case, read_case_labels
 from renalis.errors import InputError
-from renalis.io import read_scan
-from renalis.io.read_labels import read_label_map
 from renalis.preparation import (
     GridSpec,
     PreparedCase,
     cached_case,
-    file_hash,
     hu_histogram,
     mean_and_std,
     prepare_case,
@@ -118,11 +116,9 @@ def prepared(cases: Sequence[Case], specs: Sequence[GridSpec], cache: Path) -> l
 
     def one(case: Case) -> PreparedCase:
         def load() -> tuple[Volume, Volume | None]:
-            label = None if case.label is None else read_label_map(case.label)
-            return read_scan(case.image).volume, label
+            return read_case(case), read_case_labels(case)
 
-        files = [case.image, *([] if case.label is None else [case.label])]
-        return cached_case(cache, file_hash(files), load, specs, case.id)
+        return cached_case(cache, case_content(case), load, specs, case.id)
 
     return [one(case) for case in cases]
 

@@ -10,12 +10,11 @@ from lightning_fabric import Fabric
 from pydantic import ValidationError
 
 from renalis.dataset import Case, load_split
+from renalis.dataset.reading import case_content, read_case, read_case_labels
 from renalis.errors import InputError
-from renalis.io import read_scan, whole_file
-from renalis.io.read_labels import read_label_map
+from renalis.io import whole_file
 from renalis.model import read_any_header
 from renalis.model_header import CaseHashes, FoldSides, KnownCases
-from renalis.preparation import file_hash
 from renalis.systems.run_folder import fold_folder, fold_numbers
 from renalis.voxel_hash import label_hash, voxel_hash
 
@@ -127,16 +126,14 @@ def _noted(path: Path) -> dict[str, CaseHashes]:
 
 def _hashes(case: Case, cache: Path) -> CaseHashes:
     """A case's hashes, computed once."""
-    files = [case.image, *([] if case.label is None else [case.label])]
-    kept = cache / _KEPT / f"{file_hash(files)[:32]}.json"
+    kept = cache / _KEPT / f"{case_content(case)[:32]}.json"
     try:
         return CaseHashes.model_validate_json(kept.read_bytes())
     except (OSError, ValidationError):
         pass
-    label = ""
-    if case.label is not None:
-        label = label_hash(read_label_map(case.label, placed=False))
-    found = CaseHashes(image=voxel_hash(read_scan(case.image).volume), label=label)
+    labels = read_case_labels(case, placed=False)
+    label = "" if labels is None else label_hash(labels)
+    found = CaseHashes(image=voxel_hash(read_case(case)), label=label)
     with whole_file(kept) as file:
         file.write(found.model_dump_json().encode())
     return found

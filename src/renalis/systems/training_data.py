@@ -11,6 +11,7 @@ from renalis.dataset import Case, Dataset, Split, open_dataset
 from renalis.errors import InputError
 from renalis.recipes.system import System
 from renalis.systems.recipe_cases import chosen_cases
+from renalis.systems.single_slices import require_slices_fit
 from renalis.systems.split_check import (
     SplitCases,
     require_masks,
@@ -89,7 +90,8 @@ def open_training_data(system: System, data: Path, kind: str) -> TrainingData:
     Raises
     ------
     InputError
-        If there is nothing to learn from, or labels have another meaning than the recipe's.
+        If there is nothing to learn from, labels have another meaning than the recipe's, or it
+        needs whole scans and these are single slices.
     """
     if system.synthetic_alone and kind == "auto" and any(data.glob("*.nii*")):
         assert system.bodies is not None, "a recipe with synthetic patches has bodies"
@@ -103,6 +105,8 @@ def open_training_data(system: System, data: Path, kind: str) -> TrainingData:
             f"{system.name} learns kidney, tumor and cyst, and in {dataset.root} labels mean those "
             f"of {dataset.convention}; give a dataset with KiTS23's labels"
         )
+    if dataset.single_slices:
+        require_slices_fit(system)
     return TrainingData(dataset, chosen_cases(dataset, system.dataset))
 
 

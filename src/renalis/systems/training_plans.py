@@ -19,7 +19,16 @@ from renalis.training.schedules import (
     Step,
     WarmupLinear,
 )
-from renalis.training.stopping import Epochs, Keep, Minutes, Patience, Reach, Rises, StopRule
+from renalis.training.stopping import (
+    CpuMinutes,
+    Epochs,
+    Keep,
+    Minutes,
+    Patience,
+    Reach,
+    Rises,
+    StopRule,
+)
 
 __all__ = [
     "PlannedRound",
@@ -182,6 +191,8 @@ def stop_rules(stop: recipe.Stop) -> tuple[StopRule, ...]:
         rules.append(Reach(stop.reach, stop.monitor))
     if stop.minutes is not None:
         rules.append(Minutes(stop.minutes))
+    if stop.cpu_minutes is not None:
+        rules.append(CpuMinutes(stop.cpu_minutes))
     return tuple(rules)
 
 

@@ -53,6 +53,8 @@ class Position:
         Sums over these micro-batches of the loss and of each term.
     seconds : float
         Time that the unfinished epoch has taken.
+    cpu_seconds : float
+        Time that this process has computed for it.
     drawn_by : SampleLosses
         Means of the last finished epoch, which decide what the unfinished one draws; empty when
         samples are not mined.
@@ -65,6 +67,7 @@ class Position:
     steps: int = 0
     sums: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     drawn_by: SampleLosses = field(default_factory=lambda: SampleLosses.of([]))
     seen: SampleLosses = field(default_factory=lambda: SampleLosses.of([]))
 
@@ -110,6 +113,7 @@ def save_checkpoint(
         "steps": position.steps,
         "sums": dict(position.sums),
         "seconds": position.seconds,
+        "cpu_seconds": position.cpu_seconds,
         "scaler": dict(scaler),
         "plan": dict(plan),
     }
@@ -162,6 +166,7 @@ def load_checkpoint(
         steps=state["steps"],
         sums=state["sums"],
         seconds=state["seconds"],
+        cpu_seconds=state.get("cpu_seconds", 0.0),
         drawn_by=_losses(tensors, "drawn_by."),
         seen=_losses(tensors, "seen."),
     )

@@ -61,7 +61,8 @@ def train_epoch(
     }
     seen: list[tuple[int, Tensor]] = []
     earlier = position.seen.pairs() if process.rank == 0 else []
-    done, steps, began = position.batches // size, position.steps, time.monotonic()
+    done, steps = position.batches // size, position.steps
+    began, cpu_began = time.monotonic(), time.process_time()
     for index in range(done, len(step_groups)):
         session.optimizer.zero_grad(set_to_none=True)
         last = torch.zeros(())
@@ -80,14 +81,15 @@ def train_epoch(
         if index + 1 == len(step_groups) or (
             plan.checkpoint_steps and (index + 1) % plan.checkpoint_steps == 0
         ):
-            now = time.monotonic()
+            now, cpu_now = time.monotonic(), time.process_time()
             position = replace(
                 position,
                 sums=sum_of_all(fabric, sums, names),
                 seconds=position.seconds + now - began,
+                cpu_seconds=position.cpu_seconds + cpu_now - cpu_began,
                 seen=losses_of_all(fabric, [*earlier, *_numbers(seen)]),
             )
-            began = now
+            began, cpu_began = now, cpu_now
             if index + 1 < len(step_groups):
                 session.save(position)
                 train_mode(session.network, plan.freezing)
@@ -159,7 +161,7 @@ def finish_epoch(session: Session, position: Position, validate: Validation | No
         train=train,
         validation={},
     )
-    began = time.monotonic()
+    began, cpu_began = time.monotonic(), time.process_time()
     scores: dict[str, float] = {}
     due = (number + 1) % plan.validate_every == 0
     if validate is not None and (due or reason_to_stop(plan.stop, (*position.history, epoch))):
@@ -176,4 +178,6 @@ def finish_epoch(session: Session, position: Position, validate: Validation | No
             )
         scores = mean_of_all(session.fabric, values)
     seconds = position.seconds + time.monotonic() - began
-    return replace(epoch, validation=scores, seconds=session.fabric.broadcast(seconds))
+    cpu_seconds = position.cpu_seconds + time.process_time() - cpu_began
+    seconds, cpu_seconds = session.fabric.broadcast((seconds, cpu_seconds))
+    return replace(epoch, validation=scores, seconds=seconds, cpu_seconds=cpu_seconds)

@@ -29,6 +29,9 @@ class Epoch:
         was not validated, without the scores that no case had.
     seconds : float
         Wall-clock time it took, validation included.
+    cpu_seconds : float
+        Time that the first process computed for it, on all its cores together, validation included;
+        not that of processes that prepare batches.
     """
 
     number: int
@@ -37,6 +40,7 @@ class Epoch:
     train: Mapping[str, float]
     validation: Mapping[str, float]
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 History = tuple[Epoch, ...]

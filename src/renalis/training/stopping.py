@@ -9,6 +9,7 @@ from typing import Literal
 from renalis.training.history import History
 
 __all__ = [
+    "CpuMinutes",
     "Epochs",
     "Keep",
     "Minutes",
@@ -98,7 +99,25 @@ class Minutes:
         return ""
 
 
-StopRule = Epochs | Rises | Patience | Reach | Minutes
+@dataclass(frozen=True)
+class CpuMinutes:
+    """After the epoch whose end is nearest to ``count`` minutes of computing.
+
+    What the first process computes counts, not how long it waited: on a shared machine that is what
+    makes two trainings equally long. The next epoch is taken to cost as much as the last one.
+    """
+
+    count: float
+
+    def fires(self, history: History) -> str:
+        """Why training ends, or nothing."""
+        spent = sum(epoch.cpu_seconds for epoch in history)
+        if history and spent + history[-1].cpu_seconds / 2 >= 60 * self.count:
+            return f"{self.count:g} minutes of computing are used up"
+        return ""
+
+
+StopRule = Epochs | Rises | Patience | Reach | Minutes | CpuMinutes
 
 
 def reason_to_stop(rules: tuple[StopRule, ...], history: History) -> str:

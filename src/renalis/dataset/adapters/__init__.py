@@ -10,6 +10,7 @@ from renalis.conventions import Convention
 from renalis.dataset.adapters.folder import open_folder, open_radboud
 from renalis.dataset.adapters.kits import open_kits19, open_kits21, open_kits23
 from renalis.dataset.adapters.nnunet import open_nnunet
+from renalis.dataset.adapters.slices import open_slices
 from renalis.dataset.adapters.table import open_csv
 from renalis.dataset.cases import Dataset
 
@@ -28,5 +29,6 @@ ADAPTERS: dict[str, Adapter] = {
     "nnunet": open_nnunet,
     "folder": open_folder,
     "csv": open_csv,
+    "slices": open_slices,
 }
 """By name, as `open_dataset` and the command line take it."""

@@ -1,0 +1,248 @@
+"""The trainings of `real_slices_table`: which there are, and the commands that carry them out.
+
+A training is a recipe on one of three kinds of slices. Each command is one of ``renalis``; what is
+finished is not done again, and what was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from renalis.recipes import load_system
+from renalis.recipes.system import System
+
+Learned = Literal["real", "synthetic", "both"]
+LEARNED: dict[Learned, str] = {
+    "real": "real slices",
+    "synthetic": "synthetic slices",
+    "both": "synthetic, then real slices",
+}
+TEST_EVERY = 5
+"""Patients whose number this divides are tested with; no training and no label map sees them."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A field of a recipe with which a core's minutes become hundreds of steps, and why."""
+
+    key: str
+    value: str
+    why: str
+
+    @property
+    def words(self) -> list[str]:
+        return ["--set", f"{self.key}={self.value}"]
+
+
+_SMALL = "fewer channels: [ours], nobody gives the publication's"
+_COARSE = "half as many pixels along each side: [ours], the publication gives no size"
+_MEMORY = "so many slices in memory at once; the step stays at the recipe's batch"
+CHANGES: dict[str, tuple[Change, ...]] = {
+    "simple-unet-2d": (
+        Change("network.base", "16", _SMALL),
+        Change("grids.slices.slice_size", "128", _COARSE),
+        Change("optimisation.micro_batch", "16", _MEMORY),
+    ),
+    "quicknat-2d": (
+        Change("network.filters", "16", "in place of the publication's 64"),
+        Change("grids.slices.slice_size", "128", "in place of the publication's 256"),
+        Change("optimisation.stop.rises", "null", "in place of the publication's 2: equal time"),
+        Change("grids.slices.drop_far_slices", "null", "a slice does not tell how far kidneys are"),
+        Change("dataset.tumor_ml_max", "null", "a slice does not tell how large a tumor is"),
+    ),
+    "resnet34-2d": (
+        Change("network.base", "16", "a quarter of the channels of ResNet34"),
+        Change("grids.slices.slice_size", "128", _COARSE),
+        Change("stages.tumor.grids.slices.slice_size", "128", _COARSE),
+        Change("optimisation.micro_batch", "16", _MEMORY),
+    ),
+}
+"""By recipe, in the order in which they are trained."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A row of the table."""
+
+    recipe: str
+    learned: Learned
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe}-{self.learned}"
+
+    def system(self) -> System:
+        """The recipe as it is trained, but for the budget."""
+        changes = CHANGES[self.recipe]
+        return load_system(self.recipe, tuple(f"{one.key}={one.value}" for one in changes))
+
+    def stage_minutes(self, minutes: float) -> float:
+        """Minutes of a stage, of which each has as much."""
+        return minutes / len(self.system().all_stages())
+
+
+def trainings() -> list[Training]:
+    """All rows, in order."""
+    return [Training(recipe, learned) for recipe in CHANGES for learned in LEARNED]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the trainings are made from."""
+
+    slices: Path
+    labels: Path
+    scans: int
+    per_scan: int
+    seed: int
+
+
+@dataclass
+class Workshop:
+    """A folder of trainings, and the processes at work in it."""
+
+    folder: Path
+    sources: Sources
+    locks: dict[str, threading.Lock] = field(default_factory=dict)
+    working: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    gate: threading.Lock = field(default_factory=threading.Lock)
+    closed: bool = False
+
+    def train(self, one: Training, minutes: float) -> Path:
+        """Carry a training out, or go on with it; its run's folder."""
+        run = self.run_folder(one)
+        if one.learned == "real":
+            self._train(one, run, "real", minutes)
+        elif one.learned == "synthetic":
+            # Half of it is where the third row begins.
+            self.half(one.recipe, minutes)
+            with self.lock(one.recipe):
+                self._train(one, run, "synthetic", minutes)
+        else:
+            start = self.half(one.recipe, minutes)
+            self._train(one, run, "real", minutes / 2, ["--start-from", str(start)])
+        return run
+
+    def half(self, recipe: str, minutes: float) -> Path:
+        """The model of the first half of the minutes on synthetic slices.
+
+        The learning rate of these recipes is constant, so that the first half of a training is the
+        training of half the time.
+        """
+        target = self.folder / "halves" / f"{recipe}-{minutes / 2:g}.safetensors"
+        one = Training(recipe, "synthetic")
+        with self.lock(recipe):
+            if not target.exists():
+                run = self.run_folder(one)
+                self._train(one, run, "synthetic", minutes / 2)
+                self.call(one.name, "model", "pack", str(run))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part = target.with_suffix(".part")
+                shutil.copyfile(run / f"{recipe}.safetensors", part)
+                part.replace(target)
+        return target
+
+    def run_folder(self, one: Training) -> Path:
+        return self.folder / "runs" / one.name
+
+    def _train(
+        self, one: Training, run: Path, kind: str, minutes: float, more: Sequence[str] = ()
+    ) -> None:
+        data, split = self.data(kind)
+        words = ["train", one.recipe, "--data", str(data), "--split", str(split), "-o", str(run)]
+        words += ["--cache", str(self.folder / "prepared"), "--device", "cpu"]
+        words += [word for change in CHANGES[one.recipe] for word in change.words]
+        words += ["--set", f"optimisation.stop.cpu_minutes={one.stage_minutes(minutes):g}", *more]
+        words += ["--resume"] if run.exists() else []
+        self.call(one.name, *words)
+
+    def data(self, kind: str) -> tuple[Path, Path]:
+        """Slices of a kind and their split; made where they are missing."""
+        split = self.folder / f"{kind}-split.json"
+        with self.lock(kind):
+            slices = self.sources.slices if kind == "real" else self.synthetic()
+            if not split.exists():
+                words = ["--holdout", "96/4", "--seed", "0", "-o", str(split)]
+                if kind == "real":
+                    words += ["--test-every", str(TEST_EVERY)]
+                self.call(kind, "dataset", "split", str(slices), *words)
+        return slices, split
+
+    def synthetic(self) -> Path:
+        """Slices of synthetic scans around the label maps of patients to learn from."""
+        made, source = self.folder / "synthetic.npz", self.sources
+        if made.exists():
+            return made
+        maps, scans = self.folder / "training-maps", self.folder / "synthetic-scans"
+        maps.mkdir(parents=True, exist_ok=True)
+        for path in sorted(source.labels.glob("case_*.nii.gz")):
+            link = maps / path.name
+            if int(path.name[5:10]) % TEST_EVERY and not link.exists():
+                link.symlink_to(path.resolve())
+        words = ["-o", str(scans), "-n", str(source.scans), "--labels", str(maps)]
+        words += ["--seed", str(source.seed), "--spacing", "10", "0.8", "0.8"]
+        self.call("synthetic", "synthesize", *words)
+        words = ["-o", str(made), "--per-scan", str(source.per_scan), "--seed", str(source.seed)]
+        self.call("synthetic", "dataset", "cut-slices", str(scans), *words)
+        return made
+
+    def lock(self, name: str) -> threading.Lock:
+        with self.gate:
+            return self.locks.setdefault(name, threading.Lock())
+
+    def call(self, name: str, *words: str) -> None:
+        """One command of ``renalis`` on one core; its lines go to a log."""
+        log = self.folder / "logs" / f"{name}.txt"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with log.open("ab") as stream:
+            stream.write(f"$ renalis {' '.join(words)}\n".encode())
+            stream.flush()
+            with self.gate:
+                if self.closed:
+                    raise Stopped(name)
+                done = subprocess.Popen(
+                    [sys.executable, "-m", "renalis", *words],
+                    stdout=stream,
+                    stderr=stream,
+                    env=environment,
+                )
+                self.working.add(done)
+            code = done.wait()
+            self.working.discard(done)
+        if code:
+            raise Stopped(f"{name}: renalis {words[0]} ended with {code}, see {log}")
+
+    def close(self) -> None:
+        """End what is at work; checkpoints stay."""
+        with self.gate:
+            self.closed = True
+            for one in list(self.working):
+                one.terminate()
+
+
+class Stopped(Exception):
+    """A training that did not come to its end."""
+
+
+def spent(run: Path) -> dict[str, Any]:
+    """How far a run is: minutes of computing, epochs and steps of each stage."""
+    stages: dict[str, Any] = {}
+    for path in sorted((run / "fold_0").glob("*/*/metrics.jsonl")):
+        epochs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if epochs:
+            stages[path.parent.parent.name] = {
+                "minutes": round(sum(epoch["cpu_seconds"] for epoch in epochs) / 60, 2),
+                "epochs": len(epochs),
+                "steps": epochs[-1]["steps"],
+            }
+    return stages

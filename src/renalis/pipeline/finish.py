@@ -37,7 +37,7 @@ from renalis.pipeline.folder import (
     write_text,
 )
 from renalis.pipeline.formats import is_output
-from renalis.pipeline.origin import columns, origin
+from renalis.pipeline.origin import columns, origin, way_to
 from renalis.pipeline.saved_prediction import UNFINISHED, save_prediction
 from renalis.prediction.runtimes.machine import peak_mb
 from renalis.systems.segmenter import Clock, Segmented
@@ -120,6 +120,7 @@ def begin(
     content |= {
         "key": key,
         "source": origin(scan),
+        **way_to(scan, folder),
         "labels_sha256": _sha256(folder / LABELS),
         "files": files,
         "missing": [*later],

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
 from renalis.networks.unet import UNet
@@ -62,3 +65,22 @@ def test_what_is_renal_is_named_though_its_kind_is_open() -> None:
 
     reader.network.forward_slices = forward_slices  # type: ignore[method-assign]
     assert (reader.labels(np.zeros((48, 48), np.float32), (1.5, 1.5)) == 2).all()
+
+
+def test_the_scales_are_averaged_where_they_lie_in_the_slice() -> None:
+    """Read in pixels of 1.5 mm half of the slice is kidney, in pixels of 3 mm nothing is."""
+    reader = replace(bright_is_kidney(), scales=(1.0, 2.0))
+    bright = reader.network.forward_slices
+
+    def forward_slices(images: torch.Tensor) -> torch.Tensor:
+        logits = bright(images)
+        if images.shape[2] < 40:
+            logits[:, 1] = -20.0
+        return logits
+
+    reader.network.forward_slices = forward_slices  # type: ignore[method-assign]
+    hu = np.where(np.arange(64)[:, None] < 32, 300.0, -1000.0) * np.ones((64, 64))
+    probability = reader.probability(hu.astype(np.float32), (1.5, 1.5))
+    assert probability.shape == (3, 64, 64)
+    assert probability[0, :30].mean() == pytest.approx(0.5, abs=0.01)
+    assert probability[0, 34:].max() < 0.01

@@ -2,8 +2,9 @@
 
 The slice is taken to go on unchanged along the body: nothing else is known, and of such an image
 the fine network can be computed at the cost of a 2D one (`renalis.networks.unet.UNet`'s
-``forward_slices``). It sees the whole slice; there is no coarse pass. In scans of several slices
-this is not used.
+``forward_slices``). It sees the whole slice; there is no coarse pass. It looks at the slice in its
+own pixels and in larger ones, where it sees more of what lies around, and the two are averaged. In
+scans of several slices this is not used.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.model import Model
 from renalis.networks.unet import UNet
-from renalis.prediction.restore import LIKELIEST, log_odds
 from renalis.preparation import linear_weights, window
 
 __all__ = ["SliceReader"]
 
+SCALES = (1.0, 22 / 15)
+"""Pixel sizes at which a slice is read, in the network's own. On 156 real slices of patients that
+trained nothing, against its own alone: kidney Dice 0.845 to 0.852, tumor 0.563 to 0.567, a false
+tumor in 16 to 10 of 129 (``benchmarks/real_slices.py``)."""
 _AIR_HU = -1000.0
 
 
@@ -42,12 +46,15 @@ class SliceReader:
     mirrored_copies : int
         Passes of test-time augmentation. 1: the slice as it is; 2: its mirror image as well; 4:
         both front to back too.
+    scales : tuple of float
+        Pixel sizes at which the slice is read, in multiples of ``spacing_mm``; averaged.
     """
 
     network: UNet
     spacing_mm: float
     window_hu: tuple[float, float]
     mirrored_copies: int = 2
+    scales: tuple[float, ...] = SCALES
 
     @classmethod
     def of(cls, model: Model, mirrored_copies: int = 2) -> SliceReader:
@@ -68,7 +75,7 @@ class SliceReader:
     def probability(
         self, hu: NDArray[np.float32], spacing_mm: tuple[float, float]
     ) -> NDArray[np.float32]:
-        """Kidney, tumor and cyst on the network's grid.
+        """Kidney, tumor and cyst on the slice's own pixels.
 
         Parameters
         ----------
@@ -79,10 +86,38 @@ class SliceReader:
 
         Returns
         -------
-        ndarray, shape (3, y, x), float32
-            Of ``spacing_mm`` of this reader; pixel corners coincide with the slice's at (0, 0).
+        ndarray, shape (3, Y, X), float32
+            Mean over the scales, each interpolated linearly.
         """
-        image = window(self._on_grid(hu, spacing_mm), *self.window_hu)
+        total = np.zeros((3, *hu.shape), np.float32)
+        for scale in self.scales:
+            pixel_mm = self.spacing_mm * scale
+            small = self._on_own_grid(hu, spacing_mm, pixel_mm)
+            rows, columns = (
+                linear_weights(small.shape[axis + 1], 0, size, spacing / pixel_mm)
+                for axis, (size, spacing) in enumerate(zip(hu.shape, spacing_mm, strict=True))
+            )
+            total += np.matmul(np.matmul(rows, small), columns.T)
+        return total / len(self.scales)
+
+    def labels(self, hu: NDArray[np.float32], spacing_mm: tuple[float, float]) -> NDArray[np.uint8]:
+        """Label map (Y, X) of the slice in the KiTS23 convention.
+
+        Renal is what is likelier kidney, tumor or cyst, together, than background, and gets the
+        likeliest of the three; of whole scans a single class has to be likelier than the background
+        (`renalis.prediction.restore.restore`). Without its neighbors a slice often leaves open
+        which of them it shows.
+        """
+        probability = self.probability(hu, spacing_mm)
+        labels = np.asarray(probability.argmax(0) + int(Label.KIDNEY), np.uint8)
+        labels[probability.sum(0) < 0.5] = Label.BACKGROUND
+        return labels
+
+    def _on_own_grid(
+        self, hu: NDArray[np.float32], spacing_mm: tuple[float, float], pixel_mm: float
+    ) -> NDArray[np.float32]:
+        """Probabilities (3, y, x) on pixels of one size, whose corners coincide at (0, 0)."""
+        image = window(self._resampled(hu, spacing_mm, pixel_mm), *self.window_hu)
         slices = torch.from_numpy(np.ascontiguousarray(image))[None, None]
         total = torch.zeros(())
         flips: tuple[tuple[int, ...], ...] = ((), (3,), (2,), (2, 3))
@@ -92,35 +127,15 @@ class SliceReader:
             total = total + torch.softmax(logits.float(), 1)[:, 1:].flip(axes)
         return np.asarray((total[0] / self.mirrored_copies).numpy())
 
-    def labels(self, hu: NDArray[np.float32], spacing_mm: tuple[float, float]) -> NDArray[np.uint8]:
-        """Label map (Y, X) of the slice in the KiTS23 convention.
-
-        Renal is what is likelier kidney, tumor or cyst, together, than background, and gets the
-        likeliest of the three; of whole scans a single class has to be likelier than the background
-        (`renalis.prediction.restore.restore`). Without its neighbors a slice often leaves open
-        which of them it shows. Log odds are interpolated linearly.
-        """
-        probability = self.probability(hu, spacing_mm)
-        renal = probability.sum(0, keepdims=True)
-        odds = np.concatenate([log_odds(renal), log_odds(probability)])
-        rows, columns = (
-            linear_weights(odds.shape[axis + 1], 0, size, spacing / self.spacing_mm)
-            for axis, (size, spacing) in enumerate(zip(hu.shape, spacing_mm, strict=True))
-        )
-        large = np.matmul(np.matmul(rows, odds), columns.T)
-        labels = np.asarray(large[1:].argmax(0) + int(Label.KIDNEY), np.uint8)
-        labels[large[0] < LIKELIEST] = Label.BACKGROUND
-        return labels
-
-    def _on_grid(
-        self, hu: NDArray[np.float32], spacing_mm: tuple[float, float]
+    def _resampled(
+        self, hu: NDArray[np.float32], spacing_mm: tuple[float, float], pixel_mm: float
     ) -> NDArray[np.float32]:
-        """The slice on the network's grid, linearly; filled up with air to whole multiples."""
+        """The slice on other pixels, linearly; filled up with air to whole multiples."""
         multiple = self.network.multiple
         matrices = []
         for size, spacing in zip(hu.shape, spacing_mm, strict=True):
-            count = max(1, round(size * spacing / self.spacing_mm))
-            matrices.append(linear_weights(size, 0, count, self.spacing_mm / spacing))
+            count = max(1, round(size * spacing / pixel_mm))
+            matrices.append(linear_weights(size, 0, count, pixel_mm / spacing))
         small = matrices[0] @ hu.astype(np.float32) @ matrices[1].T
         sizes = [-(-n // multiple) * multiple - n for n in small.shape]
         padded = np.pad(small, [(0, n) for n in sizes], constant_values=_AIR_HU)

@@ -205,8 +205,9 @@ def test_a_job_ends_once(store: Store) -> None:
 
 
 def test_what_a_killed_process_left_behind_is_removed_at_the_start(store: Store) -> None:
-    brought(store, image(0))
+    key = brought(store, image(0))
     (made,) = collect(store, PATIENCE, NEVER)
+    (store.series(key) / ".image.dcm.1234.part").write_bytes(b"1")
     (store.job("0" * 16) / "input").mkdir(parents=True)
     store.series("f" * 32).mkdir()
     (store.arriving / "half").write_bytes(b"1")
@@ -214,7 +215,7 @@ def test_what_a_killed_process_left_behind_is_removed_at_the_start(store: Store)
     again = open_store(store.folder, store.limits)
     sweep(again)
     assert [p.name for p in (store.folder / "jobs").iterdir()] == [made]
-    assert len(list((store.folder / "series").iterdir())) == 1
+    assert len(list((store.folder / "series").rglob("*"))) == 2
     assert list(again.arriving.iterdir()) == []
     again.database.close()
 

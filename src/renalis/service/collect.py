@@ -118,11 +118,16 @@ def _flush(folder: Path) -> None:
 
 
 def sweep(store: Store) -> None:
-    """After a start: remove folders of which the queue knows nothing."""
+    """After a start: remove files of which the queue knows nothing."""
     for folder in (store.folder / "jobs").iterdir():
         if find_job(store.database, folder.name) is None:
             shutil.rmtree(folder, ignore_errors=True)
-    known = {row["key"] for row in store.database.rows("SELECT key FROM series")}
     for folder in (store.folder / "series").iterdir():
-        if folder.name not in known:
+        _, known = content_of(store.database, folder.name)
+        if not known:
             shutil.rmtree(folder, ignore_errors=True)
+            continue
+        for path in folder.iterdir():
+            # Images that were being written: their sender was not told that they are kept.
+            if path.name not in known:
+                path.unlink(missing_ok=True)

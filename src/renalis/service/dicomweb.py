@@ -89,9 +89,8 @@ def _value(found: dict[str, dict[str, object]], tag: str) -> str:
     return str(values[0]) if isinstance(values, list) and values else ""
 
 
-def fetch_due(store: Store, archive: Archive, client: DICOMwebClient, counters: Counters) -> int:
-    """Fetch what is due from an archive; the number of series that arrived."""
-    arrived = 0
+def fetch_due(store: Store, archive: Archive, client: DICOMwebClient, counters: Counters) -> None:
+    """Fetch what is due from an archive."""
     for one in due_fetches(store.database, archive.name, time.time()):
         try:
             _fetch(store, one, client, counters)
@@ -102,12 +101,10 @@ def fetch_due(store: Store, archive: Archive, client: DICOMwebClient, counters: 
             problem = f"the archive {archive.name} did not give it ({type(error).__name__})"
         else:
             fetched(store.database, one)
-            arrived += 1
             continue
         _LOG.warning("archive=%s a series could not be fetched, attempt %d", archive.name,
                      one.attempts + 1)  # fmt: skip
         missed(store.database, one, problem, store.limits.tries, time.time())
-    return arrived
 
 
 def _fetch(store: Store, one: Fetch, client: DICOMwebClient, counters: Counters) -> None:
@@ -129,8 +126,8 @@ def _fetch(store: Store, one: Fetch, client: DICOMwebClient, counters: Counters)
     finally:
         for key in keys:
             # Nothing more is to come of what was fetched whole, so it need not be quiet first.
-            close_series(store.database, key, state, 0.0 if images and state == "closed" else
-                         time.time())  # fmt: skip
+            now = 0.0 if state == SeriesState.CLOSED else time.time()
+            close_series(store.database, key, state, now)
 
 
 def stow(client: DICOMwebClient, paths: Sequence[Path]) -> None:

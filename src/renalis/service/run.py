@@ -8,8 +8,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import uvicorn
+from dicomweb_client.web import DICOMwebClient
 
 from renalis.errors import InputError
 from renalis.io.lock import held
@@ -88,22 +90,26 @@ def serve(config: Config, options: SegmentOptions, stopping: threading.Event) ->
         def loop(name: str, work: Callable[[], object], every_s: float) -> None:
             loops[name] = Loop(name, work, every_s, stopping)
 
-        loop("worker", worker.one, _WORK_S)
-        loop("collect", lambda: collect(store, patience, time.time()), _COLLECT_S)
-        loop("expire", lambda: expire(store, time.time()), _EXPIRE_S)
-        loop("send", lambda: send_due(store, sends, counters), _SEND_S)
-        for archive, client in clients:
-            name = f"fetch {archive.name}"
-            loop(name, lambda a=archive, c=client: fetch_due(store, a, c, counters) > 0, _FETCH_S)  # type: ignore[misc]
-            if archive.find is not None:
-                every = archive.every_s
-                loop(f"look {archive.name}", lambda a=archive, c=client: _look(store, a, c), every)  # type: ignore[misc]
-        parts: dict[str, Callable[[], bool]] = {name: one.alive for name, one in loops.items()}
+        # What was coming in when the last process ended may come again from now on.
+        interrupt_open(store.database, time.time())
+        parts: dict[str, Callable[[], bool]] = {}
         if config.dimse is not None:
             node = open_node(store, config.dimse, counters)
             ending.callback(node.close)
             parts["dimse"] = node.listens
             _LOG.info("the DICOM node %s listens on port %d", config.dimse.ae_title, node.port)
+        loop("worker", worker.one, _WORK_S)
+        loop("collect", lambda: collect(store, patience, time.time()), _COLLECT_S)
+        loop("expire", lambda: expire(store, time.time()), _EXPIRE_S)
+        loop("send", lambda: send_due(store, sends, counters), _SEND_S)
+        for archive, client in clients:
+            fetch = partial(fetch_due, store, archive, client, counters)
+            loop(f"fetch {archive.name}", fetch, _FETCH_S)
+            if archive.find is not None:
+                loop(
+                    f"look {archive.name}", partial(_look, store, archive, client), archive.every_s
+                )
+        parts |= {name: one.alive for name, one in loops.items()}
         service = Service(config, store, progress, counters, tokens, parts, stopping)
         ending.enter_context(_answering(service, listener))
         stopping.wait()
@@ -120,7 +126,6 @@ def _take_up(store: Store) -> None:
     """Go on where the last process stopped, however it did."""
     now = time.time()
     again, lost = take_up(store.database, store.limits.attempts, now)
-    interrupt_open(store.database, now)
     sweep(store)
     for job_id in again:
         _LOG.info("job=%s was not finished and is queued again", job_id)
@@ -128,9 +133,9 @@ def _take_up(store: Store) -> None:
         _LOG.error("job=%s given up: the program ended too often while it worked on it", job_id)
 
 
-def _look(store: Store, archive: Archive, client: object) -> None:
+def _look(store: Store, archive: Archive, client: DICOMwebClient) -> None:
     try:
-        look(store, archive, client, time.time())  # type: ignore[arg-type]
+        look(store, archive, client, time.time())
     except Exception as error:  # an archive that does not answer is asked again
         _LOG.warning("archive=%s does not answer (%s)", archive.name, type(error).__name__)
 

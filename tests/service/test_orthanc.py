@@ -1,0 +1,246 @@
+"""With a real archive: series pushed by DIMSE and found over DICOMweb come back segmented."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from helpers.by_hu_package import by_hu_model
+from helpers.dicom_writer import write_series
+from helpers.orthanc import Orthanc, free_port, running_orthanc
+from helpers.running_service import Client, running_service
+from helpers.stub import phantom
+from numpy.typing import NDArray
+
+from renalis.pipeline import SegmentOptions
+from renalis.prediction import PredictionOptions, RuntimeName
+from renalis.volume import Volume
+
+WRITE = ("nifti", "dicom-seg", "sr", "pdf")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a scan lies: slice spacing, order, and the axes of rows, columns and slices (LPS+)."""
+
+    name: str
+    by: str
+    thick: float = 6.0
+    reverse: bool = False
+    turn: tuple[tuple[float, ...], ...] = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    shear: float = 0.0
+
+
+C, S = float(np.cos(0.3)), float(np.sin(0.3))
+GEOMETRIES = (
+    Geometry("axial", "dimse"),
+    Geometry("reversed", "dicomweb", reverse=True),
+    Geometry("oblique", "dimse", turn=((1, 0, 0), (0, C, -S), (0, S, C))),
+    Geometry("tilted", "dicomweb", shear=float(np.tan(0.2))),
+    Geometry("thick", "dimse", thick=10.0),
+)
+
+
+def study_uid(name: str) -> str:
+    return f"1.2.826.0.1.3680043.8.498.{[g.name for g in GEOMETRIES].index(name) + 1}"
+
+
+def write_study(folder: Path, geometry: Geometry) -> None:
+    """The phantom's patient, scanned so."""
+    lps = np.diag([-1.0, -1.0, 1.0])
+    turn = np.asarray(geometry.turn)
+    row, column, normal = turn.T  # directions of columns, rows and slices in LPS+
+    step = (normal + geometry.shear * column) * (-1 if geometry.reverse else 1)
+    # The same axes as phantom() has them: slices, rows, columns, in RAS+.
+    axes = np.stack([lps @ step, lps @ column, lps @ row], axis=1)
+    patient = phantom((geometry.thick, 4.0, 4.0), turn=axes @ np.linalg.inv(
+        np.array([[0, 0, -1.0], [0, -1, 0], [1, 0, 0]])
+    ))  # fmt: skip
+    wide = np.pad(patient.array, ((0, 0), (8, 8), (8, 8)), constant_values=-1000)
+    hu = (wide + np.random.default_rng(1).normal(0, 3, wide.shape)).astype(np.int16)
+    first = patient.world(np.array([0, -8, -8]))
+    write_series(
+        folder, hu, origin=lps @ first, step=step * geometry.thick,
+        PixelSpacing=["4", "4"], SliceThickness=str(geometry.thick),
+        ImageOrientationPatient=[f"{v:.12f}"[:16] for v in (*row, *column)],
+        StudyInstanceUID=study_uid(geometry.name),
+        SeriesInstanceUID=f"{study_uid(geometry.name)}.5", FrameOfReferenceUID="1.2.3.9",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Served:
+    """What came back, and what it was made of."""
+
+    orthanc: Orthanc
+    client: Client
+    jobs: dict[str, dict[str, Any]]
+    scans: Path
+
+    def job_file(self, name: str, file: str) -> bytes:
+        job = self.jobs[study_uid(name)]["id"]
+        return self.client.ask("GET", f"/api/jobs/{job}/results/{job}/{file}").content
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    for geometry in GEOMETRIES:
+        write_study(folder / "scans" / geometry.name, geometry)
+    model, _ = by_hu_model(folder / "model")
+    prediction = PredictionOptions(runtime=RuntimeName.TORCH, keep_heap=False)
+    options = SegmentOptions(model=model, prediction=prediction, report=False, write=WRITE)
+    dicom = free_port()
+    with running_orthanc(folder / "orthanc", {"renalis": ("RENALIS", dicom)}) as orthanc:
+        series = {g.name: orthanc.keep(folder / "scans" / g.name) for g in GEOMETRIES}
+        web = [study_uid(g.name) for g in GEOMETRIES if g.by == "dicomweb"]
+        with running_service(
+            folder / "service",
+            options,
+            dimse={
+                "port": dicom,
+                "peers": [{"ae_title": "ORTHANC", "address": "127.0.0.1"}],
+                "quiet_s": 0.5,
+                "send_to": ["pacs"],
+            },
+            archives=[
+                {
+                    "name": f"a{number}", "url": orthanc.web, "every_s": 0.5, "send_to": ["web"],
+                    "find": {"Modality": "CT", "StudyInstanceUID": uid},
+                }
+                for number, uid in enumerate(web)
+            ],
+            destinations={
+                "pacs": {"kind": "dimse", "ae_title": "ORTHANC", "host": "127.0.0.1",
+                         "port": orthanc.dicom},
+                "web": {"kind": "dicomweb", "url": orthanc.web},
+            },
+        ) as client:  # fmt: skip
+            orthanc.post("/modalities/renalis/echo", {})
+            for geometry in GEOMETRIES:
+                if geometry.by == "dimse":
+                    orthanc.post("/modalities/renalis/store", [series[geometry.name]])
+            jobs = {one["study_uid"]: one for one in client.ended(len(GEOMETRIES))}
+            yield Served(orthanc, client, jobs, folder / "scans")
+
+
+NAMES = [geometry.name for geometry in GEOMETRIES]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_made_is_in_the_study_and_readable(served: Served, name: str) -> None:
+    job = served.jobs[study_uid(name)]
+    assert job["state"] == "done", job["problem"]
+    by = {g.name: g.by for g in GEOMETRIES}[name]
+    assert job["origin"].startswith(by)
+    assert {one["state"] for one in job["deliveries"]} == {"sent"}
+    objects = served.orthanc.objects(study_uid(name))
+    assert set(objects) == {"SEG", "SR", "DOC"}
+    segmentation = highdicom.seg.segread(io.BytesIO(objects["SEG"]))
+    report = highdicom.sr.srread(io.BytesIO(objects["SR"]))
+    document = pydicom.dcmread(io.BytesIO(objects["DOC"]))
+    for one in (segmentation, report, document):
+        assert one.PatientID == "4711"
+        assert one.StudyInstanceUID == study_uid(name)
+    assert report.ContentSequence
+    assert document.EncapsulatedDocument.startswith(b"%PDF")
+    assert segmentation.number_of_segments >= 4  # two kidneys, a tumor, a cyst
+
+
+def frames_of(segmentation: pydicom.Dataset) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Each frame's mask and its matrix from (column, row) to mm (LPS+), by the standard alone."""
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    for mask, groups in zip(
+        np.atleast_3d(segmentation.pixel_array), segmentation.PerFrameFunctionalGroupsSequence,
+        strict=True,
+    ):  # fmt: skip
+
+        def group(name: str, groups: pydicom.Dataset = groups) -> pydicom.Dataset:
+            return (groups if name in groups else shared)[name][0]
+
+        turn = group("PlaneOrientationSequence").ImageOrientationPatient
+        spacing = group("PixelMeasuresSequence").PixelSpacing
+        place = group("PlanePositionSequence").ImagePositionPatient
+        yield mask, plane(turn, spacing, place)
+
+
+def plane(turn: Any, spacing: Any, place: Any) -> NDArray[np.float64]:
+    """PS3.3 C.7.6.2.1.1: (column, row, 1) to mm."""
+    turn = np.array(turn, float).reshape(2, 3)
+    return np.stack(
+        [turn[0] * float(spacing[1]), turn[1] * float(spacing[0]), np.array(place, float)], axis=1
+    )
+
+
+def marked(segmentation: pydicom.Dataset) -> NDArray[np.float64]:
+    """Where voxels of any segment lie, in mm (LPS+), sorted."""
+    points = []
+    for mask, matrix in frames_of(segmentation):
+        rows, columns = np.nonzero(mask)
+        points.append(np.stack([columns, rows, np.ones(len(rows))], axis=1) @ matrix.T)
+    return np.concatenate(points)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_segmentation_lies_on_the_scan_voxel_for_voxel(served: Served, name: str) -> None:
+    segmentation = pydicom.dcmread(io.BytesIO(served.orthanc.objects(study_uid(name))["SEG"]))
+    found = marked(segmentation)
+    # Against the images as they were sent, without any reader of ours.
+    hits = inside = bright = 0
+    for path in (served.scans / name).iterdir():
+        image = pydicom.dcmread(path)
+        matrix = plane(
+            image.ImageOrientationPatient, image.PixelSpacing, image.ImagePositionPatient
+        )
+        normal = np.cross(matrix[:, 0], matrix[:, 1])
+        whole = np.column_stack([matrix[:, :2], normal / np.linalg.norm(normal), matrix[:, 2]])
+        index = np.linalg.solve(np.vstack([whole, [0, 0, 0, 1]]),
+                                np.column_stack([found, np.ones(len(found))]).T).T  # fmt: skip
+        here = index[np.abs(index[:, 2]) < 0.01]
+        np.testing.assert_allclose(here[:, :2], np.round(here[:, :2]), atol=1e-3)
+        columns, rows = np.round(here[:, :2]).astype(int).T
+        tissue = image.pixel_array.astype(int) - 1024 > 30
+        hits += len(here)
+        inside += int(tissue[rows, columns].sum())
+        bright += int(tissue.sum())
+    assert hits == len(found)  # no voxel beside the scan's own grid
+    assert 2 * inside / (hits + bright) > 0.95
+    # And against the label map, by its own affine.
+    labels = nib.Nifti1Image.from_bytes(
+        gzip.decompress(served.job_file(name, "segmentation.nii.gz"))
+    )
+    array = np.asarray(labels.dataobj)
+    points = Volume(array, np.asarray(labels.affine)).world(np.argwhere(array > 0))
+    lps = points * [-1, -1, 1]
+    order = np.lexsort(np.round(lps, 2).T), np.lexsort(np.round(found, 2).T)
+    np.testing.assert_allclose(found[order[1]], lps[order[0]], atol=0.02)
+
+
+def test_the_same_series_pushed_again_is_not_segmented_again(served: Served) -> None:
+    (found,) = served.orthanc.post("/tools/lookup", study_uid("axial").encode())
+    for one in served.orthanc.get(f"/studies/{found['ID']}/series"):
+        if one["MainDicomTags"]["Modality"] == "CT":
+            served.orthanc.post("/modalities/renalis/store", [one["ID"]])
+    time.sleep(2)  # longer than the series has to be quiet
+    served.client.ended(len(GEOMETRIES))
+    text = served.client.ask("GET", "/metrics").text
+    images = len(list((served.scans / "axial").iterdir()))
+    total = sum(len(list((served.scans / g.name).iterdir())) for g in GEOMETRIES
+                if g.by == "dimse")  # fmt: skip
+    assert f'renalis_images_received_total{{origin="dimse"}} {total + images}' in text
+    assert 'renalis_jobs{state="done"} 5' in text
+    assert zipfile.is_zipfile(io.BytesIO(
+        served.client.ask("GET", f"/api/jobs/{served.jobs[study_uid('axial')]['id']}/results.zip")
+        .content
+    ))  # fmt: skip

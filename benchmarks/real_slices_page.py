@@ -103,7 +103,8 @@ def dice_rows(found: Mapping[str, Any], progress: Mapping[str, float]) -> list[S
             begun = f" ({minutes:.0f} minutes so far)" if minutes else ""
             rows.append((f"`{one.recipe}`", _learned(one), f"not trained yet{begun}", "", ""))
         else:
-            rows.append((f"`{one.recipe}`", _learned(one), *_dice(one.recipe, content["table"])))
+            learned = _learned(one) + _part(one, content)
+            rows.append((f"`{one.recipe}`", learned, *_dice(one.recipe, content["table"])))
     if SHIPPED in found:
         version = found[SHIPPED]["about"]["version"]
         what = f"*shipped model {version}*", "*days, 3D, real slices among it*"
@@ -114,6 +115,17 @@ def dice_rows(found: Mapping[str, Any], progress: Mapping[str, float]) -> list[S
 def _learned(one: Training) -> str:
     letter = "abc"[list(LEARNED).index(one.learned)]
     return f"({letter}) {LEARNED[one.learned]}"
+
+
+def _part(one: Training, content: Mapping[str, Any]) -> str:
+    """How much of its time a training has computed that has not ended."""
+    if not content["about"].get("so_far"):
+        return ""
+    done = sum(stage["minutes"] for stage in content["training"].values())
+    # The first half of the third row is the second row's.
+    minutes = content["about"]["minutes"]
+    done += minutes / 2 if one.learned == "both" else 0
+    return f", **after {done:.0f} of {minutes:g} minutes**"
 
 
 def _dice(name: str, table: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """2D recipes on single real slices, each trained on real slices, on synthetic ones, and on both.
 
     python benchmarks/real_slices_table.py --slices FOLDER --labels FOLDER --output FOLDER
-        [--minutes 40] [--scans 80] [--per-scan 16] [--jobs 2] [--only NAME ...] [--pages]
+        [--minutes 40] [--scans 60] [--per-scan 20] [--jobs 2] [--only NAME ...] [--pages]
 
 ``--slices`` holds ``.npz`` files of real slices (`renalis.dataset.slices`), ``--labels`` KiTS23
 label maps of the same patients. Synthetic slices are cut of scans that ``renalis synthesize``
@@ -22,6 +22,7 @@ import argparse
 import json
 import signal
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,7 @@ from real_slices_trainings import (
     Stopped,
     Training,
     Workshop,
+    so_far,
     spent,
     trainings,
 )
@@ -94,11 +96,11 @@ def options() -> argparse.Namespace:
     add("--labels", type=Path, required=True, metavar="FOLDER", help="of KiTS23 label maps")
     add("--output", type=Path, required=True, metavar="FOLDER", help="runs and pictures; kept")
     add("--minutes", type=float, default=40.0, help="of computing, of each row (default 40)")
-    add("--scans", type=int, default=80, help="synthetic scans (default 80)")
-    add("--per-scan", type=int, default=16, help="slices of each (default 16)")
+    add("--scans", type=int, default=60, help="synthetic scans (default 60)")
+    add("--per-scan", type=int, default=20, help="slices of each (default 20)")
     add("--jobs", type=int, default=2, help="trainings at the same time, a core each (default 2)")
     add("--only", nargs="+", metavar="NAME", choices=[one.name for one in trainings()])
-    add("--pages", action="store_true", help="train nothing; score what is finished")
+    add("--pages", action="store_true", help="train nothing; score what there is so far")
     add("--results", type=Path, default=RESULTS)
     add("--page", type=Path, default=PAGE)
     arguments = parser.parse_args()
@@ -127,20 +129,44 @@ def row(one: Training, shop: Workshop, test: list[SliceSet], arguments: argparse
     if path.exists() and json.loads(path.read_text(encoding="utf-8"))["about"] == wanted:
         return ""
     if arguments.pages and not finished(one, shop, arguments.minutes):
-        return f"{one.name}: not trained yet"
+        return unfinished(one, shop, path, wanted, test, arguments.output)
     try:
         run = shop.train(one, arguments.minutes)
     except Stopped as error:
         return str(error)
+    keep(path, one.name, wanted, spent(run), test, run_naming(run), arguments.output)
+    print(f"{one.name}: scored", file=sys.stderr, flush=True)
+    return ""
+
+
+def unfinished(
+    one: Training,
+    shop: Workshop,
+    path: Path,
+    wanted: dict[str, Any],
+    test: list[SliceSet],
+    output: Path,
+) -> str:
+    """Score what a training that has not ended keeps so far; says that it has not ended."""
+    run = shop.run_folder(one)
+    done = spent(run)
+    with tempfile.TemporaryDirectory() as folder:
+        if not so_far(one, run, Path(folder) / "run"):
+            return f"{one.name}: not trained yet"
+        naming = run_naming(Path(folder) / "run")
+        keep(path, one.name, {**wanted, "so_far": True}, done, test, naming, output)
+    return f"{one.name}: in training"
+
+
+def run_naming(run: Path) -> real_slices.Naming:
+    """What a run names."""
     opened = open_run(run)
 
     def naming(slices: SliceSet, number: int) -> NDArray[np.uint8]:
         scan = slice_image(slices, number)
         return np.asarray(predict_scan(opened, scan).tidied.labels.array[0], np.uint8)
 
-    keep(path, one.name, wanted, spent(run), test, naming, arguments.output)
-    print(f"{one.name}: scored", file=sys.stderr, flush=True)
-    return ""
+    return naming
 
 
 def finished(one: Training, shop: Workshop, minutes: float) -> bool:

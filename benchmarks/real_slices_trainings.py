@@ -140,6 +140,8 @@ class Workshop:
         """
         target = self.folder / "halves" / f"{recipe}-{minutes / 2:g}.safetensors"
         one = Training(recipe, "synthetic")
+        if target.exists():  # while the rest of the second row is at work
+            return target
         with self.lock(recipe):
             if not target.exists():
                 run = self.run_folder(one)
@@ -232,6 +234,38 @@ class Workshop:
 
 class Stopped(Exception):
     """A training that did not come to its end."""
+
+
+def so_far(one: Training, run: Path, folder: Path) -> bool:
+    """Make a run's folder of the weights that an unfinished one keeps so far.
+
+    Parameters
+    ----------
+    one : Training
+    run : Path
+        Its folder.
+    folder : Path
+        The new one.
+
+    Returns
+    -------
+    bool
+        Whether every stage keeps some.
+    """
+    source, target = run / "fold_0", folder / "fold_0"
+    kept = {
+        stage.name: sorted((source / stage.name).glob("*/weights.safetensors"))
+        for stage in one.system().all_stages()
+    }
+    if not all(kept.values()):
+        return False
+    target.mkdir(parents=True)
+    shutil.copyfile(run / "recipe.json", folder / "recipe.json")
+    for path in source.glob("*.json"):
+        shutil.copyfile(path, target / path.name)
+    for stage, files in kept.items():
+        shutil.copyfile(files[-1], target / f"{stage}.safetensors")
+    return True
 
 
 def spent(run: Path) -> dict[str, Any]:

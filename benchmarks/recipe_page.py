@@ -35,7 +35,13 @@ of each, so that differences between trainings of the same system are not in the
 are 95 % intervals of the mean over the held-out scans (studentized bootstrap, 10 000 resamples),
 and differences are paired by scan. *Kidney* counts everything renal, *tumor* is label 2,
 *abnormality* tumor or cyst. Scans whose reference lacks a region do not count for it; *false ml* is
-the mean volume of tumor (of abnormality) in these.
+the mean volume of tumor (of abnormality) in these. *Made* names the commit and the day; a row in
+brackets was made from changed files and does not count until it is repeated.
+
+In R4 and R5 the coarse half decides alone where the fine one may speak: while it stays below its
+threshold the result is empty, whatever the fine network says. 0.000 there may be a closed gate and
+no verdict on the network. Since 2026-11-28 `prediction.gate.closed` has the choice `everywhere`;
+rows made before have not been repeated with it.
 
 """
 ABLATION = """Base, one part at a time, and all: the recipe's switches. *Clean-up's part* is Dice
@@ -106,12 +112,21 @@ def recipes_table(found: Mapping[str, Result]) -> str:
         "s a scan",
         *(f"{r} Dice" for r in REGIONS),
         "false ml",
+        "made",
     )
     lines = table(heads)
     for one in shown:
         result = found[one.name]
         lines.append(
-            row([f"{one.name}: {one.about}", *costs(result), *dices(result), false_ml(result)])
+            row(
+                [
+                    f"{one.name}: {one.about}",
+                    *costs(result),
+                    *dices(result),
+                    false_ml(result),
+                    made(result),
+                ]
+            )
         )
     return "\n".join(lines) + "\n" + rivals(found)
 
@@ -125,6 +140,14 @@ def costs(result: Result) -> list[str]:
         f"{sum(t['steps'] for t in training)}",
         f"{statistics.median(result['predict_s'].values()):.1f}",
     ]
+
+
+def made(result: Result) -> str:
+    """Commit and day; in brackets where files differed from the commit."""
+    commit = str(result.get("commit", "unknown"))
+    day = str(result.get("date", ""))
+    words = f"{commit.rstrip('+')} {day}".rstrip()
+    return f"({words}: changed files)" if commit.endswith("+") else words
 
 
 def dices(result: Result, which: str = "scores") -> list[str]:
@@ -227,7 +250,8 @@ def ablation_table(found: Mapping[str, Result]) -> str:
         return ""
     regions = ("kidney", "abnormality")
     heads = ("parts", "minutes", "steps", *(f"{r} Dice" for r in regions),
-             *(f"{r}, minus base" for r in regions), "abnormality, clean-up's part")  # fmt: skip
+             *(f"{r}, minus base" for r in regions), "abnormality, clean-up's part",
+             "made")  # fmt: skip
     lines = table(heads)
     for one in shown:
         result = found[one.name]
@@ -236,6 +260,7 @@ def ablation_table(found: Mapping[str, Result]) -> str:
         cells += [against(one, found, region) for region in regions]
         part = compared(result, result, "abnormality", ("scores_raw", "scores"))
         cells.append(signed(part) if part is not None and part.n else "–")
+        cells.append(made(result))
         lines.append(row(cells))
     return ABLATION + "\n".join(lines) + "\n"
 
@@ -256,13 +281,14 @@ def options_table(found: Mapping[str, Result]) -> str:
     if not shown:
         return ""
     heads = ("option", "of", "minutes", "kidney Dice", "tumor Dice", "kidney, minus without",
-             "tumor, minus without")  # fmt: skip
+             "tumor, minus without", "made")  # fmt: skip
     lines = table(heads)
     for one in shown:
         result = found[one.name]
         cells = [f"{one.name}: {one.about}", one.recipe, costs(result)[1]]
         cells += [cell(region_summary(result, r)) for r in ("kidney", "tumor")]
         cells += [against(one, found, region) for region in ("kidney", "tumor")]
+        cells.append(made(result))
         lines.append(row(cells))
     return "\n".join(lines) + "\n"
 

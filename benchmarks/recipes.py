@@ -20,6 +20,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,8 @@ def run(one: Entry, about: dict[str, Any], arguments: argparse.Namespace) -> str
         print(f"{one.name}: failed, see {log}", file=sys.stderr, flush=True)
         return one.name
     found = json.loads(path.read_text(encoding="utf-8"))
-    found |= {"cohort": about, "machine": machine(), "commit": commit()}
+    day = datetime.now(UTC).date().isoformat()
+    found |= {"cohort": about, "machine": machine(), "commit": commit(), "date": day}
     write_json(path, found)
     return ""
 

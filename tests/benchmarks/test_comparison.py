@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from recipe_page import text
+from recipe_page import made, text
 from small_recipes import ENTRIES, entry, small_system
 
 from renalis.recipes import load_system, published
@@ -100,9 +100,9 @@ def test_the_page_says_who_is_better_and_that_all_is_synthetic() -> None:
     assert "-0.200 (-0.200 to -0.200): worse" in option
     assert "0.600 (0.485–0.715, n 6)" in page  # the scan without tumor does not count
     simple = next(line for line in page.splitlines() if line.startswith("| simple-unet-2d"))
-    assert simple.endswith("| – | – | – |")  # kidneys alone
+    assert simple.endswith("| – | – | – | unknown |")  # kidneys alone
     residual = next(line for line in page.splitlines() if line.startswith("| unet3d-residual"))
-    assert residual.endswith("| 4.0 (n 1) |")
+    assert residual.endswith("| 4.0 (n 1) | unknown |")
 
 
 def test_nothing_is_claimed_from_a_handful_of_scans() -> None:
@@ -110,3 +110,9 @@ def test_nothing_is_claimed_from_a_handful_of_scans() -> None:
     page = text({one["entry"]: one for one in shown})
     assert "too few scans" in page
     assert "better" not in page
+
+
+def test_each_row_says_commit_and_day_and_whether_files_were_changed() -> None:
+    kept = {"commit": "1a2b3c4", "date": "2026-11-29"}
+    assert made(kept) == "1a2b3c4 2026-11-29"
+    assert made({**kept, "commit": "1a2b3c4+"}) == "(1a2b3c4 2026-11-29: changed files)"

@@ -35,6 +35,7 @@ SECTIONS = (
         (
             "how-to/install.md",
             "how-to/segment-many-scans.md",
+            "how-to/view-and-correct.md",
             "how-to/dicom-out.md",
             "how-to/use-from-python.md",
             "how-to/serve.md",

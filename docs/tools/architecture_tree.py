@@ -29,7 +29,11 @@ ROOMS = (
     "synthesis", "sampling", "augmentation",
     "postprocessing", "measurement", "prediction",
     "training", "evaluation", "report", "recipes",
+<<<<<<< Updated upstream
     "systems", "pipeline", "tuning", "crossvalidation", "service", "cli",
+=======
+    "systems", "pipeline", "corrections", "viewer", "tuning", "crossvalidation", "cli",
+>>>>>>> Stashed changes
 )  # fmt: skip
 """Rooms (packages, and modules that stand alone): each imports only from those before it."""
 

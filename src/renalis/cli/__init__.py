@@ -25,6 +25,7 @@ DONE, SOME_FAILED, BAD_INPUT, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 
 VERBS = {
     "segment": "find and measure kidneys, tumors and cysts in CT scans",
+    "view": "look at results in a browser, and correct them",
     "evaluate": "score predicted label maps against references",
     "compare": "paired statistics between evaluated systems",
     "crossvalidate": "score trained runs, each case by the fold that did not see it",

@@ -36,9 +36,14 @@ from renalis.pipeline.folder import (
     write_json,
     write_text,
 )
+<<<<<<< Updated upstream
 from renalis.pipeline.formats import is_output
 from renalis.pipeline.origin import columns, origin
 from renalis.pipeline.saved_prediction import UNFINISHED, save_prediction
+=======
+from renalis.pipeline.origin import columns, origin, way_to
+from renalis.pipeline.unfinished import UNFINISHED, keep
+>>>>>>> Stashed changes
 from renalis.prediction.runtimes.machine import peak_mb
 from renalis.systems.segmenter import Clock, Segmented
 from renalis.volume import Kind, Volume
@@ -120,6 +125,7 @@ def begin(
     content |= {
         "key": key,
         "source": origin(scan),
+        **way_to(scan, folder),
         "labels_sha256": _sha256(folder / LABELS),
         "files": files,
         "missing": [*later],

@@ -21,6 +21,11 @@ from renalis.pipeline.formats import is_output
 from renalis.pipeline.saved_prediction import UNFINISHED
 
 __all__ = [
+<<<<<<< Updated upstream
+=======
+    "CORRECTIONS",
+    "DICOM_SEG",
+>>>>>>> Stashed changes
     "FAILURE",
     "FILES",
     "LABELS",
@@ -41,6 +46,8 @@ __all__ = [
 LABELS, MEASUREMENTS = "segmentation.nii.gz", "measurements.json"
 PREVIEW, REPORT = "preview.png", "report.html"
 PROVENANCE = "provenance.json"
+CORRECTIONS = "corrections"
+"""Folder of what people corrected (`renalis.corrections`); never replaced or removed here."""
 FAILURE = "renalis-error.log"
 """Where the program failed, without anything that names the patient."""
 FILES = (
@@ -161,7 +168,16 @@ def _refuse(target: Path, overwrite: bool) -> None:
             f"{target} holds {what}; give --overwrite or another output folder with -o"
         )
     # A reference may be called segmentation.nii.gz, too; folders of ours appear whole.
+<<<<<<< Updated upstream
     foreign = sorted(n for n in names if PROVENANCE not in names or not is_ours(n))
+=======
+    foreign = sorted(names - set(FILES) if PROVENANCE in names else names)
+    if foreign == [CORRECTIONS]:
+        raise OutputError(
+            f"{target} holds corrections, which belong to the result that is there; "
+            f"choose another output folder with -o, or move its {CORRECTIONS} away"
+        )
+>>>>>>> Stashed changes
     if foreign:
         raise OutputError(
             f"{target} holds files that renalis did not write ({foreign[0]!r}); "

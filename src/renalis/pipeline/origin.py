@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from renalis.io import Scan, SeriesSummary
 from renalis.io.scan import millimeters, shown
 
-__all__ = ["ORIGIN_COLUMNS", "columns", "described", "nameless", "origin"]
+__all__ = ["ORIGIN_COLUMNS", "columns", "described", "nameless", "origin", "way_to"]
 
 ORIGIN_COLUMNS = ("input", "series", "series_description")
 """Columns of the table in addition to the measurements: what leads back to the scan."""
@@ -46,6 +48,33 @@ def origin(scan: Scan) -> dict[str, Any]:
     facts["shape"] = list(scan.volume.shape)
     facts["spacing_mm"] = [round(float(mm), 4) for mm in scan.volume.spacing]
     return _known(facts)
+
+
+def way_to(scan: Scan, folder: Path) -> dict[str, str]:
+    """The way from a case's folder to its scan, by which viewers find it again.
+
+    Relative, so that it names nothing above the folder that both have in common; none for scans
+    from `nameless`, and where they lie on different drives.
+
+    Parameters
+    ----------
+    scan : Scan
+        As it was read.
+    folder : Path
+        The case's folder, or one beside it.
+
+    Returns
+    -------
+    dict
+        ``scan``: path with ``/`` between folders; or nothing.
+    """
+    if not scan.source.place:
+        return {}
+    try:
+        way = os.path.relpath(os.path.realpath(scan.source.path), os.path.realpath(folder))
+    except ValueError:
+        return {}
+    return {"scan": Path(way).as_posix()}
 
 
 def described(facts: Mapping[str, Any], place: str = "") -> str:

@@ -223,7 +223,7 @@ def test_a_file_that_does_not_know_its_cases_is_refused(
     ten: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command(ten, tmp_path, renalis.load_model().path)) == 2
-    assert "does not say whose scans it learned from" in capsys.readouterr().err
+    assert "does not name its training cases" in capsys.readouterr().err
     assert main(command(ten, tmp_path, tmp_path / "nothing")) == 2
     assert "neither the folder of a training nor a model file" in capsys.readouterr().err
 

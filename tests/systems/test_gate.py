@@ -88,7 +88,7 @@ def test_the_fine_network_may_look_everywhere_instead() -> None:
     assert said.tidied.labels.array.all()
     assert [change.name for change in said.tidied.changes] == ["side_largest", "attached"]
     (note,) = said.notes
-    assert "looked at the whole scan instead, and the rule mask_by_low rests" in note
+    assert "was computed over the whole scan instead, and the rule mask_by_low was skipped" in note
 
 
 @torch.inference_mode()

@@ -78,7 +78,7 @@ def test_slices_of_every_fifth_patient_are_kept_back(
 ) -> None:
     kept_back = write_slices(tmp_path / "s.npz", (5, 10, 400, 0))
     assert main(command(tmp_path, "run", "--slices", str(kept_back))) == 2
-    assert "there are no slices to learn from" in capsys.readouterr().err
+    assert "there are no slices to train with" in capsys.readouterr().err
 
 
 def test_a_recipe_that_learns_from_no_slices_says_so(

@@ -316,7 +316,7 @@ def test_classes_are_regrouped_or_refused() -> None:
         regrouping(renal, kits19, "it")
     with pytest.raises(InputError, match="kidney and cyst as one class"):
         regrouping(kits19, radboud, "it")
-    with pytest.raises(InputError, match="knows nothing of tumor"):
+    with pytest.raises(InputError, match="has no class for tumor"):
         regrouping((frozenset({1, 3}),), kits19, "it")
 
 

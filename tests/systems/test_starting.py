@@ -132,10 +132,10 @@ def test_data_that_cannot_be_used_leaves_no_training_behind(
     [
         (Split(("case_00000", "other_1", "other_2"), ("case_00001",)), "(other_1, other_2)"),
         (Split(("case_00000",), ("other_1",)), "(other_1)"),
-        (Split(("case_00000",)), "no cases to validate with"),
-        (Split((), ("case_00000",)), "no cases to learn from"),
+        (Split(("case_00000",)), "no validation cases"),
+        (Split((), ("case_00000",)), "no training cases"),
         # Known, but left out by the recipe.
-        (Split(("case_00009",), ("case_00000",)), "no cases to learn from"),
+        (Split(("case_00009",), ("case_00000",)), "no training cases"),
     ],
 )
 def test_a_stored_split_that_does_not_fit_the_data_is_refused(

@@ -1,4 +1,4 @@
-"""Parts of a sample that follow from others and have to be made again when those change."""
+"""Inputs and targets that are made from others after all spatial transforms: mask, presence."""
 
 from __future__ import annotations
 

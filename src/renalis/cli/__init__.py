@@ -2,7 +2,7 @@
 
 Each verb lives in a module of its own with two functions, ``add_arguments(parser)`` and
 ``run(arguments) -> int``. A verb's module is imported only when the verb is called, and imports
-nothing heavy at its top, so that ``renalis --help`` answers at once.
+nothing heavy at its top, so that ``renalis --help`` is fast.
 """
 
 from __future__ import annotations

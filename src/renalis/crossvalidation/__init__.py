@@ -1,4 +1,4 @@
-"""Cross-validation: each case by the networks that did not learn from it, scored over folds."""
+"""Cross-validation: each case by the networks that were not trained on it, scored over folds."""
 
 from __future__ import annotations
 

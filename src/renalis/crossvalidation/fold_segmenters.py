@@ -1,4 +1,4 @@
-"""One fold's networks, whatever recipe they are of."""
+"""One fold's networks as a segmenter, and their hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label maps out of fold: made once, kept with what they were made from."""
+"""Out-of-fold label maps: predicted once, stored with what they were made from."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def crossvalidate(
     options: CrossOptions | None = None,
     report: Report = print,
 ) -> CrossValidation:
-    """Let every fold of some runs predict the cases that it did not learn from, and score these.
+    """Predict each fold's held-out cases with the fold's networks, and score them.
 
     Writes ``OUT/RUN/labels/CASE.nii.gz`` and ``OUT/RUN/metrics.json`` (for ``renalis compare``);
     of all runs ``folds.csv``, ``cases.csv``, ``crossvalidation.json`` and

@@ -1,4 +1,4 @@
-"""The runs that are cross-validated, and who of their cases each fold has not seen."""
+"""The runs that are cross-validated, and the held-out cases of each fold."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class CrossRun:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Whom a run can say something about without having learned from them.
+    """Cases that a run can predict without having been trained on them.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class HeldOut:
     left : tuple of str
         Cases that only unfinished folds hold out.
     learned : int
-        Cases that a single split has learned from or validated with, and therefore cannot score.
+        Training and validation cases of a single split, which therefore cannot be scored.
     validated : bool
         Whether these cases were validated with in training.
     """
@@ -102,7 +102,7 @@ class HeldOut:
 
 
 def open_cross_run(given: str) -> CrossRun:
-    """Look at a run; no networks are loaded.
+    """Read a run's facts; no networks are loaded.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def open_cross_run(given: str) -> CrossRun:
     Raises
     ------
     InputError
-        If it is neither, or does not say who its folds held out.
+        If it is neither, or does not name its folds' held-out cases.
     """
     name, separator, rest = given.partition("=")
     named = bool(separator) and not Path(given).exists()
@@ -143,7 +143,7 @@ def refuse_equal_names(runs: Sequence[CrossRun]) -> None:
 
 
 def held_out(run: CrossRun, dataset: Dataset, cases: Sequence[Case]) -> HeldOut:
-    """The cases that each finished fold did not learn from.
+    """The held-out cases of each finished fold.
 
     Of a fold these are its test cases, if they are no other fold's as well, else those it was
     validated with.
@@ -228,7 +228,7 @@ def _of_file(name: str, path: Path) -> CrossRun:
     header = read_any_header(path)
     if header.cases is None:
         raise InputError(
-            f"{path} does not say whose scans it learned from, so nobody knows which it has not "
+            f"{path} does not name its training cases, so nobody knows which it has not "
             "seen; give the folder of its training, or pack that again"
         )
     if not header.cases.named:

@@ -1,4 +1,4 @@
-"""Read one case, and what there is to know about it."""
+"""Read one case and collect its facts: geometry, label values, volumes, HU, findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tell what kind of dataset a folder is, by names alone, or say why that cannot be told."""
+"""Detect the kind of a dataset from names alone, or say why that cannot be done."""
 
 from __future__ import annotations
 

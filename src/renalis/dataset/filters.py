@@ -1,4 +1,4 @@
-"""Which cases take part: the tumor-size filter of Halili et al., and lists of exclusions."""
+"""Case filters: the tumor-size filter of Halili et al., and lists of exclusions."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class CaseFilter:
 
     @property
     def needs_volumes(self) -> bool:
-        """Whether `kept` looks at volumes."""
+        """Whether `kept` needs volumes."""
         return any(
             rule is not None
             for rule in (self.tumor_ml_max, self.tumor_ratio_max, self.keep_smallest)

@@ -1,4 +1,4 @@
-"""Describe a dataset in numbers, so that two people can tell whether they have the same one."""
+"""The fingerprint of a dataset: numbers and hashes by which two copies can be compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Splits of a dataset from a few words: the same for the command line and for recipes."""
+"""Make splits of a dataset, for the command line and for recipes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same work on many cases, in one process or several."""
+"""Map a function over cases, in one process or several."""
 
 from __future__ import annotations
 

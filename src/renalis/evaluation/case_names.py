@@ -1,4 +1,4 @@
-"""What the name of a label map tells about its case.
+"""Case names: what identifies the case in the name of a label map.
 
 ``prediction_00210.nii.gz``, ``case_00210.nii.gz``, ``case_00210/segmentation.nii.gz`` and
 ``KiTS-210.nii`` are the same case: their names differ in words that name the kind of file, not the

@@ -1,4 +1,4 @@
-"""What makes it doubtful that a label map was written in the convention it is read in."""
+"""Signs that a label map was written in another label convention than it is read in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs of lesions, one to one: no lesion of either map has more than one partner."""
+"""One-to-one matching of lesions: no lesion of either map is matched twice."""
 
 from __future__ import annotations
 

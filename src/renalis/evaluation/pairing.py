@@ -1,4 +1,4 @@
-"""Tell which label maps of two folders belong to the same case, and say how.
+"""Pair the label maps of two folders by case, and say how.
 
 Equal names first; then names that differ only in known words (``prediction_``, ``case_``,
 ``_seg``); the number alone only where one file of each folder has it and nothing else in the names

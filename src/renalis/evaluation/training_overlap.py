@@ -1,4 +1,4 @@
-"""Which scored cases the predicting model has seen in its training: their scores are no test."""
+"""Data leakage: scored cases that the predicting model was trained or validated with."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROVENANCE = "provenance.json"
 
 
 def seen_in_training(pairs: Iterable[CasePair], model: KnownModel | None = None) -> dict[str, str]:
-    """Cases that were learned from or validated with, and a sentence about each.
+    """Training and validation cases of the model, and a sentence about each.
 
     Parameters
     ----------

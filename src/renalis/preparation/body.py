@@ -73,7 +73,7 @@ class Body:
 def find_body(image: Volume) -> Body:
     """Find the body and its midline.
 
-    The body is the largest connected piece of a coarse sampling above -300 HU after an opening
+    The body is the largest connected component of a coarse sampling above -300 HU after an opening
     that cuts off the table, with the holes of every axial slice (lungs, bowel gas) filled. The
     midline follows the spine (bone in the back half of the body) where the spine shows in at
     least half of the levels, otherwise the middle between the body's flanks, otherwise the middle
@@ -108,16 +108,16 @@ def find_body(image: Volume) -> Body:
 
 
 def _body_mask(coarse: Volume) -> NDArray[np.bool_] | None:
-    """Largest piece of tissue, table cut off, holes of axial slices filled; None without one."""
+    """Largest connected component of tissue, without the table, holes of axial slices filled."""
     tissue = coarse.array > TISSUE_HU
     # Outside the scan counts as body while eroding: a cropped scan is body to its last voxel.
     opened = spread(eroded(tissue, beyond=True))
-    pieces = cc3d.connected_components(opened & tissue, connectivity=6)
-    sizes = np.bincount(pieces.ravel())
+    components = cc3d.connected_components(opened & tissue, connectivity=6)
+    sizes = np.bincount(components.ravel())
     sizes[0] = 0
     if sizes.max() * coarse.voxel_ml < MIN_BODY_ML:
         return None
-    mask = pieces == sizes.argmax()
+    mask = components == sizes.argmax()
     return filled_levels(mask)
 
 

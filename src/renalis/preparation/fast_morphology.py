@@ -58,12 +58,12 @@ def filled_levels(mask: Mask) -> Mask:
     ----------
     mask : ndarray, shape (Z, Y, X), bool
     """
-    pieces, count = ndimage.label(~mask, _IN_PLANE)
+    components, count = ndimage.label(~mask, _IN_PLANE)
     enclosed = np.ones(count + 1, dtype=bool)
-    for edge in (pieces[:, 0], pieces[:, -1], pieces[:, :, 0], pieces[:, :, -1]):
+    for edge in (components[:, 0], components[:, -1], components[:, :, 0], components[:, :, -1]):
         enclosed[edge] = False
     enclosed[0] = True
-    return np.asarray(enclosed[pieces])
+    return np.asarray(enclosed[components])
 
 
 def _neighbors(axis: int) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:

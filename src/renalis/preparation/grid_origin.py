@@ -1,6 +1,6 @@
 """Where networks' grids begin, so that one patient meets the same voxels however a scan is stored.
 
-A network answers a little differently when its voxels lie elsewhere in the patient. A grid that
+A network predicts a little differently when its voxels lie elsewhere in the patient. A grid that
 begins at the scan's corner lies elsewhere for every crop, tilt or field of view of the same scan;
 one that begins at a whole multiple of a length from the origin of the patient's coordinates does
 not. It costs less than that length along each axis, in which the scan's border is repeated.

@@ -1,4 +1,4 @@
-"""From HU to what the networks see."""
+"""HU window: from HU to the networks' input range."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def lies_along_own_axes(scan: Volume) -> bool:
 
     Two questions are put to both frames: how alike cross-sections 30 mm apart are (mean absolute
     difference in HU), and how alike the body and its mirror image are, about the sagittal plane
-    that suits best. The products of both answers are compared.
+    that suits best. The products of both differences are compared.
 
     Parameters
     ----------

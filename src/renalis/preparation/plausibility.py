@@ -24,7 +24,7 @@ _BONE_HU = 200
 _AIR_HU = -930
 """Lung is denser, but for emphysema."""
 _SAMPLES = 96
-"""Voxels along each axis that are looked at."""
+"""Voxels along each axis that are examined."""
 _CLOSED, _OPEN = 0.1, 0.2
 """Tissue in an outermost slice over that in the fullest one: where a body ends, and where it is cut
 through. Trunks are cut through at head and feet."""
@@ -104,7 +104,7 @@ def place_doubts(scan: Volume) -> list[Doubt]:
     Parameters
     ----------
     scan : Volume
-        HU, any orientation. About 96 voxels along each axis are looked at.
+        HU, any orientation. About 96 voxels along each axis are examined.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How often which kind of sample is drawn. Kinds are arrays of sample numbers."""
+"""Class balance: how often which kind of sample is drawn. Kinds are arrays of sample numbers."""
 
 from __future__ import annotations
 

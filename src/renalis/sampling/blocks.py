@@ -78,7 +78,7 @@ def snapped_starts(
 def block_any(
     mask: NDArray[np.bool_], starts: Sequence[NDArray[np.int64]], size: Sequence[int]
 ) -> NDArray[np.bool_]:
-    """Whether each block of a lattice of blocks holds a voxel of a mask.
+    """Whether each block of a regular grid of blocks holds a voxel of a mask.
 
     Parameters
     ----------

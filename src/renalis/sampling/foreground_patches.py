@@ -1,4 +1,4 @@
-"""Patches of scans, most of them near something that is labelled."""
+"""Foreground oversampling: patches of scans, most of them near a label."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ __all__ = ["Sample", "cut"]
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What a network sees and what it should say.
+    """Inputs of a network and its targets.
 
     All spatial arrays of a sample share their center: the middle of each array is the same place
     in the patient. So one transform in mm can be applied to grids of different spacings.

@@ -1,4 +1,4 @@
-"""Strided windows of 3D cases, those with tumor more often."""
+"""Sliding-window patches of 3D cases, those with tumor more often."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The published systems, from a recipe to a run and from a run to label maps.
 
-Every part that a recipe names stands elsewhere, as a small piece that takes plain numbers; here the
+Every part that a recipe names is implemented elsewhere and takes plain numbers; here the
 recipe's fields are handed to them.
 """
 

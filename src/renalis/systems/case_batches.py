@@ -1,4 +1,4 @@
-"""Where a stage's micro-batches come from: cases, a sampler, an epoch's order, augmentation."""
+"""Micro-batches of a stage from cases: sampler, order of an epoch, augmentation."""
 
 from __future__ import annotations
 
@@ -213,10 +213,10 @@ def case_batches(
     extra = sampler_of(stage, synthetic.cases, synthetic.regions, plan)
     if not extra.order(np.random.default_rng(seed)):
         raise InputError(
-            f"stage {stage.name}: the synthetic cases give no sample to learn from; the stage "
+            f"stage {stage.name}: the synthetic cases give no training sample; the stage "
             "before found nothing in them, train it longer or leave dataset.synthetic out"
             if mask is not None
-            else f"stage {stage.name}: the synthetic cases give no sample to learn from; take "
+            else f"stage {stage.name}: the synthetic cases give no training sample; take "
             "others, or leave dataset.synthetic out"
         )
     return replace(result, extra=extra, share=synthetic.share)

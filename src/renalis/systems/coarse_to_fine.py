@@ -97,7 +97,7 @@ class CoarseToFineSegmenter:
         )
 
     def _predicted(self, scan: Scan, clock: Clock) -> Prediction:
-        """The networks' answer, announced with the memory that it will need."""
+        """The networks' prediction; the memory that it will need is announced first."""
         options, peak, notes = fitted(scan.volume.reoriented(), self.model, self.options)
         clock.listener.note(f"expected peak memory: at most {peak:.0f} MB")
         for note in notes:

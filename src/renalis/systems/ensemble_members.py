@@ -43,18 +43,18 @@ class EnsembleMember(Protocol):
         """The model that predicts, with what is known about its training, if there is one."""
 
     def key(self, source: ScanSource) -> Sequence[str]:
-        """Changes with whatever the member says about a scan."""
+        """Changes whenever the member's prediction of a scan may change."""
 
     def facts(self) -> dict[str, object]:
         """For ``provenance.json``."""
 
     def of(self, scan: Scan, wanted: Classes) -> Member:
-        """What it says about a scan, in the ensemble's classes.
+        """Its prediction of a scan, in the ensemble's classes.
 
         Raises
         ------
         InputError
-            If it says nothing about the scan, or its classes cannot become these.
+            If it has no prediction of the scan, or its classes cannot be mapped to these.
         """
 
 
@@ -91,7 +91,7 @@ def run_hash(path: Path, run: Run) -> str:
 
 
 def fold_files(run: Path, system: System, numbers: Sequence[int]) -> list[Path]:
-    """The files of a run's folder that decide what some of its folds say."""
+    """The files of a run's folder on which the predictions of some folds depend."""
     files = [run / "recipe.json"]
     for number in numbers:
         folder = fold_folder(run, number)

@@ -1,8 +1,8 @@
-"""The gate of a cascade: its fine network is asked only where the coarse one saw a kidney.
+"""The gate of a cascade: its fine network is computed only where the coarse one found a kidney.
 
-While the coarse half sees none anywhere, the whole prediction is empty, whatever the fine network
-would say. That is as published, but nobody should take it for a patient without kidneys: it is said
-in the notes of a result and among the scores of a training, and `Gate.closed` changes it.
+Where the coarse network finds none at all, the whole prediction is empty, whatever the fine one
+would predict. That is as published, but should not be taken for a patient without kidneys: notes of
+the result and scores of the training say so, and `Gate.closed` changes it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["gate_notes", "rules_in_force", "with_open_gate"]
 
 
 def with_open_gate(system: System) -> System:
-    """The system whose fine network looks everywhere when the coarse one found nothing.
+    """The system whose fine network is computed everywhere when the coarse one found nothing.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def with_open_gate(system: System) -> System:
 
 
 def rules_in_force(system: System, predicted: StagePrediction) -> Sequence[fields.Rule]:
-    """The clean-up without ``mask_by_low`` where the fine network was to look everywhere.
+    """The postprocessing without ``mask_by_low`` where the fine network was computed everywhere.
 
     The rule would erase all of it again.
     """
@@ -49,7 +49,7 @@ def rules_in_force(system: System, predicted: StagePrediction) -> Sequence[field
 
 
 def gate_notes(system: System, predicted: StagePrediction) -> tuple[str, ...]:
-    """What a reader of the result should know when the coarse half found nothing."""
+    """Notes for the result when the coarse network found nothing."""
     rules = [rule for rule in system.postprocessing if isinstance(rule, fields.MaskByLow)]
     if predicted.low is None:
         return ()
@@ -57,11 +57,11 @@ def gate_notes(system: System, predicted: StagePrediction) -> tuple[str, ...]:
         found = f"The coarse network found no kidney anywhere (nothing above {_threshold(system)})"
         if not _everywhere(system):
             return (
-                f"{found}, so the fine network was not asked and nothing is labelled. "
-                "With --look-everywhere it looks at the whole scan.",
+                f"{found}, so the fine network was not computed and nothing is labelled. "
+                "With --look-everywhere it is computed over the whole scan.",
             )
-        rests = ", and the rule mask_by_low rests" if rules else ""
-        return (f"{found}; the fine network looked at the whole scan instead{rests}.",)
+        rests = ", and the rule mask_by_low was skipped" if rules else ""
+        return (f"{found}; the fine network was computed over the whole scan instead{rests}.",)
     low = predicted.low.probability
     if predicted.gate is None and any(not np.any(low > rule.threshold) for rule in rules):
         return (

@@ -1,4 +1,4 @@
-"""What a stage's network says about a prepared case, as class probabilities on its grid."""
+"""Inference: a stage's network over a prepared case, to class probabilities on its grid."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ class StagePrediction:
         Background first.
     affine : ndarray, shape (4, 4)
         Of the grid.
-    low : Low or None
+    low : LowResolutionPrediction or None
         Of a network of two resolutions.
     gate : {"open", "closed"} or None
-        Whether the coarse half, which decides where the fine one may speak, has anything above
+        Whether the coarse half, which decides where the fine one is computed, has anything above
         the gate's threshold; None without a gate.
     """
 
@@ -79,7 +79,7 @@ def predict_stage(
     near: NDArray[np.bool_] | None = None,
     device: torch.device | str = "cpu",
 ) -> StagePrediction:
-    """Ask a stage's network, or the mean of its folds, about a case.
+    """Predict a case with a stage's network, or with the mean of its folds.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def predict_stage(
     networks : sequence of nn.Module
         One, or one per fold; probabilities are averaged patch by patch.
     case : PreparedCase
-        Labels are not looked at.
+        Labels are not used.
     specs : mapping of str to GridSpec
         The stage's grids with their final intensities.
     region : ndarray (Z, Y, X), bool, optional
@@ -148,7 +148,7 @@ def low_probability(
     specs: Mapping[str, GridSpec],
     device: torch.device | str = "cpu",
 ) -> LowResolutionPrediction:
-    """What the coarse half of a cascade says about a case."""
+    """The low-resolution prediction of a cascade."""
     assert plan.coarse is not None
     grid, spec = case.grid(plan.coarse), specs[plan.coarse]
     coarse = mean_network(

@@ -1,4 +1,4 @@
-"""Input masks of a stage: the truth, or what an earlier stage's network says."""
+"""Input masks of a stage: from the labels, or predicted by an earlier stage's network."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _FORMAT = 1
 
 
 def true_masks(stage: Stage, before: Stage, cases: Sequence[PreparedCase]) -> Masks:
-    """What a perfect earlier stage would say about labelled cases."""
+    """Masks from the labels: what a perfect earlier stage would predict."""
     table = target_table(before.target)
     labels = [case.grid(stage.prediction.grid).label for case in cases]
     return [(table[label] > 0).astype(np.uint8) for label in labels if label is not None]
@@ -61,7 +61,7 @@ def predicted_masks(
     cache: Path,
     device: torch.device,
 ) -> Iterator[NDArray[np.uint8]]:
-    """What an earlier stage's network says.
+    """Masks that an earlier stage's network predicts.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def predicted_masks(
 
 
 def mask_folds(mask: InputMask, cases: Sequence[Case], seed: int) -> list[Split]:
-    """For each fold, who teaches its network (``train``) and who gets masks from it (``val``).
+    """For each fold, the training cases of its network (``train``) and those it predicts (``val``).
 
     Raises
     ------
@@ -110,7 +110,7 @@ def out_of_fold_masks(
     train: TrainOn,
     report: Callable[[str], None],
 ) -> Masks:
-    """What networks say that were trained on other patients of the same training cases.
+    """Out-of-fold masks: predicted by networks that were trained on other patients of the cases.
 
     Networks and masks that are there already are not made again, so this may be killed at any
     moment and called again.
@@ -126,8 +126,8 @@ def out_of_fold_masks(
     seed : int
         Of the folds.
     folder : Path
-        Gets a folder for each fold, with ``split.json``: ``train`` has taught its network,
-        ``val`` gets its masks.
+        Gets a folder for each fold, with ``split.json``: ``train`` are its network's training
+        cases, ``val`` get its masks.
     cache : Path
         Of prepared cases; the masks are kept in a folder of it, each under a hash of the network
         and the case.

@@ -1,4 +1,4 @@
-"""What the classes of a system stand for, and how those of another become the same.
+"""Label mapping: what a system's classes stand for, and how another system's map to them.
 
 A class is described by the KiTS23 labels whose union it is: ``{1, 3}`` is the kidney of KiTS19,
 which includes cysts; ``{2, 3}`` the abnormality of the Radboud data.
@@ -70,7 +70,7 @@ def regrouping(given: Classes, wanted: Classes, who: str) -> tuple[int, ...]:
     unknown = frozenset().union(*wanted) - frozenset().union(*given)
     if unknown:
         raise InputError(
-            f"{who} knows nothing of {_names(unknown)}, which the first system tells apart; leave "
+            f"{who} has no class for {_names(unknown)}, which the first system has; leave "
             "it out or make it the first system"
         )
     into = [0]

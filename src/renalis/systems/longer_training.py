@@ -1,4 +1,4 @@
-"""Training a run on: which ends of training may come later, and what goes when a network changes.
+"""Longer training of a finished run: what may change, and what is trained anew when masks change.
 
 Schedules, stopping rules and what is kept are functions of the finished epochs alone, so a training
 that goes on ends with the same bits as one that was that long from the start. Not so where a
@@ -50,13 +50,13 @@ def with_longer_training(stored: System, wanted: System) -> System:
 
 
 def stopping_text(optimisation: Optimisation) -> str:
-    """When a training and its rounds end, as text: what weights were trained until."""
+    """The stopping rules of a training and its rounds as text, to be stored with weights."""
     rules = {"all": optimisation.stop, **{one.name: one.stop for one in optimisation.rounds}}
     return json.dumps({name: stop.model_dump(mode="json") for name, stop in rules.items()})
 
 
 def dependents(system: System, stage: str) -> list[str]:
-    """The stages that look through a stage's masks, and those that look through theirs."""
+    """The stages whose input masks a stage predicts, and those that depend on these in turn."""
     found = [stage]
     for one in system.all_stages():
         if one.input_mask is not None and one.input_mask.stage in found:
@@ -72,7 +72,7 @@ def drop_dependents(
     fold: Path,
     report: Callable[[str], None],
 ) -> None:
-    """Before a stage's new weights are written: remove what was learned from its old ones.
+    """Before a stage's new weights are written: remove stages that were trained with its old ones.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def _of(optimisation: Optimisation, other: Optimisation) -> Optimisation:
 
 
 def _sections(stored: System, wanted: System) -> Iterator[tuple[str, Optimisation, Optimisation]]:
-    """Each section that says how to learn, with its place in the recipe."""
+    """Each ``optimisation`` section, with its place in the recipe."""
     yield "optimisation", stored.optimisation, wanted.optimisation
     for ours, theirs in zip(stored.stages, wanted.stages, strict=True):
         if ours.optimisation is not None and theirs.optimisation is not None:

@@ -40,14 +40,14 @@ _CREDIT = (
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """What a model file says that does not follow from the run.
+    """What is known of a model beyond its run, for the model file's header.
 
     Attributes
     ----------
     scores : mapping
         What was measured, and on what.
     history : str
-        Anything about the training that the recipe does not say.
+        Anything about the training that is not in the recipe.
     version : str
         Of the model.
     anonymous : bool
@@ -84,7 +84,7 @@ def pack_run(
         Folder of a training. Of a recipe that predicts ``coarse_to_fine`` both networks are packed
         as float16, of others all trained folds to the bit as they are.
     description : ModelDescription, optional
-        What the file says besides.
+        Scores, history and version for the header.
     terms : LicenceTerms, optional
         Of a published system's weights; those of a model of two passes follow from what it was
         trained on.
@@ -117,7 +117,7 @@ def pack_run(
 def _shared(
     system: System, cases: KnownCases | None, description: ModelDescription
 ) -> dict[str, Any]:
-    """What the headers of both kinds say."""
+    """Fields of both kinds of header."""
     return {
         "name": system.name,
         "version": description.version,

@@ -1,4 +1,4 @@
-"""Where the micro-batches of a sampler ``patches`` come from: synthetic bodies, scans, slices."""
+"""Micro-batches of the sampler ``patches``: from synthetic bodies, scans and single slices."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def patch_batches(
     augment : bool
         False for validation: scans as they are, one size, and no slices.
     slices : sequence of SliceSet
-        Single real slices to learn from.
+        Single real slices to train with.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def _real_slices(stage: Stage, sampler: Patches, files: Sequence[SliceSet]) -> R
     Raises
     ------
     InputError
-        If there are none to learn from.
+        If there are none to train with.
     """
     if not sampler.mix.slices:
         return None
@@ -198,7 +198,7 @@ def _real_slices(stage: Stage, sampler: Patches, files: Sequence[SliceSet]) -> R
     kept = [one.of_cases(lambda case: every is None or case % every != 0) for one in files]
     kept = [one for one in kept if len(one)]
     if not kept:
-        raise InputError(f"stage {stage.name}: there are no slices to learn from; give --slices")
+        raise InputError(f"stage {stage.name}: there are no slices to train with; give --slices")
     grid = stage.grid(sampler.grid)
     if grid.spacing_mm is None or grid.clip_hu is None:
         raise InputError(f"stage {stage.name}: slices need a grid of spacing_mm and of clip_hu")

@@ -1,4 +1,4 @@
-"""Scores of a network during training, on patches that it does not learn from."""
+"""Validation during training, on patches."""
 
 from __future__ import annotations
 

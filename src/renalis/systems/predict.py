@@ -35,7 +35,7 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class SystemPrediction:
-    """What a system says about a scan.
+    """A system's prediction of a scan.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class SystemPrediction:
 def predict_scan(
     run: Run, scan: Volume, others: Sequence[Member] = (), weights: Sequence[float] | None = None
 ) -> SystemPrediction:
-    """Segment a scan, alone or together with what other programs say about it.
+    """Segment a scan, alone or averaged with other programs' predictions.
 
     Parameters
     ----------

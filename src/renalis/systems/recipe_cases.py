@@ -63,7 +63,7 @@ def chosen_cases(dataset: Dataset, plan: DataPlan) -> tuple[Case, ...]:
     """
     cases = dataset.labelled
     if not cases:
-        raise InputError(f"{dataset.root} holds no label maps to learn from")
+        raise InputError(f"{dataset.root} holds no label maps to train with")
     rule = CaseFilter(tumor_ml_max=plan.tumor_ml_max, exclude=plan.exclude)
     drop_free = plan.tumor_free == "drop"
     volumes: Mapping[str, Mapping[str, float]] = {}

@@ -1,6 +1,6 @@
-"""Whether the parts of a recipe fit each other, told before anything is trained or written.
+"""Whether the parts of a recipe fit each other, checked before anything is trained or written.
 
-Each stage's network is built and asked without numbers (torch's device ``meta``), which takes no
+Each stage's network is built and run without numbers (torch's device ``meta``), which takes no
 time and no memory, with inputs of the sizes that training and prediction will give it.
 """
 
@@ -103,7 +103,7 @@ def _asked(
     wanted: tuple[int, ...],
     fields: tuple[str, str],
 ) -> Mapping[str, Any]:
-    """What the network says about inputs of these sides; its output has the sides ``wanted``."""
+    """The network's outputs for inputs of this shape; its output has the shape ``wanted``."""
     names = ("image", "low_image") if paired else ("image",)
     try:
         with torch.device("meta"), torch.no_grad():
@@ -253,7 +253,7 @@ def _check_term(stage: Stage, term: LossTerm, field: str, outputs: Mapping[str, 
 
 
 def _try_term(term: LossTerm, field: str, channels: int, axes: int) -> None:
-    """Another package's term, asked about a few voxels of background."""
+    """Another package's term, computed for a few voxels of background."""
     logits = torch.zeros(2, channels, *(4,) * axes, requires_grad=True)
     target = torch.zeros((2, *(4,) * axes), dtype=torch.uint8) if axes else torch.zeros(2, 1)
     try:

@@ -1,4 +1,4 @@
-"""From a recipe's fields to the pieces that they are about: grids and labels."""
+"""From a recipe's fields to grids and label tables."""
 
 from __future__ import annotations
 

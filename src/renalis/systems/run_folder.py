@@ -1,4 +1,4 @@
-"""A run's folder: whose training it holds, and the recipe that is stored in it."""
+"""A run's folder: the recipe that is stored in it, its folds, and who may write into it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The samplers of a recipe as lists of numbered samples."""
+"""The samplers of a recipe: an epoch's order of numbered samples, and each sample by number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What segments scans, of whatever kind: a scan in, labels and all that is said about them out."""
+"""The interface of all segmenters: a scan in; labels, probabilities and notes out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Clock", "Segmented", "Segmenter", "StepListener"]
 
 
 class StepListener:
-    """Is told how the work on a scan goes; this one keeps silent."""
+    """Is called with the progress of a scan; this one prints nothing."""
 
     def note(self, text: str) -> None:
         """Something worth knowing about the current case."""
@@ -32,12 +32,12 @@ class StepListener:
 
 @dataclass(eq=False)
 class Clock:
-    """Tells a listener about a case's steps and keeps their time.
+    """Times a case's steps and reports them to a listener.
 
     Attributes
     ----------
     listener : StepListener
-        Is told.
+        Gets the steps.
     seconds : dict
         Wall time of each step so far.
     """
@@ -93,7 +93,7 @@ class Segmented:
 class Segmenter(Protocol):
     """Networks with their way of predicting and tidying, ready for any number of scans.
 
-    `renalis.systems.segmenter_kinds.open_segmenter` makes one of whatever ``--model`` names.
+    `renalis.systems.segmenter_kinds.open_segmenter` makes one of what ``--model`` names.
     """
 
     @property
@@ -122,7 +122,7 @@ class Segmenter(Protocol):
         scan : Scan
             In any orientation.
         clock : Clock, optional
-            Keeps the steps' times and tells a listener about them.
+            Times the steps and reports them to a listener.
 
         Raises
         ------

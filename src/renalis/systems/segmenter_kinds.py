@@ -1,4 +1,4 @@
-"""Whatever ``--model`` names, opened: the one place that tells the kinds apart."""
+"""Open a segmenter of the kind that ``--model`` names: the one place that tells the kinds apart."""
 
 from __future__ import annotations
 

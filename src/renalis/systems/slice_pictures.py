@@ -54,7 +54,7 @@ def best_and_worst(
     Parameters
     ----------
     validation : StageValidation
-        Its cases are looked at.
+        Its cases are predicted.
     names : sequence of str
         Of the cases.
     network : nn.Module

@@ -1,4 +1,4 @@
-"""Who is on which side of a training: checked before anything is trained."""
+"""The split of a training: which cases it trains and validates with; checked before it begins."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def split_for(
             "make the split of this dataset, see `renalis dataset split`"
         )
     used = {case.id for case in cases}
-    for side, ids in (("to learn from", split.train), ("to validate with", _watched(split))):
+    for side, ids in (("training", split.train), ("validation", _watched(split))):
         if used.isdisjoint(ids):
             raise InputError(
-                f"{stored} leaves fold {fold} no cases {side}; make another split, or leave fewer "
+                f"{stored} leaves fold {fold} no {side} cases; make another split, or leave fewer "
                 "cases out with the recipe's dataset section"
             )
     return split

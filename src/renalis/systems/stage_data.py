@@ -1,4 +1,4 @@
-"""What one stage learns from and is validated with, whatever its sampler."""
+"""Training and validation data of one stage, for every kind of sampler."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def patch_data(
     system, stage
         The recipe and the stage.
     cases : SplitCases
-        Scans to learn from and to validate with; not looked at if the sampler takes none.
+        Training and validation scans; not used if the sampler takes none.
     folder : Path
         The fold's; its bodies are there.
     cache : Path
@@ -141,7 +141,7 @@ def patch_data(
     fabric : Fabric
         The first process notes the stage's plan.
     slices : sequence of SliceSet
-        Single real slices; only learned from.
+        Single real slices, for training only.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def patch_data(
             prepared(some, list(specs.values()), cache) for some in (cases.train, cases.val)
         )
         if not train:
-            raise InputError(f"stage {stage.name}: there are no scans to learn from")
+            raise InputError(f"stage {stage.name}: there are no training scans")
     note_plan(folder, stage, {}, fabric)
     number = [one.name for one in system.all_stages()].index(stage.name)
     bodies = load_bodies(folder, sampler)
@@ -190,9 +190,9 @@ def case_data(
     ----------
     stage : Stage
     train : sequence of PreparedCase
-        To learn from.
+        Training cases.
     watched : sequence of Case
-        To validate with.
+        Validation cases.
     cache : Path
         Folder of prepared cases.
     masks : tuple of Masks or None

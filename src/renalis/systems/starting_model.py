@@ -97,7 +97,7 @@ def keep_starting_model(run: Path, start: StartingModel | None) -> None:
 
 
 def known_starting_model(run: Path) -> dict[str, Any] | None:
-    """What a run says it started from; None: new weights.
+    """What a run started from; None: new weights.
 
     Raises
     ------

@@ -92,7 +92,7 @@ class SystemSegmenter:
         )
 
     def key(self, source: ScanSource) -> Mapping[str, object]:
-        """The networks, what other members say about the scan, and the options."""
+        """The networks, the other members' predictions, and the options."""
         packages = installed_packages(needs_of(self.run.system))
         return {
             **({"packages": packages} if packages else {}),

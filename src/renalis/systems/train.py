@@ -142,8 +142,8 @@ def _train_fold(
     system, folder, fabric, report = job.system, training.folder, training.fabric, training.report
     keep_split(folder / "split.json", split, fabric, training_data.name)
     report(
-        f"{system.name}, fold {fold}: {len(split.train)} cases to learn from, {len(split.val)} to "
-        f"validate with, {len(split.test)} kept for testing"
+        f"{system.name}, fold {fold}: {len(split.train)} training, {len(split.val)} "
+        f"validation and {len(split.test)} test cases"
     )
     cases = training_data.split_cases(split)
     keep_training_cases(folder, [*cases.train, *cases.val], job.prepared_cases, fabric)

@@ -1,4 +1,4 @@
-"""Train one stage: its data, its input masks, its rounds; then its weights are written."""
+"""Train one stage of a fold: data, input masks, network, rounds; then write its weights."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def train_stage(
 def _data(
     job: Job, stage: Stage, earlier: dict[str, nn.Module], cases: SplitCases, training: FoldTraining
 ) -> StageData:
-    """What a stage learns from and is validated with."""
+    """Training and validation data of a stage."""
     cache, folder, fabric = job.prepared_cases, training.folder, training.fabric
     if isinstance(stage.sampler, Patches):
         slices = [read_slices(path) for path in job.slices]

@@ -1,4 +1,4 @@
-"""Who a run learned from: noted at training, read again for whoever predicts or scores."""
+"""Training and validation cases of a run: stored at training, read for prediction and scoring."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training's data holds: scans with label maps, or label maps alone."""
+"""Training data: scans with label maps, or label maps alone."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TrainingData:
         return "label maps" if self.dataset is None else self.dataset.name
 
     def split(self, system: System, fold: int, stored: Path | None) -> Split:
-        """Who is learned from, validated with and kept for testing.
+        """Training, validation and test cases.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class TrainingData:
 
 
 def open_training_data(system: System, data: Path, kind: str) -> TrainingData:
-    """Find what a recipe learns from; no voxels are read.
+    """Find a recipe's training data; no voxels are read.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def open_training_data(system: System, data: Path, kind: str) -> TrainingData:
     Raises
     ------
     InputError
-        If there is nothing to learn from, labels have another meaning than the recipe's, or it
+        If there is nothing to train with, labels have another meaning than the recipe's, or it
         needs whole scans and these are single slices.
     """
     if system.synthetic_alone and kind == "auto" and any(data.glob("*.nii*")):

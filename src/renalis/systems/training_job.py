@@ -1,4 +1,4 @@
-"""What a training was asked for."""
+"""The settings of one training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Job"]
 
 @dataclass(frozen=True)
 class Job:
-    """What a training was asked for.
+    """The settings of one training.
 
     Attributes
     ----------
@@ -36,14 +36,14 @@ class Job:
     workers : int
         Processes that prepare batches.
     scores : frozenset of str
-        Validation scores to note besides those that the recipe needs.
+        Validation scores to log in addition to those that the recipe needs.
     on_epoch : callable, optional
-        Told a stage's name, its round and the round's epochs after each of them and on resuming;
-        what it raises ends the training of one fold.
+        Called with a stage's name, its round and the round's epochs after each epoch and on
+        resuming; what it raises ends the training of one fold.
     start_from : str, optional
         Name or file of a model whose weights are the first ones.
     slices : tuple of Path
-        Files of single real slices to learn from.
+        Files of single real slices to train with.
     tensorboard : bool
         Also write event files for TensorBoard, next to each round's metrics.
     """

@@ -1,4 +1,4 @@
-"""What a recipe says about learning, as the engine's plans."""
+"""From a recipe's optimisation and loss to the engine's plans."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _SCHEDULES: dict[str, type[Schedule]] = {
 
 @dataclass(frozen=True)
 class PlannedRound:
-    """One round; ``outputs`` are the network's outputs that it learns from."""
+    """One round; ``outputs`` are the network's outputs that its loss uses."""
 
     name: str
     outputs: tuple[str, ...]

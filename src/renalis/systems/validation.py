@@ -1,4 +1,4 @@
-"""Scores of a network during training, on cases that it does not learn from."""
+"""Validation during training, on whole cases."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class StageValidation:
         the grid drops slices far from any label, on the others), ``low_dice`` (of the coarse half
         of a cascade), ``val_loss`` (mean over all samples, as they are). With ``val_dice`` of a
         cascade comes ``gate_closed``: 1 for a case in which its coarse half found nothing, so that
-        its fine half was not asked; and what ``evaluation`` asks for.
+        its fine half was not computed; and the scores of ``evaluation``.
     loss_batches : CaseBatches, optional
         The samples for ``val_loss``.
     terms : sequence of LossTerm
@@ -118,7 +118,7 @@ class StageValidation:
         return result
 
     def predict(self, network: nn.Module, number: int, process: ProcessRank) -> StagePrediction:
-        """What the network says about a case."""
+        """The network's prediction of a case."""
         region = None if self.regions is None else self.regions[number] > 0
         case = self.cases[number]
         return predict_stage(
@@ -159,7 +159,7 @@ class StageValidation:
 
 
 def near_kidneys(stage: Stage, case: PreparedCase) -> NDArray[np.bool_] | None:
-    """Where a validation case is looked at: as near to a label as the recipe says; None: all."""
+    """Where a validation case is predicted: as near to a label as the recipe says; None: all."""
     mm = stage.optimisation.validation_near_mm
     if mm is None:
         return None
@@ -173,6 +173,6 @@ def near_kidneys(stage: Stage, case: PreparedCase) -> NDArray[np.bool_] | None:
 
 
 def _gate(stage: Stage) -> bool:
-    """Whether a coarse half decides where the stage's network may speak."""
+    """Whether a coarse half decides where the stage's network is computed."""
     plan = stage.prediction
     return isinstance(plan, output_fields.TilePrediction) and plan.gate is not None

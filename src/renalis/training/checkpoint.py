@@ -185,7 +185,7 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[st
 
 
 def load_weights(path: Path, network: nn.Module) -> dict[str, Any]:
-    """Give the network the weights of a file; returns what the file says about them.
+    """Give the network the weights of a file; returns the file's metadata.
 
     Raises
     ------
@@ -210,7 +210,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What a file of `save_weights` says about its weights, without reading these.
+    """The metadata of a file of `save_weights`; no weights are read.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""``curves.html``: what was learned over the epochs, as one file that needs nothing else."""
+"""``curves.html``: losses and scores over the epochs, as one file that needs nothing else."""
 
 from __future__ import annotations
 

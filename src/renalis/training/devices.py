@@ -57,7 +57,7 @@ class Devices:
 
 @dataclass(frozen=True)
 class ProcessRank:
-    """One process's place among all that train together."""
+    """One process's rank among all that train together."""
 
     rank: int
     count: int

@@ -1,4 +1,4 @@
-"""What processes that train together tell each other, apart from gradients."""
+"""What the processes of one training exchange, apart from gradients."""
 
 from __future__ import annotations
 

@@ -74,7 +74,8 @@ def fit(
     report : callable
         Takes progress lines.
     on_epoch : callable, optional
-        Told all finished epochs after each one, when its checkpoint is written, and on resuming.
+        Called with all finished epochs after each one, when its checkpoint is written, and on
+        resuming.
         What it raises ends the training, which can be resumed.
 
     Returns

@@ -36,7 +36,7 @@ Validation = Callable[[nn.Module, ProcessRank], Mapping[str, Sequence[float]]]
 """``validate(network, process) -> scores``: values per case, such as ``{"val_dice": [0.9, 0.8]}``.
 
 Called without gradients and in evaluation mode by every process; process ``rank`` of
-``count`` looks at its share of the cases and returns every name, with no values where it has
+``count`` scores its share of the cases and returns every name, with no values where it has
 no cases. The engine takes the mean over all cases of all processes; NaN (the case has no such
 region) is left out.
 """
@@ -136,7 +136,7 @@ def _backward(
         if not loss.requires_grad:
             raise InputError(
                 f"no term of the loss of {session.plan.name} has a gradient; "
-                "hard Dice alone teaches nothing"
+                "hard Dice alone cannot be trained with"
             )
         fabric.backward(loss * micro_batch.factor)
     seen += [(numbers[row], value) for row, value in zip(ranked, each, strict=True)]

@@ -1,4 +1,4 @@
-"""All numbers of one training, as the engine takes them."""
+"""Hyperparameters of one training, as the engine takes them."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def described(plan: FitPlan, processes: int, precision: str) -> dict[str, str]:
 def build_optimizer(
     parameters: Iterable[nn.Parameter], plan: OptimizerPlan
 ) -> torch.optim.Optimizer:
-    """The optimizer of those parameters that learn."""
+    """The optimizer of all parameters that are not frozen."""
     learning = [parameter for parameter in parameters if parameter.requires_grad]
     if plan.kind == "sgd":
         return torch.optim.SGD(

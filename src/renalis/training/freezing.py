@@ -1,4 +1,4 @@
-"""Parts of a network that do not learn for a while."""
+"""Frozen layers: parts of a network that are not trained for a while."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Freezing:
     Parameters
     ----------
     frozen : tuple of str
-        Beginnings of parameter names, such as ``"low."``; none of these learns ...
+        Beginnings of parameter names, such as ``"low."``; none of these is trained ...
     learning : tuple of str
         ... except those whose name begins with one of these.
     """
@@ -32,12 +32,12 @@ class Freezing:
 
 
 def freeze(network: nn.Module, freezing: Freezing) -> None:
-    """Let exactly the parameters learn that should.
+    """Freeze all parameters but those that should be trained.
 
     Raises
     ------
     InputError
-        If a beginning fits no parameter, or nothing is left that learns.
+        If a beginning fits no parameter, or nothing is left to train.
     """
     names = [name for name, _ in network.named_parameters()]
     for prefix in freezing.frozen + freezing.learning:
@@ -49,13 +49,13 @@ def freeze(network: nn.Module, freezing: Freezing) -> None:
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not freezing.holds(name))
     if all(freezing.holds(name) for name in names):
-        raise InputError("every parameter is frozen; a round needs something that learns")
+        raise InputError("every parameter is frozen; a round needs something to train")
 
 
 def train_mode(network: nn.Module, freezing: Freezing) -> None:
     """Training mode, except for frozen parts: no dropout there, batch statistics stand still."""
     network.train()
     for name, module in network.named_modules():
-        # Only layers: a block that holds both kinds may look at its own mode for other reasons.
+        # Only layers: a block that holds both kinds may use its own mode for other reasons.
         if next(module.children(), None) is None and freezing.holds(f"{name}."):
             module.eval()

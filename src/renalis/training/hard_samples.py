@@ -1,7 +1,7 @@
 """Hard samples: how wrong a network was on each of them, carried from one epoch to the next.
 
 Drawing the samples again that went worst is bootstrapping (Sung and Poggio, 1998). Losses are
-those of the training steps themselves: no sample is looked at again only to be ranked.
+those of the training steps themselves: no sample is computed again only to be ranked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a training remembers of its epochs; schedules and stopping rules read nothing else."""
+"""The finished epochs of a training; schedules and stopping rules read nothing else."""
 
 from __future__ import annotations
 

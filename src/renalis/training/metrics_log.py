@@ -1,4 +1,4 @@
-"""What a training writes for people: metrics as JSON lines, TensorBoard, curves, progress."""
+"""Logs of a training: metrics as JSON lines, TensorBoard, curves, progress."""
 
 from __future__ import annotations
 

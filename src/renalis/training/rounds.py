@@ -57,7 +57,7 @@ def fit_rounds(
         As for `renalis.training.engine.fit`. The network ends with the kept weights of the last
         round.
     on_epoch : callable, optional
-        As for `renalis.training.engine.fit`, told the round too, with all its rules to stop.
+        As for `renalis.training.engine.fit`, called with the round and all its rules.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Learning rates, as pure functions of what has happened so far.
+"""Learning-rate schedules, as pure functions of the finished epochs.
 
 A schedule has no state of its own: the rate follows from the finished epochs, so a training that
 is resumed goes on with the rate of one that was never stopped.

@@ -48,7 +48,7 @@ class Session:
         return ProcessRank(fabric.global_rank, fabric.world_size, fabric.device)
 
     def save(self, position: Position) -> None:
-        """Write the checkpoint, unless the loss says that the weights are spoiled."""
+        """Write the checkpoint, unless the loss is not finite."""
         require_finite(self.plan, position)
         average_statistics(self.fabric, self.network)
         if self.fabric.global_rank == 0:

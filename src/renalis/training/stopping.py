@@ -1,4 +1,4 @@
-"""When a training ends and which epoch's weights are kept: pure functions of its history."""
+"""Early stopping and choice of the best epoch: pure functions of a training's history."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Epochs:
     count: int
 
     def fires(self, history: History) -> str:
-        """Why training ends, or nothing."""
+        """Why training stops here, or nothing."""
         return f"{self.count} epochs are done" if len(history) >= self.count else ""
 
 
@@ -44,7 +44,7 @@ class Rises:
     monitor: str = "val_loss"
 
     def fires(self, history: History) -> str:
-        """Why training ends, or nothing."""
+        """Why training stops here, or nothing."""
         values = [value for _, value in _scores(history, self.monitor)][-self.count - 1 :]
         rose = [later > sooner for sooner, later in pairwise(values)]
         if len(rose) == self.count and all(rose):
@@ -63,7 +63,7 @@ class Patience:
     monitor: str = "val_dice"
 
     def fires(self, history: History) -> str:
-        """Why training ends, or nothing."""
+        """Why training stops here, or nothing."""
         best = _best(history, self.monitor)
         if best is not None and history[-1].number - best >= self.count:
             return f"{self.monitor} has not improved for {self.count} epochs"
@@ -78,7 +78,7 @@ class Reach:
     monitor: str = "val_dice"
 
     def fires(self, history: History) -> str:
-        """Why training ends, or nothing."""
+        """Why training stops here, or nothing."""
         scores = _scores(history, self.monitor)
         sign = _sign(self.monitor)
         if scores and sign * scores[-1][1] >= sign * self.value:
@@ -93,7 +93,7 @@ class Minutes:
     count: float
 
     def fires(self, history: History) -> str:
-        """Why training ends, or nothing."""
+        """Why training stops here, or nothing."""
         if sum(epoch.seconds for epoch in history) >= 60 * self.count:
             return f"{self.count:g} minutes have passed"
         return ""

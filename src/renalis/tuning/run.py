@@ -35,7 +35,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Tuning:
-    """What a search was asked for.
+    """The settings of a search.
 
     Attributes
     ----------

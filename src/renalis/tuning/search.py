@@ -1,4 +1,4 @@
-"""What a search is asked for: a YAML file of recipe fields and where their values may lie."""
+"""The search file: YAML of recipe fields and their search spaces, sampler and pruner."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def _sentence(error: ValidationError) -> str:
 
 
 # Fields that say what is scored, and on what: values of two trials could not be compared. Clean-up
-# comes after what validation looks at.
+# comes after what validation scores.
 _NOT_COMPARABLE = ("dataset", "split", "target")
 _NO_EFFECT = ("name", "publication", "postprocessing", "evaluation", "tiny", "switches.postprocess")
 _CHANGE_LOSS = ("loss", "sampler", "grids", "optimisation.deep_weights", "switches")
@@ -206,7 +206,9 @@ def check_search(search: Search, system: System) -> None:
         raise InputError(f"the recipe has no stage {search.stage!r}; it has {', '.join(names)}")
     rounds = system.stage(search.stage or names[-1]).optimisation.rounds
     if search.metric == "low_dice" and all("seg" in round.outputs for round in rounds):
-        raise InputError("low_dice is measured only while a cascade's coarse network learns alone")
+        raise InputError(
+            "low_dice is measured only while a cascade's coarse network is trained alone"
+        )
     if search.metric == "val_dice" and rounds and all("seg" not in s.outputs for s in rounds):
         raise InputError("val_dice is never measured, for no round trains the output seg")
     for key, space in search.fields.items():

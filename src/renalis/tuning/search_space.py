@@ -1,4 +1,4 @@
-"""Which values a trial tries: a pure function of the search and the trials before it."""
+"""The values of the next trial: a pure function of the search and the trials before it."""
 
 from __future__ import annotations
 

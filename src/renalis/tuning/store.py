@@ -1,4 +1,4 @@
-"""What a search remembers: Optuna's journal, one JSON line per change, in ``journal.jsonl``.
+"""The storage of a search: Optuna's journal, one JSON line per change, in ``journal.jsonl``.
 
 Of Optuna's storages this one keeps no pickles, needs no lock file that a killed process leaves
 behind, works on network drives (SQLite may not) and has no schema that a new version must convert.

@@ -33,7 +33,7 @@ from renalis.tuning.search_space import changes, values
 __all__ = ["OutOfTime", "TrialSetup", "full_text", "run_trial"]
 
 NOTE, SECONDS = "note", "seconds"
-"""Names of what a trial remembers besides its values."""
+"""Names of a trial's attributes in addition to its values."""
 
 
 class OutOfTime(Exception):
@@ -151,7 +151,7 @@ def full_text(name_or_path: str, sets: tuple[str, ...], tiny: bool, system: Syst
 
 @dataclass(eq=False)
 class _EpochCallback:
-    """What is known of a trial's epochs; told to the study, and ended by it or by the clock."""
+    """Reports a trial's epochs to the study; ends the trial when it is pruned or time is over."""
 
     setup: TrialSetup
     system: System
@@ -225,7 +225,7 @@ class _EpochCallback:
 
 
 def _told(trial: optuna.Trial) -> dict[int, float]:
-    """The metric by epoch, as far as the study was told."""
+    """The metric by epoch, as far as it was reported to the study."""
     frozen: Any = trial.study.get_trials(deepcopy=False)[trial.number]
     return dict(frozen.intermediate_values)
 

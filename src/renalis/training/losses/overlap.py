@@ -1,4 +1,4 @@
-"""Terms that compare regions as wholes: Dice and Tversky."""
+"""Region-based loss terms: Dice and Tversky."""
 
 from __future__ import annotations
 

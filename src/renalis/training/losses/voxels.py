@@ -1,4 +1,4 @@
-"""Terms that look at every voxel alone: cross-entropy, binary cross-entropy, focal, squares."""
+"""Voxel-wise loss terms: cross-entropy, binary cross-entropy, focal, squares."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class Focal:
 @register_term("mse")
 @dataclass(frozen=True)
 class SquaredError:
-    """Mean squared error of the sigmoid; for heads that say whether a patch has a tumor."""
+    """Mean squared error of the sigmoid; for heads that classify whether a patch has a tumor."""
 
     def __call__(self, logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         """The term for logits (N, 1) and a target from 0 to 1 (N,) or (N, 1); a scalar."""

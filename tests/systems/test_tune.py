@@ -25,9 +25,10 @@ from renalis.cli import main
 from renalis.errors import InputError
 from renalis.io.lock import held
 from renalis.recipes import load_system, stored_system
+from renalis.recipes.reading import as_changes
 from renalis.systems import open_run, predict_scan
 from renalis.tuning.search import Search, check_search
-from renalis.tuning.search_space import changes, distributions, proposed, values
+from renalis.tuning.search_space import distributions, proposed, values
 from renalis.tuning.store import JournalLines, open_study
 
 RATE, BATCH = "optimisation.learning_rate", "optimisation.batch"
@@ -345,7 +346,7 @@ def test_fields_of_phases_and_of_searched_sections_are_found() -> None:
         "optimisation.schedule.gamma": {"float": [0.1, 0.9]},
     }
     plan = Search.model_validate({"stage": "kidney", "fields": fields})
-    check_search(plan, load_system("resnet34-2d", changes({"seed": 1})))
+    check_search(plan, load_system("resnet34-2d", as_changes({"seed": 1})))
 
 
 def test_the_documented_search_is_one() -> None:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from renalis.cli.tables import value_text
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -131,18 +132,14 @@ def _lines(header: ModelHeader | SystemHeader) -> list[str]:
             patch = " x ".join(str(n) for n in stage.patch)
             low, high = stage.window_hu
             lines.append(f"{stage.name:<10} {mm} mm, window {patch} voxels, {low:g} to {high:g} HU")
-        lines.append(f"thresholds {_short(header.thresholds.model_dump())}")
+        lines.append(f"thresholds {value_text(header.thresholds.model_dump())}")
     else:
         lines.append(f"folds      {', '.join(str(fold.number) for fold in header.folds)}")
     for title, content in (("training", header.training), ("scores", header.scores)):
         if content:
             lines.append(title)
-            lines += [f"  {name}: {_short(value)}" for name, value in content.items()]
+            lines += [f"  {name}: {value_text(value)}" for name, value in content.items()]
     return lines
-
-
-def _short(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _export(name: str, kind: str, output: Path) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from renalis.cli.tables import value_text
 
 if TYPE_CHECKING:
     from renalis.recipes import System
@@ -137,7 +139,7 @@ def _diff(left: str, right: str | None, as_json: bool) -> int:
         print("no field differs")
     width = max((len(d.field) for d in found), default=0)
     for each in found:
-        print(f"{each.field:<{width}}  {_short(each.left)} -> {_short(each.right)}")
+        print(f"{each.field:<{width}}  {value_text(each.left)} -> {value_text(each.right)}")
     return 0
 
 
@@ -146,7 +148,3 @@ def _any(name: str) -> System:
     from renalis.recipes import load_system, stored_system
 
     return stored_system(Path(name)) if Path(name).is_dir() else load_system(name)
-
-
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -12,6 +10,7 @@ from typing import Any
 from renalis.crossvalidation.scores import RunScores
 from renalis.evaluation.comparison import Comparison
 from renalis.evaluation.records import METRICS, as_json, plain
+from renalis.io.csv_text import csv_text
 
 __all__ = ["cases_csv", "crossvalidation_json", "folds_csv"]
 
@@ -33,7 +32,7 @@ def folds_csv(scores: Sequence[RunScores]) -> str:
             for what in ("mean", "sd"):
                 numbers = [getattr(metrics[m], what) for m in METRICS]
                 rows.append([one.run.name, what, total, region, *map(_cell, numbers)])
-    return _csv(["run", "fold", "cases", "region", *METRICS], rows)
+    return csv_text(["run", "fold", "cases", "region", *METRICS], rows)
 
 
 def cases_csv(scores: Sequence[RunScores]) -> str:
@@ -51,7 +50,7 @@ def cases_csv(scores: Sequence[RunScores]) -> str:
         for record in records
         for name, region in record.score.regions.items()
     ]
-    return _csv(["run", "case", "fold", "region", *METRICS], rows)
+    return csv_text(["run", "case", "fold", "region", *METRICS], rows)
 
 
 def crossvalidation_json(
@@ -100,11 +99,3 @@ def _run(one: RunScores) -> dict[str, Any]:
 
 def _cell(value: float) -> str:
     return f"{value:.8g}" if math.isfinite(value) else ""
-
-
-def _csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return stream.getvalue()

@@ -17,6 +17,7 @@ from renalis.errors import InputError
 from renalis.io.nifti_stored import stored_voxels
 from renalis.io.read import read_scan
 from renalis.io.read_labels import content_hash, read_label_map
+from renalis.io.scan_size import times
 from renalis.preparation.plausibility import place_doubts
 from renalis.volume import Volume
 from renalis.voxel_hash import voxel_hash
@@ -239,7 +240,7 @@ def _on_grid(case: str, image: Volume, labels: Volume) -> tuple[Volume | None, l
         return turned, [Finding(case, Level.WARNING, "axis-order", sentence)]
     if image.shape != labels.shape:
         sentence = (
-            f"the scan has {_times(image.shape)} voxels, the label map {_times(labels.shape)}; "
+            f"the scan has {times(image.shape)} voxels, the label map {times(labels.shape)}; "
             "they do not belong together"
         )
         return None, [Finding(case, Level.ERROR, "shape", sentence)]
@@ -261,7 +262,3 @@ def _histograms(
         places = np.clip(image[labels == value].astype(np.int64) - HU_LOW, 0, _BINS - 1)
         result[name] = np.bincount(places, minlength=_BINS)
     return result
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " × ".join(str(n) for n in shape)

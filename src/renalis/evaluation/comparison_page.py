@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -18,6 +16,7 @@ from renalis.evaluation.page import Plot, Table, number, rendered, with_interval
 from renalis.evaluation.records import plain
 from renalis.evaluation.statistics import FEWEST, Difference
 from renalis.evaluation.training_overlap import first_names, seen_sentences
+from renalis.io.csv_text import csv_text
 
 __all__ = ["comparison_csv", "comparison_json", "comparison_page", "tables"]
 
@@ -48,16 +47,14 @@ def tables(comparison: Comparison) -> list[Table]:
 
 def comparison_csv(comparison: Comparison) -> str:
     """The tests, one row each."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     numbers = ("n", "mean", "median", "low", "high", "p_permutation", "p_wilcoxon")
-    writer.writerow(["first", "second", "region", "metric", *numbers, "p_holm"])
+    rows = []
     for test in comparison.tests:
         values = [getattr(test.difference, name) for name in numbers]
         row = [test.first, test.second, test.region, test.metric]
         cells = ["" if math.isnan(v) else f"{v:.8g}" for v in (*values, test.p_holm)]
-        writer.writerow([*row, *cells])
-    return stream.getvalue()
+        rows.append([*row, *cells])
+    return csv_text(["first", "second", "region", "metric", *numbers, "p_holm"], rows)
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:

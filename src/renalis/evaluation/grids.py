@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from renalis.errors import InputError
 from renalis.io.label_placement import nearest_voxels
+from renalis.io.scan_size import times
 from renalis.volume import Volume
 
 __all__ = ["Grid", "on_grid_of"]
@@ -57,8 +58,8 @@ def on_grid_of(
     if grid is Grid.VOXEL:
         if reference.shape != prediction.shape:
             raise InputError(
-                f"the reference has {_times(reference.shape)} voxels, the prediction "
-                f"{_times(prediction.shape)}: --grid voxel needs equal shapes"
+                f"the reference has {times(reference.shape)} voxels, the prediction "
+                f"{times(prediction.shape)}: --grid voxel needs equal shapes"
             )
         if reference.same_grid(prediction, _TOLERANCE_MM):
             return prediction.array, ()
@@ -81,8 +82,8 @@ def on_grid_of(
 def _difference(reference: Volume, prediction: Volume) -> str:
     """The sentence that refuses two grids."""
     sizes = (
-        f"the reference has {_times(reference.shape)} voxels, the prediction "
-        f"{_times(prediction.shape)}"
+        f"the reference has {times(reference.shape)} voxels, the prediction "
+        f"{times(prediction.shape)}"
     )
     turned = prediction.reoriented(reference.orientation)
     if np.allclose(reference.affine, turned.affine, rtol=0, atol=_TOLERANCE_MM):
@@ -134,7 +135,3 @@ def _matrix(affine: NDArray[np.float64]) -> str:
     """The three rows of an affine that say something, on one line."""
     rows = ["[" + ", ".join(f"{v + 0.0:.6g}" for v in row) + "]" for row in affine[:3]]
     return "[" + ", ".join(rows) + "]"
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " × ".join(str(n) for n in shape)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from renalis.evaluation.evaluation import Evaluation
 from renalis.evaluation.pairing import CasePair
 from renalis.evaluation.records import METRICS, as_json, plain
 from renalis.evaluation.regions import mapping, regions
+from renalis.io.csv_text import csv_text
 from renalis.io.write import whole_file
 
 __all__ = ["details_csv", "headline_csv", "metrics_json", "write_json", "write_text"]
@@ -41,7 +39,7 @@ def headline_csv(evaluation: Evaluation) -> str:
     average = [float(s / n) if n else float("nan") for s, n in zip(sums, counts, strict=True)]
     rows.append(("average", average))
     header = ["caseID", *(f"Dice_{n}" for n in names), *(f"SD_{n}" for n in names)]
-    return _csv(header, [[case, *(f"{v:.8f}" for v in numbers)] for case, numbers in rows])
+    return csv_text(header, [[case, *(f"{v:.8f}" for v in numbers)] for case, numbers in rows])
 
 
 def details_csv(evaluation: Evaluation) -> str:
@@ -53,7 +51,7 @@ def details_csv(evaluation: Evaluation) -> str:
             row = [record.case_id, name, *("" if v is None else f"{v:.8g}" for v in values)]
             seen = record.case_id in evaluation.seen
             rows.append([*row, "yes" if record.missing else "", "yes" if seen else ""])
-    return _csv(["caseID", "region", *METRICS, "missing", "seen_in_training"], rows)
+    return csv_text(["caseID", "region", *METRICS, "missing", "seen_in_training"], rows)
 
 
 def metrics_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -122,11 +120,3 @@ def write_text(path: Path, text: str) -> Path:
 def write_json(path: Path, data: Any) -> Path:
     """Write JSON that every reader understands: no NaN, no infinity."""
     return write_text(path, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
-
-
-def _csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return stream.getvalue()

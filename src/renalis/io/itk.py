@@ -16,13 +16,13 @@ from renalis.errors import InputError
 from renalis.io.affine_check import NO_DIRECTIONS, check_place
 from renalis.io.itk_header import ItkHeader, read_header
 from renalis.io.scan import Scan, ScanSource, shown
+from renalis.io.scan_size import scan_size
 from renalis.io.whole_hu import Seen, to_whole_hu
 from renalis.volume import Volume
 
 __all__ = ["itk_affine", "itk_map", "opened", "read_itk", "stored_values"]
 
 _CHUNK = 1 << 21
-_MOST_VOXELS = 1 << 31
 _AGAIN = "save it again with its spacing in mm, or convert the scan to .nii.gz"
 _FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _PATIENT_SPACES = frozenset(
@@ -175,21 +175,7 @@ def _shape(reader: Any, name: str) -> tuple[int, int, int]:
             f"{name} holds {what} for each voxel (colors, or images at several times), not CT "
             "numbers; give the CT itself"
         )
-    if any(n > 1 for n in sizes[3:]):
-        raise InputError(
-            f"{name} has {len(sizes)} axes ({_times(sizes)}); "
-            "renalis reads one 3D scan per file, so split it"
-        )
-    if len(sizes) < 3 or min(sizes[:3]) < 2:
-        raise InputError(
-            f"{name} is a single slice ({_times(sizes)}); give the whole 3D scan instead"
-        )
-    if math.prod(sizes) > _MOST_VOXELS:
-        raise InputError(
-            f"{name} claims {_times(sizes)} voxels, more than a CT scan can have; "
-            "check the file or export the scan again"
-        )
-    return sizes[0], sizes[1], sizes[2]
+    return scan_size(sizes, name)
 
 
 def _kind(reader: Any) -> str:
@@ -280,7 +266,3 @@ def _voxels(stored: NDArray[Any], size: int) -> tuple[NDArray[np.int16], Seen]:
         part = flat[start : start + _CHUNK]
         to_whole_hu(stored[start : start + _CHUNK], part, (None, None), seen)
     return flat, seen
-
-
-def _times(sizes: list[int]) -> str:
-    return " × ".join(str(n) for n in sizes)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from renalis.errors import InputError
 from renalis.io.nifti_place import affine_of
 from renalis.io.scan import shown
+from renalis.io.scan_size import scan_size
 from renalis.io.signatures import what_else
 from renalis.io.whole_hu import Scaling
 
@@ -29,7 +30,6 @@ __all__ = ["CHUNK", "StoredVoxels", "fill", "pair_voxels", "stored_voxels"]
 
 CHUNK = 1 << 21
 """Voxels converted at a time."""
-_MOST_VOXELS = 1 << 31
 _NUMBERS = frozenset(
     {"uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"}
     | {"float32", "float64"}
@@ -201,25 +201,7 @@ def _shape(header: Any, name: str) -> tuple[int, int, int]:
     sizes = [int(n) for n in header["dim"][1 : 1 + max(rank, 0)]]
     if not 1 <= rank <= 7 or min(sizes) < 1:
         raise InputError(f"{name} has no valid size ({sizes}); export the scan again")
-    if any(n > 1 for n in sizes[3:]):
-        raise InputError(
-            f"{name} has {len(sizes)} axes ({_times(sizes)}); "
-            "renalis reads one 3D scan per file, so split it"
-        )
-    if rank < 3 or min(sizes[:3]) < 2:
-        raise InputError(
-            f"{name} is a single slice ({_times(sizes)}); give the whole 3D scan instead"
-        )
-    if np.prod(sizes[:3], dtype=np.float64) > _MOST_VOXELS:
-        raise InputError(
-            f"{name} claims {_times(sizes)} voxels, more than a CT scan can have; "
-            "check the file or export the scan again"
-        )
-    return sizes[0], sizes[1], sizes[2]
-
-
-def _times(sizes: list[int]) -> str:
-    return " × ".join(str(n) for n in sizes)
+    return scan_size(sizes, name)
 
 
 def _dtype(header: Any, name: str, wanted: str) -> np.dtype[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from renalis.recipes.system import System
 from renalis.recipes.yaml_loader import LOADER
 
 __all__ = [
+    "as_changes",
     "find_recipe",
     "load_system",
     "names",
@@ -124,9 +126,9 @@ def load_system(
         if with_slices:
             if not recipe.with_slices:
                 raise InputError(f"{path}: this recipe does not learn from single slices")
-            changes = _as_changes(recipe.with_slices) + changes
+            changes = as_changes(recipe.with_slices) + changes
         if fine_tuning:
-            changes = _as_changes(recipe.fine_tuning) + changes
+            changes = as_changes(recipe.fine_tuning) + changes
         if tiny:
             changes = tiny_changes(recipe, path) + changes
         if changes:
@@ -143,10 +145,11 @@ def tiny_changes(recipe: System, path: Path) -> tuple[str, ...]:
     """What makes the small variant of a recipe, as ``key=value``."""
     if not recipe.tiny:
         raise InputError(f"{path} has no tiny variant; give it a section 'tiny'")
-    return _as_changes(recipe.tiny)
+    return as_changes(recipe.tiny)
 
 
-def _as_changes(section: dict[str, Any]) -> tuple[str, ...]:
+def as_changes(section: Mapping[str, Any]) -> tuple[str, ...]:
+    """Fields as ``key=value``, as `load_system` takes them."""
     return tuple(f"{key}={json.dumps(value)}" for key, value in section.items())
 
 

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from renalis.tuning.search import Categorical, IntRange, Search
 
-__all__ = ["changes", "distributions", "proposed", "values"]
+__all__ = ["distributions", "proposed", "values"]
 
 _ATTEMPTS, _GUIDED = 200, 20
 
@@ -42,11 +42,6 @@ def values(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
         key: json.loads(params[key]) if isinstance(space, Categorical) else params[key]
         for key, space in search.fields.items()
     }
-
-
-def changes(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """The fields as ``key=value``, as `renalis.recipes.load_system` takes them."""
-    return tuple(f"{key}={json.dumps(value)}" for key, value in fields.items())
 
 
 def proposed(search: Search, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:

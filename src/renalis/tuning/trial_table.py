@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from renalis.io import whole_file
+from renalis.io.csv_text import csv_text
 
 __all__ = ["State", "TrialRow", "best_row", "plain", "summary", "write_trials"]
 
@@ -77,17 +76,15 @@ def write_trials(path: Path, rows: Sequence[TrialRow], keys: Sequence[str]) -> N
     OutputError
         If it cannot be written.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["trial", "state", "value", *keys, "epochs", "note"])
+    lines = []
     for row in rows:
         value = "" if row.value is None else repr(row.value)
         fields = [plain(row.fields[key]) for key in keys]
-        table.writerow(
-            [row.number, row.state, value, *fields, max(row.by_epoch, default=0), row.note]
-        )
+        epochs = max(row.by_epoch, default=0)
+        lines.append([str(row.number), row.state, value, *fields, str(epochs), row.note])
+    header = ["trial", "state", "value", *keys, "epochs", "note"]
     with whole_file(path) as file:
-        file.write(text.getvalue().encode())
+        file.write(csv_text(header, lines).encode())
 
 
 def plain(value: Any) -> str:

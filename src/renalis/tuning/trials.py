@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from renalis.errors import InputError, OutputError
 from renalis.io import whole_file
 from renalis.recipes import System, load_system
+from renalis.recipes.reading import as_changes
 from renalis.recipes.switches import switched
 from renalis.recipes.system import Stage
 from renalis.recipes.text import recipe_text
@@ -28,7 +29,7 @@ from renalis.training.history import History
 from renalis.training.rounds import Round
 from renalis.training.stopping import kept_epoch, reason_to_stop
 from renalis.tuning.search import Search
-from renalis.tuning.search_space import changes, values
+from renalis.tuning.search_space import values
 
 __all__ = ["OutOfTime", "TrialSetup", "full_text", "run_trial"]
 
@@ -94,13 +95,13 @@ def run_trial(setup: TrialSetup, study: optuna.Study, trial: optuna.Trial, folde
     """
     fields = values(setup.search, trial.params)
     try:
-        system = load_system(str(setup.recipe), changes(fields))
+        system = load_system(str(setup.recipe), as_changes(fields))
     except InputError as error:
         _end(study, trial, TrialState.FAIL, str(error).removeprefix(f"{setup.recipe}: "))
         return
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / "recipe.yaml") as file:
-        file.write(full_text(str(setup.recipe), changes(fields), False, system).encode())
+        file.write(full_text(str(setup.recipe), as_changes(fields), False, system).encode())
     callback = _EpochCallback(setup, system, trial)
     job = replace(
         setup.job,

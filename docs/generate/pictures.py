@@ -29,7 +29,7 @@ ROWS = 0.456
 
 
 @dataclass(frozen=True)
-class Shown:
+class EmbeddedPicture:
     """A synthetic scan that the documents show."""
 
     name: str
@@ -39,10 +39,10 @@ class Shown:
 
 
 SCANS = (
-    Shown("tumor-and-cyst", "normal", "corticomedullary", 6),
-    Shown("horseshoe", "horseshoe", "nephrographic", 21),
-    Shown("transplant", "transplant", "nephrographic", 7),
-    Shown("unenhanced", "normal", "unenhanced", 38),
+    EmbeddedPicture("tumor-and-cyst", "normal", "corticomedullary", 6),
+    EmbeddedPicture("horseshoe", "horseshoe", "nephrographic", 21),
+    EmbeddedPicture("transplant", "transplant", "nephrographic", 7),
+    EmbeddedPicture("unenhanced", "normal", "unenhanced", 38),
 )
 
 
@@ -59,7 +59,7 @@ def main() -> None:
                 draw(one, work / one.name)
 
 
-def draw(one: Shown, work: Path) -> None:
+def draw(one: EmbeddedPicture, work: Path) -> None:
     """Make the scan, segment it, keep the upper part of its preview and its page."""
     program = [sys.executable, "-m", "renalis"]
     made = ["--kidneys", one.kidneys, "--phase", one.phase, "--seed", str(one.seed)]

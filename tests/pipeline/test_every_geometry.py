@@ -24,7 +24,7 @@ from renalis.postprocessing import tidy
 from renalis.prediction import Prediction
 from renalis.prediction.cascade import Networks, open_networks, predict
 from renalis.report import gather
-from renalis.report.choice import Tile, overviews, pair_pictures
+from renalis.report.picture_choice import Tile, overviews, pair_pictures
 from renalis.report.uncertainty import POSSIBLE, narrowed, possible
 from renalis.volume import Volume
 

@@ -12,9 +12,9 @@ from PIL import Image
 from renalis.errors import OutputError
 from renalis.measurement import Measurements, measure
 from renalis.report import ReportContent, write_preview
-from renalis.report.choice import evenly, pair_pictures, spread
 from renalis.report.findings import Findings, find
 from renalis.report.html import render
+from renalis.report.picture_choice import evenly, pair_pictures, spread
 from renalis.report.scene import Scene
 from renalis.report.sheet import LARGE
 from renalis.report.stack import stack

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from renalis.conventions import Label
 from renalis.measurement.contour import Contour, restored_contour
+from renalis.measurement.distances import border_points
 from renalis.measurement.frame import STEP_MM, sampled
-from renalis.measurement.nearness import border_points
 from renalis.measurement.results import Side
 from renalis.measurement.structures import Group
 from renalis.postprocessing.components import find_pieces

@@ -7,8 +7,8 @@ import numpy as np
 from renalis.conventions import Label
 from renalis.measurement.frame import frame_for, sampled
 from renalis.measurement.results import Confidence, Kidney, Location, Side
-from renalis.measurement.samples import confidence_of, intensity_of
 from renalis.measurement.scene import Scene
+from renalis.measurement.structure_values import confidence_of, intensity_of
 from renalis.measurement.structures import Group
 from renalis.postprocessing.diameters import diameter_mm
 from renalis.postprocessing.evidence import gather

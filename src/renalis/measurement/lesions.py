@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from renalis.boxes import grown
 from renalis.measurement.anatomy import Anatomy, find_anatomy
+from renalis.measurement.distances import border_points
 from renalis.measurement.frame import STEP_MM, frame_for, sampled
-from renalis.measurement.nearness import border_points
 from renalis.measurement.nephrometry import LesionPosition, nephrometry, position_of, shape_of
 from renalis.measurement.results import Confidence, Lesion, LesionKind
-from renalis.measurement.samples import confidence_of, intensity_of
 from renalis.measurement.scene import Scene, borders
+from renalis.measurement.structure_values import confidence_of, intensity_of
 from renalis.measurement.structures import Group, LesionMask
 from renalis.postprocessing.diameters import axial_diameter, diameter_mm
 from renalis.volume import Kind, Volume

@@ -12,8 +12,8 @@ from renalis.measurement.lesions import measure_lesions
 from renalis.measurement.measurements import Measurements
 from renalis.measurement.numbering import check_known, kidney_ids, lesion_ids
 from renalis.measurement.results import Grid, Kidney, Lesion, LesionKind, Side, Totals
-from renalis.measurement.samples import Probabilities
 from renalis.measurement.scene import Scene, slice_axis
+from renalis.measurement.structure_values import Probabilities
 from renalis.measurement.structures import Group, find_groups, find_lesions
 from renalis.preparation.body import Body, find_body
 from renalis.preparation.lungs import find_lungs

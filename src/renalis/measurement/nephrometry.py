@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.measurement.anatomy import Anatomy
+from renalis.measurement.distances import least_distance_mm
 from renalis.measurement.frame import STEP_MM
-from renalis.measurement.nearness import apart_mm
 from renalis.measurement.results import Nephrometry, Pole, Score, Shape
 
 __all__ = ["LesionPosition", "nephrometry", "position_of", "shape_of"]
@@ -93,7 +93,7 @@ def position_of(
     sinus_mm = None
     if anatomy.sinus is not None and anatomy.sinus_points is not None:
         in_sinus = anatomy.sinus[tuple(lesion.T)].any()
-        sinus_mm = 0.0 if in_sinus else apart_mm(surface, anatomy.sinus_points)
+        sinus_mm = 0.0 if in_sinus else least_distance_mm(surface, anatomy.sinus_points)
     anterior = None
     if anatomy.front is not None:
         anterior = float((where @ anatomy.front > 0).mean())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from renalis.boxes import Box
 from renalis.laterality import Midline
 from renalis.measurement.results import Location
-from renalis.measurement.samples import Probabilities
+from renalis.measurement.structure_values import Probabilities
 from renalis.preparation.lungs import Lungs
 from renalis.volume import Volume
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from renalis.boxes import Box
 from renalis.conventions import Label
 from renalis.laterality import Midline
-from renalis.measurement.bridges import WHOLE_KIDNEY_ML, parted
+from renalis.measurement.fused_kidneys import WHOLE_KIDNEY_ML, split_fused
 from renalis.measurement.results import LesionKind, Side
 from renalis.postprocessing.components import Piece, Pieces, find_pieces, gap_mm
 from renalis.volume import Kind, Volume
@@ -90,7 +90,7 @@ def find_groups(part: Volume, start: Box, midline: Midline) -> tuple[list[Group]
 
     A kidney is a connected piece (26 neighbors) of kidney, tumor and cyst together with at least
     1 ml of parenchyma, and whatever lies within 10 mm of it; two that a thin bridge joins are two
-    (`renalis.measurement.bridges`). The largest on a side is the left or
+    (`renalis.measurement.fused_kidneys`). The largest on a side is the left or
     right kidney. One whose parenchyma lies more than 15 % beyond the midline, or whose center is
     within 15 mm of it, and every further one on a side, is "other".
 
@@ -110,7 +110,7 @@ def find_groups(part: Volume, start: Box, midline: Midline) -> tuple[list[Group]
     float
         Parenchyma in ml in specks that belong to nothing.
     """
-    pieces, bridged = parted(part, find_pieces(part.array > 0), midline)
+    pieces, bridged = split_fused(part, find_pieces(part.array > 0), midline)
     parenchyma = np.bincount(
         pieces.array[part.array == Label.KIDNEY], minlength=len(pieces.pieces) + 1
     )

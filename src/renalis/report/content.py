@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from renalis.measurement import Measurements
-from renalis.measurement.samples import Probabilities
+from renalis.measurement.structure_values import Probabilities
 from renalis.report.subject import Subject
 from renalis.volume import Volume
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from renalis.io import Scan
 from renalis.measurement import Measurements
-from renalis.measurement.samples import Probabilities
+from renalis.measurement.structure_values import Probabilities
 from renalis.report.content import ModelFacts, ReportContent
 from renalis.volume import Volume
 

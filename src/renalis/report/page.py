@@ -8,11 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from renalis.measurement import Lesion
-from renalis.report.choice import Tile, kidney_pictures, lesion_pictures, overviews, pair_pictures
 from renalis.report.content import ReportContent
-from renalis.report.embed import Shown, data_url, shown
+from renalis.report.embedded_pictures import EmbeddedPicture, data_url, shown
 from renalis.report.findings import Findings, short_name
 from renalis.report.picture import ABDOMEN, Picture
+from renalis.report.picture_choice import (
+    Tile,
+    kidney_pictures,
+    lesion_pictures,
+    overviews,
+    pair_pictures,
+)
 from renalis.report.planes import Plane
 from renalis.report.scene import Scene
 from renalis.report.scene3d import packed, still
@@ -51,7 +57,7 @@ class PictureGroup:
     """Pictures of one kidney or lesion."""
 
     title: str
-    pictures: tuple[Shown, ...]
+    pictures: tuple[EmbeddedPicture, ...]
 
 
 def page(content: ReportContent) -> dict[str, object]:
@@ -198,6 +204,6 @@ def _tilt(image: Volume) -> list[tuple[str, str]]:
     return [("Oblique or tilted", words)]
 
 
-def _shown(pictures: Iterable[Picture]) -> tuple[Shown, ...]:
+def _shown(pictures: Iterable[Picture]) -> tuple[EmbeddedPicture, ...]:
     """Pictures for the template."""
     return tuple(shown(picture) for picture in pictures)

@@ -11,10 +11,16 @@ from PIL import Image
 
 from renalis.io import whole_file
 from renalis.measurement import Measurements
-from renalis.report.choice import evenly, kidney_pictures, lesion_pictures, overviews, pair_pictures
 from renalis.report.content import ReportContent
 from renalis.report.findings import Findings, short_name
 from renalis.report.picture import Picture
+from renalis.report.picture_choice import (
+    evenly,
+    kidney_pictures,
+    lesion_pictures,
+    overviews,
+    pair_pictures,
+)
 from renalis.report.planes import Plane
 from renalis.report.raster import paint
 from renalis.report.scene import Scene, view

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from renalis.measurement import Measurements
-from renalis.report.choice import Tile
 from renalis.report.picture import ABDOMEN
+from renalis.report.picture_choice import Tile
 from renalis.report.raster import dashed, font
 from renalis.report.style import STYLES
 from renalis.report.tables import doubted_name, right_first

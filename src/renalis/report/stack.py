@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from renalis.boxes import Box, grown_mm
-from renalis.report.choice import Tile, evenly, spread
-from renalis.report.embed import Shown, shown
+from renalis.report.embedded_pictures import EmbeddedPicture, shown
 from renalis.report.findings import Findings
+from renalis.report.picture_choice import Tile, evenly, spread
 from renalis.report.planes import Plane
 from renalis.report.scene import Scene, view
 
@@ -28,14 +28,14 @@ class Stack:
 
     Parameters
     ----------
-    pictures : tuple of Shown
+    pictures : tuple of EmbeddedPicture
     indices : tuple of int
         Canonical index of each picture.
     words : str
         Which slices are shown.
     """
 
-    pictures: tuple[Shown, ...]
+    pictures: tuple[EmbeddedPicture, ...]
     indices: tuple[int, ...]
     words: str
 
@@ -97,7 +97,7 @@ def _labeled(scene: Scene) -> Box:
     return grown_mm(scene.tight, scene.image.shape, scene.image.spacing, AROUND_MM)
 
 
-def _slice(scene: Scene, findings: Findings, box: Box, index: int) -> Shown:
+def _slice(scene: Scene, findings: Findings, box: Box, index: int) -> EmbeddedPicture:
     """One picture of the stack."""
     lesions = findings.lesions.values()
     drawn = view(scene, Plane.AXIAL, index, box=box, size=TILE.size, title="Axial", found=lesions)

@@ -16,11 +16,11 @@ from renalis.report.picture import Outline, Picture
 from renalis.report.planes import Edges
 from renalis.report.style import POSSIBLE_STYLE, STYLES
 
-__all__ = ["Shown", "data_url", "path_data", "shown"]
+__all__ = ["EmbeddedPicture", "data_url", "path_data", "shown"]
 
 
 @dataclass(frozen=True)
-class Shown:
+class EmbeddedPicture:
     """A picture in the words of the template; lengths in picture pixels."""
 
     image: str
@@ -39,12 +39,12 @@ class Shown:
     frame: tuple[float, ...] | None
 
 
-def shown(picture: Picture, quality: int = 84) -> Shown:
+def shown(picture: Picture, quality: int = 84) -> EmbeddedPicture:
     """Prepare a picture for the template."""
     kinds = sorted({line.style.name for line in picture.outlines} - {POSSIBLE_STYLE.name})
     outlined = f"outlined: {', '.join(kinds)}" if kinds else "nothing outlined"
     names = ", ".join(tag.text for tag in picture.tags)
-    return Shown(
+    return EmbeddedPicture(
         image=data_url(Image.fromarray(picture.pixels), quality),
         width=picture.width,
         height=picture.height,

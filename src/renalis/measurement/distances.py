@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from renalis.volume import Volume
 
-__all__ = ["apart_mm", "border_points"]
+__all__ = ["border_points", "least_distance_mm"]
 
 
 def border_points(mask: NDArray[np.bool_], grid: Volume) -> tuple[NDArray[np.float64], ...]:
@@ -40,6 +40,6 @@ def border_points(mask: NDArray[np.bool_], grid: Volume) -> tuple[NDArray[np.flo
     return grid.world(np.concatenate(points)), grid.world(np.concatenate(outside))
 
 
-def apart_mm(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+def least_distance_mm(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     """Shortest distance in mm between two clouds of points (N, 3) and (M, 3)."""
     return float(cKDTree(other).query(one)[0].min())

@@ -20,7 +20,7 @@ from renalis.measurement.frame import STEP_MM, frame_for, sampled
 from renalis.postprocessing.components import Piece, Pieces, find_pieces
 from renalis.volume import Kind, Volume
 
-__all__ = ["WHOLE_KIDNEY_ML", "parted"]
+__all__ = ["WHOLE_KIDNEY_ML", "split_fused"]
 
 WHOLE_KIDNEY_ML = 20.0
 """Parenchyma on either side of the midline from which there may be two kidneys."""
@@ -38,7 +38,7 @@ LEAST_MM = STEP_MM / 2
 """Thinnest bridge looked for; what the frame cannot show is thinner."""
 
 
-def parted(part: Volume, pieces: Pieces, midline: Midline) -> tuple[Pieces, frozenset[int]]:
+def split_fused(part: Volume, pieces: Pieces, midline: Midline) -> tuple[Pieces, frozenset[int]]:
     """Part pieces that hold a kidney on either side of the midline with a thin bridge between.
 
     Parameters

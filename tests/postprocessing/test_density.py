@@ -9,8 +9,8 @@ from renalis.postprocessing import DEFAULT, tidy
 from renalis.volume import Kind, Volume
 
 
-def scan_with_pieces(hu: float) -> tuple[Volume, Volume]:
-    """A body with a kidney of 120 HU on the right and a second piece of ``hu`` on the left."""
+def scan_with_components(hu: float) -> tuple[Volume, Volume]:
+    """A body with a kidney of 120 HU on the right and a second component of ``hu`` on the left."""
     affine = np.diag([-3.0, -3.0, 3.0, 1.0])
     affine[:3, 3] = (150, 100, -90)
     image = np.full((100, 70, 60), -1000, np.int16)
@@ -25,13 +25,13 @@ def scan_with_pieces(hu: float) -> tuple[Volume, Volume]:
 
 @pytest.mark.parametrize("hu", [20, 35, 120, 250])
 def test_parenchyma_of_any_phase_stays(hu: float) -> None:
-    image, labels = scan_with_pieces(hu)
+    image, labels = scan_with_components(hu)
     assert np.array_equal(tidy(labels, image).labels.array, labels.array)
 
 
 @pytest.mark.parametrize("hu", [-90, 500, 900])
 def test_bone_and_fat_are_no_kidney(hu: float) -> None:
-    image, labels = scan_with_pieces(hu)
+    image, labels = scan_with_components(hu)
     tidied = tidy(labels, image)
     assert not tidied.labels.array[62:80].any()
     assert tidied.labels.array[20:38].any()

@@ -40,10 +40,10 @@ def chest_and_belly() -> np.ndarray:
     return hu
 
 
-def scan(hu: np.ndarray, *pieces: Blob) -> tuple[Volume, Volume]:
+def scan(hu: np.ndarray, *components: Blob) -> tuple[Volume, Volume]:
     labels = np.zeros(SHAPE, np.uint8)
-    for piece in (KIDNEY, *pieces):
-        labels[inside(piece)] = 1
+    for component in (KIDNEY, *components):
+        labels[inside(component)] = 1
     return Volume(labels, AFFINE, Kind.LABELS), Volume(hu, AFFINE)
 
 

@@ -83,7 +83,7 @@ def test_the_largest_on_each_side_of_the_patient(codes: str) -> None:
 
 @pytest.mark.parametrize("codes", ORIENTATIONS)
 def test_the_sides_part_where_the_body_is_and_not_the_grid(codes: str) -> None:
-    """Both pieces on one half of the field of view, but on both sides of a body off center."""
+    """Both components on one half of the field of view, but on both sides of a body off center."""
     array = drawn((box(5, 10, 34, (5, 5, 5)), 1), (box(5, 10, 50, (4, 4, 4)), 1))
     image = body(30, 59)
     found, _ = after(codes, array, {"rule": "side_largest"}, image=image)
@@ -333,7 +333,7 @@ def test_a_small_abnormality_near_its_kidney_stays_and_one_far_from_it_goes() ->
 
 
 def test_the_larger_parenchyma_is_the_kidney_and_not_the_larger_mass() -> None:
-    """A second piece on the right with little parenchyma and a cyst that makes it the larger."""
+    """A second component on the right: little parenchyma, and a cyst that makes it the larger."""
     rind, cyst = (box(5, 30, 10, (15, 2, 15)), 1), (box(5, 32, 10, (15, 16, 15)), 2)
     found = published(RIGHT, rind, cyst)
     assert found[RIGHT[0]].all()

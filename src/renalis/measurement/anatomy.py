@@ -14,7 +14,7 @@ from renalis.measurement.distances import border_points
 from renalis.measurement.frame import STEP_MM, sampled
 from renalis.measurement.results import Side
 from renalis.measurement.structures import Group
-from renalis.postprocessing.components import find_pieces
+from renalis.postprocessing.components import find_components
 from renalis.postprocessing.hull import hull_mask
 from renalis.volume import Volume
 
@@ -23,7 +23,7 @@ __all__ = ["Anatomy", "along_mm", "distance_mm", "find_anatomy"]
 LEAST_PARENCHYMA_ML = 15.0
 """With less parenchyma than this a kidney's shape is not restored."""
 LEAST_PART = 0.1
-"""Pieces of parenchyma below this share of the largest do not shape the contour."""
+"""Components of parenchyma below this share of the largest do not shape the contour."""
 SINUS_OPENING_MM = 2.0
 SINUS_ML = 0.5
 SINUS_REGAIN_MM = 3.0
@@ -185,10 +185,10 @@ def find_anatomy(group: Group, frame: Volume) -> Anatomy | str:
 
 def _main_parts(parenchyma: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Parenchyma without specks, which would stretch the contour."""
-    found = find_pieces(parenchyma)
-    if len(found.pieces) <= 1:
+    found = find_components(parenchyma)
+    if len(found.each) <= 1:
         return parenchyma
-    keep = [p.number for p in found.pieces if p.voxels >= LEAST_PART * found.pieces[0].voxels]
+    keep = [p.number for p in found.each if p.voxels >= LEAST_PART * found.each[0].voxels]
     return np.isin(found.array, keep)
 
 
@@ -206,11 +206,11 @@ def _sinus(
     if medial is not None:
         x_mm = frame.affine[0, 3] + STEP_MM * np.arange(frame.shape[0])
         opened &= ((x_mm - center[0]) * medial >= 0)[:, None, None]
-    found = find_pieces(opened, connectivity=6)
-    if not found.pieces or found.pieces[0].voxels * frame.voxel_ml < SINUS_ML:
+    found = find_components(opened, connectivity=6)
+    if not found.each or found.each[0].voxels * frame.voxel_ml < SINUS_ML:
         return None
-    largest = np.asarray(found.array == found.pieces[0].number)
-    regained = find_pieces(pocket & (distance_mm(largest) <= SINUS_REGAIN_MM), connectivity=6)
+    largest = np.asarray(found.array == found.each[0].number)
+    regained = find_components(pocket & (distance_mm(largest) <= SINUS_REGAIN_MM), connectivity=6)
     inside = regained.array[largest][0]
     return np.asarray(regained.array == inside)
 

@@ -1,7 +1,7 @@
-"""Two kidneys that a thin bridge makes one piece: a leak, a tumor that reaches over, two cysts.
+"""Two kidneys that a thin bridge makes one component: a leak, a tumor that reaches over, two cysts.
 
 The isthmus of a horseshoe kidney is about as thick as parenchyma is. What joins two kidneys and is
-less than a third of that is taken for no isthmus, and the piece is parted there. Two polycystic
+less than a third of that is taken for no isthmus, and the component is parted there. Two polycystic
 kidneys that press on each other touch more broadly: with a quarter of cysts in both, they are
 parted where the neck is less than half as thick as the thinner one.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from renalis.conventions import Label
 from renalis.laterality import Midline
 from renalis.measurement.frame import STEP_MM, frame_for, sampled
-from renalis.postprocessing.components import Piece, Pieces, find_pieces
+from renalis.postprocessing.components import Component, Components, find_components
 from renalis.volume import Kind, Volume
 
 __all__ = ["WHOLE_KIDNEY_ML", "split_fused"]
@@ -38,40 +38,42 @@ LEAST_MM = STEP_MM / 2
 """Thinnest bridge looked for; what the frame cannot show is thinner."""
 
 
-def split_fused(part: Volume, pieces: Pieces, midline: Midline) -> tuple[Pieces, frozenset[int]]:
-    """Part pieces that hold a kidney on either side of the midline with a thin bridge between.
+def split_fused(
+    part: Volume, components: Components, midline: Midline
+) -> tuple[Components, frozenset[int]]:
+    """Part components that hold a kidney on either side of the midline with a thin bridge between.
 
     Parameters
     ----------
     part : Volume
         KiTS23 labels in canonical orientation.
-    pieces : Pieces
-        Connected pieces of everything above zero in it.
+    components : Components
+        Connected components of everything above zero in it.
     midline : Midline
         Parts right from left.
 
     Returns
     -------
-    Pieces
-        The same, or with pieces that were parted in two; none of the voxels is lost.
+    Components
+        The same, or with components that were parted in two; none of the voxels is lost.
     frozenset of int
-        Numbers of the pieces that were made by parting one.
+        Numbers of the components that were made by parting one.
     """
     made: set[int] = set()
-    for piece in pieces.pieces:
-        if piece.voxels * part.voxel_ml < 2 * WHOLE_KIDNEY_ML:
+    for component in components.each:
+        if component.voxels * part.voxel_ml < 2 * WHOLE_KIDNEY_ML:
             continue
-        own = part.cropped(piece.box)
-        labels = np.where(pieces.mask(piece), own.array, 0).astype(np.uint8)
+        own = part.cropped(component.box)
+        labels = np.where(components.mask(component), own.array, 0).astype(np.uint8)
         second = _second_kidney(own.like(labels, Kind.LABELS), midline)
         if second is not None:
-            pieces, number = _with_second(pieces, piece, second)
-            made |= {piece.number, number}
-    return pieces, frozenset(made)
+            components, number = _with_second(components, component, second)
+            made |= {component.number, number}
+    return components, frozenset(made)
 
 
 def _second_kidney(own: Volume, midline: Midline) -> NDArray[np.bool_] | None:
-    """Voxels of a piece that belong to a second kidney; None when it is one."""
+    """Voxels of a component that belong to a second kidney; None when it is one."""
     where = np.argwhere(own.array == Label.KIDNEY)
     right = midline.offset_mm(own.world(where)) > 0
     if min(np.count_nonzero(right), np.count_nonzero(~right)) * own.voxel_ml < WHOLE_KIDNEY_ML:
@@ -93,8 +95,8 @@ def _second_kidney(own: Volume, midline: Midline) -> NDArray[np.bool_] | None:
     halves = [(labels == Label.KIDNEY) & ~nearer, (labels == Label.KIDNEY) & nearer]
     to_halves = [_distance(half) <= TOUCH_MM for half in halves]
     for value in (Label.TUMOR, Label.CYST):
-        found = find_pieces(labels == value)
-        for lesion in found.pieces:
+        found = find_components(labels == value)
+        for lesion in found.each:
             inside = found.array == lesion.number
             contact = [int(np.count_nonzero(inside & near)) for near in to_halves]
             if min(contact) >= SHARED * max(contact) and max(contact):
@@ -122,7 +124,7 @@ def _parted_at_neck(
         np.unravel_index(int(np.where(side, depth, 0).argmax()), depth.shape) for side in sides
     ]
     thickness = min(largest_mm, *(float(depth[place]) for place in deepest))
-    core = find_pieces(depth > max(share * thickness, LEAST_MM), connectivity=6).array
+    core = find_components(depth > max(share * thickness, LEAST_MM), connectivity=6).array
     one, other = (int(core[place]) for place in deepest)
     if not one or not other or one == other:
         return None
@@ -140,35 +142,37 @@ def _distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 def _on_grid(mask: NDArray[np.bool_], frame: Volume, grid: Volume) -> NDArray[np.bool_]:
-    """A mask of the frame on the piece's own grid."""
+    """A mask of the frame on the component's own grid."""
     return np.asarray(sampled(frame.like(mask.astype(np.uint8), Kind.LABELS), grid) > 0)
 
 
-def _with_second(pieces: Pieces, piece: Piece, second: NDArray[np.bool_]) -> tuple[Pieces, int]:
-    """The pieces, one of them parted in two, and the new one's number."""
-    array = pieces.array.astype(np.uint32)
+def _with_second(
+    components: Components, component: Component, second: NDArray[np.bool_]
+) -> tuple[Components, int]:
+    """The components, one of them parted in two, and the new one's number."""
+    array = components.array.astype(np.uint32)
     number = int(array.max()) + 1
-    array[piece.box][second & pieces.mask(piece)] = number
+    array[component.box][second & components.mask(component)] = number
     halves = []
-    for own in (piece.number, number):
-        inside = array[piece.box] == own
+    for own in (component.number, number):
+        inside = array[component.box] == own
         where = np.argwhere(inside)
         i, j, k = (
             slice(outer.start + int(low), outer.start + int(high) + 1)
             for outer, low, high in zip(
-                piece.box, where.min(axis=0), where.max(axis=0), strict=True
+                component.box, where.min(axis=0), where.max(axis=0), strict=True
             )
         )
-        starts = [outer.start for outer in piece.box]
+        starts = [outer.start for outer in component.box]
         halves.append(
             replace(
-                piece,
+                component,
                 number=own,
                 voxels=len(where),
                 box=(i, j, k),
                 centroid=where.mean(axis=0) + starts,
             )
         )
-    kept = [other for other in pieces.pieces if other.number != piece.number]
+    kept = [other for other in components.each if other.number != component.number]
     ordered = sorted([*kept, *halves], key=lambda found: (-found.voxels, found.number))
-    return Pieces(array, tuple(ordered)), number
+    return Components(array, tuple(ordered)), number

@@ -12,15 +12,15 @@ from renalis.conventions import Label
 from renalis.laterality import Midline
 from renalis.measurement.fused_kidneys import WHOLE_KIDNEY_ML, split_fused
 from renalis.measurement.results import LesionKind, Side
-from renalis.postprocessing.components import Piece, Pieces, find_pieces, gap_mm
+from renalis.postprocessing.components import Component, Components, find_components, gap_mm
 from renalis.volume import Kind, Volume
 
 __all__ = ["Group", "LesionMask", "find_groups", "find_lesions", "in_kidneys"]
 
 JOIN_MM = 10.0
-"""Pieces closer than this to a kidney are that kidney's."""
+"""Components closer than this to a kidney are that kidney's."""
 KIDNEY_ML = 1.0
-"""A piece with at least this much parenchyma, away from others, is a kidney of its own."""
+"""A component with at least this much parenchyma, away from others, is a kidney of its own."""
 CROSSING_SHARE = 0.15
 """With more of its parenchyma than this beyond the midline, a kidney is on neither side."""
 MIDLINE_MM = 15.0
@@ -48,7 +48,7 @@ class Group:
     offset_mm : float
         Distance of its parenchyma's center from the midline, positive on the patient's right.
     bridged : bool
-        Whether it was one piece with another kidney, joined by a thin bridge.
+        Whether it was one component with another kidney, joined by a thin bridge.
     """
 
     labels: Volume
@@ -74,9 +74,9 @@ class LesionMask:
 
 @dataclass(frozen=True)
 class _Sided:
-    """A piece, or the first of several, with what decides about its side."""
+    """A component, or the first of several, with what decides about its side."""
 
-    piece: Piece
+    component: Component
     parenchyma_ml: float
     ml: float
     offset_mm: float
@@ -86,13 +86,13 @@ class _Sided:
 
 
 def find_groups(part: Volume, start: Box, midline: Midline) -> tuple[list[Group], float]:
-    """Gather connected pieces into kidneys, and decide their sides.
+    """Gather connected components into kidneys, and decide their sides.
 
-    A kidney is a connected piece (26 neighbors) of kidney, tumor and cyst together with at least
-    1 ml of parenchyma, and whatever lies within 10 mm of it; two that a thin bridge joins are two
-    (`renalis.measurement.fused_kidneys`). The largest on a side is the left or
-    right kidney. One whose parenchyma lies more than 15 % beyond the midline, or whose center is
-    within 15 mm of it, and every further one on a side, is "other".
+    A kidney is a connected component (26 neighbors) of kidney, tumor and cyst together with at
+    least 1 ml of parenchyma, and whatever lies within 10 mm of it; two that a thin bridge joins are
+    two (`renalis.measurement.fused_kidneys`). The largest on a side is the left or right kidney.
+    One whose parenchyma lies more than 15 % beyond the midline, or whose center is within 15 mm of
+    it, and every further one on a side, is "other".
 
     Parameters
     ----------
@@ -110,20 +110,20 @@ def find_groups(part: Volume, start: Box, midline: Midline) -> tuple[list[Group]
     float
         Parenchyma in ml in specks that belong to nothing.
     """
-    pieces, bridged = split_fused(part, find_pieces(part.array > 0), midline)
+    components, bridged = split_fused(part, find_components(part.array > 0), midline)
     parenchyma = np.bincount(
-        pieces.array[part.array == Label.KIDNEY], minlength=len(pieces.pieces) + 1
+        components.array[part.array == Label.KIDNEY], minlength=len(components.each) + 1
     )
     entries = [
-        _sided(part, pieces, piece, int(parenchyma[piece.number]), midline)
-        for piece in pieces.pieces
+        _sided(part, components, component, int(parenchyma[component.number]), midline)
+        for component in components.each
     ]
     entries.sort(key=lambda entry: (-entry.parenchyma_ml, -entry.ml))
     gathered: list[list[_Sided]] = []
     alone: list[_Sided] = []
     specks = 0.0
     for entry in entries:
-        gaps = [_gap_mm(part, pieces, entry, own) for own in gathered]
+        gaps = [_gap_mm(part, components, entry, own) for own in gathered]
         if min(gaps, default=np.inf) < np.inf:
             gathered[int(np.argmin(gaps))].append(entry)
         elif entry.parenchyma_ml >= KIDNEY_ML:
@@ -135,31 +135,32 @@ def find_groups(part: Volume, start: Box, midline: Midline) -> tuple[list[Group]
             specks += entry.parenchyma_ml
     kidneys = [
         replace(group, bridged=not bridged.isdisjoint(numbers))
-        for group, numbers in _kidney_groups(part, start, pieces, gathered)
+        for group, numbers in _kidney_groups(part, start, components, gathered)
     ]
     lone = [
-        _group(part, start, pieces, [entry], entry, _plain_side(entry), is_kidney=False)
+        _group(part, start, components, [entry], entry, _plain_side(entry), is_kidney=False)
         for entry in alone
     ]
     return kidneys + lone, specks
 
 
 def find_lesions(group: Group) -> list[LesionMask]:
-    """Connected pieces of tumor and of cyst (26 neighbors), largest first.
+    """Connected components of tumor and of cyst (26 neighbors), largest first.
 
     A tumor and a cyst that touch are two lesions; two tumors that touch are one.
     """
     lesions = []
     for kind, value in ((LesionKind.TUMOR, Label.TUMOR), (LesionKind.CYST, Label.CYST)):
-        found = find_pieces(group.labels.array == value)
+        found = find_components(group.labels.array == value)
         lesions += [
-            LesionMask(kind, found.mask(piece), piece.box, piece.voxels) for piece in found.pieces
+            LesionMask(kind, found.mask(component), component.box, component.voxels)
+            for component in found.each
         ]
     return lesions
 
 
 def in_kidneys(part: Volume) -> NDArray[np.bool_]:
-    """Voxels of pieces that are a kidney or belong to one, as `find_groups` gathers them.
+    """Voxels of components that are a kidney or belong to one, as `find_groups` gathers them.
 
     Parameters
     ----------
@@ -181,32 +182,36 @@ def in_kidneys(part: Volume) -> NDArray[np.bool_]:
     return found
 
 
-def _sided(part: Volume, pieces: Pieces, piece: Piece, parenchyma: int, midline: Midline) -> _Sided:
-    """Measure on which side a piece lies, by its parenchyma where it has some."""
-    inside = pieces.mask(piece)
+def _sided(
+    part: Volume, components: Components, component: Component, parenchyma: int, midline: Midline
+) -> _Sided:
+    """Measure on which side a component lies, by its parenchyma where it has some."""
+    inside = components.mask(component)
     if parenchyma:
-        inside &= part.array[piece.box] == Label.KIDNEY
-    where = part.cropped(piece.box).world(np.argwhere(inside))
+        inside &= part.array[component.box] == Label.KIDNEY
+    where = part.cropped(component.box).world(np.argwhere(inside))
     offsets = midline.offset_mm(where)
     return _Sided(
-        piece,
+        component,
         parenchyma * part.voxel_ml,
-        piece.voxels * part.voxel_ml,
+        component.voxels * part.voxel_ml,
         float(offsets.mean()),
         float((offsets > 0).mean()),
     )
 
 
-def _gap_mm(part: Volume, pieces: Pieces, entry: _Sided, own: list[_Sided]) -> float:
-    """How near a piece lies to a kidney, infinite if it is no part of it."""
+def _gap_mm(part: Volume, components: Components, entry: _Sided, own: list[_Sided]) -> float:
+    """How near a component lies to a kidney, infinite if it is no part of it."""
     across = (entry.offset_mm > 0) != (own[0].offset_mm > 0)
     if across and entry.parenchyma_ml >= WHOLE_KIDNEY_ML:
         return np.inf
-    return gap_mm(part, pieces, entry.piece, tuple(other.piece for other in own), JOIN_MM)
+    return gap_mm(
+        part, components, entry.component, tuple(other.component for other in own), JOIN_MM
+    )
 
 
 def _together(own: list[_Sided]) -> _Sided:
-    """A kidney's pieces as one, its place that of all its parenchyma."""
+    """A kidney's components as one, its place that of all its parenchyma."""
     weights = np.array([entry.parenchyma_ml or entry.ml * 1e-9 for entry in own])
     return replace(
         own[0],
@@ -222,16 +227,16 @@ def _crosses(entry: _Sided) -> bool:
 
 
 def _plain_side(entry: _Sided) -> Side:
-    """Side of one piece by itself."""
+    """Side of one component by itself."""
     if _crosses(entry) or abs(entry.offset_mm) < MIDLINE_MM:
         return Side.OTHER
     return Side.RIGHT if entry.offset_mm > 0 else Side.LEFT
 
 
 def _kidney_groups(
-    part: Volume, start: Box, pieces: Pieces, gathered: list[list[_Sided]]
+    part: Volume, start: Box, components: Components, gathered: list[list[_Sided]]
 ) -> list[tuple[Group, set[int]]]:
-    """Left, right, then others, the largest first, with the numbers of their pieces."""
+    """Left, right, then others, the largest first, with the numbers of their components."""
     wholes = sorted(
         ((_together(own), own) for own in gathered), key=lambda pair: -pair[0].parenchyma_ml
     )
@@ -242,8 +247,8 @@ def _kidney_groups(
         second = side in taken
         taken.add(side) if side is not Side.OTHER else None
         shown = Side.OTHER if second else side
-        group = _group(part, start, pieces, own, whole, shown, second=second)
-        groups.append((group, {entry.piece.number for entry in own}))
+        group = _group(part, start, components, own, whole, shown, second=second)
+        groups.append((group, {entry.component.number for entry in own}))
     order = (Side.LEFT, Side.RIGHT, Side.OTHER)
     return sorted(groups, key=lambda pair: order.index(pair[0].side))
 
@@ -251,7 +256,7 @@ def _kidney_groups(
 def _group(
     part: Volume,
     start: Box,
-    pieces: Pieces,
+    components: Components,
     own: list[_Sided],
     whole: _Sided,
     side: Side,
@@ -260,13 +265,13 @@ def _group(
     second: bool = False,
 ) -> Group:
     """Cut a group's box out of the scan, without its neighbors."""
-    boxes = [entry.piece.box for entry in own]
+    boxes = [entry.component.box for entry in own]
     i, j, k = (
         slice(min(box[a].start for box in boxes), max(box[a].stop for box in boxes))
         for a in range(3)
     )
     crop = part.cropped((i, j, k))
-    inside = np.isin(pieces.array[i, j, k], [entry.piece.number for entry in own])
+    inside = np.isin(components.array[i, j, k], [entry.component.number for entry in own])
     labels = Volume(np.where(inside, crop.array, 0).astype(np.uint8), crop.affine, Kind.LABELS)
     z, y, x = (
         slice(outer.start + inner.start, outer.start + inner.stop)

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from renalis.boxes import bounding_box, grown, in_whole, relative_to
-from renalis.postprocessing.components import Piece, find_pieces, surface
+from renalis.postprocessing.components import Component, find_components, surface
 from renalis.postprocessing.diameters import axial_diameter
 from renalis.volume import CANONICAL, Volume
 
@@ -49,16 +49,16 @@ def detached(
     """
     footprint = ndimage.generate_binary_structure(3, _RANK[neighbors])
 
-    def alone(part: Volume, inside: NDArray[np.bool_], piece: Piece, other: Volume) -> bool:
-        if or_above_ml is not None and piece.voxels * part.voxel_ml > or_above_ml:
+    def alone(part: Volume, inside: NDArray[np.bool_], component: Component, other: Volume) -> bool:
+        if or_above_ml is not None and component.voxels * part.voxel_ml > or_above_ml:
             return False
         margins = tuple(int(np.ceil(2 * radius_mm / size)) + 1 for size in part.spacing)
-        reach = grown(piece.box, part.shape, margins)
+        reach = grown(component.box, part.shape, margins)
         wanted = other.array[reach] > 0
         if not wanted.any():
             return True
         own = np.zeros(wanted.shape, dtype=bool)
-        own[relative_to(piece.box, reach)] = inside
+        own[relative_to(component.box, reach)] = inside
         if (ndimage.binary_dilation(own, footprint) & wanted).any():
             return False
         if radius_mm <= 0:
@@ -73,8 +73,8 @@ def detached(
 def smaller_than(mask: Volume, ml: float, neighbors: Neighbors = 26) -> NDArray[np.bool_]:
     """Voxels of the components of less than ``ml`` milliliters."""
 
-    def small(part: Volume, inside: NDArray[np.bool_], piece: Piece, other: Volume) -> bool:
-        return piece.voxels * part.voxel_ml < ml
+    def small(part: Volume, inside: NDArray[np.bool_], component: Component, other: Volume) -> bool:
+        return component.voxels * part.voxel_ml < ml
 
     return _dropped(mask, mask, neighbors, small)
 
@@ -86,7 +86,7 @@ def shorter_than(mask: Volume, mm: float, neighbors: Neighbors = 26) -> NDArray[
     outline, so that a single voxel has the diameter of its diagonal.
     """
 
-    def short(part: Volume, inside: NDArray[np.bool_], piece: Piece, other: Volume) -> bool:
+    def short(part: Volume, inside: NDArray[np.bool_], component: Component, other: Volume) -> bool:
         return axial_diameter(inside, part.affine[:3, :3].T).long_mm < mm
 
     return _dropped(mask, mask, neighbors, short)
@@ -96,7 +96,7 @@ def _dropped(
     mask: Volume,
     other: Volume,
     neighbors: Neighbors,
-    drop: Callable[[Volume, NDArray[np.bool_], Piece, Volume], bool],
+    drop: Callable[[Volume, NDArray[np.bool_], Component, Volume], bool],
 ) -> NDArray[np.bool_]:
     """Ask about every component, in canonical orientation: axial slices are ``array[z]``."""
     result = np.zeros(mask.shape, dtype=bool)
@@ -106,11 +106,11 @@ def _dropped(
     box = bounding_box(whole.array)
     if box is None:
         return result
-    found = find_pieces(np.ascontiguousarray(whole.array[box] > 0), connectivity=neighbors)
-    for piece in found.pieces:
-        inside = found.mask(piece)
-        moved = in_whole(piece.box, box)
-        placed = Piece(piece.number, piece.voxels, moved, piece.centroid)
+    found = find_components(np.ascontiguousarray(whole.array[box] > 0), connectivity=neighbors)
+    for component in found.each:
+        inside = found.mask(component)
+        moved = in_whole(component.box, box)
+        placed = Component(component.number, component.voxels, moved, component.centroid)
         if drop(whole, inside, placed, other_canonical):
             target[moved][inside] = True
     return result

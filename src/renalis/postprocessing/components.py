@@ -14,9 +14,9 @@ from renalis.boxes import Box, grown
 from renalis.volume import Volume
 
 __all__ = [
-    "Piece",
-    "Pieces",
-    "find_pieces",
+    "Component",
+    "Components",
+    "find_components",
     "gap_mm",
     "near",
     "surface",
@@ -24,19 +24,19 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Piece:
+class Component:
     """One connected component.
 
     Attributes
     ----------
     number : int
-        Its value in ``Pieces.array``.
+        Its value in ``Components.array``.
     voxels : int
         Its size.
     box : tuple of slice
-        Its bounding box, in the indices of ``Pieces.array``.
+        Its bounding box, in the indices of ``Components.array``.
     centroid : ndarray, shape (3,)
-        Index of its center in ``Pieces.array``.
+        Index of its center in ``Components.array``.
     """
 
     number: int
@@ -46,18 +46,18 @@ class Piece:
 
 
 @dataclass(frozen=True, eq=False)
-class Pieces:
+class Components:
     """All connected components of a mask: a numbered array, and the components, largest first."""
 
     array: NDArray[Any]
-    pieces: tuple[Piece, ...]
+    each: tuple[Component, ...]
 
-    def mask(self, piece: Piece) -> NDArray[np.bool_]:
+    def mask(self, component: Component) -> NDArray[np.bool_]:
         """The component's voxels inside its own bounding box."""
-        return np.asarray(self.array[piece.box] == piece.number)
+        return np.asarray(self.array[component.box] == component.number)
 
 
-def find_pieces(mask: NDArray[Any], connectivity: Literal[6, 18, 26] = 26) -> Pieces:
+def find_components(mask: NDArray[Any], connectivity: Literal[6, 18, 26] = 26) -> Components:
     """Connected components of a boolean mask.
 
     Parameters
@@ -68,7 +68,7 @@ def find_pieces(mask: NDArray[Any], connectivity: Literal[6, 18, 26] = 26) -> Pi
         26: voxels that share a corner belong together.
     """
     if not mask.size:
-        return Pieces(np.zeros(mask.shape, dtype=np.uint32), ())
+        return Components(np.zeros(mask.shape, dtype=np.uint32), ())
     numbered = cc3d.connected_components(mask, connectivity=connectivity, binary_image=True)
     found = cc3d.statistics(numbered)
     counts, boxes, centers = (
@@ -76,13 +76,15 @@ def find_pieces(mask: NDArray[Any], connectivity: Literal[6, 18, 26] = 26) -> Pi
         found["bounding_boxes"],
         found["centroids"],
     )
-    pieces = [
-        Piece(number, int(counts[number]), _box(boxes[number]), np.asarray(centers[number], float))
+    components = [
+        Component(
+            number, int(counts[number]), _box(boxes[number]), np.asarray(centers[number], float)
+        )
         for number in range(1, len(counts))
         if counts[number]
     ]
-    pieces.sort(key=lambda piece: (-piece.voxels, piece.number))
-    return Pieces(numbered, tuple(pieces))
+    components.sort(key=lambda component: (-component.voxels, component.number))
+    return Components(numbered, tuple(components))
 
 
 def _box(parts: tuple[slice, ...]) -> Box:
@@ -103,14 +105,22 @@ def surface(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def near(
-    grid: Volume, pieces: Pieces, one: Piece, others: tuple[Piece, ...], within_mm: float
+    grid: Volume,
+    components: Components,
+    one: Component,
+    others: tuple[Component, ...],
+    within_mm: float,
 ) -> bool:
     """Whether a component comes within a distance (mm, between voxel centers) of any other."""
-    return gap_mm(grid, pieces, one, others, within_mm) < np.inf
+    return gap_mm(grid, components, one, others, within_mm) < np.inf
 
 
 def gap_mm(
-    grid: Volume, pieces: Pieces, one: Piece, others: tuple[Piece, ...], within_mm: float
+    grid: Volume,
+    components: Components,
+    one: Component,
+    others: tuple[Component, ...],
+    within_mm: float,
 ) -> float:
     """How near a component comes to any other: mm between voxel centers, infinite if farther.
 
@@ -119,8 +129,8 @@ def gap_mm(
     if not others:
         return np.inf
     margins = tuple(int(np.ceil(2 * within_mm / size)) + 1 for size in grid.spacing)
-    reach = grown(one.box, pieces.array.shape, margins)
-    region = pieces.array[reach]
+    reach = grown(one.box, components.array.shape, margins)
+    region = components.array[reach]
     wanted = np.isin(region, [other.number for other in others])
     if not wanted.any():
         return np.inf

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import grown, touches_border
-from renalis.postprocessing.components import find_pieces
+from renalis.postprocessing.components import find_components
 
 __all__ = ["fill_holes"]
 
@@ -30,15 +30,15 @@ def fill_holes(labels: NDArray[np.uint8], most_voxels: float) -> int:
         Number of voxels filled.
     """
     filled = 0
-    renal = find_pieces(labels > 0)
-    for piece in renal.pieces:
+    renal = find_components(labels > 0)
+    for component in renal.each:
         # A closed cavity needs at least the six face neighbors of one voxel around it.
-        if piece.voxels < 6:
+        if component.voxels < 6:
             continue
-        box = grown(piece.box, labels.shape)
+        box = grown(component.box, labels.shape)
         inside = labels[box]
-        cavities = find_pieces(inside == 0, connectivity=6)
-        for cavity in cavities.pieces:
+        cavities = find_components(inside == 0, connectivity=6)
+        for cavity in cavities.each:
             if cavity.voxels > most_voxels or touches_border(cavity.box, inside.shape):
                 continue
             around = grown(cavity.box, inside.shape)

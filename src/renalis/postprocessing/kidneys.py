@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from renalis.boxes import Box
 from renalis.conventions import Label
 from renalis.laterality import Midline
-from renalis.postprocessing.components import Piece, Pieces, find_pieces, near
+from renalis.postprocessing.components import Component, Components, find_components, near
 from renalis.postprocessing.rules import Rules
 from renalis.volume import Volume
 
@@ -48,7 +48,7 @@ class Surroundings:
 class _Candidate:
     """A connected component of anything renal, with what the rules ask about it."""
 
-    piece: Piece
+    component: Component
     ml: float
     parenchyma_ml: float
     offset_mm: float
@@ -63,7 +63,7 @@ class _Candidate:
         return (self.offset_mm > 0) == (other.offset_mm > 0)
 
 
-def judge(labels: Volume, around: Surroundings, rules: Rules) -> tuple[Pieces, dict[int, str]]:
+def judge(labels: Volume, around: Surroundings, rules: Rules) -> tuple[Components, dict[int, str]]:
     """Decide for every connected component whether a rule drops it.
 
     Parameters
@@ -77,17 +77,18 @@ def judge(labels: Volume, around: Surroundings, rules: Rules) -> tuple[Pieces, d
 
     Returns
     -------
-    Pieces
+    Components
         Connected components of everything renal (26 neighbors).
     dict of int to str
         For each component that is dropped, its number and the name of the rule.
     """
-    pieces = find_pieces(labels.array > 0)
-    if not pieces.pieces:
-        return pieces, {}
-    parenchyma = _parenchyma_ml(labels, pieces)
+    components = find_components(labels.array > 0)
+    if not components.each:
+        return components, {}
+    parenchyma = _parenchyma_ml(labels, components)
     candidates = [
-        _describe(labels, piece, float(parenchyma[piece.number]), around) for piece in pieces.pieces
+        _describe(labels, component, float(parenchyma[component.number]), around)
+        for component in components.each
     ]
     dropped: dict[int, str] = {}
     kidneys: list[_Candidate] = []
@@ -95,37 +96,37 @@ def judge(labels: Volume, around: Surroundings, rules: Rules) -> tuple[Pieces, d
     for candidate in candidates:
         (kidneys if _is_kidney(candidate, rules) else rest).append(candidate)
     if rules.lateral.on:
-        kidneys = _lateral(labels, pieces, kidneys, rules, dropped)
+        kidneys = _lateral(labels, components, kidneys, rules, dropped)
     for candidate in rest:
-        name = _kidney_or_part(labels, pieces, candidate, kidneys, rules)
+        name = _kidney_or_part(labels, components, candidate, kidneys, rules)
         if name:
-            dropped[candidate.piece.number] = name
-    return pieces, dropped
+            dropped[candidate.component.number] = name
+    return components, dropped
 
 
-def _parenchyma_ml(labels: Volume, pieces: Pieces) -> NDArray[np.float64]:
+def _parenchyma_ml(labels: Volume, components: Components) -> NDArray[np.float64]:
     """Volume in ml of kidney label in each component, indexed by its number."""
-    inside = pieces.array[labels.array == Label.KIDNEY]
-    counts = np.bincount(inside, minlength=len(pieces.pieces) + 1)
+    inside = components.array[labels.array == Label.KIDNEY]
+    counts = np.bincount(inside, minlength=len(components.each) + 1)
     return np.asarray(counts * labels.voxel_ml)
 
 
 def _describe(
-    labels: Volume, piece: Piece, parenchyma_ml: float, around: Surroundings
+    labels: Volume, component: Component, parenchyma_ml: float, around: Surroundings
 ) -> _Candidate:
     """Measure one component."""
-    offset = float(around.midline.offset_mm(labels.world(piece.centroid)))
+    offset = float(around.midline.offset_mm(labels.world(component.centroid)))
     corners: NDArray[Any] = np.array(
-        np.meshgrid(*[(part.start, part.stop - 1) for part in piece.box])
+        np.meshgrid(*[(part.start, part.stop - 1) for part in component.box])
     ).reshape(3, -1)
     reach = float(np.abs(around.midline.offset_mm(labels.world(corners.T))).max())
     return _Candidate(
-        piece,
-        piece.voxels * labels.voxel_ml,
+        component,
+        component.voxels * labels.voxel_ml,
         parenchyma_ml,
         offset,
         reach,
-        around.at_border(piece.box),
+        around.at_border(component.box),
     )
 
 
@@ -141,7 +142,7 @@ def _is_kidney(candidate: _Candidate, rules: Rules) -> bool:
 
 def _lateral(
     labels: Volume,
-    pieces: Pieces,
+    components: Components,
     kidneys: list[_Candidate],
     rules: Rules,
     dropped: dict[int, str],
@@ -159,12 +160,12 @@ def _lateral(
         second = bool(larger) and (rim or kidney.ml < rule.second_ml)
         if (on_midline or second) and not near(
             labels,
-            pieces,
-            kidney.piece,
-            tuple(other.piece for other in kept),
+            components,
+            kidney.component,
+            tuple(other.component for other in kept),
             rules.minimum_volume.fragment_mm,
         ):
-            dropped[kidney.piece.number] = "lateral"
+            dropped[kidney.component.number] = "lateral"
         else:
             kept.append(kidney)
     return kept
@@ -172,21 +173,21 @@ def _lateral(
 
 def _kidney_or_part(
     labels: Volume,
-    pieces: Pieces,
+    components: Components,
     candidate: _Candidate,
     kidneys: list[_Candidate],
     rules: Rules,
 ) -> str | None:
     """Which rule drops a component that is no kidney, or None when it stays."""
-    stay = tuple(kidney.piece for kidney in kidneys)
+    stay = tuple(kidney.component for kidney in kidneys)
     mostly_lesion = candidate.parenchyma_ml < 0.5 * candidate.ml
     if not mostly_lesion:
         rule = rules.minimum_volume
-        if not rule.on or near(labels, pieces, candidate.piece, stay, rule.fragment_mm):
+        if not rule.on or near(labels, components, candidate.component, stay, rule.fragment_mm):
             return None
         return "minimum_volume"
     attached = rules.attached
-    if not attached.on or near(labels, pieces, candidate.piece, stay, attached.within_mm):
+    if not attached.on or near(labels, components, candidate.component, stay, attached.within_mm):
         return None
     stands_alone = (
         candidate.ml >= attached.alone_ml

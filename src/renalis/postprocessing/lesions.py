@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from renalis.boxes import Box, bounding_box, grown
 from renalis.conventions import Label
-from renalis.postprocessing.components import find_pieces
+from renalis.postprocessing.components import find_components
 
 __all__ = ["contact_shares", "drop_small_lesions", "face_areas", "vote"]
 
@@ -53,9 +53,9 @@ def vote(labels: NDArray[np.uint8], areas: NDArray[np.float64], contact: float) 
         A smaller part that shares more than this of its surface with the other kind joins it.
     """
     labels = _lesion_box(labels)
-    lesions = find_pieces(labels >= Label.TUMOR)
+    lesions = find_components(labels >= Label.TUMOR)
     changed = 0
-    for lesion in lesions.pieces:
+    for lesion in lesions.each:
         own = lesions.mask(lesion)
         kinds = labels[lesion.box]
         if not ((kinds == Label.TUMOR) & own).any() or not ((kinds == Label.CYST) & own).any():
@@ -76,10 +76,10 @@ def _vote_one(
     """The vote inside one lesion's box; the smallest parts are asked first."""
     parts: list[tuple[int, Label, Box, NDArray[np.bool_]]] = []
     for kind in (Label.TUMOR, Label.CYST):
-        found = find_pieces((kinds == kind) & own)
-        for piece in found.pieces:
-            box = grown(piece.box, kinds.shape)
-            parts.append((piece.voxels, kind, box, found.array[box] == piece.number))
+        found = find_components((kinds == kind) & own)
+        for component in found.each:
+            box = grown(component.box, kinds.shape)
+            parts.append((component.voxels, kind, box, found.array[box] == component.number))
     changed = 0
     for voxels, kind, box, part in sorted(parts, key=lambda entry: entry[0]):
         other = Label.CYST if kind == Label.TUMOR else Label.TUMOR
@@ -103,15 +103,15 @@ def drop_small_lesions(labels: NDArray[np.uint8], least_voxels: float) -> int:
     changed = 0
     labels = _lesion_box(labels)
     for kind in (Label.TUMOR, Label.CYST):
-        found = find_pieces(labels == kind)
-        for piece in found.pieces:
-            if piece.voxels >= least_voxels:
+        found = find_components(labels == kind)
+        for component in found.each:
+            if component.voxels >= least_voxels:
                 continue
-            box = grown(piece.box, labels.shape)
+            box = grown(component.box, labels.shape)
             around: NDArray[Any] = labels[box]
-            part = found.array[box] == piece.number
+            part = found.array[box] == component.number
             labels[box][part] = _most_common_neighbor(around, part)
-            changed += piece.voxels
+            changed += component.voxels
     return changed
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from renalis.boxes import Box
 from renalis.conventions import Label
-from renalis.postprocessing.components import find_pieces
+from renalis.postprocessing.components import find_components
 from renalis.postprocessing.evidence import gather
 from renalis.postprocessing.kidney_check import KidneyAnswer, judged
 from renalis.postprocessing.rules import ImpossibleRule
@@ -48,21 +48,21 @@ def drop_impossible(
         Why, in words, for all of them together.
     """
     array: NDArray[np.uint8] = labels.array[box]
-    found = find_pieces(array > 0)
+    found = find_components(array > 0)
     dropped = []
     reasons: list[str] = []
-    for piece in found.pieces:
-        if piece.voxels * labels.voxel_ml < rule.least_ml:
+    for component in found.each:
+        if component.voxels * labels.voxel_ml < rule.least_ml:
             break  # the largest come first
         i, j, k = (
             slice(outer.start + inner.start, outer.start + inner.stop)
-            for outer, inner in zip(box, piece.box, strict=True)
+            for outer, inner in zip(box, component.box, strict=True)
         )
-        evidence = gather(image, labels, found.mask(piece), (i, j, k), lungs, probability)
+        evidence = gather(image, labels, found.mask(component), (i, j, k), lungs, probability)
         verdict = judged(evidence, rule)
         if verdict.answer is KidneyAnswer.NO:
-            dropped.append(piece)
+            dropped.append(component)
             reasons += verdict.reasons[:1]
-    for piece in dropped:  # only now, so that each was seen among the others
-        array[piece.box][found.mask(piece)] = Label.BACKGROUND
-    return sum(piece.voxels for piece in dropped), tuple(dict.fromkeys(reasons))
+    for component in dropped:  # only now, so that each was seen among the others
+        array[component.box][found.mask(component)] = Label.BACKGROUND
+    return sum(component.voxels for component in dropped), tuple(dict.fromkeys(reasons))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from renalis.boxes import bounding_box, grown
 from renalis.laterality import field_middle
-from renalis.postprocessing.components import Piece, Pieces, find_pieces
+from renalis.postprocessing.components import Component, Components, find_components
 from renalis.preparation.body import find_body
 from renalis.volume import Volume
 
@@ -84,22 +84,24 @@ def smaller_on_each_side(
         return dropped
     reach = grown(box, mask.shape)
     part, target = mask.cropped(reach), dropped[reach]
-    found = find_pieces(every[reach], connectivity=neighbors)
-    pieces = [(np.argwhere(_own(part, found, piece)), piece) for piece in found.pieces]
-    pieces.sort(key=lambda one: (-len(one[0]), one[1].number))
+    found = find_components(every[reach], connectivity=neighbors)
+    components = [
+        (np.argwhere(_own(part, found, component)), component) for component in found.each
+    ]
+    components.sort(key=lambda one: (-len(one[0]), one[1].number))
     kept = {False: 0, True: 0}
-    for own, piece in pieces:
+    for own, component in components:
         if not len(own):
             continue
-        center = own.mean(axis=0) + [side.start for side in piece.box]
+        center = own.mean(axis=0) + [side.start for side in component.box]
         right = bool(part.world(center)[0] > middle_mm)
         if kept[right] < per_side and len(own) * mask.voxel_ml >= min_ml:
             kept[right] += 1
         else:
-            target[piece.box][_own(part, found, piece)] = True
+            target[component.box][_own(part, found, component)] = True
     return dropped
 
 
-def _own(mask: Volume, found: Pieces, piece: Piece) -> NDArray[np.bool_]:
+def _own(mask: Volume, found: Components, component: Component) -> NDArray[np.bool_]:
     """A component's voxels inside its own bounding box that are the mask's, not what joins them."""
-    return np.asarray(found.mask(piece) & (mask.array[piece.box] > 0))
+    return np.asarray(found.mask(component) & (mask.array[component.box] > 0))

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from renalis.boxes import Box, bounding_box, grown
 from renalis.postprocessing.component_filters import Neighbors, detached, shorter_than, smaller_than
-from renalis.postprocessing.components import find_pieces
+from renalis.postprocessing.components import find_components
 from renalis.postprocessing.context import Context, Region, Step
 from renalis.postprocessing.make_steps import make_step, register_step
 from renalis.postprocessing.morphology import closed, dilated, filled, opened
@@ -75,7 +75,7 @@ class SideLargest:
     """
 
     rule: ClassVar[str] = "side_largest"
-    done: ClassVar[str] = "in pieces that are not the largest on their side was dropped"
+    done: ClassVar[str] = "in components that are not the largest on their side was dropped"
     region: Region = "kidney"
     per_side: int = 1
     min_ml: float = 0.0
@@ -106,7 +106,7 @@ class Attached:
     """
 
     rule: ClassVar[str] = "attached"
-    done: ClassVar[str] = "in pieces that belong to nothing was dropped"
+    done: ClassVar[str] = "in components that belong to nothing was dropped"
     region: Region = "tumor"
     to: Region = "kidney"
     radius_mm: float = 0.0
@@ -131,7 +131,7 @@ class MinFeret:
     """Components of a region stay when their largest axial diameter is at least ``mm``."""
 
     rule: ClassVar[str] = "min_feret"
-    done: ClassVar[str] = "in pieces of too small a diameter was dropped"
+    done: ClassVar[str] = "in components of too small a diameter was dropped"
     region: Region = "tumor"
     mm: float = 3.0
     into: Into = "around"
@@ -147,7 +147,7 @@ class KeepIfMl:
     """Components of a region stay when they have at least ``ml`` milliliters."""
 
     rule: ClassVar[str] = "keep_if_ml"
-    done: ClassVar[str] = "in pieces of too small a volume was dropped"
+    done: ClassVar[str] = "in components of too small a volume was dropped"
     region: Region = "tumor"
     ml: float = 0.1
     into: Into = "around"
@@ -332,12 +332,12 @@ def _surrounded(labels: Volume, places: NDArray[np.bool_], most_voxels: float = 
         return
     reach = grown(box, labels.shape)
     part = labels.array[reach]
-    found = find_pieces(places[reach])
-    for piece in found.pieces:
-        if piece.voxels > most_voxels:
+    found = find_components(places[reach])
+    for component in found.each:
+        if component.voxels > most_voxels:
             continue
-        near = grown(piece.box, part.shape)
-        own = found.array[near] == piece.number
+        near = grown(component.box, part.shape)
+        own = found.array[near] == component.number
         border = ndimage.binary_dilation(own, np.ones((3, 3, 3), bool)) & ~own
         counts = np.bincount(part[near][border], minlength=2)
         counts[0] = 0

@@ -26,11 +26,11 @@ __all__ = ["RuleChange", "Tidied", "tidy"]
 _DONE = {
     "body": "outside the body or in air was dropped",
     "density": "of kidney as dense as bone or fat was dropped",
-    "impossible": "in pieces that cannot be a kidney was dropped",
+    "impossible": "in components that cannot be a kidney was dropped",
     "holes": "in closed pinholes was filled",
     "vote": "changed between tumor and cyst, so that each lesion has one kind",
-    "minimum_volume": "in pieces too small to be a kidney or a lesion was dropped or made kidney",
-    "lateral": "in small pieces on the midline or second on a side was dropped",
+    "minimum_volume": "in components too small for a kidney or a lesion was dropped or made kidney",
+    "lateral": "in small components on the midline or second on a side was dropped",
     "attached": "of lesion far from every kidney was dropped",
 }
 
@@ -165,16 +165,16 @@ def _run(work: Volume, around: Surroundings, rules: Rules) -> dict[str, int]:
         counts["holes"] = fill_holes(array, rules.holes.max_ml / work.voxel_ml)
     if rules.vote.on:
         counts["vote"] = vote(array, face_areas(work.affine), rules.vote.contact)
-    pieces, dropped = judge(work, around, rules)
+    components, dropped = judge(work, around, rules)
     if dropped:
-        fate = np.zeros(len(pieces.pieces) + 1, dtype=np.uint8)
+        dropped_by = np.zeros(len(components.each) + 1, dtype=np.uint8)
         for number, name in dropped.items():
-            fate[number] = Rules.names().index(name) + 1
-        for piece in pieces.pieces:
-            if fate[piece.number]:
-                array[piece.box][pieces.mask(piece)] = Label.BACKGROUND
-                name = dropped[piece.number]
-                counts[name] = counts.get(name, 0) + piece.voxels
+            dropped_by[number] = Rules.names().index(name) + 1
+        for component in components.each:
+            if dropped_by[component.number]:
+                array[component.box][components.mask(component)] = Label.BACKGROUND
+                name = dropped[component.number]
+                counts[name] = counts.get(name, 0) + component.voxels
     if rules.minimum_volume.on:
         small = drop_small_lesions(array, rules.minimum_volume.lesion_ml / work.voxel_ml)
         counts["minimum_volume"] = counts.get("minimum_volume", 0) + small
@@ -201,12 +201,12 @@ def _drop_outside(
 
 def _drop_by_density(array: NDArray[np.uint8], hu: NDArray[Any], rule: DensityRule) -> int:
     """Drop components of kidney label whose median is not parenchyma's; in place."""
-    pieces = cc3d.connected_components(array == Label.KIDNEY, connectivity=26)
+    components = cc3d.connected_components(array == Label.KIDNEY, connectivity=26)
     changed = 0
-    for number, box in enumerate(cc3d.statistics(pieces)["bounding_boxes"]):
+    for number, box in enumerate(cc3d.statistics(components)["bounding_boxes"]):
         if number == 0:
             continue
-        mask = pieces[box] == number
+        mask = components[box] == number
         if not rule.low_hu <= float(np.median(hu[box][mask])) <= rule.high_hu:
             array[box][mask] = Label.BACKGROUND
             changed += int(np.count_nonzero(mask))

@@ -36,7 +36,7 @@ VERBS = {
     "tune": "search the fields of a recipe",
     "serve": "take scans from DICOM nodes, DICOMweb and a REST API, and send results back",
     "model": "list, describe, pack and export models",
-    "doctor": "say what this machine can do",
+    "doctor": "show what this machine can do",
 }
 """Each verb with its one-line help; the verb's module has its name."""
 

@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help="folder for tables, page, and the label maps OUT/RUN/labels/CASE.nii.gz",
     )
-    add("--kind", default="auto", help="kind of the dataset, where file names do not tell")
+    add(
+        "--kind", default="auto", help="kind of the dataset (default: detected from the file names)"
+    )
     add(
         "--labels",
         choices=("kits19", "kits23", "radboud"),

@@ -32,7 +32,7 @@ _SHOWN = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    check = _action(actions, "check", "read every case and say what is wrong")
+    check = _action(actions, "check", "read every case and report what is wrong")
     check.add_argument("--quick", action="store_true", help="of the scans, read only the headers")
     check.add_argument("--json", action="store_true", help="print all findings for machines")
     check.add_argument("-o", "--output", type=Path, metavar="FILE", help="write them as JSON too")
@@ -104,11 +104,13 @@ def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
     """An action with what all of them take."""
     parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
     parser.add_argument("data", type=Path, metavar="DATA", help="folder of the dataset, or a CSV")
-    parser.add_argument("--kind", choices=_KINDS, default="auto", help="default: told by the names")
+    parser.add_argument(
+        "--kind", choices=_KINDS, default="auto", help="default: detected from the file names"
+    )
     parser.add_argument(
         "--labels",
         choices=[one.value for one in SCORED],
-        help="what label values mean, where the dataset does not say",
+        help="label convention, where the dataset does not give it",
     )
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes"

@@ -1,4 +1,4 @@
-"""``renalis doctor``: say what this machine can do."""
+"""``renalis doctor``: show what this machine can do."""
 
 from __future__ import annotations
 

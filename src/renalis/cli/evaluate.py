@@ -108,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--model",
         metavar="NAME|FILE|RUN",
-        help="what made the predictions: says which cases it learned from, where nothing next to "
+        help="model that made the predictions: names its training cases, where nothing next to "
         "them does",
     )
     add("--seed", type=seed, default=0, help="of the bootstrap (default 0)")

@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack = actions.add_parser("pack", help="make a model file of a finished training")
     pack.add_argument("run", type=Path, metavar="RUN", help="folder of renalis train")
     pack.add_argument("--scores", type=Path, metavar="JSON", help="what was measured, and on what")
-    pack.add_argument("--history", default="", help="what the recipe does not say")
+    pack.add_argument(
+        "--history", default="", help="notes on the training that are not in the recipe"
+    )
     pack.add_argument("--version", default="1", help="the model's version (default 1)")
     pack.add_argument("--licence", help="SPDX name of the terms of a published system's weights")
     pack.add_argument("--credit", help="whom to credit for its training data")
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument(
         "--anonymous",
         action="store_true",
-        help="leave the names of the cases out, by which it knows whom it learned from",
+        help="leave the names of the training cases out; scans of theirs are still recognized",
     )
     export = actions.add_parser("export", help="write the networks for another program")
     export.add_argument("model", nargs="?", default="renalis-kidney", metavar="NAME|FILE")

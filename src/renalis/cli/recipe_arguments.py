@@ -37,7 +37,9 @@ def add_recipe(parser: argparse.ArgumentParser, data: str, output: str) -> None:
 def add_system(group: argparse._ActionsContainer) -> None:
     """How and where a published system is trained."""
     add = group.add_argument
-    add("--kind", default="auto", help="kind of the dataset, where file names do not tell")
+    add(
+        "--kind", default="auto", help="kind of the dataset (default: detected from the file names)"
+    )
     add("--split", type=Path, help="a stored split (renalis dataset split) instead of the recipe's")
     add("--tiny", action="store_true", help="the recipe's small variant: minutes on a CPU")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train")

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="FILE.npz",
-        help="single real slices with label maps to learn from as well: the recipe's with_slices "
+        help="single real slices with label maps to train with as well: the recipe's with_slices "
         "then holds",
     )
     add(

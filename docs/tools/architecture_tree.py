@@ -25,7 +25,7 @@ END = "<!-- end of rooms -->"
 ROOMS = (
     "errors", "compute_device", "plugins", "boxes", "volume", "voxel_hash", "conventions",
     "laterality", "thresholds", "io", "charts",
-    "preparation", "networks", "model_header", "known_cases", "model", "dataset",
+    "preparation", "networks", "model_header", "model_file", "known_cases", "model", "dataset",
     "synthesis", "sampling", "augmentation",
     "postprocessing", "measurement", "prediction",
     "training", "evaluation", "report", "recipes",

@@ -6,7 +6,6 @@ answers at once; whatever is wrong with a file, loading it can at worst fail wit
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from renalis.errors import InputError
+from renalis.model_file import HEADER_KEY, read_entries, read_tensors, write_tensors
 from renalis.model_header import ModelHeader, SystemHeader
 from renalis.plugins import require
 
@@ -43,11 +43,6 @@ __all__ = [
 
 DEFAULT_MODEL = "renalis-kidney"
 """The model that is used when none is named: it comes with the package."""
-
-_KEY = "renalis"
-_MOST_HEADER_BYTES = 8 << 20
-_MOST_FILE_BYTES = 4 << 30
-_DTYPES: dict[str, type[np.generic]] = {"F16": np.float16, "F32": np.float32, "I64": np.int64}
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,13 +156,13 @@ def read_header(name_or_path: str | Path = DEFAULT_MODEL) -> ModelHeader:
         If the file is no model of renalis, or holds a published system.
     """
     path = find_model(name_or_path)
-    return _two_passes(path, _entries(path)[0])
+    return _two_passes(path, read_entries(path)[0])
 
 
 def read_any_header(name_or_path: str | Path = DEFAULT_MODEL) -> ModelHeader | SystemHeader:
     """Like `read_header`, of packed systems too."""
     path = find_model(name_or_path)
-    return _parsed(path, _entries(path)[0])
+    return _parsed(path, read_entries(path)[0])
 
 
 def is_system_model(name_or_path: str | Path) -> bool:
@@ -197,21 +192,21 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL, require_commercial: boo
         If there is no such model, the file is damaged or no model, or its licence is refused.
     """
     path = find_model(name_or_path)
-    entries, start = _entries(path)
+    entries, start = read_entries(path)
     header = _two_passes(path, entries)
     check_licence(header, require_commercial)
-    return Model(header, _tensors(path, entries, start, header.sha256), path)
+    return Model(header, read_tensors(path, entries, start, header.sha256), path)
 
 
 def load_system_model(name_or_path: str | Path, require_commercial: bool = False) -> SystemModel:
     """Like `load_model`, of a packed run of a published system."""
     path = find_model(name_or_path)
-    entries, start = _entries(path)
+    entries, start = read_entries(path)
     header = _parsed(path, entries)
     if isinstance(header, ModelHeader):
         raise InputError(f"{path} holds no published system but a model of two passes")
     check_licence(header, require_commercial)
-    return SystemModel(header, _tensors(path, entries, start, header.sha256), path)
+    return SystemModel(header, read_tensors(path, entries, start, header.sha256), path)
 
 
 def check_licence(header: ModelHeader | SystemHeader, require_commercial: bool) -> None:
@@ -227,20 +222,6 @@ def check_licence(header: ModelHeader | SystemHeader, require_commercial: bool) 
             f"model {header.name} is licensed {header.licence}, which does not allow commercial "
             "use; choose another model with --model or leave --require-commercial out"
         )
-
-
-def _tensors(
-    path: Path, entries: dict[str, Any], start: int, sha256: str
-) -> dict[str, NDArray[Any]]:
-    """All tensors, after comparing their checksum."""
-    data = path.read_bytes()[start:]
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise InputError(f"{path} is damaged (its checksum differs); get the model file again")
-    return {
-        name: _tensor(path, name, entry, data)
-        for name, entry in entries.items()
-        if name != "__metadata__"
-    }
 
 
 def save_model(path: str | Path, header: ModelHeader, networks: Mapping[str, nn.Module]) -> Path:
@@ -271,7 +252,7 @@ def save_model(path: str | Path, header: ModelHeader, networks: Mapping[str, nn.
             if not np.isfinite(array).all():
                 raise ValueError(f"{stage}.{name} is not finite in float16")
             tensors[f"{stage}.{name}"] = array
-    return _write(Path(path), header, tensors)
+    return write_tensors(Path(path), header, tensors)
 
 
 def save_system_model(
@@ -293,52 +274,7 @@ def save_system_model(
     OutputError
         If the file cannot be written.
     """
-    return _write(Path(path), header, dict(sorted(tensors.items())))
-
-
-def _write(
-    path: Path, header: ModelHeader | SystemHeader, tensors: Mapping[str, NDArray[Any]]
-) -> Path:
-    from renalis.io import whole_file
-
-    kinds = {np.dtype(kind).newbyteorder("<"): name for name, kind in _DTYPES.items()}
-    layout: dict[str, Any] = {}
-    digest, offset = hashlib.sha256(), 0
-    for name, array in tensors.items():
-        ends = [offset, offset + array.nbytes]
-        kind = kinds[array.dtype.newbyteorder("<")]
-        layout[name] = {"dtype": kind, "shape": array.shape, "data_offsets": ends}
-        digest.update(array.tobytes())
-        offset += array.nbytes
-    full = header.model_copy(update={"sha256": digest.hexdigest()})
-    layout["__metadata__"] = {_KEY: full.model_dump_json()}
-    text = json.dumps(layout).encode()
-    text += b" " * (-len(text) % 8)
-    with whole_file(path) as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for array in tensors.values():
-            file.write(array.tobytes())
-    return path
-
-
-def _entries(path: Path) -> tuple[dict[str, Any], int]:
-    """The safetensors header (length, then JSON) and where the tensors begin."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(size - 8, _MOST_HEADER_BYTES) or size > _MOST_FILE_BYTES:
-                raise ValueError("its size is impossible")
-            entries = json.loads(file.read(length))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path} is no model file of renalis; give a .safetensors model"
-        ) from error
-    if not isinstance(entries, dict):
-        raise InputError(f"{path} is no model file of renalis; give a .safetensors model")
-    return entries, 8 + length
+    return write_tensors(Path(path), header, dict(sorted(tensors.items())))
 
 
 def _two_passes(path: Path, entries: dict[str, Any]) -> ModelHeader:
@@ -355,7 +291,7 @@ def _two_passes(path: Path, entries: dict[str, Any]) -> ModelHeader:
 def _parsed(path: Path, entries: dict[str, Any]) -> ModelHeader | SystemHeader:
     """The validated header."""
     metadata = entries.get("__metadata__")
-    text = metadata.get(_KEY) if isinstance(metadata, dict) else None
+    text = metadata.get(HEADER_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise InputError(
             f"{path} is a safetensors file without the header of a renalis model; "
@@ -374,21 +310,3 @@ def _parsed(path: Path, entries: dict[str, Any]) -> ModelHeader | SystemHeader:
         ) from error
     except (RecursionError, ValueError) as error:
         raise InputError(f"{path} has a damaged header; get the model file again") from error
-
-
-def _tensor(path: Path, name: str, entry: Any, data: bytes) -> NDArray[Any]:
-    """One array, after checking that its entry makes sense."""
-    try:
-        first, last = (int(n) for n in entry["data_offsets"])
-        shape = tuple(int(n) for n in entry["shape"])
-        dtype = np.dtype(_DTYPES[entry["dtype"]]).newbyteorder("<")
-        if not 0 <= first <= last <= len(data) or min(shape, default=0) < 0:
-            raise ValueError("impossible offsets")
-        array = np.frombuffer(data[first:last], dtype).reshape(shape)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"{path} has a damaged entry for {name[:60]!r}; get the model file again"
-        ) from error
-    if not np.isfinite(array).all():
-        raise InputError(f"{path} holds weights that are not finite; get the model file again")
-    return array

@@ -8,7 +8,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.synthesis import bowel, organs, torso
+from renalis.synthesis import bowel, organs, torso, vessels
 from renalis.synthesis.crossed_kidneys import crossed_kidneys
 from renalis.synthesis.random_fields import Frame, displaced, smooth_field
 from renalis.synthesis.renal_tissues import renal_tissues
@@ -71,7 +71,7 @@ def compose(
     shell = torso.paint_wall(tissue, frame, marks, rng)
     organs.paint_pelvic_organs(tissue, frame, marks, shell.cavity, rng)
     organs.paint_upper_organs(tissue, frame, marks, shell.cavity, rng)
-    organs.paint_vessels(tissue, frame, marks, rng)
+    vessels.paint_vessels(tissue, frame, marks, rng)
     bowel.paint_bowel(tissue, frame, marks, shell.cavity, rng)
     organs.paint_masses(tissue, frame, marks, shell.cavity, rng, masses)
     if rng.random() < 0.15:

@@ -98,7 +98,7 @@ class SliceReader:
                 for axis, (size, spacing) in enumerate(zip(hu.shape, spacing_mm, strict=True))
             )
             total += np.matmul(np.matmul(rows, small), columns.T)
-        return total / len(self.scales)
+        return np.asarray(total / len(self.scales), np.float32)
 
     def labels(self, hu: NDArray[np.float32], spacing_mm: tuple[float, float]) -> NDArray[np.uint8]:
         """Label map (Y, X) of the slice in the KiTS23 convention.

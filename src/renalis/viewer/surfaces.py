@@ -12,7 +12,7 @@ import numpy as np
 
 from renalis.boxes import bounding_box
 from renalis.conventions import Label
-from renalis.postprocessing.components import find_pieces
+from renalis.postprocessing.components import find_components
 from renalis.report.meshes import Mesh, surface
 from renalis.volume import CANONICAL, Kind, Volume
 
@@ -24,7 +24,7 @@ _MOST = 60
 
 
 def surfaces_of(labels: Volume) -> list[Mesh]:
-    """One surface per connected piece; a kidney's goes around the lesions in it.
+    """One surface per connected component; a kidney's goes around the lesions in it.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ def surfaces_of(labels: Volume) -> list[Mesh]:
     array = np.ascontiguousarray(crop.array)
     found: list[Mesh | None] = []
     for label in (Label.TUMOR, Label.CYST, Label.KIDNEY):
-        pieces = find_pieces(array == label)
-        for piece in pieces.pieces[: _MOST - len(found)]:
-            mask = crop.cropped(piece.box).like(pieces.mask(piece), Kind.LABELS)
+        components = find_components(array == label)
+        for component in components.each[: _MOST - len(found)]:
+            mask = crop.cropped(component.box).like(components.mask(component), Kind.LABELS)
             found.append(surface(mask, label.name.lower(), label, _CELLS[label]))
     return [mesh for mesh in found if mesh is not None]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import numpy as np
 import pydicom
 import pytest
 from helpers.dicom_writer import body, write_enhanced, write_series
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.io import Scan, find_scans, read_scan
 from renalis.io.segments.dicom_seg import read_dicom_seg
-from renalis.io.segments.dicom_seg_out import write_dicom_seg
+from renalis.io.segments.dicom_seg_out import SegKind, write_dicom_seg
 from renalis.io.segments.facts import Maker, SegmentFacts
 from renalis.io.segments.segmented_study import SegmentedStudy
 from renalis.io.segments.stored import placed
@@ -108,6 +111,60 @@ def test_highdicom_reads_the_same_volume(tmp_path: Path, name: str) -> None:
     found = np.zeros(scan.volume.shape, int)
     found[tuple(np.rint(own).astype(int).T)] = volume.array[tuple(where.T)]
     np.testing.assert_array_equal(found, numbers_on(scan).array)
+
+
+@settings(max_examples=12)
+@given(st.integers(0, 2**32 - 1), st.floats(0.6, 6.0), st.integers(12, 60))
+def test_jittery_positions_are_read_back_as_they_were_written(
+    seed: int, step: float, slices: int
+) -> None:
+    """Whatever jitter a series may have that is read as even, its segmentation is read as well."""
+    rng = np.random.default_rng(seed)
+    most = 0.95 * min(0.2 * step, max(0.1, 0.1 * step), 0.3) / step
+
+    def jittery(data: pydicom.Dataset, index: int) -> None:
+        x, y, z = (float(v) for v in data.ImagePositionPatient)
+        aside = rng.uniform(-0.1, 0.1, 2) if 0 < index < slices - 1 else (0, 0)
+        data.ImagePositionPatient = [f"{v:.3f}" for v in (x + aside[0], y + aside[1], z)]
+
+    shift = np.r_[0, rng.uniform(-most, most, slices - 2), 0]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        places = np.arange(slices) + shift
+        write_series(path / "series", body(slices), step=(0, 0, step), places=places,
+                     change=jittery)  # fmt: skip
+        scan = read_scan(path / "series")
+        assert not any("unevenly" in note for note in scan.warnings)
+        array = np.zeros(scan.volume.shape, np.uint16)
+        for number in (1, 2, 3):
+            array[5 * number : 5 * number + 4, 4:9, rng.random(slices) < 0.3] = number
+            array[5 * number, 4, rng.integers(slices)] = number
+        numbers = Volume(array, scan.volume.affine, Kind.LABELS)
+        write_dicom_seg(path / "s.dcm", SegmentedStudy.of(numbers, FACTS, scan, MAKER))
+        read = placed(read_dicom_seg(path / "s.dcm"), scan.volume, "it")
+    kinds = np.array([0, *(facts.label for facts in FACTS)])
+    np.testing.assert_array_equal(read.volume.array, kinds[array])
+
+
+def test_two_slices_far_apart_do_not_become_thick_ones(tmp_path: Path) -> None:
+    scan = series(tmp_path)
+    array = np.zeros(scan.volume.shape, np.uint16)
+    array[4:13, 3:9, [1, 10]] = 1
+    numbers = Volume(array, scan.volume.affine, Kind.LABELS)
+    write_dicom_seg(tmp_path / "s.dcm", SegmentedStudy.of(numbers, FACTS[:1], scan, MAKER))
+    read = placed(read_dicom_seg(tmp_path / "s.dcm"), scan.volume, "it")
+    np.testing.assert_array_equal(read.volume.array, array)
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_our_reader_reads_label_maps_voxel_for_voxel(tmp_path: Path, name: str) -> None:
+    scan = series(tmp_path, **GEOMETRIES[name])
+    study = SegmentedStudy.of(numbers_on(scan), FACTS, scan, MAKER)
+    write_dicom_seg(tmp_path / "s.dcm", study, SegKind.LABELMAP)
+    read = placed(read_dicom_seg(tmp_path / "s.dcm"), scan.volume, "it")
+    kinds = np.array([0, *(facts.label for facts in FACTS)])
+    np.testing.assert_array_equal(read.volume.array, kinds[numbers_on(scan).array])
+    assert read.notes == ()
 
 
 def test_patient_study_place_codes_and_maker(tmp_path: Path) -> None:

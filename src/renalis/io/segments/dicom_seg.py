@@ -23,8 +23,11 @@ __all__ = ["codes_of", "read_dicom_seg"]
 
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 _SAME_MM = 0.01
-_UNEVEN = 0.1
-"""Of the distance between slices: how far a frame may lie from its place on an even grid."""
+_UNEVEN = 0.3
+"""Of the distance between slices: how far a frame may lie from its place on an even grid. Series
+that are read as even have a third of that; a fit through few frames may be as far off."""
+_ASIDE_MM, _ASIDE_NOTED_MM = 5.0, 0.5
+"""How far frames may be shifted in their planes, as in series; from when on that is noted."""
 _MOST_SLICES = 5000
 
 
@@ -46,6 +49,8 @@ class _Planes:
     between_rows: float
     between_columns: float
     thickness: float
+    between: float
+    """Distance between slices that the file states, or 0."""
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -86,17 +91,18 @@ def _read(path: Path, name: str) -> Segmented:
     """See `read_dicom_seg`; errors of all kinds pass."""
     data = dcmread(path)
     segments = {int(s.SegmentNumber): segment_of(s) for s in data.get("SegmentSequence", [])}
+    segments.pop(0, None)  # what lies outside of all segments of a label map
     planes = _planes(data)
     frames = list(_frames(data))
     if not frames:
         raise InputError(f"{name} holds no frames; export the segmentation again")
-    affine, places = _grid(planes, frames, name)
+    affine, places, shifted = _grid(planes, frames, name)
     rows, columns = frames[0].pixels.shape
     array = np.zeros((columns, rows, max(places) + 1), np.uint8)
     labels = {number: label_of(segment) for number, segment in segments.items()}
     for frame, place in zip(frames, places, strict=True):
         painted(array[:, :, place], _masks(frame, labels))
-    notes = unknown_note(list(segments.values()))
+    notes = (*unknown_note(list(segments.values())), *shifted)
     if str(data.get("SegmentationType", "")).upper() == "FRACTIONAL":
         notes += ("its segments are fractional; a voxel belongs to one from half on",)
     known = frozenset(label for label in labels.values() if label is not None)
@@ -147,6 +153,7 @@ def _planes(data: Dataset) -> _Planes:
         between_rows,
         between_columns,
         abs(float(thickness)),
+        abs(float(measures.get("SpacingBetweenSlices") or 0)),
     )
 
 
@@ -169,40 +176,90 @@ def _frames(data: Dataset) -> Iterator[_Frame]:
 
 def _grid(
     planes: _Planes, frames: Sequence[_Frame], name: str
-) -> tuple[NDArray[np.float64], list[int]]:
-    """Affine (RAS+) of the stack of frames, and the slice of each."""
+) -> tuple[NDArray[np.float64], list[int], tuple[str, ...]]:
+    """Affine (RAS+) of the stack of frames, the slice of each, and what to know about it.
+
+    Frames lie where their images say, which may be a little off an even grid and its line; the
+    grid is fitted to all of them.
+    """
     positions = np.array([f.position for f in frames])
     along = positions @ planes.normal
-    order = np.sort(along)
-    gaps = np.diff(order)
-    gaps = gaps[gaps > _SAME_MM]
-    step = planes.normal * planes.thickness
-    places = np.zeros(len(frames), int)
-    if len(gaps):
-        # The smallest gap, made exact over the whole stack: decimals are cut in the file.
-        count = max(1, round((order[-1] - order[0]) / float(gaps.min())))
-        distance = (order[-1] - order[0]) / count
-        exact = (along - order[0]) / distance
-        places = np.rint(exact).astype(int)
-        if count > _MOST_SLICES or np.abs(exact - places).max() > _UNEVEN:
-            raise InputError(
-                f"the frames of {name} are spaced unevenly ({gaps.min():.2f} to {gaps.max():.2f} "
-                "mm); export the segmentation on the grid of its scan"
-            )
-        step = (positions[np.argmax(along)] - positions[np.argmin(along)]) / count
+    places = _places(along, planes.between)
+    if places is None:
+        gaps = np.diff(np.sort(along))
+        gaps = gaps[gaps > _SAME_MM]
+        raise InputError(
+            f"the frames of {name} are spaced unevenly ({gaps.min():.2f} to {gaps.max():.2f} "
+            "mm); export the segmentation on the grid of its scan"
+        )
+    step, origin = planes.normal * planes.thickness, positions.mean(axis=0)
+    if places.any():
+        centered = places - places.mean()
+        step = centered @ positions / (centered @ centered)
+        origin = origin - places.mean() * step
     affine = np.eye(4)
     affine[:3, 0] = planes.row * planes.between_columns
     affine[:3, 1] = planes.column * planes.between_rows
     affine[:3, 2] = step
-    affine[:3, 3] = positions[np.argmin(along)]
+    affine[:3, 3] = origin
     affine[:3] *= _LPS_TO_RAS[:, None]
-    off = np.abs(positions - (positions[np.argmin(along)] + places[:, None] * step)).max()
-    if off > max(_UNEVEN * planes.between_columns, _SAME_MM * 5):
+    off = positions - (origin + places[:, None] * step)
+    aside = float(np.linalg.norm(off - np.outer(off @ planes.normal, planes.normal), axis=1).max())
+    if aside > _ASIDE_MM:
         raise InputError(
             f"the frames of {name} do not lie on one line; export the segmentation on the grid of "
             "its scan"
         )
-    return affine, [int(p) for p in places]
+    notes = (f"its frames are shifted against each other by up to {aside:.1f} mm",)
+    return affine, [int(p) for p in places], notes if aside > _ASIDE_NOTED_MM else ()
+
+
+def _places(along: NDArray[np.float64], stated: float) -> NDArray[np.float64] | None:
+    """Whole-numbered slices of distances on an even grid; None if there is none.
+
+    Parameters
+    ----------
+    along : ndarray, shape (N,)
+        Distances along the normal in mm, in any order.
+    stated : float
+        Distance between slices that the file states in mm, or 0; counts where it fits, since
+        frames without a segment are left out and all gaps may be several slices long.
+    """
+    order = np.argsort(along)
+    group = np.zeros(len(along), int)
+    group[order[1:]] = np.cumsum(np.diff(along[order]) > _SAME_MM)
+    distances = np.bincount(group, along) / np.bincount(group)
+    gaps = np.diff(distances)
+    if not len(gaps):
+        return np.zeros(len(along))
+    for first in (stated, float(gaps.min())):
+        step = _step(gaps, first)
+        if step <= 0:
+            continue
+        whole = np.concatenate([[0.0], np.cumsum(np.rint(gaps / step))])
+        if (np.diff(whole) < 1).any() or whole[-1] > _MOST_SLICES:
+            continue
+        slope, start = np.polyfit(whole, distances, 1)
+        if np.abs(distances - start - slope * whole).max() <= _UNEVEN * slope:
+            return np.asarray(whole[group])
+    return None
+
+
+def _step(gaps: NDArray[np.float64], first: float) -> float:
+    """The distance that all gaps are multiples of, from a first guess; short gaps count first.
+
+    Each gap adds to what is known, so that errors of single positions are averaged before long
+    gaps are divided.
+    """
+    if first <= 0:
+        return 0.0
+    length = count = 0.0
+    step = first
+    for gap in np.sort(gaps).tolist():
+        count += round(gap / step)
+        length += gap
+        step = length / count if count else step
+    return step
 
 
 def _masks(frame: _Frame, labels: dict[int, Label | None]) -> list[tuple[Label, NDArray[np.bool_]]]:

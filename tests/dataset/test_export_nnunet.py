@@ -163,10 +163,10 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
     dataset = open_dataset(_dataset(tmp_path / "in"), convention="kits23")
     write = export_module.write_labels
 
-    def full(path: Path, *rest: object) -> Path:
+    def full(path: Path, *rest: object, **how: bool) -> Path:
         if path.name.startswith("c"):
             raise OutputError("the disk is full")
-        return write(path, *rest)
+        return write(path, *rest, **how)
 
     monkeypatch.setattr(export_module, "write_labels", full)
     with pytest.raises(OutputError, match="disk is full"):

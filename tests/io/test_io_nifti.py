@@ -8,10 +8,12 @@ import itertools
 import os
 import resource
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from helpers.dicom_writer import body, hu_at, world_grid, write_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -353,3 +355,22 @@ def test_equal_names_stay_apart(tmp_path: Path) -> None:
     path = written(tmp_path / "a.nii", ct(), np.eye(4))
     ids = [s.case_id for s in find_scans([path, path, path])]
     assert len(set(ids)) == 3
+
+
+def test_labels_carry_their_names_in_the_header(tmp_path: Path) -> None:
+    volume = ct()
+    path = written(tmp_path / "scan.nii.gz", volume, np.diag([2.0, 3.0, 4.0, 1.0]))
+    scan = read_scan(path)
+    labels = np.zeros(scan.volume.shape, np.uint8)
+    labels[2:4, 1:3, 1:2] = 3
+    write_labels(tmp_path / "l.nii.gz", scan.volume.like(labels, Kind.LABELS), scan)
+    image = nib.load(tmp_path / "l.nii.gz")
+    np.testing.assert_array_equal(np.asarray(image.dataobj), labels)
+    (extension,) = image.header.extensions
+    table = ElementTree.fromstring(extension.text.strip()).find(".//LabelTable")
+    assert {int(one.get("Key")): one.text for one in table} == {
+        0: "background", 1: "kidney", 2: "tumor", 3: "cyst"
+    }  # fmt: skip
+    assert image.header["vox_offset"] % 16 == 0
+    read = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "l.nii.gz")))
+    np.testing.assert_array_equal(read.T, labels)

@@ -249,7 +249,7 @@ def _write_case(job: _Job, target: Path, convention: Convention) -> None:
     else:
         write_volume(image, scan.volume)
     if labels is not None:
-        write_labels(label, labels, scan)
+        write_labels(label, labels, scan, named=False)  # in the data set's own convention
 
 
 def _packed(file: Path) -> bool:

@@ -16,6 +16,7 @@ from isal import igzip
 from numpy.typing import NDArray
 
 from renalis.errors import OutputError
+from renalis.io.label_names import label_table
 from renalis.io.scan import Scan, shown
 from renalis.volume import Volume
 
@@ -72,7 +73,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would otherwise translate line ends
 
 
-def write_labels(path: str | os.PathLike[str], labels: Volume, like: Scan) -> Path:
+def write_labels(
+    path: str | os.PathLike[str], labels: Volume, like: Scan, named: bool = True
+) -> Path:
     """Write a label map as NIfTI exactly on a scan's grid.
 
     Parameters
@@ -85,6 +88,8 @@ def write_labels(path: str | os.PathLike[str], labels: Volume, like: Scan) -> Pa
         The scan that was segmented. If it was NIfTI, qform, sform, their codes and the units are
         copied as they are stored, so that the affine is equal bit by bit; of other header fields,
         free text in particular, nothing is copied.
+    named : bool
+        Whether they are KiTS23's labels, whose names and colors are then written into the header.
 
     Returns
     -------
@@ -108,7 +113,7 @@ def write_labels(path: str | os.PathLike[str], labels: Volume, like: Scan) -> Pa
     header.set_slope_inter(1, 0)
     header["intent_code"] = _LABEL_INTENT
     header["descrip"] = b"renalis label map"
-    _write_whole(target, header, labels.array)
+    _write_whole(target, header, labels.array, label_table() if named else b"")
     return target
 
 
@@ -141,7 +146,7 @@ def write_volume(path: str | os.PathLike[str], volume: Volume) -> Path:
     return target
 
 
-def _write_whole(target: Path, header: Any, array: NDArray[Any]) -> None:
+def _write_whole(target: Path, header: Any, array: NDArray[Any], extension: bytes = b"") -> None:
     """Header and voxels, compressed if the name says so; the file appears when complete."""
     with whole_file(target) as file:
         if target.suffix == ".gz":
@@ -149,9 +154,9 @@ def _write_whole(target: Path, header: Any, array: NDArray[Any]) -> None:
             with igzip.IGzipFile(
                 filename="", mode="wb", compresslevel=2, fileobj=file, mtime=0
             ) as packed:
-                _write_nifti(packed, header, array)
+                _write_nifti(packed, header, array, extension)
         else:
-            _write_nifti(file, header, array)
+            _write_nifti(file, header, array, extension)
 
 
 def _header_from_nifti(stored: bytes) -> Any:
@@ -186,13 +191,14 @@ def _header_from_affine(volume: Volume) -> Any:
     return header
 
 
-def _write_nifti(file: Any, header: Any, array: NDArray[Any]) -> None:
+def _write_nifti(file: Any, header: Any, array: NDArray[Any], extension: bytes) -> None:
     """Write header and voxels; in slabs, so that no second copy of the whole map exists."""
     first = int(header["sizeof_hdr"]) == 348
     offset = 352 if first else 544
-    header["vox_offset"] = offset
+    header["vox_offset"] = offset + len(extension)
     header["magic"] = b"n+1" if first else b"n+2\x00\r\n\x1a\n"
-    file.write(header.binaryblock.ljust(offset, b"\0"))
+    flag = bytes([bool(extension), 0, 0, 0])
+    file.write(header.binaryblock + flag + extension)
     step = max(1, _CHUNK // max(1, array.shape[0] * array.shape[1]))
     for start in range(0, array.shape[2], step):
         slab = array[:, :, start : start + step]

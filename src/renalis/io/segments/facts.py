@@ -9,6 +9,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from renalis.conventions import Label
+from renalis.io.label_names import COLORS
 
 __all__ = ["CATEGORIES", "COLORS", "KIDNEY", "SIDES", "TYPES", "Maker", "SegmentFacts", "coded"]
 
@@ -24,8 +25,6 @@ CATEGORIES: dict[Label, Code] = {
     Label.CYST: codes.SCT.MorphologicallyAbnormalStructure,
 }
 SIDES: dict[str, Code] = {"left": codes.SCT.Left, "right": codes.SCT.Right}
-COLORS = {Label.KIDNEY: (70, 140, 220), Label.TUMOR: (220, 60, 50), Label.CYST: (60, 180, 110)}
-"""0 to 255 for red, green and blue."""
 
 
 @dataclass(frozen=True)

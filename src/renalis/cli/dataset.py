@@ -1,4 +1,4 @@
-"""``renalis dataset``: check a dataset, describe it, split it, cut slices of it, export it."""
+"""``renalis dataset``: check a dataset, describe, split, cut, export it; collect corrections."""
 
 from __future__ import annotations
 
@@ -99,6 +99,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--regions", action="store_true", help="train on KiTS's nested regions")
     export.add_argument("--overwrite", action="store_true", help="go on in a folder that exists")
 
+    corrected = actions.add_parser(
+        "corrected",
+        help="make a dataset of the cases corrected in renalis view",
+        description="copy scans and newest corrections of results into a dataset to learn from",
+    )
+    corrected.add_argument(
+        "results", nargs="+", type=Path, metavar="OUT", help="-o folders of renalis segment"
+    )
+    corrected.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DATA", help="the dataset"
+    )
+    corrected.add_argument(
+        "--scans",
+        nargs="+",
+        default=(),
+        type=Path,
+        metavar="PATH",
+        help="scans, or folders that hold them, where they are not where they were",
+    )
+    corrected.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+
 
 def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
     """An action with what all of them take."""
@@ -121,6 +142,8 @@ def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Open the dataset and do what was asked."""
+    if arguments.action == "corrected":
+        return _corrected(arguments)
     if arguments.jobs < 1:
         raise UsageError("--jobs must be at least 1")
     from renalis.dataset.opening import open_dataset
@@ -136,6 +159,14 @@ def run(arguments: argparse.Namespace) -> int:
         "export-nnunet": _export,
     }
     return actions[arguments.action](dataset, arguments)
+
+
+def _corrected(arguments: argparse.Namespace) -> int:
+    from renalis.corrections.training_data import collect_corrected
+
+    cases = collect_corrected(arguments.results, arguments.output, arguments.scans, _progress())
+    print(f"{len(cases)} corrected {'case' if len(cases) == 1 else 'cases'} in {arguments.output}")
+    return 0
 
 
 def _check(dataset: Dataset, arguments: argparse.Namespace) -> int:

@@ -120,6 +120,7 @@ def _described(
         others=tuple(grouped([summary(s, remark) for s, remark in pairs if s is not stack])),
         study_uid=stack.tags.study,
         group=_study_of(stack.frames[0])[1],
+        owner=stack.tags.owner,
         place=folder_of(f.file for s in stacks for f in s.frames),
         rank=rank_of(stack),
     )

@@ -146,6 +146,9 @@ class ScanSource:
     group : str
         For DICOM: a hash that tells apart studies with the same UID or without one, of the
         PatientID and, without a study UID, of the folder. Empty takes all with the UID.
+    owner : str
+        For DICOM: a short hash of the PatientID, equal for all studies of a patient; empty where
+        there is none.
     state : str
         A hash of the names, sizes and times of a study's files in a folder, or of the file that
         holds the voxels of a header; empty for files that are whole by themselves.
@@ -169,6 +172,7 @@ class ScanSource:
     problem: str = ""
     headers: object = field(default=None, repr=False, compare=False)
     group: str = field(default="", repr=False)
+    owner: str = field(default="", repr=False)
     state: str = field(default="", repr=False, compare=False)
     place: str = ""
     rank: tuple[float, ...] = field(default=(), repr=False, compare=False)

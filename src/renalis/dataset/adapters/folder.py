@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from renalis.conventions import Convention
+from renalis.conventions import convention as convention_of
 from renalis.dataset.adapters.table import CASE_COLUMNS, case_of, columns, table_rows
 from renalis.dataset.cases import Case, Dataset, listed
-from renalis.errors import InputError
+from renalis.errors import InputError, UsageError
 from renalis.io.natural_order import by_number
 from renalis.io.scan import case_id_from, shown
 
@@ -33,7 +34,8 @@ def open_folder(root: Path, convention: Convention | None = None) -> Dataset:
     case with ``image.nii.gz`` and ``label.nii.gz`` (or the like), and ``NAME.nii.gz`` next to
     ``NAME_seg.nii.gz``. In ``images/``, DICOM folders and zips are scans as well. A ``cases.csv``
     adds properties by case, which a column ``case``, ``case_id``, ``caseid`` or ``id`` names; its
-    column ``patient`` says whose scans they are. Synthetic scans made from one label map count as
+    column ``patient`` says whose scans they are, its column ``convention`` what the values in the
+    label maps mean. Synthetic scans made from one label map count as
     one patient: their kidneys are the same.
 
     Parameters
@@ -41,7 +43,8 @@ def open_folder(root: Path, convention: Convention | None = None) -> Dataset:
     root : Path
         The folder.
     convention : Convention or None
-        What the values in the label maps mean; needed, unless ``renalis synthesize`` made them.
+        What the values in the label maps mean; needed, unless ``renalis synthesize`` made them or
+        ``cases.csv`` says it.
 
     Raises
     ------
@@ -52,10 +55,11 @@ def open_folder(root: Path, convention: Convention | None = None) -> Dataset:
     meta, synthetic = _properties(root / "cases.csv")
     if convention is None and synthetic:
         convention = Convention.KITS23
+    convention = convention or _told(meta, root / "cases.csv")
     if convention is None:
         raise InputError(
             f"nothing in {shown(root)} says what the values of its label maps mean; "
-            "add --labels kits19, kits23 or radboud"
+            "add --labels kits19, kits23 or radboud, or say it in a column convention of cases.csv"
         )
     images, labels = _found(root)
     return _dataset("synthetic" if synthetic else "folder", root, convention, images, labels, meta)
@@ -222,6 +226,21 @@ def _properties(file: Path) -> tuple[Properties, bool]:
                 "values; keep one of the rows"
             )
     return properties, synthetic
+
+
+def _told(meta: Properties, file: Path) -> Convention | None:
+    """The convention that a ``cases.csv`` names; None if it names none."""
+    named = {about["convention"] for about in meta.values() if "convention" in about}
+    if not named:
+        return None
+    try:
+        (one,) = named
+        return convention_of(one)
+    except (ValueError, UsageError):
+        raise InputError(
+            f"{shown(file)} names {listed(sorted(named))} as convention; it is kits19, kits23 or "
+            "radboud, the same for all cases"
+        ) from None
 
 
 def _without_patient(root: Path, ids: Sequence[str], meta: Properties) -> list[str]:

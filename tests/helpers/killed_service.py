@@ -191,7 +191,8 @@ def _push_all(folder: Path, uids: list[str], port: int) -> None:
 
 def _pushed(folder: Path, port: int) -> bool:
     entity = AE("SCANNER")
-    entity.connection_timeout = 2
+    entity.connection_timeout = entity.acse_timeout = 2
+    entity.dimse_timeout = entity.network_timeout = 5
     entity.add_requested_context(CTImageStorage)
     association = entity.associate("127.0.0.1", port, ae_title="RENALIS")
     if not association.is_established:

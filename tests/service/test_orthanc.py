@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import time
 import zipfile
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import highdicom
-import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -20,12 +18,11 @@ from helpers.by_hu_package import by_hu_model
 from helpers.dicom_writer import write_series
 from helpers.orthanc import Orthanc, free_port, running_orthanc
 from helpers.running_service import Client, running_service
+from helpers.segment_points import assert_same_points, label_points, marked_points, plane
 from helpers.stub import phantom
-from numpy.typing import NDArray
 
 from renalis.pipeline import SegmentOptions
 from renalis.prediction import PredictionOptions, RuntimeName
-from renalis.volume import Volume
 
 WRITE = ("nifti", "dicom-seg", "sr", "pdf")
 
@@ -158,44 +155,10 @@ def test_what_was_made_is_in_the_study_and_readable(served: Served, name: str) -
     assert segmentation.number_of_segments >= 4  # two kidneys, a tumor, a cyst
 
 
-def frames_of(segmentation: pydicom.Dataset) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Each frame's mask and its matrix from (column, row) to mm (LPS+), by the standard alone."""
-    shared = segmentation.SharedFunctionalGroupsSequence[0]
-    for mask, groups in zip(
-        np.atleast_3d(segmentation.pixel_array), segmentation.PerFrameFunctionalGroupsSequence,
-        strict=True,
-    ):  # fmt: skip
-
-        def group(name: str, groups: pydicom.Dataset = groups) -> pydicom.Dataset:
-            return (groups if name in groups else shared)[name][0]
-
-        turn = group("PlaneOrientationSequence").ImageOrientationPatient
-        spacing = group("PixelMeasuresSequence").PixelSpacing
-        place = group("PlanePositionSequence").ImagePositionPatient
-        yield mask, plane(turn, spacing, place)
-
-
-def plane(turn: Any, spacing: Any, place: Any) -> NDArray[np.float64]:
-    """PS3.3 C.7.6.2.1.1: (column, row, 1) to mm."""
-    turn = np.array(turn, float).reshape(2, 3)
-    return np.stack(
-        [turn[0] * float(spacing[1]), turn[1] * float(spacing[0]), np.array(place, float)], axis=1
-    )
-
-
-def marked(segmentation: pydicom.Dataset) -> NDArray[np.float64]:
-    """Where voxels of any segment lie, in mm (LPS+), sorted."""
-    points = []
-    for mask, matrix in frames_of(segmentation):
-        rows, columns = np.nonzero(mask)
-        points.append(np.stack([columns, rows, np.ones(len(rows))], axis=1) @ matrix.T)
-    return np.concatenate(points)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_segmentation_lies_on_the_scan_voxel_for_voxel(served: Served, name: str) -> None:
     segmentation = pydicom.dcmread(io.BytesIO(served.orthanc.objects(study_uid(name))["SEG"]))
-    found = marked(segmentation)
+    found = marked_points(segmentation)
     # Against the images as they were sent, without any reader of ours.
     hits = inside = bright = 0
     for path in (served.scans / name).iterdir():
@@ -217,14 +180,7 @@ def test_the_segmentation_lies_on_the_scan_voxel_for_voxel(served: Served, name:
     assert hits == len(found)  # no voxel beside the scan's own grid
     assert 2 * inside / (hits + bright) > 0.95
     # And against the label map, by its own affine.
-    labels = nib.Nifti1Image.from_bytes(
-        gzip.decompress(served.job_file(name, "segmentation.nii.gz"))
-    )
-    array = np.asarray(labels.dataobj)
-    points = Volume(array, np.asarray(labels.affine)).world(np.argwhere(array > 0))
-    lps = points * [-1, -1, 1]
-    order = np.lexsort(np.round(lps, 2).T), np.lexsort(np.round(found, 2).T)
-    np.testing.assert_allclose(found[order[1]], lps[order[0]], atol=0.02)
+    assert_same_points(found, label_points(served.job_file(name, "segmentation.nii.gz")))
 
 
 def test_the_same_series_pushed_again_is_not_segmented_again(served: Served) -> None:

@@ -81,7 +81,7 @@ class Orthanc:
 
 @contextmanager
 def running_orthanc(
-    folder: Path, modalities: dict[str, tuple[str, int]] | None = None
+    folder: Path, modalities: dict[str, tuple[str, int]] | None = None, **more: object
 ) -> Iterator[Orthanc]:
     """Start one, and end it afterwards.
 
@@ -91,6 +91,8 @@ def running_orthanc(
         For its database.
     modalities : dict, optional
         AE title and port of other nodes by the names that Orthanc gives them.
+    **more
+        Further fields of its configuration.
     """
     if _PROGRAM is None or not _PLUGIN.exists():
         pytest.skip("no Orthanc with DICOMweb: apt-get install orthanc orthanc-dicomweb")
@@ -112,6 +114,7 @@ def running_orthanc(
         "DicomModalities": {
             name: [title, "127.0.0.1", port] for name, (title, port) in (modalities or {}).items()
         },
+        **more,
     }
     (folder / "orthanc.json").write_text(json.dumps(content))
     with (folder / "log").open("wb") as log:

@@ -5,25 +5,38 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
-__all__ = ["quiet_logs"]
+__all__ = ["plain_log"]
 
 _SAY_TOO_MUCH = ("pynetdicom", "pydicom", "dicomweb_client", "urllib3", "uvicorn", "highdicom")
 """Whose messages may quote headers, UIDs or requests."""
 
 
-def quiet_logs() -> None:
+@contextmanager
+def plain_log() -> Iterator[None]:
     """Send the service's own lines to standard error, and those of other packages nowhere."""
-    ours = logging.getLogger("renalis.service")
-    ours.setLevel(logging.INFO)
-    ours.propagate = False
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    ours.handlers[:] = [handler]
-    for name in _SAY_TOO_MUCH:
-        other = logging.getLogger(name)
-        other.setLevel(logging.CRITICAL + 1)
-        other.propagate = False
-        other.handlers[:] = [logging.NullHandler()]
-    logging.getLogger().addHandler(logging.NullHandler())
-    warnings.simplefilter("ignore")  # pydicom's quote values
+    shown = logging.StreamHandler(sys.stderr)
+    shown.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    with ExitStack() as ending:
+        ending.enter_context(_only("renalis.service", shown, logging.INFO))
+        for name in _SAY_TOO_MUCH:
+            ending.enter_context(_only(name, logging.NullHandler(), logging.CRITICAL + 1))
+        ending.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # pydicom's quote values
+        yield
+
+
+@contextmanager
+def _only(name: str, handler: logging.Handler, level: int) -> Iterator[None]:
+    """A package's messages from a level on go to one handler alone."""
+    logger = logging.getLogger(name)
+    before = logger.level, logger.propagate, logger.handlers[:]
+    logger.setLevel(level)
+    logger.propagate, logger.handlers[:] = False, [handler]
+    try:
+        yield
+    finally:
+        logger.setLevel(before[0])
+        logger.propagate, logger.handlers[:] = before[1:]

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
-import uvicorn
 from dicomweb_client.web import DICOMwebClient
 
-from renalis.errors import InputError
 from renalis.io.lock import held
 from renalis.pipeline import SegmentOptions
-from renalis.pipeline.failures import traceback_of
 from renalis.service.access import TokenFile
 from renalis.service.collect import Patience, collect, sweep
-from renalis.service.config import Archive, Config, Rest
+from renalis.service.config import Archive, Config
 from renalis.service.dicomweb import fetch_due, look, open_client
 from renalis.service.encryption import server_context
 from renalis.service.jobs import take_up
 from renalis.service.loops import Loop
 from renalis.service.metrics import Counters
 from renalis.service.progress import Progress
-from renalis.service.rest import Service, build_app
-from renalis.service.rest_fetches import fetches
-from renalis.service.rest_jobs import jobs
+from renalis.service.rest import Service
+from renalis.service.rest_server import answering, listening
 from renalis.service.retention import expire
 from renalis.service.sender import opened_destinations, send_due
 from renalis.service.series import interrupt_open
@@ -80,7 +75,7 @@ def serve(config: Config, options: SegmentOptions, stopping: threading.Event) ->
             config.dimse.quiet_s if config.dimse else _QUIET_S,
             config.dimse.patience_s if config.dimse else _PATIENCE_S,
         )
-        listener = _listening(config.rest)
+        listener = listening(config.rest)
         ending.callback(listener.close)
         clients = [(archive, open_client(archive)) for archive in config.archives]
         ending.callback(stopping.set)
@@ -111,7 +106,7 @@ def serve(config: Config, options: SegmentOptions, stopping: threading.Event) ->
                 )
         parts |= {name: one.alive for name, one in loops.items()}
         service = Service(config, store, progress, counters, tokens, parts, stopping)
-        ending.enter_context(_answering(service, listener))
+        ending.enter_context(answering(service, listener))
         stopping.wait()
         _LOG.info("ending")
 
@@ -138,58 +133,6 @@ def _look(store: Store, archive: Archive, client: DICOMwebClient) -> None:
         look(store, archive, client, time.time())
     except Exception as error:  # an archive that does not answer is asked again
         _LOG.warning("archive=%s does not answer (%s)", archive.name, type(error).__name__)
-
-
-def _listening(rest: Rest) -> socket.socket:
-    """The REST API's socket."""
-    try:
-        family = socket.AF_INET6 if ":" in rest.host else socket.AF_INET
-        return socket.create_server((rest.host.strip("[]"), rest.port), family=family, backlog=128)
-    except OSError as error:
-        raise InputError(
-            f"the REST API cannot listen on {rest.host} port {rest.port} ({error.strerror}); "
-            "choose another port"
-        ) from error
-
-
-@contextlib.contextmanager
-def _answering(service: Service, listener: socket.socket) -> Iterator[None]:
-    """The REST API at work, in a thread of its own so that signals stay with the process."""
-    tls = service.config.rest.tls
-    app = build_app(service, [jobs, fetches])
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=200,
-            timeout_graceful_shutdown=5,
-            proxy_headers=False,
-            ssl_certfile=None if tls is None else tls.certificate,
-            ssl_keyfile=None if tls is None else tls.key,
-            ssl_ca_certs=None if tls is None or tls.authority is None else str(tls.authority),
-            ssl_cert_reqs=2 if tls is not None and tls.authority is not None else 0,
-        )
-    )
-
-    def answer() -> None:
-        try:
-            server.run(sockets=[listener])
-        except BaseException as error:
-            _LOG.error("the REST API met an error\n%s", traceback_of(error))
-            service.stopping.set()
-
-    thread = threading.Thread(target=answer, name="rest", daemon=True)
-    thread.start()
-    kind = "http" if tls is None else "https"
-    host, port = listener.getsockname()[:2]
-    _LOG.info("the REST API listens on %s://%s:%d", kind, host, port)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(_ENDING_S)
 
 
 def _wait_for(loops: dict[str, Loop]) -> None:

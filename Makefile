@@ -26,8 +26,10 @@ demo: setup
 	$(BIN)/renalis segment demo/scan/images/case_00000.nii.gz -o demo/result --overwrite
 	@echo "Synthetic CT, segmented. Open $(CURDIR)/demo/result/case_00000/report.html"
 
+# Each process takes one stretch of the tests and, when done, half of what another has left: what the
+# tests of a module share is made once, and all end together.
 test: setup
-	$(BIN)/pytest -n $(PROCESSES) tests
+	$(BIN)/pytest -n $(PROCESSES) --dist worksteal tests
 
 # dcmjs, with which a test reads DICOM Segmentations in Node; without it that test skips.
 javascript: build/node/node_modules/dcmjs/package.json

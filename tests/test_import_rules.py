@@ -7,6 +7,7 @@ Counted are all import statements, inside functions and under ``TYPE_CHECKING`` 
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ def _tool() -> Any:
 
 
 TREE = _tool()
-IMPORTS: dict[str, set[str]] = TREE.imports()
 ROOMS: tuple[str, ...] = TREE.ROOMS
 
 PIECES = ("io", "preparation", "networks", "sampling", "augmentation", "synthesis", "prediction",
@@ -42,18 +42,25 @@ NEVER = {
 }
 
 
+@cache
+def _imports() -> dict[str, set[str]]:
+    """Read when a test asks for it, not by every process that collects tests."""
+    found: dict[str, set[str]] = TREE.imports()
+    return found
+
+
 def _crossing(one: str, other: str) -> list[str]:
     """Imports from one room into another, in words."""
     return sorted(
         f"{module} imports {target}"
-        for module, targets in IMPORTS.items()
+        for module, targets in _imports().items()
         for target in targets
         if TREE.room(module) == one and TREE.room(target) == other
     )
 
 
 def test_every_room_has_its_place() -> None:
-    assert {TREE.room(module) for module in IMPORTS} == {*ROOMS, TREE.API}
+    assert {TREE.room(module) for module in _imports()} == {*ROOMS, TREE.API}
     assert len(set(ROOMS)) == len(ROOMS)
 
 
@@ -70,7 +77,7 @@ def test_pieces_know_neither_recipes_nor_those_who_carry_them_out(room: str) -> 
 
 def test_no_modules_import_each_other() -> None:
     # What no module imports any more goes, until only cycles (and what they import) are left.
-    left = {module: set(targets) for module, targets in IMPORTS.items()}
+    left = {module: set(targets) for module, targets in _imports().items()}
     while free := [module for module, targets in left.items() if not targets & left.keys()]:
         for module in free:
             del left[module]

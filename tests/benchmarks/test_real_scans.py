@@ -115,6 +115,7 @@ def test_copies_hold_the_slices_that_their_names_say(codes: str) -> None:
     assert len(dict(variants(33, True, quick=True))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_every_real_scan_whole_and_thinned(data_folder: Path, tmp_path: Path) -> None:
     if not (data_folder / "real-ct").is_dir():

@@ -37,6 +37,10 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(path, header(stages=stages), networks)
 
 
+QUICK = ("--no-report", "--runtime", "torch", "--mirror", "none")
+"""For tests of anything but the answer."""
+
+
 @pytest.fixture(scope="module")
 def scan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scan = with_air(phantom(spacing=(8.0, 4.0, 4.0)))
@@ -52,11 +56,11 @@ def test_segment(
     scan_file: Path, model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["segment", str(scan_file), "-o", str(tmp_path / "o"), "--model", str(model_file)]
-    assert main([*words, "--no-report", "--json", "--runtime", "torch"]) == 0
+    assert main([*words, *QUICK, "--json"]) == 0
     (case,) = json.loads(capsys.readouterr().out)
     assert case["status"] == "done"
     assert case["measurements"]["case"] == "patient"
-    assert main([*words, "--no-report", "--runtime", "torch"]) == 0
+    assert main([*words, *QUICK]) == 0
     captured = capsys.readouterr()
     assert "skipped" in captured.err
     assert "measurements.csv" in captured.out
@@ -85,7 +89,7 @@ def test_label_maps_in_a_tree_are_no_failed_scans(
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         nib.save(scan if name == tree[0] else labels, tmp_path / "in" / name)
     words = ["segment", str(tmp_path / "in"), "-o", str(tmp_path / "o")]
-    words += ["--model", str(model_file), "--no-report", "--runtime", "torch"]
+    words += ["--model", str(model_file), *QUICK]
     assert main(words) == 0
     captured = capsys.readouterr()
     assert "1 of 1 scans done" in captured.out
@@ -99,7 +103,7 @@ def test_exit_codes(
 ) -> None:
     bad = tmp_path / "bad.nii.gz"
     bad.write_text("no scan")
-    options = ["--model", str(model_file), "--no-report", "--runtime", "torch"]
+    options = ["--model", str(model_file), *QUICK]
     assert main(["segment", str(bad), "-o", str(tmp_path / "a"), *options]) == 2
     assert main(["segment", str(bad), str(scan_file), "-o", str(tmp_path / "b"), *options]) == 1
     error = capsys.readouterr().err
@@ -162,7 +166,7 @@ def test_a_link_that_leads_nowhere_is_a_failed_case(
         (folder / other).mkdir()
         (folder / other / "lost.nii.gz").symlink_to(tmp_path / "nowhere.nii.gz")
     words = ["segment", str(folder), "-o", str(tmp_path / "o"), "--model", str(model_file)]
-    assert main([*words, "--no-report", "--runtime", "torch"]) == 1
+    assert main([*words, *QUICK]) == 1
     error = capsys.readouterr().err
     assert "lost.nii.gz is a link that leads nowhere" in error
     assert error.count("leads nowhere") == 1
@@ -182,6 +186,7 @@ def _default_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_leave_nothing_half_written(
     model_file: Path, tmp_path: Path, number: signal.Signals
@@ -215,8 +220,8 @@ def test_a_full_disk_is_a_sentence(
     )
     out = tmp_path / "o"
     done = subprocess.run(
-        [sys.executable, "-c", code, "segment", str(scan_file), "-o", str(out), "--no-report",
-         "--runtime", "torch", "--model", str(model_file)],
+        [sys.executable, "-c", code, "segment", str(scan_file), "-o", str(out), *QUICK,
+         "--model", str(model_file)],
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr

@@ -129,6 +129,7 @@ def _sampled(probability: Volume, grid: Volume) -> NDArray[np.float64]:
     return np.asarray(values)
 
 
+@pytest.mark.slow
 def test_the_whole_way_for_many_geometries(model: Model, tmp_path: Path) -> None:
     refused = 0
     for seed in range(10_000, 10_000 + WHOLE):

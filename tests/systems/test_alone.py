@@ -40,6 +40,7 @@ with held(Path(sys.argv[1]), "busy"):
 """
 
 
+@pytest.mark.slow
 def test_a_fold_ends_with_a_parent_that_is_killed_outright(tmp_path: Path) -> None:
     script = tmp_path / "folds.py"
     script.write_text(FOLDS, encoding="utf-8")
@@ -55,6 +56,7 @@ def test_a_fold_ends_with_a_parent_that_is_killed_outright(tmp_path: Path) -> No
         pytest.fail("the fold trains on without its parent")
 
 
+@pytest.mark.slow
 def test_a_killed_process_lets_go_of_its_folder(tmp_path: Path) -> None:
     words = [sys.executable, "-c", HOLDER, str(tmp_path / "run")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:

@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from helpers.coarse_grids import COARSE
 
 import renalis
 from renalis.cli import main
@@ -14,6 +15,14 @@ from renalis.recipes import load_system, published
 from renalis.systems import open_run, predict_scan
 
 SYSTEMS = list(published())
+FEWER = "dataset.exclude=[case_00005, case_00006, case_00007, case_00008, case_00009]"
+
+
+def words(name: str, kits: Path, run: Path, *changes: str) -> list[str]:
+    """A training on a coarse grid; later changes replace earlier ones."""
+    common = ["train", name, "--tiny", "--data", str(kits), "--kind", "kits19", "-o", str(run)]
+    sets = [part for one in (*COARSE.get(name, ()), *changes) for part in ("--set", one)]
+    return [*common, "--device", "cpu", *sets]
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -21,8 +30,7 @@ def test_a_recipe_trains_and_its_run_segments_on_the_scans_own_grid(
     name: str, kits: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    arguments = ["train", name, "--tiny", "--data", str(kits), "--kind", "kits19", "-o", str(run)]
-    assert main([*arguments, "--device", "cpu"]) == 0
+    assert main(words(name, kits, run, FEWER)) == 0
     scan = renalis.read_scan(kits / "case_00003" / "imaging.nii.gz").volume
     result = predict_scan(open_run(run), scan)
     assert result.raw.same_grid(scan)
@@ -36,10 +44,12 @@ def test_a_recipe_trains_and_its_run_segments_on_the_scans_own_grid(
 
 def test_a_trained_system_finds_the_kidneys(kits: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    changes = ["optimisation.stop.epochs=12", "optimisation.learning_rate=5e-3"]
-    sets = [part for change in changes for part in ("--set", change)]
-    common = ["train", "unet3d-plain", "--tiny", "--data", str(kits), "--kind", "kits19"]
-    assert main([*common, "--device", "cpu", "-o", str(run), *sets]) == 0
+    changes = (
+        "optimisation.stop.epochs=12",
+        "optimisation.learning_rate=1e-2",
+        "augmentation.copies=1",
+    )
+    assert main(words("unet3d-plain", kits, run, *changes)) == 0
     case = kits / "case_00002"
     found = predict_scan(open_run(run), renalis.read_scan(case / "imaging.nii.gz").volume).raw
     truth = np.asarray(nibabel.load(case / "segmentation.nii.gz").dataobj) > 0
@@ -48,19 +58,17 @@ def test_a_trained_system_finds_the_kidneys(kits: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_is_not_mixed_with_another_recipe(kits: Path, tmp_path: Path) -> None:
-    run = str(tmp_path / "run")
-    common = ["train", "unet3d-plain", "--tiny", "--data", str(kits), "--kind", "kits19"]
-    assert main([*common, "-o", run, "--device", "cpu"]) == 0
-    assert main([*common, "-o", run, "--device", "cpu"]) == 2  # there is a training already
-    assert main([*common, "-o", run, "--resume", "--set", "optimisation.learning_rate=1"]) == 2
-    assert main([*common, "-o", run, "--resume"]) == 0  # finished: nothing to do
+    same = words("unet3d-plain", kits, tmp_path / "run", FEWER)
+    assert main(same) == 0
+    assert main(same) == 2  # there is a training already
+    assert main([*same, "--resume", "--set", "optimisation.learning_rate=1"]) == 2
+    assert main([*same, "--resume"]) == 0  # finished: nothing to do
 
 
 def test_folds_learn_different_weights_and_are_averaged(kits: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    common = ["train", "unet3d-plain", "--tiny", "--data", str(kits), "--kind", "kits19"]
-    changes = ["--set", "split.k=2", "--set", "optimisation.stop.epochs=1"]
-    assert main([*common, "-o", str(run), "--fold", "all", "--device", "cpu", *changes]) == 0
+    changes = ("split.k=2", "optimisation.stop.epochs=1")
+    assert main([*words("unet3d-plain", kits, run, FEWER, *changes), "--fold", "all"]) == 0
     both = open_run(run)
     assert len(both.folds) == 2
     one, other = (next(iter(f.networks["main"].state_dict().values())) for f in both.folds)

@@ -79,6 +79,7 @@ def dice(model: Path, folder: Path) -> float:
     return float(np.mean(scores))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)  # twenty seconds of one core, which others may want too
 def test_fine_tuning_on_scans_of_an_odd_appearance_raises_dice_on_others_of_it(
     model: Path, scans: tuple[Path, Path], tmp_path: Path

@@ -164,6 +164,7 @@ def stopping(after: int, lines: list[str]) -> Callable[[str], None]:
     return report
 
 
+@pytest.mark.slow
 def test_killed_at_any_step_and_resumed_gives_the_same_bits(
     whole: Seen, kits: Path, tmp_path: Path
 ) -> None:
@@ -184,7 +185,7 @@ def test_killed_at_any_step_and_resumed_gives_the_same_bits(
     ends, lines = 0, list[str]()
     while True:
         # A little further every time.
-        count, lines = len(lines) + 5, []
+        count, lines = len(lines) + 9, []
         try:
             train_system(job, None, CPU, stopping(count, lines))
             break
@@ -217,6 +218,7 @@ def test_folds_begun_with_other_cases_are_refused(whole: Seen, kits: Path, tmp_p
         train_system(job, None, CPU, quiet)
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_folds(whole: Seen, kits: Path, tmp_path: Path) -> None:
     run, cache = tmp_path / "two", tmp_path / "cache"
     changes = (*CHANGES, "optimisation.micro_batch=2", "optimisation.stop.epochs=1")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from helpers.coarse_grids import COARSE
 
 import renalis.systems.stage_data as training
 from renalis.dataset import open_dataset
@@ -44,8 +45,9 @@ SECOND = {
 def trained(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
     """The run, and (stage, a micro-batch) of every stage as its network first saw it."""
     changes = (
+        *COARSE["unet3d-residual"],
         f"stages={yaml.safe_dump([{'name': 'both'}, SECOND], default_flow_style=True)}",
-        "optimisation.stop.epochs=6",
+        "optimisation.stop.epochs=12",
         "optimisation.learning_rate=1e-2",
         "augmentation.copies=0",
         "augmentation.transforms=[]",

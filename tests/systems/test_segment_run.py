@@ -12,6 +12,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from helpers.coarse_grids import COARSE
 from numpy.typing import NDArray
 
 import renalis
@@ -30,7 +31,12 @@ CASES = ("case_00001", "case_00002")
 
 
 def train(kits: Path, run: Path, *changes: str) -> Path:
-    plain = ("augmentation.copies=0", "augmentation.transforms=[]", *changes)
+    plain = (
+        *COARSE["unet3d-plain"],
+        "augmentation.copies=0",
+        "augmentation.transforms=[]",
+        *changes,
+    )
     sets = [part for change in plain for part in ("--set", change)]
     common = ["train", "unet3d-plain", "--tiny", "--data", str(kits), "--kind", "kits19"]
     assert main([*common, "--device", "cpu", "-o", str(run), *sets]) == 0
@@ -41,7 +47,7 @@ def train(kits: Path, run: Path, *changes: str) -> Path:
 def run(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trained long enough to find the kidneys of these easy scans."""
     changes = (
-        "optimisation.stop.epochs=8",
+        "optimisation.stop.epochs=16",
         "optimisation.learning_rate=1e-2",
         "postprocessing=[{rule: keep_if_ml, region: renal, ml: 1}]",
     )
@@ -50,7 +56,7 @@ def run(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def untrained(name: str, run: Path, statistics: dict[str, tuple[float, float]]) -> Path:
     """A run whose networks have learned nothing."""
-    system = load_system(name, tiny=True)
+    system = load_system(name, COARSE.get(name, ()), tiny=True)
     fold = run / "fold_0"
     fold.mkdir(parents=True)
     (run / "recipe.json").write_text(system.model_dump_json())

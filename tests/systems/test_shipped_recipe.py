@@ -104,6 +104,7 @@ def test_the_shipped_and_a_published_recipe_go_through_the_same_functions(
     assert wanted <= published
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_gives_the_same_bits(run: Path, begun: Path, label_folder: Path) -> None:
     program = [sys.executable, "-m", "renalis", *command(label_folder, begun, "--resume")]
     # Within the coarse network, between both, and within the fine one.
@@ -122,6 +123,7 @@ def test_killed_and_resumed_gives_the_same_bits(run: Path, begun: Path, label_fo
     assert packed[0].header.sha256 == packed[1].header.sha256
 
 
+@pytest.mark.slow
 def test_two_processes_share_each_batch(run: Path, begun: Path, label_folder: Path) -> None:
     program = [sys.executable, "-m", "renalis", *command(label_folder, begun, "--processes", "2")]
     done = subprocess.run(program, capture_output=True, text=True)
@@ -183,11 +185,10 @@ def test_what_does_not_fit_is_refused(
     message: str,
     begun: Path,
     label_folder: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    program = [sys.executable, "-m", "renalis", *command(label_folder, begun, *words)]
-    done = subprocess.run(program, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert message in done.stderr
+    assert main(command(label_folder, begun, *words)) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_every_phase_gets_bodies_of_its_spacing(run: Path) -> None:

@@ -140,6 +140,7 @@ def test_the_page_shows_every_trial_and_needs_nothing_else(undisturbed: Path) ->
     assert not re.search(r"https?://|<script|<link|src=", page)
 
 
+@pytest.mark.slow
 def test_a_search_killed_anywhere_ends_as_if_nothing_had_happened(
     kits: Path, search: Path, undisturbed: Path, tmp_path: Path
 ) -> None:

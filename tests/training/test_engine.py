@@ -70,6 +70,7 @@ def metrics(run: Path) -> list[dict[str, object]]:
     ]
 
 
+@pytest.mark.slow
 def test_killed_three_times_and_resumed_gives_the_same_bits(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(whole)
@@ -94,6 +95,7 @@ def test_killed_three_times_and_resumed_gives_the_same_bits(tmp_path: Path) -> N
     assert [entry["epoch"] for entry in metrics(parts)] == list(range(1, 11))
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_that_accumulates(tmp_path: Path) -> None:
     command = [sys.executable, "-m", PROGRAM, str(tmp_path / "two"), "--processes", "2"]
     command += ["--accumulate", "1", "--epochs", "4"]

@@ -125,6 +125,7 @@ def test_ranks_do_not_depend_on_who_saw_a_sample_first() -> None:
     assert one.hardest().tolist() == [2, 9, 1, 4]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_gives_the_same_bits(whole: Path, tmp_path: Path) -> None:
     parts, moments = tmp_path / "parts", random.Random()
     command = [sys.executable, "-m", PROGRAM, str(parts), "--pause", "0.01"]
@@ -143,6 +144,7 @@ def test_killed_and_resumed_gives_the_same_bits(whole: Path, tmp_path: Path) -> 
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_two_processes_rank_alike(whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "two"
     program(run, "--processes", "2", "--accumulate", "1")

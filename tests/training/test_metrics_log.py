@@ -158,6 +158,7 @@ def _lines_without_an_end() -> str:
     return lines[0]
 
 
+@pytest.mark.slow
 def test_folds_run_side_by_side_and_differ(tmp_path: Path) -> None:
     train = partial(fold_training, folder=str(tmp_path))
     lines: list[str] = []

@@ -237,6 +237,23 @@ def test_model_info_and_list(model_file: Path, capsys: pytest.CaptureFixture[str
     assert main(["model", "list"]) == 0
 
 
+def test_model_info_in_the_words_of_monai_bundles(
+    model_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["model", "info", str(model_file), "--monai"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    required = {"schema", "version", "monai_version", "pytorch_version", "numpy_version",
+                "required_packages_version", "task", "description", "authors", "copyright",
+                "network_data_format"}  # fmt: skip
+    assert required <= set(told)
+    formats = told["network_data_format"]
+    (seen,), (said,) = formats["inputs"].values(), formats["outputs"].values()
+    for tensor in (seen, said):
+        assert {"type", "format", "num_channels", "spatial_shape", "dtype", "value_range",
+                "is_patch_data", "channel_def"} <= set(tensor)  # fmt: skip
+    assert said["channel_def"] == {"0": "background", "1": "kidney", "2": "tumor", "3": "cyst"}
+
+
 @pytest.mark.parametrize("words", [["segment", "--help"], ["model", "list"], ["model", "--help"]])
 def test_quick_answers_import_no_torch(words: list[str]) -> None:
     code = (

@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     info = actions.add_parser("info", help="everything that is known about a model")
     info.add_argument("model", nargs="?", default="renalis-kidney", metavar="NAME|FILE")
     info.add_argument("--json", action="store_true", help="the header as it is stored")
+    info.add_argument(
+        "--monai", action="store_true", help="as metadata.json of a MONAI bundle has it"
+    )
     info.add_argument("--verify", action="store_true", help="compare the weights' checksum too")
     pack = actions.add_parser("pack", help="make a model file of a finished training")
     pack.add_argument("run", type=Path, metavar="RUN", help="folder of renalis train")
@@ -53,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         return _list(arguments.json)
     if arguments.action == "info":
-        return _info(arguments.model, arguments.json, arguments.verify)
+        return _info(arguments.model, arguments.json, arguments.verify, arguments.monai)
     if arguments.action == "pack":
         return _pack(arguments)
     return _export(arguments.model, arguments.to, arguments.output)
@@ -75,13 +78,18 @@ def _list(as_json: bool) -> int:
     return 0
 
 
-def _info(name: str, as_json: bool, verify: bool) -> int:
+def _info(name: str, as_json: bool, verify: bool, monai: bool) -> int:
     from renalis.model import load_model, load_system_model, read_any_header
     from renalis.model_header import SystemHeader
 
     header = read_any_header(name)
     if verify:
         (load_system_model if isinstance(header, SystemHeader) else load_model)(name)
+    if monai:
+        from renalis.systems.monai_metadata import monai_metadata
+
+        print(json.dumps(monai_metadata(header), indent=1))
+        return 0
     if as_json:
         print(header.model_dump_json(indent=1))
         return 0

@@ -166,10 +166,13 @@ def _sentences(paper: FPDF, content: ReportContent) -> None:
 
 
 def _pictures(paper: FPDF, drawn: Image.Image) -> None:
-    """The montage on pages of its own, cut between its rows where it is too high."""
+    """The montage below the words where it fits, else on pages of its own, cut between its rows."""
     wide, high = paper.epw, paper.eph
-    for part in _cut(drawn, int(drawn.width * high / wide)):
-        paper.add_page()
+    paper.ln(3)
+    left = paper.h - paper.b_margin - paper.get_y()
+    for number, part in enumerate(_cut(drawn, int(drawn.width * high / wide))):
+        if number or part.height * wide / part.width > left:
+            paper.add_page()
         stored = io.BytesIO()
         part.save(stored, "JPEG", quality=_JPEG_QUALITY)
         words = "Slices of the scan with the outlines of kidneys, tumors and cysts"

@@ -16,7 +16,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import UID, SegmentationStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless, SegmentationStorage
 
 from renalis.conventions import Label
 from renalis.io.scan import SourceSlice
@@ -42,10 +42,11 @@ class SegKind(StrEnum):
     BINARY = "BINARY"
     """One frame of bits for each segment and slice: what nearly all programs read."""
     LABELMAP = "LABELMAP"
-    """One frame of numbers for each slice (Label Map Segmentation, DICOM 2024d): smaller, and
-    read by few programs yet."""
+    """One frame of numbers for each slice, run-length encoded (Label Map Segmentation, DICOM
+    2024d): smaller, and read by few programs yet."""
 
 
+_SYNTAXES = {SegKind.BINARY: ExplicitVRLittleEndian, SegKind.LABELMAP: RLELossless}
 _CLASSES = {
     SegKind.BINARY: ("segmentation", SegmentationStorage, 0),
     SegKind.LABELMAP: ("label map", UID("1.2.840.10008.5.1.4.1.1.66.7"), 1),
@@ -116,6 +117,7 @@ def _segmentation(study: SegmentedStudy, kind: SegKind) -> Dataset:
             content_time=sources.time,
             specific_character_set="ISO_IR 192",
             omit_empty_frames=True,
+            transfer_syntax_uid=_SYNTAXES[kind],
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise NoStudyError(

@@ -1,4 +1,4 @@
-"""``--write dicom-seg``, a step of a case: fails alone, is repeated alone, or refused early."""
+"""``--write``, steps of a case: each fails alone, is repeated alone, or refused early."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from renalis.io.segments.stored import placed
 from renalis.laterality import Midline
 from renalis.measurement.numbering import numbered
 from renalis.pipeline import CaseResult, SegmentOptions, Status, segment
+from renalis.pipeline.formats import to_write
 from renalis.volume import Kind, Volume
 
 WRITTEN = replace(PLAIN, write=("nifti", "dicom-seg"))
@@ -143,6 +144,97 @@ def test_without_highdicom_the_command_says_what_to_install(
     assert main(words) == 2
     assert "pip install 'renalis[dicom]'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+ALL = ("nifti", "dicom-seg", "dicom-seg-labelmap", "sr", "rtstruct", "nrrd", "mesh", "pdf")
+
+
+def test_all_formats_at_once_and_again(study: Path, tmp_path: Path) -> None:
+    result = run(study, tmp_path, replace(PLAIN, write=ALL))
+    assert result.status == Status.DONE, result.problem
+    assert result.folder is not None
+    story = json.loads((result.folder / "provenance.json").read_text("utf-8"))
+    wanted = {*to_write(ALL), "surface-left.stl", "surface-right.stl", "surface-tumor-1.stl"}
+    assert wanted <= set(story["files"])
+    assert all((result.folder / name).is_file() for name in story["files"])
+    assert run(study, tmp_path, replace(PLAIN, write=ALL)).status == Status.SKIPPED
+    (result.folder / "surface-left.stl").unlink()
+    assert run(study, tmp_path, replace(PLAIN, write=ALL)).status == Status.DONE
+    assert (result.folder / "surface-left.stl").is_file()
+    # No file is named after the patient, and --overwrite takes all of them for its own.
+    again = run(study, tmp_path, replace(PLAIN, write=ALL, overwrite=True))
+    assert again.status == Status.DONE, again.problem
+
+
+def test_a_scan_without_a_study_gets_the_formats_that_need_none(tmp_path: Path) -> None:
+    path = save(tmp_path / "scan.nii.gz", with_air(phantom(spacing=(8.0, 4.0, 4.0))))
+    result = run(path, tmp_path / "out", replace(PLAIN, write=ALL))
+    assert result.status == Status.DONE, result.problem
+    assert result.folder is not None
+    there = {file.name for file in result.folder.iterdir()}
+    assert {"report.pdf", "segmentation.seg.nrrd", "surfaces.glb"} <= there
+    assert not any(name.endswith(".dcm") for name in there)
+    (note,) = [note for note in result.notes if "not written" in note]
+    for name in ("segmentation.dcm", "measurements.dcm", "structures.dcm", "report.dcm"):
+        assert name in note
+
+
+def test_without_names_the_report_is_a_file_and_no_object(study: Path, tmp_path: Path) -> None:
+    options = replace(PLAIN, anonymous=True, write=("nifti", "nrrd", "pdf"))
+    result = run(study, tmp_path, options)
+    assert result.status == Status.DONE, result.problem
+    assert result.folder is not None
+    there = {file.name for file in result.folder.iterdir()}
+    assert {"report.pdf", "segmentation.seg.nrrd"} <= there
+    assert "report.dcm" not in there
+    for file in ("report.pdf", "segmentation.seg.nrrd"):
+        assert b"4711" not in (result.folder / file).read_bytes()
+
+
+def test_one_writer_that_fails_costs_only_its_file(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    options = replace(PLAIN, write=("nifti", "dicom-seg", "sr", "rtstruct", "nrrd"))
+    with monkeypatch.context() as patch:
+        patch.setattr("renalis.io.segments.dicom_seg_out.write_dicom_seg", broken)
+        patch.setattr("renalis.io.segments.rtstruct_out.write_rtstruct", broken)
+        result = run(study, tmp_path, options)
+    assert result.status == Status.INCOMPLETE
+    assert result.internal
+    assert "segmentation.dcm and structures.dcm could not be made" in result.problem
+    assert result.folder is not None
+    assert (result.folder / "segmentation.seg.nrrd").is_file()
+    # The report does not refer to a segmentation that there is not.
+    report = (result.folder / "measurements.dcm").read_bytes()
+    assert b"1.2.840.10008.5.1.4.1.1.66.4" not in report
+    assert run(study, tmp_path, options).status == Status.DONE
+    assert (result.folder / "structures.dcm").is_file()
+
+
+def test_our_own_evaluation_reads_what_was_written(study: Path, tmp_path: Path) -> None:
+    formats = ("nifti", "dicom-seg", "rtstruct", "nrrd")
+    result = run(study, tmp_path / "out", replace(PLAIN, write=formats))
+    assert result.folder is not None
+    for file in ("segmentation.dcm", "structures.dcm", "segmentation.seg.nrrd"):
+        words = ["evaluate", "-r", str(result.folder / "segmentation.nii.gz"), "-o",
+                 str(tmp_path / file), "-p", str(result.folder / file)]  # fmt: skip
+        assert main(words) == 0
+        scores = json.loads((tmp_path / file / "metrics.json").read_text("utf-8"))
+        (case,) = scores["cases"]
+        assert set(_dices(case)) == {1.0}, file
+
+
+def _dices(found: object) -> list[float]:
+    """All Dice scores somewhere in a record."""
+    if isinstance(found, list):
+        return [score for one in found for score in _dices(one)]
+    if not isinstance(found, dict):
+        return []
+    own = [value for name, value in found.items() if name == "dice" and isinstance(value, float)]
+    return [*own, *(score for one in found.values() for score in _dices(one))]
 
 
 def test_every_labeled_voxel_has_one_number_in_any_orientation() -> None:

@@ -69,8 +69,12 @@ class Page:
         """Load a file and wait until it has loaded; ``before`` runs ahead of its own scripts."""
         if before:
             self.send("Page.addScriptToEvaluateOnNewDocument", source=before)
+        self.visit(path.as_uri())
+
+    def visit(self, url: str) -> None:
+        """Load a page and wait until it has loaded."""
         self.events.clear()
-        self.send("Page.navigate", url=path.as_uri())
+        self.send("Page.navigate", url=url)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next(60))
         self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -83,6 +87,23 @@ class Page:
         if "exceptionDetails" in answer:
             raise RuntimeError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
+
+    def wait(self, condition: str, seconds: float = 60) -> None:
+        """Wait until a JavaScript expression is true."""
+        end = time.monotonic() + seconds
+        while not self.run(f"Boolean({condition})"):
+            if time.monotonic() > end:
+                raise RuntimeError(f"{condition} did not come true")
+            time.sleep(0.1)
+
+    def drag(self, *points: tuple[float, float]) -> None:
+        """Press the left button at the first point, move along, release at the last."""
+        kinds = ["mousePressed", *["mouseMoved"] * (len(points) - 1), "mouseReleased"]
+        for kind, (x, y) in zip(kinds, [*points, points[-1]], strict=True):
+            self.send(
+                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1,
+                clickCount=1,
+            )  # fmt: skip
 
     def complaints(self) -> list[str]:
         """Errors, exceptions and policy violations so far."""

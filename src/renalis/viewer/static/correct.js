@@ -35,6 +35,7 @@ export class Correct {
   choose(tool) {
     this.tool = tool;
     for (const button of at("tools").children) button.setAttribute("aria-checked", String(button.dataset.tool === tool));
+    at("ring").hidden = true;
     at("planes").classList.toggle("painting", tool !== "look");
     at("tool-hint").textContent = HINTS[tool];
     if (tool === "grow" && this.value === KIDNEY) this.paint(TUMOR);
@@ -124,6 +125,8 @@ export class Correct {
         if (this.tool !== "look" && (this.stroke || event.type !== "mousemove") && !(event.button > 0)) event.stopPropagation();
       });
     }
+    box.addEventListener("pointermove", (event) => this.#ringAt(event));
+    box.addEventListener("pointerleave", () => { at("ring").hidden = true; });
     for (const button of at("tools").children) button.addEventListener("click", () => this.choose(button.dataset.tool));
     for (const value of [KIDNEY, TUMOR, CYST]) {
       const button = document.createElement("button");
@@ -151,6 +154,17 @@ export class Correct {
     at("size-text").value = `${(Number(at("size").value)).toFixed(0)} mm`;
     at("radius-text").value = `${at("radius").value} mm`;
     at("band-text").value = `± ${at("band").value} HU`;
+  }
+
+  /** A ring of the brush's size around the pointer. */
+  #ringAt(event) {
+    const painting = ["brush", "eraser"].includes(this.tool) && this.labels;
+    const scale = painting ? this.scene.pixelsPerMm(event, this.labels.spacing) : 0;
+    at("ring").hidden = !scale;
+    const box = at("planes").getBoundingClientRect(), size = `${Number(at("size").value) * scale}px`;
+    Object.assign(at("ring").style, {
+      width: size, height: size, left: `${event.clientX - box.left}px`, top: `${event.clientY - box.top}px`,
+    });
   }
 
   #down(event) {

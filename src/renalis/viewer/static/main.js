@@ -43,7 +43,7 @@ function moved() {
 function changed(dirty) {
   findings.stale(dirty);
   if (dirty) solid.stale("As it was before the changes");
-  at("save").textContent = dirty ? "Save as a new version" : "Saved";
+  at("save").disabled = !dirty;
   document.title = `${dirty ? "• " : ""}${shown ? `${shown.name} · ` : ""}renalis`;
   moved();
 }
@@ -116,6 +116,7 @@ async function showCase(name) {
   said("");
   loading(`Reading ${name} …`);
   at("case").value = name;
+  at("case-choice").hidden = known.length < 2;
   scene.hu = null;
   opened ??= Promise.all([scene.open(), solid.open()]);
   await opened;
@@ -138,7 +139,7 @@ async function showCase(name) {
 }
 
 function showList() {
-  at("viewer").hidden = at("version-choice").hidden = true;
+  at("viewer").hidden = at("case-choice").hidden = at("version-choice").hidden = true;
   at("list").hidden = false;
   at("cases").replaceChildren(...known.map((one) => {
     const row = document.createElement("tr");
@@ -274,7 +275,5 @@ wire();
 await guarded((async () => {
   known = await api.cases();
   at("case").replaceChildren(...known.map((one) => new Option(one.name, one.name)));
-  at("case-choice").hidden = known.length < 2;
-  at("home").hidden = false;
   await follow();
 })());

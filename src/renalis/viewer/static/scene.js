@@ -35,6 +35,7 @@ export class Scene {
     const { DRAG_MODE } = niivue;
     this.nv = new niivue.Niivue({
       isRadiologicalConvention: true, sagittalNoseLeft: true, isOrientationTextVisible: true,
+      showAllOrientationMarkers: true,
       backColor: [0, 0, 0, 1], crosshairColor: [1, 0.84, 0.3, 0.6], crosshairWidth: 0.7,
       crosshairWidthUnit: "mm", crosshairGap: 14, fontColor: [0.85, 0.9, 0.95, 1], fontSizeScaling: 0.35,
       fontMinPx: 14, tileMargin: 0, dragAndDropEnabled: false, viewModeHotKey: "", clipPlaneHotKey: "",
@@ -203,6 +204,14 @@ export class Scene {
     const share = Array.from(this.nv.screenXY2TextureFrac(x, y, tile, false));
     if (share.some((part) => part < 0 || part > 1)) return null;
     return { voxel: this.#voxelAt(share), axis: 2 - this.nv.screenSlices[tile].axCorSag, share };
+  }
+
+  /** Pixels of the page per mm where the pointer is. */
+  pixelsPerMm(event, spacing) {
+    const here = this.under(event), there = this.under({ clientX: event.clientX + 8, clientY: event.clientY });
+    if (!here || !there) return 0;
+    const mm = Math.hypot(...here.share.map((v, a) => (there.share[a] - v) * this.shape[a] * spacing[a]));
+    return mm ? 8 / mm : 0;
   }
 
   /** Put the crosshair where the pointer is. */

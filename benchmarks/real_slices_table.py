@@ -74,11 +74,11 @@ def main() -> int:
     if not arguments.pages:
         print(f"{len(rows)} trainings, {arguments.jobs} at a time", file=sys.stderr, flush=True)
     test = test_slices(arguments.slices)
-    score_shipped(test, arguments)
     try:
         with ThreadPoolExecutor(arguments.jobs) as pool:
             work = [pool.submit(row, one, shop, test, arguments) for one in rows]
             problems = [text for text in (future.result() for future in work) if text]
+        score_shipped(test, arguments)
     except (KeyboardInterrupt, SystemExit):
         shop.close()
         raise

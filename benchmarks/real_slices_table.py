@@ -74,14 +74,15 @@ def main() -> int:
     if not arguments.pages:
         print(f"{len(rows)} trainings, {arguments.jobs} at a time", file=sys.stderr, flush=True)
     test = test_slices(arguments.slices)
-    try:
-        with ThreadPoolExecutor(arguments.jobs) as pool:
-            work = [pool.submit(row, one, shop, test, arguments) for one in rows]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        work = [pool.submit(row, one, shop, test, arguments) for one in rows]
+        try:
             problems = [text for text in (future.result() for future in work) if text]
-        score_shipped(test, arguments)
-    except (KeyboardInterrupt, SystemExit):
-        shop.close()
-        raise
+        except (KeyboardInterrupt, SystemExit):
+            # The pool waits for what is at work.
+            shop.close()
+            raise
+    score_shipped(test, arguments)
     for text in problems:
         print(text, file=sys.stderr)
     write_page(arguments.results, arguments.page, progress(shop))

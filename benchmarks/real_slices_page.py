@@ -55,7 +55,7 @@ _RULES = """## What was done
 - **The recipes** are as published but for what a core cannot do in the time; with the recipes'
   own numbers the minutes are about {own} optimizer steps. With all numbers but the publications'
   as below and batches of 128 they are 306; after 66 of these `simple-unet-2d` had a loss of
-  0.52 on real slices and named no pixel, so that the batch had to give way too:
+  0.52 on real slices and named next to nothing, so that the batch had to give way too:
 
 """
 

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import real_slices_page as page
 import real_slices_table as table
-from real_slices_trainings import CHANGES, Sources, Training, Workshop, trainings
+from real_slices_trainings import (
+    CHANGES,
+    Sources,
+    Stopped,
+    Training,
+    Workshop,
+    so_far,
+    trainings,
+)
 
 
 def workshop(folder: Path) -> tuple[Workshop, list[list[str]]]:
@@ -149,3 +159,31 @@ def test_the_page_is_made_of_result_files_and_names_what_is_not_trained(tmp_path
 def test_the_page_without_any_result(tmp_path: Path) -> None:
     page.write_page(tmp_path, tmp_path / "page.md", {})
     assert (tmp_path / "page.md").read_text().count("not trained yet") == 9 + 3
+
+
+def test_a_training_that_has_not_ended_is_opened_by_what_it_keeps_so_far(tmp_path: Path) -> None:
+    one, run = Training("resnet34-2d", "real"), tmp_path / "run"
+    for stage in ("kidney", "tumor"):
+        assert not so_far(one, run, tmp_path / "none")
+        (run / "fold_0" / stage / "main").mkdir(parents=True)
+        (run / "fold_0" / stage / "main" / "weights.safetensors").write_text(stage)
+    (run / "recipe.json").write_text("{}")
+    (run / "fold_0" / "split.json").write_text("{}")
+    assert so_far(one, run, tmp_path / "copy")
+    assert (tmp_path / "copy" / "fold_0" / "tumor.safetensors").read_text() == "tumor"
+    assert (tmp_path / "copy" / "fold_0" / "split.json").exists()
+    content = result("resnet34-2d", "real", 0.5)
+    content["about"]["so_far"] = True
+    (tmp_path / "resnet34-2d-real.json").write_text(json.dumps(content))
+    page.write_page(tmp_path, tmp_path / "page.md", {})
+    assert "**after 40 of 40 minutes** | 0.500" in (tmp_path / "page.md").read_text()
+
+
+def test_what_is_at_work_ends_when_the_command_is_ended(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path, Sources(tmp_path, tmp_path, 1, 1, 0))
+    with subprocess.Popen(["sleep", "60"]) as asleep:
+        shop.working.add(asleep)
+        shop.close()
+        assert asleep.wait(5) == -signal.SIGTERM
+    with pytest.raises(Stopped):
+        shop.call("more", "recipe", "list")

@@ -17,7 +17,7 @@ import pytest
 from helpers.by_hu_package import by_hu_model
 from helpers.dicom_writer import write_series
 from helpers.orthanc import Orthanc, free_port, running_orthanc
-from helpers.running_service import Client, running_service
+from helpers.running_service import Client, running_service, wait_until
 from helpers.segment_points import assert_same_points, label_points, marked_points, plane
 from helpers.stub import phantom
 
@@ -181,6 +181,20 @@ def test_the_segmentation_lies_on_the_scan_voxel_for_voxel(served: Served, name:
     assert 2 * inside / (hits + bright) > 0.95
     # And against the label map, by its own affine.
     assert_same_points(found, label_points(served.job_file(name, "segmentation.nii.gz")))
+
+
+def test_the_same_series_by_the_other_door_is_not_segmented_again(served: Served) -> None:
+    uid = study_uid("axial")
+    wish = {"archive": "a0", "study_uid": uid, "series_uid": f"{uid}.5"}
+    assert served.client.ask("POST", "/api/fetches", json=wish).status_code == 202
+
+    def arrived() -> bool:
+        found = served.client.ask("GET", "/api/fetches").json()["fetches"]
+        return any(one["state"] == "done" and one["study_uid"] == uid for one in found)
+
+    wait_until(arrived)
+    time.sleep(2)  # longer than the service takes to see that it is whole
+    assert len(served.client.ended(len(GEOMETRIES))) == len(GEOMETRIES)
 
 
 def test_the_same_series_pushed_again_is_not_segmented_again(served: Served) -> None:

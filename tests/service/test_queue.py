@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from helpers.dicom_writer import ct_slice
+from pydicom.uid import ImplicitVRLittleEndian
 
 from renalis.service.collect import Patience, collect, sweep
 from renalis.service.deliveries import (
@@ -93,6 +94,31 @@ def test_the_same_images_again_are_the_same_job(store: Store) -> None:
     brought(store, image(1), image(0))
     assert collect(store, PATIENCE, NEVER) == []
     assert only(store).version == 1
+
+
+def otherwise_written(content: bytes) -> bytes:
+    """The same image as another program writes it: implicit VRs, other file meta."""
+    data = pydicom.dcmread(io.BytesIO(content))
+    data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    data.file_meta.ImplementationVersionName = "OTHER"
+    written = io.BytesIO()
+    pydicom.dcmwrite(written, data, implicit_vr=True, little_endian=True)
+    return written.getvalue()
+
+
+def test_the_same_images_by_another_door_are_the_same_job(store: Store) -> None:
+    part = pydicom.Dataset()
+    part.ReferencedSOPInstanceUID = "1.2.3"
+    images = [image(number, ReferencedImageSequence=[part]) for number in range(2)]
+    brought(store, *images)
+    collect(store, PATIENCE, NEVER)
+    again = [otherwise_written(content) for content in images]
+    assert all(a != b for a, b in zip(again, images, strict=True))
+    brought(store, *again)
+    assert collect(store, PATIENCE, NEVER) == []
+    part.ReferencedSOPInstanceUID = "1.2.4"
+    brought(store, image(0, ReferencedImageSequence=[part]))
+    assert len(collect(store, PATIENCE, NEVER)) == 1
 
 
 @pytest.mark.parametrize("late", [image(2), image(1, value=7)], ids=["another", "changed"])
@@ -218,6 +244,16 @@ def test_what_a_killed_process_left_behind_is_removed_at_the_start(store: Store)
     assert len(list((store.folder / "series").rglob("*"))) == 2
     assert list(again.arriving.iterdir()) == []
     again.database.close()
+
+
+def test_a_series_whose_files_are_gone_is_not_looked_at_all_the_time(store: Store) -> None:
+    key = brought(store, image(0))
+    shutil.rmtree(store.series(key))
+    assert collect(store, PATIENCE, 5000.0) == []
+    assert list((store.folder / "jobs").iterdir()) == []
+    take_image(store, image(0), "dimse")
+    close_series(store.database, key, SeriesState.CLOSED, 5001.0)
+    assert len(collect(store, PATIENCE, 6000.0)) == 1
 
 
 def test_jobs_are_kept_for_some_days_with_all_that_came_of_them(store: Store) -> None:

@@ -17,10 +17,11 @@ from renalis.service.series import (
     due_series,
     forget_series,
     mark_queued,
+    postpone,
 )
 from renalis.service.store import Store
 
-__all__ = ["Patience", "collect", "sweep"]
+__all__ = ["Patience", "collect", "drop_series", "sweep"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,6 +29,9 @@ _INTERRUPTED = (
     "the service was stopped while this series came in, and nothing more of it came later; "
     "check that it is whole"
 )
+
+
+_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,7 @@ def collect(store: Store, patience: Patience, now: float) -> list[str]:
         made.append(_queue(store, series, now, (_INTERRUPTED,)))
     for series in due_series(store.database, SeriesState.BROKEN, now - patience.broken_s):
         # Its sender was told; half a series would be measured wrong.
-        if forget_series(store.database, series.key):
-            shutil.rmtree(store.series(series.key), ignore_errors=True)
+        if drop_series(store, series.key):
             _LOG.warning("a series that broke off did not come again and was dropped")
     return [job_id for job_id in made if job_id is not None]
 
@@ -68,6 +71,7 @@ def _queue(store: Store, series: Series, now: float, notes: tuple[str, ...]) -> 
         _link(store.series(series.key), files, place)
     except OSError as error:
         _LOG.error("a series cannot be queued (%s); it is tried again", error.strerror)
+        postpone(store.database, series.key, now + _AGAIN_S)
         shutil.rmtree(store.job(job_id), ignore_errors=True)
         return None
     kept = False
@@ -91,6 +95,15 @@ def _queue(store: Store, series: Series, now: float, notes: tuple[str, ...]) -> 
         return None
     _LOG.info("job=%s queued: %d images", job_id, len(files))
     return job_id
+
+
+def drop_series(store: Store, key: str) -> bool:
+    """Forget a series with its files, unless it is coming in."""
+    with store.database.transaction():
+        dropped = forget_series(store.database, key)
+        if dropped:
+            shutil.rmtree(store.series(key), ignore_errors=True)
+    return dropped
 
 
 def _link(folder: Path, files: list[str], place: Path) -> None:

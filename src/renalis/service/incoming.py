@@ -11,6 +11,7 @@ from pydicom.uid import UID
 
 from renalis.errors import RenalisError
 from renalis.io import whole_file
+from renalis.service.image_content import content_hash
 from renalis.service.series import add_image, series_key, series_size
 from renalis.service.store import Refused, Store, check_room
 
@@ -50,18 +51,26 @@ def take_image(store: Store, content: bytes, origin: str) -> str:
     if len(content) > limits.image_mb * 1e6:
         raise Refused("image_mb", "the image is larger than limits.image_mb")
     study, series, instance = _uids(content)
+    digest = _digest(content)
     key = series_key(study, series)
-    images, size = series_size(store.database, key)
-    if images >= limits.images or size + len(content) > limits.series_mb * 1e6:
-        raise Refused("series", "the series has more than limits.images or limits.series_mb")
-    check_room(store)
     name = f"{hashlib.sha256(instance.encode()).hexdigest()[:32]}.dcm"
-    with whole_file(store.series(key) / name) as file:
-        file.write(content)
-    digest = hashlib.sha256(content).hexdigest()
-    now = time.time()
-    add_image(store.database, study, series, origin, name, digest, len(content), now)
+    check_room(store)
+    # One at a time, so that nothing is deleted between a file and what the queue knows of it.
+    with store.database.transaction():
+        images, size = series_size(store.database, key)
+        if images >= limits.images or size + len(content) > limits.series_mb * 1e6:
+            raise Refused("series", "the series has more than limits.images or limits.series_mb")
+        with whole_file(store.series(key) / name) as file:
+            file.write(content)
+        add_image(store.database, study, series, origin, name, digest, len(content), time.time())
     return key
+
+
+def _digest(content: bytes) -> str:
+    try:
+        return content_hash(content)
+    except Exception as error:  # pydicom raises whatever a damaged object provokes
+        raise Refused("damaged", "the image is damaged") from error
 
 
 def _uids(content: bytes) -> tuple[str, str, str]:

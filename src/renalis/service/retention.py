@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 
+from renalis.service.collect import drop_series
 from renalis.service.jobs import delete_job, outdated
-from renalis.service.series import forget_series, forgotten
+from renalis.service.series import forgotten
 from renalis.service.store import Store
 
 __all__ = ["expire"]
@@ -32,6 +33,5 @@ def expire(store: Store, now: float) -> list[str]:
             _LOG.info("job=%s deleted after limits.keep_days", job_id)
             gone.append(job_id)
     for key in forgotten(store.database):
-        if forget_series(store.database, key):
-            shutil.rmtree(store.series(key), ignore_errors=True)
+        drop_series(store, key)
     return gone

@@ -20,6 +20,7 @@ __all__ = [
     "forgotten",
     "interrupt_open",
     "mark_queued",
+    "postpone",
     "series_key",
     "series_size",
 ]
@@ -141,6 +142,12 @@ def mark_queued(database: Database, key: str, heard: float) -> bool:
             (key, heard),
         )
         return changed.rowcount == 1
+
+
+def postpone(database: Database, key: str, until: float) -> None:
+    """Look at a series again later."""
+    with database.transaction() as db:
+        db.execute("UPDATE series SET heard = ? WHERE key = ?", (until, key))
 
 
 def forget_series(database: Database, key: str) -> bool:

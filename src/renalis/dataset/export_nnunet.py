@@ -128,7 +128,7 @@ def export_nnunet(
         if splits:
             folds = [Split(s.train, s.val) for s in splits]
             save_splits(part / "splits_final.json", folds, folds_only=True)
-        _write_json(part / _ABOUT, _about(dataset, labels, len(training), regions))
+        _write_json(part / _ABOUT, _dataset_json(dataset, labels, len(training), regions))
         put_in_place(part, target, stale, last=_ABOUT)
     return target
 
@@ -263,10 +263,10 @@ def _values(labels: Volume) -> Sequence[int]:
     return found
 
 
-def _about(
+def _dataset_json(
     dataset: Dataset, labels: dict[str, int | list[int]], training: int, regions: bool
 ) -> dict[str, Any]:
-    about: dict[str, Any] = {
+    content: dict[str, Any] = {
         "channel_names": {"0": "CT"},
         "labels": labels,
         "numTraining": training,
@@ -275,8 +275,8 @@ def _about(
         "description": f"{dataset.name} ({dataset.convention.value} labels), written by renalis",
     }
     if regions:
-        about["regions_class_order"] = [1, 3, 2]
-    return about
+        content["regions_class_order"] = [1, 3, 2]
+    return content
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

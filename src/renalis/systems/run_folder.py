@@ -17,13 +17,13 @@ from renalis.recipes.system import System
 from renalis.systems.longer_training import with_longer_training
 
 __all__ = [
-    "alone_in",
     "fold_folder",
     "fold_numbers",
     "is_finished",
+    "locked_folder",
     "make_folder",
-    "once",
-    "refuse_another",
+    "on_first_process",
+    "refuse_other_training",
     "store_recipe",
 ]
 
@@ -32,7 +32,7 @@ _PATIENCE_S = 10.0
 """Folds of a killed training end within moments."""
 
 
-def once(fabric: Fabric, act: Callable[[], None]) -> None:
+def on_first_process(fabric: Fabric, act: Callable[[], None]) -> None:
     """Let the first process act; what it raises is raised in all of them.
 
     Further processes are started with the same command: what the first one has stored would be
@@ -54,7 +54,7 @@ def once(fabric: Fabric, act: Callable[[], None]) -> None:
         raise problem
 
 
-def refuse_another(run: Path, system: System, resume: bool) -> None:
+def refuse_other_training(run: Path, system: System, resume: bool) -> None:
     """Refuse a folder that holds another training; nothing is written.
 
     Raises
@@ -81,7 +81,7 @@ def refuse_another(run: Path, system: System, resume: bool) -> None:
 
 
 def store_recipe(run: Path, system: System) -> None:
-    """Note in a run's folder what is trained there, after `refuse_another`.
+    """Note in a run's folder what is trained there, after `refuse_other_training`.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def is_finished(system: System, run: Path, fold: int) -> bool:
 
 
 @contextmanager
-def alone_in(folder: Path, fabric: Fabric) -> Iterator[None]:
+def locked_folder(folder: Path, fabric: Fabric) -> Iterator[None]:
     """Keep a second training out of a fold's folder, for all processes of this one.
 
     Two would write the same files in turns, and the fold would end as a mixture of both.
@@ -134,7 +134,7 @@ def alone_in(folder: Path, fabric: Fabric) -> Iterator[None]:
             busy = f"another training works in {folder}; wait for its end, or end it and resume"
             stack.enter_context(held(folder, busy, _PATIENCE_S))
 
-        once(fabric, hold)
+        on_first_process(fabric, hold)
         yield
 
 

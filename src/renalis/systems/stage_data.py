@@ -227,9 +227,9 @@ def note_plan(
 ) -> None:
     """Store what was computed from the training cases, which predictions need too."""
     if fabric.global_rank == 0:
-        about = {"stage": stage.name, "statistics": statistics}
+        plan = {"stage": stage.name, "statistics": statistics}
         with whole_file(folder / f"{stage.name}.plan.json") as file:
-            file.write(json.dumps(about, indent=1).encode())
+            file.write(json.dumps(plan, indent=1).encode())
     fabric.barrier()
 
 

@@ -18,11 +18,11 @@ from renalis.systems.pack import pack_run
 from renalis.systems.recipe_cases import keep_split
 from renalis.systems.recipe_check import check_system
 from renalis.systems.run_folder import (
-    alone_in,
     fold_folder,
+    locked_folder,
     make_folder,
-    once,
-    refuse_another,
+    on_first_process,
+    refuse_other_training,
     store_recipe,
 )
 from renalis.systems.starting_model import StartingModel, keep_starting_model, open_starting_model
@@ -95,18 +95,18 @@ def train_system(
         fabric = open_fabric(replace(chosen, precision=precision))
         if fabric.device.type == "cpu":
             keep_freed_memory()
-        once(fabric, partial(refuse_another, job.run, job.system, job.resume))
+        on_first_process(fabric, partial(refuse_other_training, job.run, job.system, job.resume))
         training_data = open_training_data(job.system, job.data, job.kind)
         _check(job, training_data, folds)
-        once(fabric, partial(store_recipe, job.run, job.system))
-        once(fabric, partial(keep_starting_model, job.run, start))
+        on_first_process(fabric, partial(store_recipe, job.run, job.system))
+        on_first_process(fabric, partial(keep_starting_model, job.run, start))
         fold_report = report if fabric.global_rank == 0 else _silent
         train_fold(job, folds[0], fabric, fold_report, training_data, start)
         if job.system.coarse_to_fine:
-            once(fabric, partial(_pack, job.run))
+            on_first_process(fabric, partial(_pack, job.run))
     else:
         places = devices_for_folds(devices or Devices(), precision)
-        refuse_another(job.run, job.system, job.resume)
+        refuse_other_training(job.run, job.system, job.resume)
         _check(job, open_training_data(job.system, job.data, job.kind), folds)
         store_recipe(job.run, job.system)
         keep_starting_model(job.run, start)
@@ -130,7 +130,7 @@ def train_fold(
     split = training_data.split(system, fold, job.split)
     folder = fold_folder(job.run, fold)
     make_folder(folder)
-    with alone_in(folder, fabric):
+    with locked_folder(folder, fabric):
         _train_fold(
             job, fold, split, training_data, FoldTraining(folder, folder, fabric, report, start)
         )

@@ -147,7 +147,7 @@ def _begin(tuning: Tuning) -> None:
         plan = job.system.split
         fold = plan.fold if tuning.fold is None and isinstance(plan, KFold) else tuning.fold
         split = load_split(job.split, fold or 0)
-    about = {"search": tuning.search.to_json(), "split": json.loads(json.dumps(asdict(split)))}
+    settings = {"search": tuning.search.to_json(), "split": json.loads(json.dumps(asdict(split)))}
     path, recipe = folder / "search.json", folder / "recipe.yaml"
     if not path.exists():
         text = full_text(tuning.recipe, tuning.sets, tuning.tiny, job.system).encode()
@@ -156,22 +156,22 @@ def _begin(tuning: Tuning) -> None:
         with whole_file(recipe) as file:
             file.write(text)
         with whole_file(path) as file:
-            file.write(json.dumps(about, indent=1).encode())
+            file.write(json.dumps(settings, indent=1).encode())
         return
     if not job.resume:
         raise InputError(f"{folder} holds a search; add --resume or choose another folder")
-    _same(folder, about, job.system)
+    _same(folder, settings, job.system)
 
 
-def _same(folder: Path, about: dict[str, Any], system: System) -> None:
+def _same(folder: Path, settings: dict[str, Any], system: System) -> None:
     try:
         before = json.loads((folder / "search.json").read_text(encoding="utf-8"))
         search, split = before["search"], before["split"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / 'search.json'} is damaged ({error})") from error
     what = {
-        "search file": search == about["search"],
-        "dataset, split or fold": split == about["split"],
+        "search file": search == settings["search"],
+        "dataset, split or fold": split == settings["split"],
         "recipe": load_system(str(folder / "recipe.yaml")) == system,
     }
     for name, same in what.items():

@@ -197,9 +197,9 @@ class _EpochCallback:
 
     def _judge(self, round: Round, history: History) -> None:
         known = self._known()
-        told = _told(self.trial)
+        reported = _reported(self.trial)
         for epoch, value in known.items():
-            if epoch not in told:
+            if epoch not in reported:
                 self.trial.report(value, epoch)
         last = [each.name for each in self.stage.optimisation.rounds][-1:]
         if last in ([], [round.name]) and reason_to_stop(round.plan.stop, history):
@@ -208,7 +208,7 @@ class _EpochCallback:
             return
         epoch, value = max(known.items())
         # On resuming, earlier rounds come by again, which are judged already.
-        if epoch >= max(told, default=0) and self.trial.should_prune():
+        if epoch >= max(reported, default=0) and self.trial.should_prune():
             raise _Pruned(
                 f"{self.setup.search.metric} {value:.4f} after {epoch} epochs, worse than half of "
                 "the trials before"
@@ -225,7 +225,7 @@ class _EpochCallback:
         return known
 
 
-def _told(trial: optuna.Trial) -> dict[int, float]:
+def _reported(trial: optuna.Trial) -> dict[int, float]:
     """The metric by epoch, as far as it was reported to the study."""
     frozen: Any = trial.study.get_trials(deepcopy=False)[trial.number]
     return dict(frozen.intermediate_values)

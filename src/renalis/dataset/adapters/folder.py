@@ -184,9 +184,9 @@ def _dataset(
     cases = []
     for name in sorted(images, key=by_number):
         case_id = case_id_from(name)
-        about = dict(meta.get(case_id, {}))
-        patient = about.pop("patient", "") or case_id
-        cases.append(Case(case_id, images[name], labels.get(name), patient, about))
+        case_meta = dict(meta.get(case_id, {}))
+        patient = case_meta.pop("patient", "") or case_id
+        cases.append(Case(case_id, images[name], labels.get(name), patient, case_meta))
     unlabelled = [case.id for case in cases if case.label is None]
     notes = []
     if unlabelled:
@@ -216,11 +216,11 @@ def _properties(file: Path) -> tuple[Properties, bool]:
         given = case_of(row)
         if not given:
             continue
-        about = {key: value for key, value in row.items() if key and value}
-        if synthetic and about.get("source", "invented") != "invented":
-            about["patient"] = about["source"]
+        case_meta = {key: value for key, value in row.items() if key and value}
+        if synthetic and case_meta.get("source", "invented") != "invented":
+            case_meta["patient"] = case_meta["source"]
         case = case_id_from(given)
-        if properties.setdefault(case, about) != about:
+        if properties.setdefault(case, case_meta) != case_meta:
             raise InputError(
                 f"{shown(file)}, line {number}: {shown(given)} was listed before with other "
                 "values; keep one of the rows"
@@ -249,7 +249,7 @@ def _without_patient(root: Path, ids: Sequence[str], meta: Properties) -> list[s
     A table with patients but without any of the scans is refused: a split would tear the patients
     apart.
     """
-    told = {case for case, about in meta.items() if about.get("patient")}
+    told = {case for case, case_meta in meta.items() if case_meta.get("patient")}
     if told and not set(meta) & set(ids):
         raise InputError(
             f"{shown(root / 'cases.csv')} tells the patients of {listed(sorted(told))}, but the "

@@ -51,15 +51,15 @@ def open_nnunet(root: Path, convention: Convention | None = None) -> Dataset:
         renalis knows.
     """
     root = root.parent if root.name == "dataset.json" else root
-    about = _about(root)
+    dataset_json = _dataset_json(root)
     if convention is None:
-        convention = convention_of_labels(about.get("labels"), root)
-    channels = _channels(about, root)
+        convention = convention_of_labels(dataset_json.get("labels"), root)
+    channels = _channels(dataset_json, root)
     if len(channels) != 1:
         raise InputError(
             f"{shown(root)} has {len(channels)} channels per case; renalis reads scans of one (CT)"
         )
-    ending = str(about.get("file_ending", ".nii.gz"))
+    ending = str(dataset_json.get("file_ending", ".nii.gz"))
     if ending not in (".nii.gz", ".nii"):
         raise InputError(
             f"{shown(root)} holds {ending} files; renalis reads NIfTI, so convert them to .nii.gz"
@@ -91,9 +91,9 @@ def open_nnunet(root: Path, convention: Convention | None = None) -> Dataset:
     return Dataset(root.name, convention, tuple(cases), root, tuple(notes))
 
 
-def _channels(about: Mapping[str, Any], root: Path) -> list[str]:
+def _channels(dataset_json: Mapping[str, Any], root: Path) -> list[str]:
     """Names of the channels; nnU-Net writes them by number, other tools as a list or a word."""
-    named = about.get("channel_names") or about.get("modality") or {"0": "CT"}
+    named = dataset_json.get("channel_names") or dataset_json.get("modality") or {"0": "CT"}
     if isinstance(named, Mapping):
         return [str(name) for name in named.values()]
     if isinstance(named, str):
@@ -158,10 +158,10 @@ def _by_name(labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return named
 
 
-def _about(root: Path) -> dict[str, Any]:
+def _dataset_json(root: Path) -> dict[str, Any]:
     file = root / "dataset.json"
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))
+        dataset_json = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
             f"{shown(root)} has no dataset.json, so it is no nnU-Net raw folder; "
@@ -169,9 +169,9 @@ def _about(root: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError) as error:
         raise InputError(f"{shown(file)} cannot be read as JSON ({error}); correct it") from error
-    if not isinstance(about, dict):
+    if not isinstance(dataset_json, dict):
         raise InputError(f"{shown(file)} is not nnU-Net's dataset.json; correct it")
-    return about
+    return dataset_json
 
 
 def _labels(root: Path, ending: str) -> dict[str, Path]:

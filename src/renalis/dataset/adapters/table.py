@@ -55,9 +55,9 @@ def open_csv(root: Path, convention: Convention | None = None) -> Dataset:
         label = row.pop("label", "")
         case_id = case_id_from(case_of(row) or _own_name(image))
         patient = row.pop("patient", "") or case_id
-        about = {key: value for key, value in row.items() if key and value}
+        meta = {key: value for key, value in row.items() if key and value}
         cases.append(
-            Case(case_id, image, _file(root, label, number) if label else None, patient, about)
+            Case(case_id, image, _file(root, label, number) if label else None, patient, meta)
         )
     cases.sort(key=lambda case: by_number(case.id))
     unlabelled = [case.id for case in cases if case.label is None]

@@ -17,12 +17,13 @@ import numpy as np
 
 from renalis.errors import InputError
 from renalis.evaluation.grids import Grid
+from renalis.evaluation.label_pair import paired_maps
 from renalis.evaluation.label_sources import LabelMap, read_pair, source_hash
 from renalis.evaluation.pairing import CasePair
 from renalis.evaluation.pictures import difference_picture
 from renalis.evaluation.records import CaseRecord, as_json, from_json, plain
 from renalis.evaluation.scores import CaseScore, Options, RegionScore
-from renalis.evaluation.scoring import paired_maps, score_pair
+from renalis.evaluation.scoring import score_pair
 from renalis.io.write import whole_file
 
 __all__ = ["Missing", "Outcome", "score_cases"]

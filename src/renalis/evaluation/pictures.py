@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from renalis.evaluation.scoring import Pair
+from renalis.evaluation.label_pair import Pair
 
 __all__ = ["COLORS", "difference_picture"]
 

@@ -8,7 +8,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.synthesis import bowel, organs, torso, vessels
+from renalis.synthesis import bowel, organs, skeleton, torso, vessels
 from renalis.synthesis.crossed_kidneys import crossed_kidneys
 from renalis.synthesis.random_fields import Frame, displaced, smooth_field
 from renalis.synthesis.renal_tissues import renal_tissues
@@ -76,7 +76,7 @@ def compose(
     organs.paint_masses(tissue, frame, marks, shell.cavity, rng, masses)
     if rng.random() < 0.15:
         _paint_ascites(tissue, frame, marks, shell.relative_x, rng)
-    torso.paint_skeleton(tissue, frame, marks, shell, rng)
+    skeleton.paint_skeleton(tissue, frame, marks, shell, rng)
     _insert_kidneys(tissue, frame, kidneys, offset, rng, spacing)
     torso.paint_arms_and_table(tissue, frame, marks, rng)
     tissue = displaced(rng, tissue, 28 / spacing, rng.uniform(1.0, 3.5) / spacing)

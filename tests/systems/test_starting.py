@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.coarse_grids import COARSE
 from safetensors.torch import load_file
 
 from renalis.cli import main
@@ -48,9 +49,9 @@ def small(*changes: str) -> System:
 
 def cascade(epochs: int) -> System:
     changes = (
+        *COARSE["cascade3d"],
         f"optimisation.stop.epochs={epochs}",
         "optimisation.rounds.low.stop.epochs=1",
-        "sampler.steps_per_epoch=2",
     )
     return load_system("cascade3d", changes, tiny=True)
 

@@ -18,6 +18,7 @@ from renalis.service.progress import Progress
 from renalis.service.rest import Service, build_app
 from renalis.service.rest_fetches import fetches
 from renalis.service.rest_jobs import jobs
+from renalis.service.rest_viewer import viewer
 from renalis.service.store import Store, open_store
 from renalis.service.tokens import add_token
 
@@ -71,7 +72,7 @@ def api_of(store: Store, **rest: object) -> Iterator[Api]:
         {"worker": lambda: True},
         threading.Event(),
     )
-    client = TestClient(build_app(service, [jobs, fetches]), raise_server_exceptions=False)
+    client = TestClient(build_app(service, [jobs, fetches, viewer]), raise_server_exceptions=False)
     client.headers["Authorization"] = f"Bearer {token}"
     with client:
         yield Api(service, client, token)

@@ -17,6 +17,7 @@ from renalis.service.jobs import JobState, add_job, begin_next, end_job
 from renalis.service.rest import common
 from renalis.service.rest_fetches import fetches
 from renalis.service.rest_jobs import jobs
+from renalis.service.rest_viewer import viewer
 from renalis.service.store import open_store
 
 
@@ -44,10 +45,10 @@ def description(served: Api) -> Any:
 
 
 ROUTES = [
-    (method, route.path)
-    for router in (common, jobs, fetches)
+    (method, route.path_format)
+    for router in (common, jobs, fetches, viewer)
     for route in router.routes
-    if isinstance(route, APIRoute)
+    if isinstance(route, APIRoute) and route.include_in_schema
     for method in sorted(route.methods)
 ]
 

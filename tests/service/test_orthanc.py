@@ -14,6 +14,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+import requests
 from helpers.by_hu_package import by_hu_model
 from helpers.dicom_writer import write_series
 from helpers.orthanc import Orthanc, free_port, running_orthanc
@@ -181,6 +182,29 @@ def test_the_segmentation_lies_on_the_scan_voxel_for_voxel(served: Served, name:
     assert 2 * inside / (hits + bright) > 0.95
     # And against the label map, by its own affine.
     assert_same_points(found, label_points(served.job_file(name, "segmentation.nii.gz")))
+
+
+def test_a_job_is_looked_at_in_the_viewer(served: Served) -> None:
+    job = served.jobs[study_uid("tilted")]["id"]
+    assert requests.post(f"{served.client.url}/api/jobs/{job}/view", timeout=60).status_code == 401
+    opened = served.client.ask("POST", f"/api/jobs/{job}/view")
+    assert opened.status_code == 201, opened.text
+    page = served.client.url + opened.json()["address"]
+
+    def ask(path: str, **headers: str) -> requests.Response:
+        return requests.get(page + path, headers=headers, timeout=60)
+
+    assert b"<html" in ask("").content
+    assert "default-src 'none'" in ask("").headers["Content-Security-Policy"]
+    (case,) = ask("api/cases").json()
+    assert case["name"] == job
+    scan = ask(f"api/cases/{job}/scan")
+    voxels = np.prod(ask(f"api/cases/{job}").json()["shape"])
+    assert len(scan.content) == 352 + 2 * voxels
+    assert ask("api/cases", Origin="http://elsewhere").status_code == 403
+    assert ask("static/../../serve.yaml").status_code == 404
+    wrong = page.replace("/view/", "/view/x")
+    assert requests.get(wrong, timeout=60).status_code == 404
 
 
 def test_the_same_series_by_the_other_door_is_not_segmented_again(served: Served) -> None:

@@ -18,6 +18,7 @@ from renalis.service.config import Config
 from renalis.service.metrics import Counters, exposition
 from renalis.service.progress import Progress
 from renalis.service.store import Store
+from renalis.service.viewing import Pages
 from renalis.service.views import Health, Problem
 
 __all__ = ["Service", "build_app", "caller", "problems", "service_of"]
@@ -51,6 +52,8 @@ class Service:
         By name, whether a part of the service is at work.
     stopping : Event
         Set when the service ends.
+    pages : Pages
+        Of the viewer.
     """
 
     config: Config
@@ -60,6 +63,7 @@ class Service:
     tokens: TokenFile
     parts: dict[str, Callable[[], bool]]
     stopping: threading.Event
+    pages: Pages = field(default_factory=Pages)
     rate: Rate = field(init=False)
     wrong: Rate = field(default_factory=lambda: Rate(_WRONG_TOKENS_PER_MINUTE))
 

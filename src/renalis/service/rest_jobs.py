@@ -51,7 +51,7 @@ jobs = APIRouter(prefix="/api/jobs", dependencies=[Depends(caller)])
 
 Served = Annotated[Service, Depends(service_of)]
 JobId = Annotated[str, InPath(pattern=r"^[0-9a-f]{16}$")]
-Part = Annotated[str, InPath(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,200}$")]
+Name = Annotated[str, InPath(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]{0,300}$")]
 
 
 class Asked(BaseModel):
@@ -241,19 +241,8 @@ _FILE = {
 }
 
 
-@jobs.get("/{job_id}/results/{name}", response_class=FileResponse, responses=_FILE)
-def table(job_id: JobId, name: Part, service: Served) -> FileResponse:
-    """A file about all cases, such as the table of measurements."""
-    return _file(service, job_id, name)
-
-
-@jobs.get("/{job_id}/results/{case}/{name}", response_class=FileResponse, responses=_FILE)
-def file(job_id: JobId, case: Part, name: Part, service: Served) -> FileResponse:
-    """A file of one case."""
-    return _file(service, job_id, f"{case}/{name}")
-
-
-def _file(service: Service, job_id: str, name: str) -> FileResponse:
+@jobs.get("/{job_id}/results/{name:path}", response_class=FileResponse, responses=_FILE)
+def file(job_id: JobId, name: Name, service: Served) -> FileResponse:
     """One of the files that are listed; nothing else can be named."""
     _found(service, job_id)
     if name not in {each.name for each in result_files(service.store, job_id)}:

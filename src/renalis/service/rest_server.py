@@ -17,6 +17,7 @@ from renalis.service.config import Rest
 from renalis.service.rest import Service, build_app
 from renalis.service.rest_fetches import fetches
 from renalis.service.rest_jobs import jobs
+from renalis.service.rest_viewer import viewer
 
 __all__ = ["answering", "listening"]
 
@@ -47,7 +48,7 @@ def answering(service: Service, listener: socket.socket) -> Iterator[None]:
     """The REST API at work, in a thread of its own so that signals stay with the process."""
     tls = service.config.rest.tls
     asks = tls is not None and tls.authority is not None
-    app = build_app(service, [jobs, fetches])
+    app = build_app(service, [jobs, fetches, viewer])
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -13,6 +13,7 @@ from renalis.errors import RenalisError
 from renalis.pipeline import CaseResult, SegmentOptions, Status
 from renalis.pipeline.cases import run_cases
 from renalis.pipeline.failures import traceback_of
+from renalis.pipeline.folder import CORRECTIONS
 from renalis.pipeline.work import CaseWork
 from renalis.service.deliveries import add_deliveries
 from renalis.service.jobs import Job, JobState, begin_next, end_job, find_job, give_back
@@ -81,9 +82,13 @@ class Worker:
         return True
 
     def _outcome(self, job: Job) -> tuple[JobState, str, tuple[str, ...]]:
-        """State, sentence and notes; results of an earlier attempt are made anew."""
+        """State, sentence and notes; results of an earlier attempt are made anew.
+
+        Those that somebody has corrected are not: what is missing there is added.
+        """
         result = self.store.result(job.id)
-        shutil.rmtree(result, ignore_errors=True)
+        if not any(result.glob(f"*/{CORRECTIONS}")):
+            shutil.rmtree(result, ignore_errors=True)
         inputs = sorted((self.store.job(job.id) / "input").iterdir())
         try:
             ended = run_cases(

@@ -264,7 +264,7 @@ def test_lesions_lie_beside_each_other_as_often_as_is_asked() -> None:
         spreads = []
         for seed in range(12):
             rng = np.random.default_rng(seed)
-            more = add_lesions(labels, rng, 1.5, nowhere, tumors=0.0, beside=beside)
+            more = add_lesions(labels, rng, 1.5, nowhere, tumors=0.0, clustered=beside)
             spreads.append(np.argwhere(more == 3).std(0).max() * 1.5)
         return float(np.median(spreads))
 

@@ -80,7 +80,7 @@ def add_lesions(
     spacing: float,
     sinus: NDArray[np.bool_],
     tumors: float = 0.28,
-    beside: float = 0.25,
+    clustered: float = 0.25,
 ) -> Labels:
     """Add one to four round cysts or tumors at the kidneys' surface or inside.
 
@@ -97,7 +97,7 @@ def add_lesions(
         by more than a fifth is left out.
     tumors : float
         Share of tumors among the lesions.
-    beside : float
+    clustered : float
         Share of the lesions after the first that are of its kind and lie next to the one before, as
         cysts do.
 
@@ -112,7 +112,7 @@ def add_lesions(
     labels = labels.copy()
     value, radius, center = 0, 0.0, kidney[0]
     for _ in range(int(rng.integers(1, 5))):
-        near = value > 0 and rng.random() < beside
+        near = value > 0 and rng.random() < clustered
         if not near:
             value = 3 if rng.random() < 1 - tumors else 2
         other = radius

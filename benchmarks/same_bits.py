@@ -14,7 +14,8 @@ Parts:
 - ``recipes/NAME``: the small variant of each recipe, trained for two epochs, and what it segments;
 - ``metrics``: tables of ``renalis evaluate``.
 
-All on one thread: sums over several are rounded otherwise.
+All on one thread: sums over several are rounded otherwise. ``benchmarks/results/same-bits.json``
+holds the trainings' digests of one machine, to compare with where processor and torch are alike.
 """
 
 from __future__ import annotations

@@ -60,6 +60,7 @@ def test_segment(
     (case,) = json.loads(capsys.readouterr().out)
     assert case["status"] == "done"
     assert case["measurements"]["case"] == "patient"
+    assert {"segmentation.nii.gz", "measurements.json"} <= set(case["files"])
     assert main([*words, *QUICK]) == 0
     captured = capsys.readouterr()
     assert "skipped" in captured.err

@@ -212,6 +212,7 @@ def test_one_writer_that_fails_costs_only_its_file(
     assert b"1.2.840.10008.5.1.4.1.1.66.4" not in report
     assert run(study, tmp_path, options).status == Status.DONE
     assert (result.folder / "structures.dcm").is_file()
+    assert b"1.2.840.10008.5.1.4.1.1.66.4" in (result.folder / "measurements.dcm").read_bytes()
 
 
 def test_our_own_evaluation_reads_what_was_written(study: Path, tmp_path: Path) -> None:

@@ -44,6 +44,26 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, geometry: str) -> None:
     assert [line for file in OBJECTS for line in errors_of(tmp_path / file)] == []
 
 
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (dicom3tools) is not here")
+def test_headers_that_lack_or_break_values_make_valid_objects(tmp_path: Path) -> None:
+    def broken(data: pydicom.Dataset, _: int) -> None:
+        data.SpecificCharacterSet = "ISO_IR 100"
+        data.PatientName = "Müller^Jörg"
+        data.PatientSex = "W"
+        data.add_new("StudyDate", "DA", "2020")
+        for tag in ("StudyTime", "PatientID"):
+            delattr(data, tag)
+
+    case = finished(study_in(tmp_path / "study", change=broken))
+    vars(case)["pdf"] = b"%PDF-1.4"
+    write_output(tmp_path, case, SR)  # alone: it refers to no segments
+    assert errors_of(tmp_path / SR) == []
+    for file, data in all_written(tmp_path, case).items():
+        assert str(data.PatientName) == "Müller^Jörg"
+        assert (data.PatientSex, data.StudyDate, data.PatientID) == ("", "", "")
+        assert errors_of(tmp_path / file) == [], file
+
+
 def test_all_are_of_the_patient_and_study_and_say_what_they_are(
     case: FinishedCase, tmp_path: Path
 ) -> None:

@@ -289,11 +289,20 @@ def _as_json(result: CaseResult) -> dict[str, Any]:
         "case": result.case_id,
         "status": str(result.status),
         "folder": None if result.folder is None else str(result.folder),
+        "files": _files(result.folder),
         "problem": result.problem,
         "notes": list(result.notes),
         "measurements": dict(result.row),
         "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
     }
+
+
+def _files(folder: Path | None) -> list[str]:
+    """Names of a case's files, in the order in which they are kept."""
+    from renalis.pipeline.folder import provenance
+
+    known = None if folder is None else provenance(folder)
+    return [] if known is None else [str(name) for name in known["files"]]
 
 
 def _summarize(results: list[CaseResult], output: Path) -> None:

@@ -221,11 +221,11 @@ def _further(
     folder: Path, content: dict[str, Any], wanted: list[str], case: FinishedCase, clock: Clock
 ) -> list[Exception]:
     """Files of further formats, each alone; what there cannot be is noted, and is no failure."""
-    from renalis.pipeline.outputs import NothingFoundError, made_with, write_output
+    from renalis.pipeline.outputs import NothingFoundError, files_to_write, write_output
 
     failures: list[Exception] = []
     never: dict[str, list[str]] = {}
-    for file in dict.fromkeys(made_with(name) for name in wanted if is_output(name)):
+    for file in files_to_write(filter(is_output, wanted), content["files"]):
         try:
             content["files"] = [*content["files"], *write_output(folder, case, file)]
         except NothingFoundError:

@@ -6,7 +6,7 @@ are read once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -24,6 +24,7 @@ from renalis.measurement.numbering import (
     numbered,
 )
 from renalis.pipeline.formats import (
+    FORMATS,
     PDF,
     PDF_OBJECT,
     RTSTRUCT,
@@ -33,12 +34,13 @@ from renalis.pipeline.formats import (
     SR,
     SURFACE,
     SURFACES,
+    to_write,
 )
 from renalis.preparation.body import Body, find_body
 from renalis.report import ReportContent
 from renalis.volume import Volume
 
-__all__ = ["FinishedCase", "NothingFoundError", "made_with", "write_output"]
+__all__ = ["FinishedCase", "NothingFoundError", "files_to_write", "write_output"]
 
 _NAMES = {Label.KIDNEY: "kidney", Label.TUMOR: "tumor", Label.CYST: "cyst"}
 
@@ -115,13 +117,28 @@ class FinishedCase:
         return report_pdf(self.content)
 
 
-def made_with(file: str) -> str:
-    """The file together with which a file of a format is written: itself, or the first of several.
+def files_to_write(wanted: Iterable[str], there: Iterable[str]) -> list[str]:
+    """Files to hand to `write_output` so that all that are wanted come to be, in their order.
 
-    >>> made_with("surface-left.stl"), made_with("segmentation.dcm")
-    ('surfaces.glb', 'segmentation.dcm')
+    A surface is written together with all others. A structured report is written anew with a
+    segmentation, to whose segments it refers.
+
+    Parameters
+    ----------
+    wanted : iterable of str
+        Files of formats that are missing.
+    there : iterable of str
+        Files that there are.
+
+    Examples
+    --------
+    >>> files_to_write(["surface-left.stl", "segmentation.dcm"], ["measurements.dcm"])
+    ['segmentation.dcm', 'measurements.dcm', 'surfaces.glb']
     """
-    return SURFACES if SURFACE.fullmatch(file) else file
+    files = {SURFACES if SURFACE.fullmatch(file) else file for file in wanted}
+    if SR in there and not files.isdisjoint((SEG, SEG_LABELMAP)):
+        files.add(SR)
+    return [file for file in to_write(tuple(FORMATS)) if file in files]
 
 
 def write_output(folder: Path, case: FinishedCase, file: str) -> list[str]:

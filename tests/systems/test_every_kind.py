@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -246,3 +248,12 @@ def test_the_commands_choices_are_those_of_the_prediction() -> None:
         (command._WINDOWS, Windows),
     ):
         assert sorted(names) == sorted(kind)
+
+
+def test_predicting_loads_nothing_of_training() -> None:
+    code = (
+        "import sys, renalis.systems.system_segmenter;"
+        "print({'lightning_fabric', 'torch._dynamo', 'torch.distributed.fsdp'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr

@@ -88,7 +88,7 @@ def test_a_run_trained_on_has_the_bits_of_one_that_was_longer_from_the_start(
 
 
 def test_a_stage_whose_masks_have_changed_is_trained_anew(kits: Path, tmp_path: Path) -> None:
-    long = two_stages("optimisation.stop.epochs=4")
+    long = two_stages("optimisation.stop.epochs=2")
     before, _ = trained(two_stages("optimisation.stop.epochs=1"), kits, tmp_path / "run")
     on, said = trained(long, kits, tmp_path / "run", resume=True)
     assert "stage tumor is trained anew, since its input masks have changed" in said
@@ -112,7 +112,7 @@ def test_networks_that_make_masks_out_of_fold_are_trained_on_too(
     kits: Path, tmp_path: Path
 ) -> None:
     changes = ("stages.tumor.input_mask.training=out_of_fold", "stages.tumor.input_mask.folds=2")
-    short, long = (two_stages(*changes, f"optimisation.stop.epochs={n}") for n in (1, 4))
+    short, long = (two_stages(*changes, f"optimisation.stop.epochs={n}") for n in (1, 2))
     trained(short, kits, tmp_path / "run")
     on, _ = trained(long, kits, tmp_path / "run", resume=True)
     whole, _ = trained(long, kits, tmp_path / "whole")

@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import nn
 
@@ -25,6 +25,9 @@ from renalis.systems.longer_training import stopping_text
 from renalis.systems.recipe_cases import grid_specs, keep_split, load_statistics, prepared
 from renalis.systems.recipe_grids import target_table
 from renalis.training.checkpoint import load_weights, read_metadata
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = [
     "Masks",

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from renalis.dataset import (
@@ -37,6 +37,9 @@ from renalis.recipes.data_fields import Split as SplitPlan
 from renalis.recipes.system import Stage
 from renalis.systems.recipe_grids import grid_spec
 from renalis.volume import Volume
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = [
     "chosen_cases",

@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING
 
 from renalis.errors import InputError, OutputError, RenalisError
 from renalis.io import whole_file
@@ -15,6 +14,9 @@ from renalis.io.lock import held
 from renalis.recipes import stored_system, stored_text
 from renalis.recipes.system import System
 from renalis.systems.longer_training import with_longer_training
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = [
     "fold_folder",

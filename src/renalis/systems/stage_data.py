@@ -6,10 +6,9 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from lightning_fabric import Fabric
 
 from renalis.dataset import Case
 from renalis.dataset.slices import SliceSet
@@ -30,6 +29,9 @@ from renalis.training.engine import Validation
 from renalis.training.hard_samples import HardSampleBatches
 from renalis.training.losses import LossTerm
 from renalis.training.micro_batches import Arrays, BatchSource
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["CaseData", "PatchData", "StageData", "case_data", "patch_data"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from renalis.dataset import Case
@@ -23,6 +23,9 @@ from renalis.systems.input_masks import (
 from renalis.systems.recipe_cases import prepared
 from renalis.systems.split_check import SplitCases, synthetic_cases
 from renalis.systems.training_job import Job
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["TrainStage", "earlier_masks", "synthetic_with_masks", "training_masks"]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lightning_fabric import Fabric
 from torch import nn
 
 from renalis.dataset import Split
@@ -35,6 +35,9 @@ from renalis.systems.training_plans import require_shares
 from renalis.training.devices import Devices, devices_for_folds, devices_here, open_fabric
 from renalis.training.folds import run_folds
 from renalis.training.metrics_log import require_tensorboard
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["train_system"]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from renalis.dataset import Case
@@ -30,6 +30,9 @@ from renalis.training.checkpoint import save_weights
 from renalis.training.metrics_log import events_folder
 from renalis.training.rounds import Round, fit_rounds
 from renalis.training.stopping import needed_scores
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["FoldTraining", "train_stage"]
 

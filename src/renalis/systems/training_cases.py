@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lightning_fabric import Fabric
 from pydantic import ValidationError
 
 from renalis.dataset import Case, load_split
@@ -17,6 +17,9 @@ from renalis.model import read_any_header
 from renalis.model_header import CaseHashes, FoldSides, KnownCases
 from renalis.systems.run_folder import fold_folder, fold_numbers
 from renalis.voxel_hash import label_hash, voxel_hash
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["keep_training_cases", "known_cases", "run_cases_known", "unnamed"]
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
-from torch.nn.parallel import DistributedDataParallel
 
 from renalis.compute_device import DeviceChoice, choose_device
 from renalis.errors import InputError, UsageError
+
+# Imported where a training begins: it takes seconds, and predictions need none of it.
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
 __all__ = ["Devices", "ProcessRank", "devices_for_folds", "devices_here", "open_fabric"]
 
@@ -75,6 +77,8 @@ def open_fabric(devices: Devices) -> Fabric:
     InputError
         If there is no such device here, or it cannot compute in that precision.
     """
+    from lightning_fabric import Fabric
+
     accelerator = choose_device(devices.accelerator)
     if accelerator == "cpu" and devices.precision == "float16":
         raise InputError("a CPU cannot train in float16; choose bfloat16 or float32")
@@ -130,6 +134,9 @@ def devices_for_folds(
 
 
 def _strategy() -> DDPStrategy:
+    from lightning_fabric.strategies.ddp import DDPStrategy
+    from torch.nn.parallel import DistributedDataParallel
+
     # Published networks have parameters that no output depends on. Batch statistics are averaged
     # over the processes by the engine instead of taken from the first one at every step; torch
     # has renamed the option for that.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from renalis.errors import InputError
 from renalis.training.hard_samples import SampleLosses
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["average_statistics", "losses_of_all", "mean_of_all", "sum_of_all"]
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning_fabric import Fabric
 from torch import nn
 
 from renalis.errors import InputError
@@ -34,6 +33,9 @@ from renalis.training.micro_batches import (
 from renalis.training.moving_average import start_average
 from renalis.training.session import CHECKPOINT, WEIGHTS, ScoredNetwork, Session
 from renalis.training.stopping import kept_epoch, needed_scores, reason_to_stop
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["CHECKPOINT", "WEIGHTS", "Validation", "fit"]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lightning_fabric import Fabric
 from torch import nn
 
 from renalis.errors import InputError
@@ -18,6 +18,9 @@ from renalis.training.hard_samples import HardSampleBatches
 from renalis.training.history import History
 from renalis.training.micro_batches import BatchSource
 from renalis.training.stopping import Epochs
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["Round", "fit_rounds"]
 

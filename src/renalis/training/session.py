@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from renalis.errors import InputError
@@ -21,6 +20,9 @@ from renalis.training.hard_samples import each_loss
 from renalis.training.losses import LossTerm, total_loss
 from renalis.training.moving_average import Average
 from renalis.training.training_dice import overlap_parts
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["CHECKPOINT", "WEIGHTS", "ScoredNetwork", "Session", "require_finite"]
 

@@ -136,8 +136,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 NAMES = [geometry.name for geometry in GEOMETRIES]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_was_made_is_in_the_study_and_readable(served: Served, name: str) -> None:
+def test_what_was_made_is_in_the_study_and_readable(
+    served: Served, subtests: pytest.Subtests
+) -> None:
+    # Not parametrized: test processes would each have to serve all of it again.
+    for name in NAMES:
+        with subtests.test(name):
+            check_study(served, name)
+
+
+def check_study(served: Served, name: str) -> None:
     job = served.jobs[study_uid(name)]
     assert job["state"] == "done", job["problem"]
     by = {g.name: g.by for g in GEOMETRIES}[name]
@@ -156,8 +164,15 @@ def test_what_was_made_is_in_the_study_and_readable(served: Served, name: str) -
     assert segmentation.number_of_segments >= 4  # two kidneys, a tumor, a cyst
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_segmentation_lies_on_the_scan_voxel_for_voxel(served: Served, name: str) -> None:
+def test_the_segmentation_lies_on_the_scan_voxel_for_voxel(
+    served: Served, subtests: pytest.Subtests
+) -> None:
+    for name in NAMES:
+        with subtests.test(name):
+            check_place(served, name)
+
+
+def check_place(served: Served, name: str) -> None:
     segmentation = pydicom.dcmread(io.BytesIO(served.orthanc.objects(study_uid(name))["SEG"]))
     found = marked_points(segmentation)
     # Against the images as they were sent, without any reader of ours.

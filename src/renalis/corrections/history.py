@@ -28,6 +28,7 @@ from renalis.errors import InputError
 from renalis.io import Scan, write_labels
 from renalis.io.lock import held
 from renalis.io.read_labels import read_label_map
+from renalis.io.scan import shown
 from renalis.measurement import measure
 from renalis.pipeline.folder import CORRECTIONS, LABELS, MEASUREMENTS, write_json, write_text
 from renalis.volume import Kind, Volume
@@ -103,8 +104,18 @@ def version_named(result: Result, name: str) -> Version:
 
 
 def labels_of(version: Version, scan: Scan) -> Volume:
-    """A version's label map with the scan's own affine, uint8."""
-    return scan.volume.like(read_label_map(version.folder / LABELS, False).array, Kind.LABELS)
+    """A version's label map with the scan's own affine, uint8.
+
+    Raises
+    ------
+    InputError
+        If its file is damaged or was replaced by one of another size.
+    """
+    path = version.folder / LABELS
+    array = read_label_map(path, placed=False).array
+    if array.shape != scan.volume.shape:
+        raise InputError(f"{shown(path)} does not lie on its scan's grid; it was replaced")
+    return scan.volume.like(array, Kind.LABELS)
 
 
 def measurements_of(version: Version) -> Mapping[str, Any] | None:

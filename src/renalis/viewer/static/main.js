@@ -17,7 +17,7 @@ const findings = new Findings(at("findings"), (mm) => scene.jump(mm), (name, les
 const compare = new Compare(scene);
 let shown = null; // {name, about, version}
 let known = [];
-let opened = null;
+let opened = null, solidOpened = null;
 
 function said(sentence) {
   at("message").hidden = !sentence;
@@ -62,14 +62,20 @@ async function saved(made) {
 /** What belongs to the version that is shown, besides its labels. */
 async function measuredAnew() {
   listVersions();
-  const [measured, surfaces] = await Promise.all([
-    api.measurements(shown.name, shown.version).catch(() => null),
-    api.surfaces(shown.name, shown.version),
-  ]);
+  const measured = await api.measurements(shown.name, shown.version).catch(() => null);
   findings.show(measured, { editable: true });
   findings.stale(correct.dirty);
-  solid.show(surfaces);
+  guarded(drawSurfaces(shown.name, shown.version));
   await compare.against(shown);
+}
+
+/** The 3D view may come later than all else. */
+async function drawSurfaces(name, version) {
+  solid.stale("…");
+  const [surfaces] = await Promise.all([api.surfaces(name, version), solidOpened ??= solid.open()]);
+  if (shown?.name !== name || shown.version !== version) return;
+  solid.show(surfaces);
+  if (correct.dirty) changed(true);
 }
 
 const titled = (version) => (version.name === "model" ? "Model" : `Correction ${Number(version.name)}`);
@@ -118,11 +124,11 @@ async function showCase(name) {
   at("case").value = name;
   at("case-choice").hidden = known.length < 2;
   scene.hu = null;
-  opened ??= Promise.all([scene.open(), solid.open()]);
-  await opened;
   const wanted = api.about(name);
+  // The graphics card gets its programs while the scan is read.
   const [about, voxels, buffer] = await Promise.all([
-    wanted, wanted.then((found) => api.labels(name, found.versions.at(-1).name)), api.scan(name)]);
+    wanted, wanted.then((found) => api.labels(name, found.versions.at(-1).name)), api.scan(name),
+    opened ??= scene.open()]);
   shown = { name, about, version: about.versions.at(-1).name };
   await scene.load(buffer, voxels);
   scene.compare(null);

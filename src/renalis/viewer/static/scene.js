@@ -56,6 +56,9 @@ export class Scene {
   }
 
   async open() {
+    if (!document.createElement("canvas").getContext("webgl2")) {
+      throw new Error("This browser has no WebGL 2, which the pictures need; take another one, or allow it in the settings.");
+    }
     await this.nv.attachToCanvas(this.canvas, false);
     this.nv.setCustomSliceShader(SLICE_SHADER);
     this.textures = new Textures(this.nv.gl, this.nv.customSliceShader.program);

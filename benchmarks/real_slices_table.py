@@ -19,6 +19,7 @@ page.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import signal
 import sys
@@ -222,20 +223,17 @@ def keep(
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
         "table": real_slices.table(scores),
-        "slices": [
-            {
-                "file": each.file,
-                "number": each.number,
-                "case": each.case,
-                **{k: None if v is None else round(v, 4) for k, v in each.dice.items()},
-            }
-            for each in scores
-        ],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "number", "case", *real_slices.REGIONS])
+        for each in scores:
+            dice = ["" if v is None else round(v, 4) for v in each.dice.values()]
+            writer.writerow([each.file, each.number, each.case, *dice])
+    # The table comes last: where it is, all else is there.
     part = path.with_suffix(".part")
-    lines = json.dumps(content, indent=1)
-    part.write_text(lines + "\n", encoding="utf-8")
+    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     part.replace(path)
 
 

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import real_slices_page as page
 import real_slices_table as table
@@ -20,6 +21,8 @@ from real_slices_trainings import (
     so_far,
     trainings,
 )
+
+from renalis.dataset.slices import SliceSet
 
 
 def workshop(folder: Path) -> tuple[Workshop, list[list[str]]]:
@@ -187,3 +190,21 @@ def test_what_is_at_work_ends_when_the_command_is_ended(tmp_path: Path) -> None:
         assert asleep.wait(5) == -signal.SIGTERM
     with pytest.raises(Stopped):
         shop.call("more", "recipe", "list")
+
+
+def test_a_result_names_what_made_it_and_holds_every_slice(tmp_path: Path) -> None:
+    labels = np.zeros((3, 8, 8), np.uint8)
+    labels[:2, 2:5, 2:5] = 1
+    spacing = np.full((3, 3), 2.0)
+    places = np.arange(3.0)
+    cases = np.array([5, 6, 10])
+    test = [SliceSet("s", labels * 40, labels, cases, places, spacing, (-79.0, 304.0))]
+    path = tmp_path / "results" / "one.json"
+    table.keep(path, "one", {"minutes": 40}, {}, test, lambda s, n: s.labels[n], tmp_path)
+    content = json.loads(path.read_text())
+    assert content["about"] == {"minutes": 40}
+    assert {"commit", "date", "machine", "training"} <= content.keys()
+    # The patient whose number 5 does not divide is not tested with.
+    assert content["table"]["slices"] == 2
+    lines = path.with_suffix(".csv").read_text().splitlines()
+    assert lines == ["file,number,case,kidney,tumor,cyst", "s,0,5,1.0,,", "s,2,10,,,"]

@@ -13,7 +13,8 @@ from helpers.view_case import keep, result
 
 from renalis.corrections import find_results, read_case_scan
 from renalis.errors import InputError
-from renalis.io import write_volume
+from renalis.io import find_scans, read_scan, write_volume
+from renalis.pipeline.origin import nameless, way_to
 from renalis.volume import Volume
 
 
@@ -72,3 +73,18 @@ def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
         find_results(tmp_path)
     with pytest.raises(InputError, match="is no folder"):
         find_results(tmp_path / "none")
+
+
+def test_segment_records_the_way_to_the_scan_but_not_of_the_nameless(tmp_path: Path) -> None:
+    result(tmp_path)
+    scan = read_scan(find_scans([tmp_path / "scans" / "patient.nii.gz"])[0])
+    folder = tmp_path / "out" / "patient"
+    assert way_to(scan, folder) == {"scan": "../../scans/patient.nii.gz"}
+    assert way_to(nameless(scan), folder) == {}
+
+
+def test_the_way_holds_through_a_link_to_the_output_folder(tmp_path: Path) -> None:
+    result(tmp_path / "a" / "b")
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "b" / "out", target_is_directory=True)
+    (found,) = find_results(tmp_path / "link")
+    assert read_case_scan(found).case_id == "patient"

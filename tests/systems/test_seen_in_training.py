@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from helpers.coarse_grids import COARSE
 from helpers.untrained_runs import untrained_run
 
 from renalis.cli import main
@@ -29,7 +30,8 @@ def run(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     splits = [Split(tuple(ids[:6]), tuple(ids[6:])), Split((*ids[1:4], *ids[6:]), (ids[0], ids[5]))]
     folder = tmp_path_factory.mktemp("seen") / "run"
     # Nothing is left to measure, which would take longer than all else.
-    changes = ["postprocessing=[{rule: keep_if_ml, region: renal, ml: 1000000}]"]
+    nothing = "postprocessing=[{rule: keep_if_ml, region: renal, ml: 1000000}]"
+    changes = [*COARSE["unet3d-plain"], nothing]
     return untrained_run("unet3d-plain", kits, folder, changes, splits=splits)
 
 

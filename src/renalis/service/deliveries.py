@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from renalis.service.database import Database
+from renalis.service.retries import next_try
 
 __all__ = [
     "Delivery",
@@ -18,8 +19,6 @@ __all__ = [
     "failed_again",
     "sent",
 ]
-
-_FIRST_S, _LONGEST_S = 10.0, 3600.0
 
 
 class DeliveryState(StrEnum):
@@ -98,8 +97,7 @@ def failed_again(database: Database, one: Delivery, problem: str, most: int, now
     """It did not; it is tried again later, ever less often, and given up at last."""
     attempts = one.attempts + 1
     state = DeliveryState.FAILED if attempts >= most else DeliveryState.WAITING
-    due = now + min(_FIRST_S * 2.0 ** min(attempts - 1, 20), _LONGEST_S)
-    _set(database, one, state, attempts, due, problem)
+    _set(database, one, state, attempts, next_try(attempts, now), problem)
 
 
 def _set(

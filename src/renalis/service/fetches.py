@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from renalis.service.database import Database
+from renalis.service.retries import next_try
 
 __all__ = ["Fetch", "FetchState", "all_fetches", "due_fetches", "fetched", "missed", "seen", "want"]
-
-_FIRST_S, _LONGEST_S = 10.0, 3600.0
 
 
 class FetchState(StrEnum):
@@ -112,8 +111,7 @@ def missed(database: Database, one: Fetch, problem: str, most: int, now: float) 
     """It did not arrive; it is tried again later, ever less often, and given up at last."""
     attempts = one.attempts + 1
     state = FetchState.FAILED if attempts >= most else FetchState.WAITING
-    due = now + min(_FIRST_S * 2.0 ** min(attempts - 1, 20), _LONGEST_S)
-    _set(database, one, state, attempts, due, problem)
+    _set(database, one, state, attempts, next_try(attempts, now), problem)
 
 
 def _set(

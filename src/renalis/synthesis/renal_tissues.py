@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cc3d
@@ -9,6 +10,7 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import Box
 from renalis.synthesis.random_fields import Array, smooth_field
 from renalis.synthesis.tissues import Tissue
 
@@ -200,14 +202,17 @@ def paint_lesions(
     _paint_cysts(tissue, labels, rng, spacing)
 
 
+def _components(lesions: NDArray[np.bool_]) -> Iterator[tuple[Box, NDArray[np.bool_]]]:
+    """Box and mask in it of each connected component; corners count as touching."""
+    parts = cc3d.connected_components(lesions, connectivity=26)
+    for index, box in enumerate(cc3d.statistics(parts)["bounding_boxes"][1:], start=1):
+        yield box, parts[box] == index
+
+
 def _paint_tumors(
     tissue: NDArray[np.uint8], labels: NDArray[np.uint8], rng: np.random.Generator, spacing: float
 ) -> None:
-    parts = cc3d.connected_components(labels == 2, connectivity=26)
-    for index, box in enumerate(cc3d.statistics(parts)["bounding_boxes"]):
-        if index == 0:
-            continue
-        mask = parts[box] == index
+    for box, mask in _components(labels == 2):
         paint = tissue[box]
         inner = edt.edt(mask, anisotropy=(spacing,) * 3, black_border=True)
         radius = float(inner.max())
@@ -231,11 +236,7 @@ def _paint_tumors(
 def _paint_cysts(
     tissue: NDArray[np.uint8], labels: NDArray[np.uint8], rng: np.random.Generator, spacing: float
 ) -> None:
-    parts = cc3d.connected_components(labels == 3, connectivity=26)
-    for index, box in enumerate(cc3d.statistics(parts)["bounding_boxes"]):
-        if index == 0:
-            continue
-        mask = parts[box] == index
+    for box, mask in _components(labels == 3):
         paint = tissue[box]
         paint[mask] = Tissue.CYST_A if rng.random() < 0.85 else Tissue.CYST_B
         if rng.random() < 0.15:

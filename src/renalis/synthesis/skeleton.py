@@ -41,7 +41,6 @@ def _spine_center(z: Array, marks: Landmarks) -> Array:
 def _paint_spine(
     tissue: NDArray[np.uint8], frame: Frame, marks: Landmarks, rng: np.random.Generator
 ) -> None:
-    z, y, x = frame.axes()
     low = np.array([frame.origin[0], marks.vertebra_y - 60, marks.midline - 70])
     high = np.array([frame.origin[0] + 2000, marks.back, marks.midline + 70])
     box = frame.box(low, high)

@@ -21,7 +21,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless, SegmentationSt
 from renalis.conventions import Label
 from renalis.io.scan import SourceSlice
 from renalis.io.segments.facts import CATEGORIES, COLORS, KIDNEY, SIDES, TYPES, SegmentFacts, coded
-from renalis.io.segments.seg_sources import NoStudyError, plane_places
+from renalis.io.segments.seg_sources import plane_places, refused_headers
 from renalis.io.segments.segmented_study import LONGEST, SegmentedStudy, warned
 from renalis.io.write import whole_file
 
@@ -95,7 +95,7 @@ def _segmentation(study: SegmentedStudy, kind: SegKind) -> Dataset:
     frames = frames.astype(np.uint8 if len(facts) < 256 else np.uint16, copy=False)
     places = plane_places(numbers, sources.slices)
     name, _, place = _CLASSES[kind]
-    try:
+    with refused_headers():
         made: Dataset = Segmentation(
             source_images=[sources.header],
             pixel_array=frames,
@@ -119,10 +119,6 @@ def _segmentation(study: SegmentedStudy, kind: SegKind) -> Dataset:
             omit_empty_frames=True,
             transfer_syntax_uid=_SYNTAXES[kind],
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise NoStudyError(
-            f"the headers of the scan's images do not allow it ({error}); export the series again"
-        ) from error
     _refer(study, made)
     _derive(study, made, places)
     # Of this run, and not of the object: the same input gives the same bytes.

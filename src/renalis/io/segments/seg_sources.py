@@ -8,7 +8,8 @@ read, so that what was mended while reading (`renalis.io.dicom_repair`) is right
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,14 @@ from renalis.io.dicom_values import text_of
 from renalis.io.scan import Scan, SourceSlice
 from renalis.volume import Volume
 
-__all__ = ["NoStudyError", "Sources", "image_planes", "plane_places", "read_sources"]
+__all__ = [
+    "NoStudyError",
+    "Sources",
+    "image_planes",
+    "plane_places",
+    "read_sources",
+    "refused_headers",
+]
 
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID")
 _DATE, _TIME = re.compile(r"\d{8}"), re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")
@@ -32,6 +40,23 @@ _ON_PLACE = 1e-6
 
 class NoStudyError(InputError):
     """No DICOM object can be written of a scan, however often it is tried."""
+
+
+@contextmanager
+def refused_headers() -> Iterator[None]:
+    """What highdicom raises about a scan's headers, as one sentence.
+
+    Raises
+    ------
+    NoStudyError
+        If the headers do not allow the object that is made within.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise NoStudyError(
+            f"the headers of the scan's images do not allow it ({error}); export the series again"
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)

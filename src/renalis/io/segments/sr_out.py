@@ -19,7 +19,7 @@ from pydicom.sr.coding import Code
 
 from renalis.io.segments.dicom_seg_out import SegKind, seg_reference
 from renalis.io.segments.facts import CATEGORIES, KIDNEY, SIDES, TYPES, SegmentFacts
-from renalis.io.segments.seg_sources import NoStudyError
+from renalis.io.segments.seg_sources import refused_headers
 from renalis.io.segments.segmented_study import LONGEST, SegmentedStudy, warned
 from renalis.io.write import whole_file
 
@@ -98,15 +98,9 @@ def write_sr(
     OutputError
         If the file cannot be written.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), refused_headers():
         warnings.simplefilter("ignore")  # highdicom's remarks on values quote the patient's name
-        try:
-            made = _report(study, measured, segmentation)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise NoStudyError(
-                f"the headers of the scan's images do not allow it ({error}); export the series "
-                "again"
-            ) from error
+        made = _report(study, measured, segmentation)
     with whole_file(path) as file:
         made.save_as(file)
 

@@ -22,6 +22,12 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bytes are no name of a test: packed ones hold the time at which they were packed, and workers
+    that collect the same tests in another second would know them by other names."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 8 else None
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """Folder with real scans and published label maps, which are not part of the project."""

@@ -76,6 +76,7 @@ def test_labels_and_scan_have_the_same_order() -> None:
         (gzip.compress(bytes([4]) * 60), "other labels"),
         (b"", "60 voxels"),
     ],
+    ids=["no gzip", "short", "long", "cut off", "more after it", "unknown class", "nothing"],
 )
 def test_what_is_no_label_map_of_the_grid_is_refused(sent: bytes, said: str) -> None:
     with pytest.raises(InputError, match=said):

@@ -29,7 +29,8 @@ ROOMS = (
     "synthesis", "sampling", "augmentation",
     "postprocessing", "measurement", "prediction",
     "training", "evaluation", "report", "recipes",
-    "systems", "pipeline", "corrections", "viewer", "tuning", "crossvalidation", "service", "cli",
+    "systems", "pipeline", "cohort", "corrections", "viewer", "tuning", "crossvalidation",
+    "service", "cli",
 )  # fmt: skip
 """Rooms (packages, and modules that stand alone): each imports only from those before it."""
 

@@ -40,19 +40,21 @@ class ByHu(nn.Module):
     multiple = 1
 
     def forward(self, image):
+        #first
         return -(((image * 300 + 100 - self.centers) / 20) ** 2).clamp_max(60)
 '''
 
 
-def by_hu_model(folder: Path) -> tuple[Path, Path]:
+def by_hu_model(folder: Path, first: str = "") -> tuple[Path, Path]:
     """The model's file, and the folder of the package that it needs, both below ``folder``.
 
-    The package can be imported from now on, here as well.
+    The package can be imported from now on, here as well. ``first`` is a statement that its network
+    begins with.
     """
     site = folder / "site"
     site.mkdir(parents=True)
     points = {"renalis.networks": {"by_hu": "by_hu:ByHu"}}
-    install(site, "by-hu", "1.0", {"by_hu": _CODE}, points)
+    install(site, "by-hu", "1.0", {"by_hu": _CODE.replace("#first", first)}, points)
     if str(site) not in sys.path:
         sys.path.insert(0, str(site))
     network = {"name": "by_hu", "in_channels": 1, "out_channels": 4}

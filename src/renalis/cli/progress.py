@@ -11,7 +11,7 @@ from renalis.cli.closed_pipes import until_pipe_closes
 from renalis.pipeline import CaseResult, Listener, Status
 from renalis.pipeline.steps import STEP_WORDS, share_done
 
-__all__ = ["progress"]
+__all__ = ["clock", "progress"]
 
 
 @contextmanager
@@ -83,7 +83,7 @@ class LiveLine(PlainLines):
         self._done = max(self._done, share_done(name, done, total))
         whole = (self._number + self._done) / max(1, self._total)
         passed = time.monotonic() - self._start
-        left = f", about {_clock(passed * (1 - whole) / whole)} left" if whole > 0.05 else ""
+        left = f", about {clock(passed * (1 - whole) / whole)} left" if whole > 0.05 else ""
         bar = ("━" * round(20 * whole)).ljust(20, "╌")
         with until_pipe_closes(self._stream):
             self._stream.write(f"\r\033[K{bar} {whole:4.0%} {STEP_WORDS.get(name, name)}{left}")
@@ -109,15 +109,15 @@ def _ending(result: CaseResult, seconds: float) -> str:
     row = result.row
     kidneys = row.get("kidneys", "")
     return (
-        f"done in {_clock(seconds)}: kidneys {kidneys}, {row.get('kidney_ml', '')} ml; "
+        f"done in {clock(seconds)}: kidneys {kidneys}, {row.get('kidney_ml', '')} ml; "
         f"tumors {row.get('tumors', '')}, cysts {row.get('cysts', '')}"
     )
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Seconds as people say them.
 
-    >>> _clock(8.4), _clock(150), _clock(7300)
+    >>> clock(8.4), clock(150), clock(7300)
     ('8 s', '2:30 min', '2:01 h')
     """
     whole = round(seconds)

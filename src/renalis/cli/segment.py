@@ -22,6 +22,7 @@ __all__ = ["add_arguments", "run"]
 
 _MOST_THREADS = 64
 """Unless the machine has more cores: libraries fail in their own ways with thousands."""
+_MOST_JOBS = 1024
 _RUNTIMES = ("auto", "torch", "torch-bf16", "openvino", "openvino-bf16", "onnx")
 _MIRRORS = ("none", "left-right", "four", "all")
 _WINDOWS = ("fitted", "lattice")
@@ -36,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="INPUT",
-        help="NIfTI, MetaImage or NRRD file, DICOM folder or zip, or a folder of those",
+        help="NIfTI, MetaImage or NRRD file, DICOM folder or zip, or a folder of those; or one "
+        "list of scans: a CSV with a column 'scan', or .jsonl",
     )
     add(
         "-o",
@@ -120,6 +122,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-ram", metavar="SIZE", help="most memory to use, for example 4G or 3500M")
     add("--threads", type=int, metavar="N", help="threads for the networks (default: all cores)")
     add(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="work on N scans at a time, each in a process of its own (default: one)",
+    )
+    add(
+        "--patience",
+        type=float,
+        default=30.0,
+        metavar="MINUTES",
+        help="with several scans: end one that shows no progress for so long (default 30)",
+    )
+    add(
         "--require-commercial",
         action="store_true",
         help="refuse a model whose licence does not allow commercial use",
@@ -154,10 +169,22 @@ def run(arguments: argparse.Namespace) -> int:
     0 done, 1 some failed or are incomplete, 2 all failed or bad usage, 3 internal error.
     """
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    from renalis.cohort.listing import is_list, list_cohort
+
+    listing = list_cohort(arguments.input, arguments.anonymous)
+    if listing.total > 1 or arguments.jobs is not None or any(map(is_list, arguments.input)):
+        from renalis.cli.segment_cohort import segment_cohort
+
+        return segment_cohort(listing, arguments, options)
+    return _segment_here(arguments, options)
+
+
+def _segment_here(arguments: argparse.Namespace, options: SegmentOptions) -> int:
+    """Segment one scan in this process."""
     from renalis.cli.progress import progress
     from renalis.pipeline import Status, segment
 
-    signal.signal(signal.SIGTERM, _interrupt)
     with progress(sys.stderr, quiet=arguments.json) as listener:
         results = segment(arguments.input, arguments.output, options, listener=listener)
     failed = [result for result in results if result.status == Status.FAILED]
@@ -205,6 +232,10 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
     from renalis.pipeline import SegmentOptions
 
     _check_threads(arguments.threads)
+    if arguments.jobs is not None and not 1 <= arguments.jobs <= _MOST_JOBS:
+        raise UsageError(f"--jobs is between 1 and {_MOST_JOBS}, not {arguments.jobs}")
+    if not arguments.patience > 0:
+        raise UsageError(f"--patience is a number of minutes above 0, not {arguments.patience:g}")
     folds = weights = None
     if arguments.fold not in (None, "all"):
         folds = tuple(int(n) for n in _listed("--fold", arguments.fold, r"\d+"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -114,18 +115,20 @@ def distinct(ids: Iterable[str], *others: Iterable[str]) -> list[str]:
     """
     names = list(ids)
     for instead in others:
-        folded = [name.casefold() for name in names]
+        times = Counter(name.casefold() for name in names)
         names = [
-            other if other and folded.count(name.casefold()) > 1 else name
+            other if other and times[name.casefold()] > 1 else name
             for name, other in zip(names, instead, strict=True)
         ]
     result: list[str] = []
     taken: set[str] = set()
+    reached: dict[str, int] = {}  # numbers below are taken; thousands may have one name
     for name in names:
-        candidate, number = name, 1
+        candidate, number = name, reached.get(name.casefold(), 1)
         while candidate.casefold() in taken:
             number += 1
             candidate = f"{name}_{number}"
+        reached[name.casefold()] = number
         taken.add(candidate.casefold())
         result.append(candidate)
     return result

@@ -11,7 +11,7 @@ from renalis.io.archive import FileSet, ZipFiles, folder_of, opened_files
 from renalis.io.case_names import Study, study_names
 from renalis.io.dicom_files import Frame
 from renalis.io.dicom_geometry import Grid, grid_of, normal_of
-from renalis.io.dicom_listing import Listing, listed
+from renalis.io.dicom_listing import Listing, StudyFiles, listed
 from renalis.io.dicom_pixels import voxels_of
 from renalis.io.dicom_series import Stack, choose, rank_of, stacks_of, summary
 from renalis.io.patient import hashed
@@ -137,7 +137,10 @@ def _shown_place(path: Path, frames: Sequence[Frame]) -> str:
 def _of_study(source: ScanSource, files: FileSet) -> Listing:
     """Headers of a source's study, and what else was met in its place."""
     kept = source.headers
-    listing = kept if isinstance(kept, Listing) else listed(files)
+    if isinstance(kept, Listing):
+        listing = kept
+    else:
+        listing = listed(files, kept if isinstance(kept, StudyFiles) else None)
     frames = [f for f in listing.frames if f.series.study == source.study_uid]
     if source.group:
         frames = [f for f in frames if _study_of(f)[1] == source.group]

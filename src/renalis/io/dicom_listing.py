@@ -14,10 +14,27 @@ from renalis.io.dicom_files import Frame, frames_of
 from renalis.io.dicom_repair import repaired
 from renalis.io.scan import shown
 
-__all__ = ["Listing", "listed"]
+__all__ = ["Listing", "StudyFiles", "listed"]
 
 _INDEX_NAMES = ("DICOMDIR", "DIRFILE")
 """What lists the files of a disc; Philips writes the second, not always as the standard has it."""
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """Where a study's images lie, so that its headers can be read again without all others.
+
+    Parameters
+    ----------
+    files : tuple of str
+        Names of the files below the place.
+    damaged, closed : tuple of str
+        As in `Listing`.
+    """
+
+    files: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,18 @@ class Listing:
     def of(self, frames: Sequence[Frame]) -> Listing:
         """The same place, with the frames of one study."""
         return replace(self, frames=tuple(frames))
+
+    def names(self) -> StudyFiles | None:
+        """The same without headers, from which `listed` makes it again; None where it could not.
+
+        Copies of images are left out of the frames, and what was mended follows from all files of
+        a place.
+        """
+        if any(frame.copies or frame.mended for frame in self.frames):
+            return None
+        return StudyFiles(
+            tuple(dict.fromkeys(frame.file for frame in self.frames)), self.damaged, self.closed
+        )
 
     def check_images(self, path: Path) -> None:
         """Refuse a place without a single image, where there is something to say about it.
@@ -82,8 +111,8 @@ class Listing:
         return found
 
 
-def listed(files: FileSet) -> Listing:
-    """Read the headers of all files.
+def listed(files: FileSet, study: StudyFiles | None = None) -> Listing:
+    """Read the headers of all files, or of one study's.
 
     Raises
     ------
@@ -91,12 +120,12 @@ def listed(files: FileSet) -> Listing:
         If a zip is damaged; damaged files are listed instead.
     """
     frames: list[Frame] = []
-    damaged: list[str] = []
-    closed: list[str] = []
+    damaged = [*(study.damaged if study else ())]
+    closed = [*(study.closed if study else ())]
     indexes: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's remarks on values that are not read here
-        for name in files.names():
+        for name in study.files if study else files.names():
             try:
                 with files.open(name) as stream:
                     found = frames_of(stream, name)

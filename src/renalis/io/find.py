@@ -13,6 +13,7 @@ from renalis.errors import InputError
 from renalis.io.archive import FolderFiles, Found, opened_files
 from renalis.io.case_names import distinct, study_hash
 from renalis.io.dicom import find_studies
+from renalis.io.dicom_listing import Listing
 from renalis.io.itk_header import ENDINGS, detached
 from renalis.io.label_maps import label_maps_among, named_label_map
 from renalis.io.natural_order import by_number
@@ -92,10 +93,14 @@ def inventory(inputs: Iterable[str | os.PathLike[str]], anonymous: bool = False)
         owns += [own] * len(sources)
     listed = [source.slice_count + sum(o.slice_count for o in source.others) for source in found]
     if sum(listed) > _MOST_HEADERS:
-        found = [replace(source, headers=None) for source in found]
+        found = [replace(source, headers=_only_names(source.headers)) for source in found]
     ids = _anonymous_ids(found) if anonymous else _ids(found, owns)
     scans = tuple(replace(s, case_id=i) for s, i in zip(found, ids, strict=True))
     return Inventory(scans, tuple(remarks))
+
+
+def _only_names(headers: object) -> object:
+    return headers.names() if isinstance(headers, Listing) else headers
 
 
 def _ids(found: Sequence[ScanSource], inputs: Sequence[str]) -> list[str]:

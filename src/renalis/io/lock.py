@@ -18,7 +18,7 @@ __all__ = ["held"]
 
 
 @contextmanager
-def held(folder: Path, busy: str, patience_s: float = 0.0) -> Iterator[None]:
+def held(folder: Path, busy: str, patience_s: float = 0.0) -> Iterator[tuple[int, ...]]:
     """Hold a folder's lock.
 
     The system ties it to the process, however that ends, so a lock is never left behind: the file
@@ -32,6 +32,11 @@ def held(folder: Path, busy: str, patience_s: float = 0.0) -> Iterator[None]:
         What to say when another process holds it.
     patience_s : float
         Seconds to wait for it to let go, as the processes of a killed program soon do.
+
+    Yields
+    ------
+    tuple of int
+        Open files of the lock: a process that inherits them holds it as well.
 
     Raises
     ------
@@ -60,4 +65,4 @@ def held(folder: Path, busy: str, patience_s: float = 0.0) -> Iterator[None]:
             except OSError:
                 pass  # a drive without locks
             break
-        yield
+        yield (file.fileno(),)

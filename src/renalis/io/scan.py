@@ -141,8 +141,8 @@ class ScanSource:
     problem : str
         For ``kind="unreadable"``: the sentence that ``read_scan`` raises as InputError.
     headers : object
-        DICOM headers as listed, so that ``read_scan`` need not read them again; None when there
-        are too many scans to keep them all.
+        DICOM headers as listed, so that ``read_scan`` need not read them again; only the names of
+        the study's files when there are too many scans to keep them all; None when not known.
     group : str
         For DICOM: a hash that tells apart studies with the same UID or without one, of the
         PatientID and, without a study UID, of the folder. Empty takes all with the UID.

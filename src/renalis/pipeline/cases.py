@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from renalis.errors import InputError, RenalisError, UsageError
 from renalis.io import Scan, ScanSource, inventory
 from renalis.known_cases import SEEN
-from renalis.pipeline.failures import is_internal, names_in, reason, traceback_of
+from renalis.pipeline.failures import cause_of, is_internal, names_in, reason, traceback_of
 from renalis.pipeline.finish import (
     begin,
     check_labels,
@@ -24,12 +25,12 @@ from renalis.pipeline.folder import make_output, missing, provenance, result_fol
 from renalis.pipeline.options import CaseResult, Listener, Status
 from renalis.pipeline.origin import described, nameless, origin
 from renalis.pipeline.saved_prediction import load_prediction
-from renalis.pipeline.table import TABLE, write_table
+from renalis.pipeline.table import next_to_the_table, write_table
 from renalis.pipeline.work import CaseWork
 from renalis.prediction.runtimes.machine import peak_mb
 from renalis.systems.segmenter import Clock, Segmented
 
-__all__ = ["input_paths", "run_cases"]
+__all__ = ["do_case", "input_paths", "is_finished", "run_cases"]
 
 Path_ = str | os.PathLike[str]
 
@@ -66,7 +67,7 @@ def run_cases(
         If the output folder cannot be written.
     """
     found = inventory(paths, work.options.anonymous)
-    sources = [_next_to_the_table(source) for source in found.scans]
+    sources = [next_to_the_table(source) for source in found.scans]
     make_output(output)
     for remark in found.remarks:
         listener.remark(remark)
@@ -75,7 +76,7 @@ def run_cases(
     try:
         for number, source in enumerate(sources):
             listener.case(source.case_id, number)
-            result = _case(source, output, work, Clock(listener))
+            result = do_case(source, output, work, Clock(listener))
             listener.ended(result)
             results.append(result)
     finally:
@@ -84,13 +85,43 @@ def run_cases(
     return results
 
 
-def _next_to_the_table(source: ScanSource) -> ScanSource:
-    """A case whose folder would take the name of the table of all cases gets another name."""
-    return replace(source, case_id=f"{source.case_id}_") if source.case_id == TABLE else source
+def is_finished(source: ScanSource, output: Path, work: CaseWork) -> bool:
+    """Whether a case would be skipped, because its results are there already."""
+    folder = output / source.case_id
+    known = None if work.options.overwrite else provenance(folder)
+    if known is None or known.get("key") != work.key(source):
+        return False
+    return _whole(folder, known, work)
 
 
-def _case(source: ScanSource, output: Path, work: CaseWork, clock: Clock) -> CaseResult:
-    """One case; whatever goes wrong becomes a sentence, and what is finished is kept."""
+def _whole(folder: Path, known: Mapping[str, Any], work: CaseWork) -> bool:
+    """Whether all files are there; some may be of which a killed run could not say so any more."""
+    wanted = {*work.formats} <= {*known.get("formats", ())}
+    return wanted and not known.get("missing") and not missing(folder, known)
+
+
+def do_case(
+    source: ScanSource,
+    output: Path,
+    work: CaseWork,
+    clock: Clock,
+    read: Callable[[ScanSource], Scan] | None = None,
+) -> CaseResult:
+    """One case; whatever goes wrong becomes a sentence, and what is finished is kept.
+
+    Parameters
+    ----------
+    source : ScanSource
+        The scan, with the case's name.
+    output : Path
+        Where the case's folder is made.
+    work : CaseWork
+        What is done.
+    clock : Clock
+        Keeps the steps' times.
+    read : callable, optional
+        Instead of ``work.read``, where the scan was read ahead.
+    """
     case_id, folder = source.case_id, output / source.case_id
     overwrite = work.options.overwrite
     try:
@@ -98,8 +129,7 @@ def _case(source: ScanSource, output: Path, work: CaseWork, clock: Clock) -> Cas
         known = None if overwrite else provenance(folder)
         if known is not None and known.get("key") == key:
             more = not {*work.formats} <= {*known.get("formats", ())}
-            # Files may be there of which a run that was killed could not say so any more.
-            if not more and not known.get("missing") and not missing(folder, known):
+            if _whole(folder, known, work):
                 clear(folder)
                 if known.get("source"):
                     clock.listener.note(described(known["source"], source.place))
@@ -110,13 +140,13 @@ def _case(source: ScanSource, output: Path, work: CaseWork, clock: Clock) -> Cas
                     case_id, Status.SKIPPED, folder, notes=notes, row=known.get("row") or {}
                 )
             check_labels(folder, known)
-            scan = _read(source, work, clock)
+            scan = _read(source, work, clock, read)
             segmented = _taken_up(folder, scan, work, clock)
             if more:
                 want(folder, known, work.later, work.formats)
         else:
             with result_folder(output, case_id, overwrite) as part:
-                scan = _read(source, work, clock)
+                scan = _read(source, work, clock, read)
                 segmented = work.segment(scan, clock)
                 with clock.timed("write"):
                     begin(part, scan, segmented, key, work.later, work.formats)
@@ -134,13 +164,19 @@ def _case(source: ScanSource, output: Path, work: CaseWork, clock: Clock) -> Cas
         row=ending.row,
         seconds=dict(clock.seconds),
         peak_mb=peak_mb(),
+        cause=str(cause_of(ending.failures[0])) if ending.failures else "",
     )
 
 
-def _read(source: ScanSource, work: CaseWork, clock: Clock) -> Scan:
+def _read(
+    source: ScanSource,
+    work: CaseWork,
+    clock: Clock,
+    read: Callable[[ScanSource], Scan] | None,
+) -> Scan:
     """The scan, and what there is to know about it."""
     with clock.timed("read"):
-        scan = work.read(source)
+        scan = (read or work.read)(source)
     clock.listener.note(described(origin(scan)))
     scan = nameless(scan) if work.options.anonymous else scan
     for warning in scan.warnings:
@@ -176,5 +212,10 @@ def _failed(source: ScanSource, folder: Path, error: Exception) -> CaseResult:
     if is_internal(error):
         write_failure(folder, found)
     return CaseResult(
-        case_id, Status.FAILED, problem=problem, internal=is_internal(error), traceback=found
+        case_id,
+        Status.FAILED,
+        problem=problem,
+        internal=is_internal(error),
+        traceback=found,
+        cause=str(cause_of(error)),
     )

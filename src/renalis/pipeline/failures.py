@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import sys
 import traceback
+from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
-from renalis.errors import RenalisError
+from renalis.errors import InputError, OutputError, RenalisError, UsageError
 from renalis.io import ScanSource
 
-__all__ = ["is_internal", "names_in", "reason", "traceback_of"]
+__all__ = ["Cause", "cause_of", "is_internal", "names_in", "reason", "traceback_of"]
 
 _READERS = ("renalis/io/", "pydicom/", "nibabel/", "pylibjpeg", "gdcm", "SimpleITK")
 """Where messages may quote the headers of a scan, in any form."""
@@ -24,6 +25,37 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|‘[^’]*’|“[^”]*”")
 _PATH = re.compile(r"\S*[/\\]\S*")
 _NAME = re.compile(r"\S*\^\S*|\d+(?:\.\d+){3,}")
 """Persons' names as DICOM writes them, and UIDs."""
+
+
+class Cause(StrEnum):
+    """The class of what a case failed by, to count failures."""
+
+    BAD_INPUT = "bad input"
+    OPTIONS = "options"
+    """A limit or an option that this scan does not fit."""
+    OUTPUT = "output"
+    """Results could not be written, or others are there."""
+    MEMORY = "not enough memory"
+    INTERNAL = "internal"
+    """A defect of the program that was caught."""
+    CRASH = "crash"
+    """The process that worked on the case crashed."""
+    KILLED = "killed"
+    """The process was killed from outside, as the system does when memory runs out."""
+    TIMED_OUT = "timed out"
+
+
+def cause_of(error: BaseException) -> Cause:
+    """The class of an error."""
+    for kind, cause in (
+        (UsageError, Cause.OPTIONS),
+        (InputError, Cause.BAD_INPUT),
+        (OutputError, Cause.OUTPUT),
+        (MemoryError, Cause.MEMORY),
+    ):
+        if isinstance(error, kind):
+            return cause
+    return Cause.INTERNAL
 
 
 def is_internal(error: BaseException) -> bool:

@@ -35,6 +35,7 @@ __all__ = [
     "missing",
     "provenance",
     "result_folder",
+    "sweep",
     "write_json",
     "write_text",
 ]
@@ -75,7 +76,7 @@ def make_output(output: Path) -> None:
         raise OutputError(
             f"{output} cannot be written ({error.strerror}); choose another output folder with -o"
         ) from error
-    _sweep(output)
+    sweep(output)
 
 
 def provenance(folder: Path) -> dict[str, Any] | None:
@@ -195,7 +196,7 @@ def _put_in_place(part: Path, target: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _sweep(output: Path) -> None:
+def sweep(output: Path) -> None:
     """Clear up after runs that were killed on this machine; others may be at work elsewhere."""
     if sys.platform == "win32":  # where asking whether a process lives would interrupt it
         return

@@ -95,6 +95,8 @@ class CaseResult:
         Wall time of each step.
     peak_mb : float or None
         Largest memory of the process so far.
+    cause : str
+        One of `renalis.pipeline.failures.Cause`, if it failed or is incomplete.
     """
 
     case_id: str
@@ -107,6 +109,7 @@ class CaseResult:
     row: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_mb: float | None = None
+    cause: str = ""
 
 
 class Listener(StepListener):

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
-from renalis.io import whole_file
+from renalis.io import ScanSource, whole_file
 from renalis.io.natural_order import by_number
 from renalis.measurement.export import CSV_HEADER
 from renalis.pipeline.folder import MEASUREMENTS, provenance
 from renalis.pipeline.origin import ORIGIN_COLUMNS
 
-__all__ = ["TABLE", "write_table"]
+__all__ = ["MANIFEST", "TABLE", "next_to_the_table", "write_table"]
 
 TABLE = "measurements.csv"
 """In the output folder, next to the cases' folders."""
+
+MANIFEST = "manifest.jsonl"
+"""There as well: what became of each case of a cohort; see `renalis.cohort.manifest`."""
+
+
+def next_to_the_table(source: ScanSource) -> ScanSource:
+    """A case whose folder would take the name of a file of all cases gets another name."""
+    taken = source.case_id in (TABLE, MANIFEST)
+    return replace(source, case_id=f"{source.case_id}_") if taken else source
 
 
 def write_table(output: Path) -> Path | None:

@@ -71,6 +71,13 @@ class CoarseToFineSegmenter:
             "rules": dataclasses.asdict(self.rules),
         }
 
+    def expected_mb(self, scan: Scan) -> float | None:
+        """What is announced before the prediction."""
+        try:
+            return fitted(scan.volume.reoriented(), self.model, self.options)[1]
+        except UsageError:  # of a limit, which the prediction itself will say
+            return None
+
     def segment(self, scan: Scan, clock: Clock | None = None) -> Segmented:
         """Predict and tidy."""
         clock = clock or Clock()

@@ -114,6 +114,9 @@ class Segmenter(Protocol):
     def key(self, source: ScanSource) -> Mapping[str, object]:
         """All but the scan that changes the result: networks, options, other files (for JSON)."""
 
+    def expected_mb(self, scan: Scan) -> float | None:
+        """Most memory in MB that the process will take for a scan; None where nobody knows."""
+
     def segment(self, scan: Scan, clock: Clock | None = None) -> Segmented:
         """Predict and tidy.
 

@@ -104,6 +104,10 @@ class SystemSegmenter:
             "look_everywhere": self.look_everywhere,
         }
 
+    def expected_mb(self, scan: Scan) -> float | None:
+        """Not known beforehand."""
+        return None
+
     def segment(self, scan: Scan, clock: Clock | None = None) -> Segmented:
         """Predict and clean up as the system does."""
         clock = clock or Clock()

@@ -1,0 +1,1 @@
+"""Cohorts: thousands of scans, each in a process that may die without the others."""

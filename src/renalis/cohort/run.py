@@ -1,0 +1,175 @@
+"""A cohort: each case through an engine, a line of the manifest for each, one table at the end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from renalis.cohort.engine import Engine, EngineListener
+from renalis.cohort.listing import Listed, Listing
+from renalis.cohort.manifest import Manifest
+from renalis.io.lock import held
+from renalis.io.source_json import source_to_json
+from renalis.pipeline.folder import make_output, sweep
+from renalis.pipeline.options import Status
+from renalis.pipeline.table import MANIFEST, TABLE, write_table
+
+__all__ = ["CohortListener", "Tally", "run_cohort"]
+
+_PATIENCE_S = 5.0
+"""For the workers of a killed run, which hold the lock until they have ended."""
+
+
+@dataclass
+class Tally:
+    """How many cases ended how.
+
+    Attributes
+    ----------
+    total : int
+        All cases.
+    statuses : Counter of Status
+        Those that have ended.
+    causes : Counter of str
+        Of failed and incomplete cases.
+    internal : int
+        Failed by a defect of the program.
+    """
+
+    total: int
+    statuses: Counter[Status] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
+    internal: int = 0
+
+    @property
+    def ended(self) -> int:
+        """Cases that have ended."""
+        return self.statuses.total()
+
+    @property
+    def failed(self) -> int:
+        """Cases without labels."""
+        return self.statuses[Status.FAILED]
+
+    @property
+    def good(self) -> int:
+        """Cases with all their files."""
+        return self.statuses[Status.DONE] + self.statuses[Status.SKIPPED]
+
+    def add(self, result: Mapping[str, Any]) -> None:
+        """Count a case that has ended."""
+        self.statuses[Status(result["status"])] += 1
+        if result["cause"]:
+            self.causes[result["cause"]] += 1
+        self.internal += result["status"] == Status.FAILED and bool(result["internal"])
+
+
+class CohortListener(EngineListener):
+    """Is told how a cohort goes; this one keeps silent."""
+
+    def remark(self, text: str) -> None:
+        """Something worth knowing about the input as a whole."""
+
+    def cases(self, total: int) -> None:
+        """So many scans are listed."""
+
+    def ended(self, result: Mapping[str, Any], tally: Tally) -> None:
+        """An attempt has ended, and with it the case unless ``result["again"]``."""
+
+
+def run_cohort(
+    listing: Listing,
+    output: Path,
+    engine: Callable[[tuple[int, ...]], Engine],
+    listener: CohortListener | None = None,
+) -> Tally:
+    """Do all cases; what is finished stays so, however this ends.
+
+    Parameters
+    ----------
+    listing : Listing
+        From `renalis.cohort.listing.list_cohort`.
+    output : Path
+        Gets ``<case>/``, ``measurements.csv`` and ``manifest.jsonl``.
+    engine : callable
+        Makes the engine, given open files that its processes are to keep as long as they live: the
+        lock of the folder.
+    listener : CohortListener, optional
+        Is told how it goes.
+
+    Returns
+    -------
+    Tally
+        How many cases ended how; results themselves are not kept.
+
+    Raises
+    ------
+    InputError
+        If another process works on this output folder.
+    OutputError
+        If the output folder cannot be written.
+    RenalisError
+        If the engine cannot work at all.
+    """
+    listener = listener or CohortListener()
+    make_output(output)
+    busy = (
+        f"another renalis segment works on {output}; wait until it has ended, or choose another "
+        "output folder with -o"
+    )
+    with held(output, busy, _PATIENCE_S) as lock:
+        sweep(output)
+        _clear_half(output)
+        for remark in listing.remarks:
+            listener.remark(remark)
+        listener.cases(listing.total)
+        with Manifest(output) as manifest:
+            try:
+                return _run(listing, output, engine(lock), manifest, listener)
+            finally:
+                # After Ctrl-C as well: finished cases are kept, and belong in table and manifest.
+                sweep(output)
+                manifest.compact()
+                write_table(output)
+
+
+def _run(
+    listing: Listing, output: Path, engine: Engine, manifest: Manifest, listener: CohortListener
+) -> Tally:
+    tally = Tally(listing.total)
+    jobs = (_job(one, output, manifest) for one in listing.cases)
+    with contextlib.closing(engine.run(jobs, listener)) as results:  # type: ignore[type-var]
+        for result in results:
+            manifest.append(result)
+            if not result.get("again"):
+                tally.add(result)
+            else:
+                sweep(output)
+            listener.ended(result, tally)
+    return tally
+
+
+def _job(listed: Listed, output: Path, manifest: Manifest) -> dict[str, Any]:
+    source = listed.source
+    job: dict[str, Any] = {
+        "source": source_to_json(source),
+        "output": str(output),
+        "attempt": manifest.attempts(source.case_id) + 1,
+    }
+    return job if listed.series is None else {**job, "series": listed.series}
+
+
+def _clear_half(output: Path) -> None:
+    """Remove what a killed run was writing beside the cases' folders."""
+    for name in (TABLE, MANIFEST):
+        for path in _parts(output, name):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _parts(output: Path, name: str) -> Iterator[Path]:
+    return output.glob(f".{name}.????????.part")

@@ -7,19 +7,23 @@ finished is not done again, and what was killed goes on where it was.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Literal
 
+from renalis.child_processes import end_with_parent
+from renalis.cli import main
 from renalis.recipes import load_system
 from renalis.recipes.system import System
 
+SPAWN = multiprocessing.get_context("spawn")
 Learned = Literal["real", "synthetic", "both"]
 LEARNED: dict[Learned, str] = {
     "real": "real slices",
@@ -113,7 +117,7 @@ class Workshop:
     folder: Path
     sources: Sources
     locks: dict[str, threading.Lock] = field(default_factory=dict)
-    working: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    working: set[SpawnProcess] = field(default_factory=set)
     gate: threading.Lock = field(default_factory=threading.Lock)
     closed: bool = False
 
@@ -205,31 +209,35 @@ class Workshop:
         """One command of ``renalis`` on one core; its lines go to a log."""
         log = self.folder / "logs" / f"{name}.txt"
         log.parent.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with log.open("ab") as stream:
             stream.write(f"$ renalis {' '.join(words)}\n".encode())
-            stream.flush()
-            with self.gate:
-                if self.closed:
-                    raise Stopped(name)
-                done = subprocess.Popen(
-                    [sys.executable, "-m", "renalis", *words],
-                    stdout=stream,
-                    stderr=stream,
-                    env=environment,
-                )
-                self.working.add(done)
-            code = done.wait()
-            self.working.discard(done)
-        if code:
-            raise Stopped(f"{name}: renalis {words[0]} ended with {code}, see {log}")
+        with self.gate:
+            if self.closed:
+                raise Stopped(name)
+            os.environ["OMP_NUM_THREADS"] = "1"  # a spawned process has it from its start
+            done = SPAWN.Process(target=carry_out, args=(words, log))
+            done.start()
+            self.working.add(done)
+        done.join()
+        self.working.discard(done)
+        if done.exitcode:
+            raise Stopped(f"{name}: renalis {words[0]} ended with {done.exitcode}, see {log}")
 
     def close(self) -> None:
-        """End what is at work; checkpoints stay."""
+        """End what is at work; trainings save their step."""
         with self.gate:
             self.closed = True
             for one in list(self.working):
                 one.terminate()
+
+
+def carry_out(words: Sequence[str], log: Path) -> None:
+    """One command of ``renalis``, in a process that ends with the one that started it."""
+    end_with_parent()
+    with log.open("ab") as stream:
+        for number in (1, 2):
+            os.dup2(stream.fileno(), number)
+    sys.exit(main(words))
 
 
 class Stopped(Exception):

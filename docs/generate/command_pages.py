@@ -16,7 +16,7 @@ HEAD = """# Command line
 
 Every verb with every option, made from the program's own parsers; `renalis VERB --help` prints the
 same. Exit codes: 0 done, 1 some cases failed (each is named), 2 bad usage or input, 3 internal
-error, 130 interrupted.
+error, 130 interrupted (Ctrl-C), 143 ended by SIGTERM; what is finished is kept.
 
 """
 

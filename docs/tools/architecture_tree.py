@@ -23,8 +23,8 @@ BEGIN = "<!-- rooms: made by docs/tools/architecture_tree.py -->"
 END = "<!-- end of rooms -->"
 
 ROOMS = (
-    "errors", "compute_device", "plugins", "boxes", "volume", "voxel_hash", "conventions",
-    "laterality", "thresholds", "io", "charts",
+    "errors", "signals", "child_processes", "compute_device", "plugins", "boxes", "volume",
+    "voxel_hash", "conventions", "laterality", "thresholds", "io", "charts",
     "preparation", "networks", "model_header", "model_file", "known_cases", "model", "dataset",
     "synthesis", "sampling", "augmentation",
     "postprocessing", "measurement", "prediction",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import real_slices_page as page
 import real_slices_table as table
 from real_slices_trainings import (
     CHANGES,
+    SPAWN,
     Sources,
     Stopped,
     Training,
@@ -184,12 +185,23 @@ def test_a_training_that_has_not_ended_is_opened_by_what_it_keeps_so_far(tmp_pat
 
 def test_what_is_at_work_ends_when_the_command_is_ended(tmp_path: Path) -> None:
     shop = Workshop(tmp_path, Sources(tmp_path, tmp_path, 1, 1, 0))
-    with subprocess.Popen(["sleep", "60"]) as asleep:
-        shop.working.add(asleep)
-        shop.close()
-        assert asleep.wait(5) == -signal.SIGTERM
+    asleep = SPAWN.Process(target=time.sleep, args=(60,))
+    asleep.start()
+    shop.working.add(asleep)
+    shop.close()
+    asleep.join(20)
+    assert asleep.exitcode == -signal.SIGTERM
     with pytest.raises(Stopped):
         shop.call("more", "recipe", "list")
+
+
+def test_a_command_runs_in_a_process_of_its_own_and_its_lines_go_to_a_log(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path, Sources(tmp_path, tmp_path, 1, 1, 0))
+    shop.call("names", "recipe", "list")
+    assert "quicknat-2d" in (tmp_path / "logs" / "names.txt").read_text()
+    with pytest.raises(Stopped, match="renalis recipe ended with 2"):
+        shop.call("names", "recipe", "show", "none")
+    assert shop.working == set()
 
 
 def test_a_result_names_what_made_it_and_holds_every_slice(tmp_path: Path) -> None:

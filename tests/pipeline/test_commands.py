@@ -205,7 +205,7 @@ def test_signals_leave_nothing_half_written(
     assert list(out.glob(".large.partial-*")), process.stderr
     process.send_signal(number)
     error = process.communicate(timeout=120)[1]
-    assert process.returncode == 130, error
+    assert process.returncode == 128 + number, error
     assert "Traceback" not in error
     assert list(out.iterdir()) == []
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,10 +19,11 @@ from typing import Any
 
 from renalis.cli.closed_pipes import discard_output, ensure_streams
 from renalis.errors import PluginWarning, RenalisError, UsageError
+from renalis.signals import Ended, end, ended_by_signals
 
 __all__ = ["VERBS", "main", "verb_parser"]
 
-DONE, SOME_FAILED, BAD_INPUT, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, SOME_FAILED, BAD_INPUT, INTERNAL = 0, 1, 2, 3
 
 VERBS = {
     "segment": "find and measure kidneys, tumors and cysts in CT scans",
@@ -44,7 +46,8 @@ VERBS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0 done, 1 some cases failed (each is named), 2 bad usage or input, 3 internal error.
+    0 done, 1 some cases failed (each is named), 2 bad usage or input, 3 internal error, 130 after
+    Ctrl-C and 143 after SIGTERM.
     """
     ensure_streams()
     words = list(sys.argv[1:] if argv is None else argv)
@@ -78,14 +81,15 @@ def verb_parser(verb: str) -> argparse.ArgumentParser:
 def _guarded(run: object, arguments: argparse.Namespace) -> int:
     """Turn every way a command can end into an exit code and, where wanted, one sentence."""
     try:
-        with _plain_warnings():
+        with _plain_warnings(), ended_by_signals(end):
             return int(run(arguments))  # type: ignore[operator]
     except RenalisError as error:
         print(f"renalis: {error}", file=sys.stderr)
         return BAD_INPUT
-    except KeyboardInterrupt:
-        print("renalis: interrupted; finished cases are kept", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as stop:
+        ended = stop if isinstance(stop, Ended) else Ended(signal.SIGINT)
+        print(f"renalis: {ended}", file=sys.stderr)
+        return ended.exit_code
     except BrokenPipeError:
         discard_output(sys.stdout)
         return DONE

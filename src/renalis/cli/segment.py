@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import re
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,7 +168,6 @@ def run(arguments: argparse.Namespace) -> int:
     0 done, 1 some failed or are incomplete, 2 all failed or bad usage, 3 internal error.
     """
     options = _options(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
     from renalis.cohort.listing import is_list, list_cohort
 
     listing = list_cohort(arguments.input, arguments.anonymous)
@@ -220,11 +218,6 @@ def _check_threads(threads: int | None) -> None:
     most = max(_MOST_THREADS, os.cpu_count() or 1)
     if not 1 <= threads <= most:
         raise UsageError(f"--threads is between 1 and {most} on this machine, not {threads}")
-
-
-def _interrupt(*_: object) -> None:
-    """End as Ctrl-C does, so that nothing half-written stays behind."""
-    raise KeyboardInterrupt
 
 
 def _options(arguments: argparse.Namespace) -> SegmentOptions:

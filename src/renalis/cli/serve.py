@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from renalis.signals import ended_by_signals
 
 if TYPE_CHECKING:
     from renalis.pipeline import SegmentOptions
@@ -72,23 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
     from renalis.service.run import serve
 
     stopping = threading.Event()
-    with plain_log(), _ended_by_signals(stopping):
+    with plain_log(), ended_by_signals(lambda _: stopping.set()):
         serve(config, options, stopping)
     return 0
-
-
-@contextmanager
-def _ended_by_signals(stopping: threading.Event) -> Iterator[None]:
-    """End in good order when told to."""
-    before = {
-        number: signal.signal(number, lambda *_: stopping.set())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def example() -> str:

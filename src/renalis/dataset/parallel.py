@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TypeVar
+
+from renalis.child_processes import done_by_processes
 
 __all__ = ["map_cases"]
 
@@ -30,20 +31,14 @@ def map_cases(
         Processes; 1 works in this one.
     progress : callable
         Called after each item with how many are done and how many there are.
+
+    Raises
+    ------
+    InputError
+        If one of the processes is killed.
     """
     results: dict[int, Result] = {}
-    if jobs <= 1 or len(items) <= 1:
-        for number, item in enumerate(items):
-            results[number] = work(item)
-            progress(number + 1, len(items))
-    else:
-        with ProcessPoolExecutor(min(jobs, len(items))) as pool:
-            futures = {pool.submit(work, item): number for number, item in enumerate(items)}
-            try:
-                for future in as_completed(futures):
-                    results[futures[future]] = future.result()
-                    progress(len(results), len(items))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    for number, result in done_by_processes(work, items, jobs):
+        results[number] = result
+        progress(len(results), len(items))
     return [results[number] for number in range(len(items))]

@@ -6,8 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from renalis.child_processes import done_by_processes
 from renalis.errors import InputError
 from renalis.evaluation.grids import Grid
 from renalis.evaluation.label_pair import paired_maps
@@ -102,27 +102,10 @@ def score_cases(
     """
     work = partial(_score_case, options=options, missing=missing, keep=keep)
     outcomes: dict[str, Outcome] = {}
-    for outcome in _done(work, cases, jobs):
+    for _, outcome in done_by_processes(work, cases, jobs):
         outcomes[outcome.case_id] = outcome
         progress(outcome)
     return [outcomes[case.case_id] for case in cases]
-
-
-def _done(
-    work: Callable[[CasePair], Outcome], cases: Sequence[CasePair], jobs: int
-) -> Iterator[Outcome]:
-    """Outcomes as they come."""
-    if jobs <= 1 or len(cases) <= 1:
-        yield from map(work, cases)
-        return
-    with ProcessPoolExecutor(min(jobs, len(cases))) as pool:
-        futures = [pool.submit(work, case) for case in cases]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _score_case(case: CasePair, options: Options, missing: Missing, keep: Path | None) -> Outcome:

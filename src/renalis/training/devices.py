@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from renalis.child_processes import end_with_launcher
 from renalis.compute_device import DeviceChoice, choose_device
 from renalis.errors import InputError, UsageError
 
@@ -79,6 +81,8 @@ def open_fabric(devices: Devices) -> Fabric:
     """
     from lightning_fabric import Fabric
 
+    if "LOCAL_RANK" in os.environ:  # so the launchers of several processes number them
+        end_with_launcher()
     accelerator = choose_device(devices.accelerator)
     if accelerator == "cpu" and devices.precision == "float16":
         raise InputError("a CPU cannot train in float16; choose bfloat16 or float32")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from renalis.errors import InputError
+from renalis.signals import Ended
 from renalis.training.checkpoint import Position, load_checkpoint, save_weights
 from renalis.training.devices import ProcessRank
 from renalis.training.epoch import Validation, finish_epoch, train_epoch
@@ -92,6 +93,8 @@ def fit(
         give, no term of the loss has a gradient, or the loss is no longer a finite number.
     OutputError
         If the run's folder cannot be written.
+    Ended
+        If a signal says to end; the checkpoint is of the step that was at work.
     """
     if validate is None and (missing := needed_scores(plan.stop, plan.keep)):
         raise InputError(
@@ -132,7 +135,8 @@ def fit(
         fabric.strategy.precision.load_state_dict(scaler)
     # Every process has read the checkpoint before the first one replaces it.
     fabric.barrier()
-    return _epochs(session, position, batch, validate, report, on_epoch)
+    with session.ending.heard():
+        return _epochs(session, position, batch, validate, report, on_epoch)
 
 
 def _epochs(
@@ -163,7 +167,12 @@ def _epochs(
         if batches is None or isinstance(batch, HardSampleBatches):
             batches = _batches(batch, plan, process, position)
         position = train_epoch(session, position, batches, time_left)
-        epoch = finish_epoch(session, position, validate)
+        if session.ending.told(session.fabric):
+            session.save_and_end(position)
+        try:
+            epoch = finish_epoch(session, position, validate)
+        except Ended:
+            session.save_and_end(position)
         history = (*position.history, epoch)
         if first and kept_epoch(plan.keep, history) == epoch.number:
             metadata = {"epoch": epoch.number, "validation": dict(epoch.validation)}
@@ -179,6 +188,8 @@ def _epochs(
     if metrics_log is not None:
         metrics_log.close()
         report(f"{plan.name} ends: {reason}")
+    if session.ending.told(session.fabric):
+        raise session.ending.ended(f"{plan.name} is trained; --resume goes on with what follows")
     return position.history
 
 
@@ -196,7 +207,7 @@ def _batches(
 def _places(plan: FitPlan, process: ProcessRank, position: Position) -> Iterator[tuple[int, int]]:
     """Epoch and number of every micro-batch of this process, from the position on, without end."""
     step_groups = groups(plan.batches, plan.accumulate, process.rank, process.count)
-    skipped = position.batches // (plan.accumulate * process.count)
+    skipped = -(-position.batches // (plan.accumulate * process.count))
     for epoch in itertools.count(len(position.history)):
         for group in step_groups[skipped:]:
             for micro_batch in group:

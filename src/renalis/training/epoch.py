@@ -45,7 +45,10 @@ region) is left out.
 def train_epoch(
     session: Session, position: Position, batches: Iterator[Any], time_left: TimeLeft
 ) -> Position:
-    """The rest of an epoch; the position returned has sums over all processes."""
+    """The rest of an epoch, or what is done of it when a signal says to end.
+
+    The position returned has sums over all processes.
+    """
     plan, process, fabric = session.plan, session.process, session.fabric
     number = len(position.history)
     _set_rate(session, plan.schedule.rate(plan.optimizer.learning_rate, position.history))
@@ -61,7 +64,10 @@ def train_epoch(
     }
     seen: list[tuple[int, Tensor]] = []
     earlier = position.seen.pairs() if process.rank == 0 else []
-    done, steps = position.batches // size, position.steps
+    done, steps = -(-position.batches // size), position.steps
+    if done == len(step_groups) and isinstance(plan.schedule, WarmupLinear):
+        # Ended between its last step, whose rate the epoch reports, and its validation
+        _set_rate(session, plan.schedule.at_step(plan.optimizer.learning_rate, steps - 1))
     began, cpu_began = time.monotonic(), time.process_time()
     for index in range(done, len(step_groups)):
         session.optimizer.zero_grad(set_to_none=True)
@@ -78,8 +84,11 @@ def train_epoch(
         steps += 1
         time_left.step(number, index + 1, last.item)
         position = replace(position, batches=min((index + 1) * size, plan.batches), steps=steps)
-        if index + 1 == len(step_groups) or (
-            plan.checkpoint_steps and (index + 1) % plan.checkpoint_steps == 0
+        told = session.ending.told(fabric)
+        if (
+            told
+            or index + 1 == len(step_groups)
+            or (plan.checkpoint_steps and (index + 1) % plan.checkpoint_steps == 0)
         ):
             now, cpu_now = time.monotonic(), time.process_time()
             position = replace(
@@ -90,6 +99,8 @@ def train_epoch(
                 seen=losses_of_all(fabric, [*earlier, *_numbers(seen)]),
             )
             began, cpu_began = now, cpu_now
+            if told:
+                break
             if index + 1 < len(step_groups):
                 session.save(position)
                 train_mode(session.network, plan.freezing)
@@ -169,7 +180,8 @@ def finish_epoch(session: Session, position: Position, validate: Validation | No
         session.network.eval()
         seed_torch(plan.seed, number, plan.batches)
         weights = averaged(session.network, session.average)
-        with torch.no_grad(), session.fabric.autocast(), weights:
+        at_once = session.ending.at_once(session.fabric)
+        with torch.no_grad(), session.fabric.autocast(), weights, at_once:
             values = validate(session.network, session.process)
         if missing := needed_scores(plan.stop, plan.keep) - set(values):
             raise InputError(

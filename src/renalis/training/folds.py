@@ -8,16 +8,16 @@ killed outright has no time to end others.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
-import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
+from renalis.child_processes import end_with_parent
 from renalis.errors import InputError, RenalisError
+from renalis.signals import Ended
 from renalis.training.devices import Devices
 
 __all__ = ["run_folds"]
@@ -85,9 +85,12 @@ def run_folds(
 
 
 def _train(train: FoldTraining, fold: int, devices: Devices, parent: Connection) -> None:
-    _end_with_parent()
+    end_with_parent()
     try:
         train(fold, devices)
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"renalis: fold {fold}: {stop}\n")
+        sys.exit(stop.exit_code if isinstance(stop, Ended) else 1)
     except RenalisError as error:
         parent.send_bytes(str(error).encode())
         sys.exit(1)
@@ -95,19 +98,6 @@ def _train(train: FoldTraining, fold: int, devices: Devices, parent: Connection)
         traceback.print_exc()
         parent.send_bytes(f"{type(error).__name__}: {error}".encode())
         sys.exit(3)
-
-
-def _end_with_parent() -> None:
-    """Watch the starting process, and end at once when it is gone; files are whole at any time."""
-    starter = multiprocessing.parent_process()
-    if starter is None:
-        return
-
-    def watch() -> None:
-        starter.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _last_words(connection: Connection, exit_code: int) -> str:

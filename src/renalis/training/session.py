@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from renalis.errors import InputError
 from renalis.training.checkpoint import Position, save_checkpoint
 from renalis.training.devices import ProcessRank
 from renalis.training.distributed import average_statistics
+from renalis.training.ending import Ending
 from renalis.training.fit_plan import FitPlan
 from renalis.training.hard_samples import each_loss
 from renalis.training.losses import LossTerm, total_loss
@@ -43,6 +44,7 @@ class Session:
     run: Path
     described: Mapping[str, str]
     average: Average | None = None
+    ending: Ending = field(default_factory=Ending)
 
     @property
     def process(self) -> ProcessRank:
@@ -65,6 +67,14 @@ class Session:
                 self.average,
             )
         self.fabric.barrier()
+
+    def save_and_end(self, position: Position) -> NoReturn:
+        """Write the checkpoint because a signal said to end, and raise `Ended`."""
+        self.save(position)
+        epoch, steps = len(position.history) + 1, position.steps
+        raise self.ending.ended(
+            f"{self.plan.name} is saved in epoch {epoch} after {steps} steps; --resume goes on"
+        )
 
 
 def require_finite(plan: FitPlan, position: Position) -> None:

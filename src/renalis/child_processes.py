@@ -1,0 +1,96 @@
+"""Processes that this one starts: they end with it, however it ends."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from renalis.errors import InputError
+from renalis.signals import ENDING
+
+__all__ = ["done_by_processes", "end_with_launcher", "end_with_parent"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def end_with_parent() -> None:
+    """Called in a process of `multiprocessing`: ends it at once when its starter is gone.
+
+    A program that is killed outright has no time to end others. Ctrl-C, which a terminal sends to
+    all processes of a command, is left to the starter.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in ENDING:
+        # A forked process has its starter's handlers.
+        if number != signal.SIGINT and callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    starter = multiprocessing.parent_process()
+    if starter is None:
+        return
+
+    def watch() -> None:
+        starter.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def end_with_launcher() -> None:
+    """Called in a process that another program started as one of several: ends it with that one.
+
+    What is started by ``torchrun``, a scheduler or Lightning is no child of `multiprocessing`; when
+    its launcher is gone, it would wait for the others for ever.
+    """
+    launcher = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def done_by_processes(
+    work: Callable[[Item], Result], items: Sequence[Item], jobs: int
+) -> Iterator[tuple[int, Result]]:
+    """Numbers of items and what came of them, as they are done.
+
+    Parameters
+    ----------
+    work : callable
+        A function of a module, so that other processes find it.
+    items : sequence
+        What to work on.
+    jobs : int
+        Processes; 1 works in this one.
+
+    Raises
+    ------
+    InputError
+        If one of the processes is killed, as the system does when memory runs out.
+    """
+    if jobs <= 1 or len(items) <= 1:
+        yield from enumerate(map(work, items))
+        return
+    with ProcessPoolExecutor(min(jobs, len(items)), initializer=end_with_parent) as pool:
+        futures = {pool.submit(work, item): number for number, item in enumerate(items)}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise InputError(
+                "one of the processes that share the cases was killed, probably because memory "
+                "ran out; run again with fewer --jobs"
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from renalis.measurement import Measurements, measure
-from renalis.volume import Volume
+from renalis.volume import Kind, Volume
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +173,26 @@ def test_whole_numbers_of_any_type_are_labels(
     image, labels = drawn
     found = measure(image, labels.like(labels.array.astype(dtype), labels.kind))
     assert found.totals == reference.totals
+
+
+@pytest.mark.parametrize("order", ["SPL", "RAS", "LPI"])
+def test_a_place_inside_is_the_structures_voxel_nearest_to_its_centroid(order: str) -> None:
+    image, labels = Phantom().draw(*grid_around())
+    array = labels.array.copy()
+    where = np.argwhere(array == 3)
+    middle = np.round(where.mean(axis=0)).astype(int)
+    hollow = np.linalg.norm((where - middle) * labels.spacing, axis=1) < 4  # a cyst with a hollow
+    array[tuple(where[hollow].T)] = 2
+    labels = labels.like(array, Kind.LABELS).reoriented(order)
+    (cyst,) = [
+        one for one in measure(image.reoriented(order), labels).lesions if one.kind == "cyst"
+    ]
+
+    voxels = labels.world(np.argwhere(labels.array == 3))
+    away = np.linalg.norm(voxels - cyst.location.centroid_mm, axis=1)
+    assert np.linalg.norm(np.subtract(cyst.location.inside_mm, cyst.location.centroid_mm)) == (
+        pytest.approx(away.min(), abs=1e-6)
+    )
+    assert np.linalg.norm(voxels - cyst.location.inside_mm, axis=1).min() < 1e-6
+    index = np.round(labels.index(np.array(cyst.location.centroid_mm))).astype(int)
+    assert labels.array[tuple(index)] != 3

@@ -1,8 +1,9 @@
 """Versions of a case's label map: the model's own, and each correction in a folder beside it.
 
 A correction is a folder ``corrections/0001`` of the case with ``segmentation.nii.gz`` on exactly
-the scan's grid, ``measurements.json`` and ``correction.json``. It appears whole or not at all, and
-is never changed afterwards; the model's result stays as it is.
+the scan's grid, ``measurements.json``, ``correction.json``, and what the model's result has of
+report and further formats. It appears whole or not at all, and is never changed afterwards; the
+model's result stays as it is.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from renalis.conventions import Label
+from renalis.corrections.outputs import write_outputs
 from renalis.corrections.results import Result
 from renalis.dataset.atomic_folder import new_folder, put_in_place
 from renalis.errors import InputError
@@ -64,7 +66,8 @@ class Version:
         Where its label map and measurements lie.
     about : mapping
         Content of ``correction.json``: ``based_on``, ``who``, ``when`` (UTC), ``note``,
-        ``changed_voxels``; empty for the model's.
+        ``changed_voxels``, and ``not_written`` (sentences) where a file failed; empty for the
+        model's.
     """
 
     name: str
@@ -176,16 +179,19 @@ def save(
         with new_folder(target) as part:
             write_labels(part / LABELS, labels, scan)
             write_text(part / MEASUREMENTS, measured.to_json())
+            who = who or this_user()
+            not_written = write_outputs(part, result, scan, labels, measured, who)
             about = {
                 "schema": "renalis-correction-1",
                 "case": result.name,
                 "based_on": based_on,
-                "who": who or this_user(),
+                "who": who,
                 "when": datetime.now(UTC).isoformat(timespec="seconds"),
                 "note": note,
                 "renalis": metadata.version("renalis"),
                 "changed_voxels": _changed(before, labels),
                 "labels_sha256": hashlib.sha256((part / LABELS).read_bytes()).hexdigest(),
+                **({"not_written": not_written} if not_written else {}),
             }
             write_json(part / ABOUT, about)
             put_in_place(part, target, (), ABOUT)

@@ -60,9 +60,11 @@ class Location:
     Attributes
     ----------
     centroid_mm : tuple of float
-        Center of its voxels in patient mm (RAS+).
+        Center of its voxels in patient mm (RAS+); of a bent structure it may lie outside.
+    inside_mm : tuple of float
+        Center of that voxel of the structure that is nearest to the centroid, in patient mm (RAS+).
     centroid_index : tuple of float
-        The same as array indices of the scan's own grid.
+        The centroid as array indices of the scan's own grid.
     slice_index : int
         The axial slice nearest to the center: an index, from 0, along the scan's own slice axis.
     slices : tuple of int
@@ -73,6 +75,7 @@ class Location:
     """
 
     centroid_mm: tuple[float, float, float]
+    inside_mm: tuple[float, float, float]
     centroid_index: tuple[float, float, float]
     slice_index: int
     slices: tuple[int, int]

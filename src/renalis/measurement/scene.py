@@ -45,7 +45,9 @@ class Scene:
     def location(self, mask: NDArray[np.bool_], box: Box) -> Location:
         """Place of a mask that fills a box of the canonical scan."""
         starts = np.array([part.start for part in box])
-        center = self.labels.world(np.argwhere(mask).mean(axis=0) + starts)
+        where = np.argwhere(mask)
+        center = self.labels.world(where.mean(axis=0) + starts)
+        inside = self.labels.world(_nearest(where, self.labels.affine) + starts)
         levels = np.flatnonzero(mask.any(axis=(1, 2))) + starts[0]
         low, high = sorted((self.slice_index(levels[0]), self.slice_index(levels[-1])))
         own = self.native.index(center)
@@ -53,6 +55,7 @@ class Scene:
         last = self.native.shape[axis] - 1
         return Location(
             (float(center[0]), float(center[1]), float(center[2])),
+            (float(inside[0]), float(inside[1]), float(inside[2])),
             (float(own[0]), float(own[1]), float(own[2])),
             int(np.clip(round(float(own[axis])), 0, last)),
             (low, high),
@@ -64,6 +67,13 @@ class Scene:
         axis = slice_axis(self.native)
         ascending = self.native.orientation[axis] == "S"
         return int(level) if ascending else self.native.shape[axis] - 1 - int(level)
+
+
+def _nearest(where: NDArray[np.intp], affine: NDArray[np.float64]) -> NDArray[np.intp]:
+    """That of the voxels, shape (n, 3), which lies nearest to their centroid in mm."""
+    away = (where - where.mean(axis=0)) @ affine[:3, :3].T
+    nearest: NDArray[np.intp] = where[np.argmin(np.einsum("ij,ij->i", away, away))]
+    return nearest
 
 
 def slice_axis(volume: Volume) -> int:

@@ -67,6 +67,8 @@ class FinishedCase:
         Name and version of the model.
     make_content : callable
         Gathers what a report shows.
+    corrected : bool
+        Whether a person changed the labels.
     """
 
     scan: Scan
@@ -75,6 +77,7 @@ class FinishedCase:
     measured: Measurements
     model: str
     make_content: Callable[[], ReportContent]
+    corrected: bool = False
 
     @cached_property
     def structures(self) -> NumberedStructures:
@@ -91,7 +94,7 @@ class FinishedCase:
     @cached_property
     def maker(self) -> Maker:
         """What made the segmentation."""
-        return Maker(metadata.version("renalis"), self.model)
+        return Maker(metadata.version("renalis"), self.model, self.corrected)
 
     @cached_property
     def study(self) -> SegmentedStudy:

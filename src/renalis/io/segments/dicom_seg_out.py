@@ -104,7 +104,7 @@ def _segmentation(study: SegmentedStudy, kind: SegKind) -> Dataset:
             plane_positions=[PlanePositionSequence("PATIENT", places[k][0]) for k in kept],
             series_instance_uid=study.uid(f"{name} series"),
             series_number=study.series_number(place),
-            series_description="renalis: kidneys, tumors, cysts (research only)",
+            series_description=study.series_description("kidneys, tumors, cysts"),
             sop_instance_uid=study.uid(f"{name} instance"),
             instance_number=1,
             manufacturer="renalis",
@@ -145,7 +145,7 @@ def _description(number: int, facts: SegmentFacts, study: SegmentedStudy) -> Seg
         segment_label=facts.name[:LONGEST],
         segmented_property_category=CATEGORIES[facts.label],
         segmented_property_type=TYPES[facts.label],
-        algorithm_type="AUTOMATIC",
+        algorithm_type=maker.algorithm_type,
         algorithm_identification=AlgorithmIdentificationSequence(
             "renalis", _INTELLIGENCE, maker.version[:LONGEST], parameters={"model": maker.model}
         ),

@@ -51,10 +51,26 @@ class SegmentFacts:
 
 @dataclass(frozen=True)
 class Maker:
-    """What made the segmentation: version of renalis, name and version of the model."""
+    """What made the segmentation.
+
+    Attributes
+    ----------
+    version : str
+        Of renalis.
+    model : str
+        Name and version of the model.
+    corrected : bool
+        Whether a person changed what the model said.
+    """
 
     version: str
     model: str
+    corrected: bool = False
+
+    @property
+    def algorithm_type(self) -> str:
+        """How DICOM calls that: ``AUTOMATIC`` or ``SEMIAUTOMATIC`` (PS3.3 C.8.20.2)."""
+        return "SEMIAUTOMATIC" if self.corrected else "AUTOMATIC"
 
 
 def coded(code: Code) -> Dataset:

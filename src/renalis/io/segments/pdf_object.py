@@ -40,7 +40,7 @@ def write_pdf_object(path: Path, pdf: bytes, study: SegmentedStudy) -> None:
     kind = f"document {hashlib.sha256(pdf).hexdigest()}"
     made = new_object(study, EncapsulatedPDFStorage, kind, _PLACE)
     made.Modality = "DOC"
-    made.SeriesDescription = "renalis: report (research only)"
+    made.SeriesDescription = study.series_description("report")
     made.ConversionType = "WSD"
     made.ContentDate, made.ContentTime = study.sources.date, study.sources.time
     made.AcquisitionDateTime = None

@@ -44,7 +44,7 @@ def write_rtstruct(path: Path, study: SegmentedStudy) -> None:
     made = new_object(study, RTStructureSetStorage, "structure set", _PLACE)
     sources = study.sources
     made.Modality = "RTSTRUCT"
-    made.SeriesDescription = "renalis: outlines (research only)"
+    made.SeriesDescription = study.series_description("outlines")
     made.OperatorsName = ""
     made.StructureSetLabel = "RENALIS"
     made.StructureSetName = "Research software, not for diagnosis"
@@ -90,7 +90,7 @@ def _region(study: SegmentedStudy, number: int, facts: SegmentFacts) -> Dataset:
     item.ROINumber = number
     item.ReferencedFrameOfReferenceUID = study.sources.header.FrameOfReferenceUID
     item.ROIName = facts.name[:LONGEST]
-    item.ROIGenerationAlgorithm = "AUTOMATIC"
+    item.ROIGenerationAlgorithm = study.maker.algorithm_type
     item.ROIGenerationDescription = f"renalis {study.maker.version}, {study.maker.model}"[:LONGEST]
     return item
 

@@ -116,6 +116,10 @@ class SegmentedStudy:
         """The same in every object."""
         return self.uid(f"segment {facts.id}")
 
+    def series_description(self, what: str) -> str:
+        """What lists of series show of one of ours."""
+        return f"renalis: {what}{', corrected' if self.maker.corrected else ''} (research only)"
+
     def series_number(self, place: int) -> int:
         """Number of a series of ours; ``place`` tells one kind of object from another."""
         number: Any = self.sources.header.get("SeriesNumber")

@@ -132,7 +132,7 @@ def _report(
         content=content[0],
         series_instance_uid=study.uid(f"{name} series"),
         series_number=study.series_number(_PLACE),
-        series_description="renalis: measurements (research only)",
+        series_description=study.series_description("measurements"),
         sop_instance_uid=study.uid(f"{name} instance"),
         instance_number=1,
         manufacturer="renalis",

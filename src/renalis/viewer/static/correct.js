@@ -1,6 +1,7 @@
 // Corrections: tools that act where the pointer is, undo, and saving.
 
 import * as api from "./api.js";
+import { placeIn } from "./findings.js";
 import { around, component, CYST, grown, indexOf, KIDNEY, line, NAMES, nearest, NOTHING, TUMOR } from "./labels.js";
 
 const at = (id) => document.getElementById(id);
@@ -64,7 +65,7 @@ export class Correct {
   act(name, lesion) {
     const value = NAMES.indexOf(lesion.kind);
     const { shape, spacing, voxels } = this.labels;
-    const place = this.scene.indexAt(lesion.location.centroid_mm);
+    const place = this.scene.indexAt(placeIn(lesion));
     const start = nearest(voxels, shape, spacing, place, value, SEARCH_MM);
     if (start < 0) {
       this.on.said(`This ${lesion.kind} is not there any more.`);
@@ -87,7 +88,7 @@ export class Correct {
       const made = await this.on.save(this.labels.voxels, { who: at("who").value, note: at("note").value });
       this.saved = done;
       at("note").value = "";
-      at("saved").textContent = `Saved as version ${made.name}.`;
+      at("saved").textContent = [`Saved as version ${made.name}.`, ...(made.not_written || [])].join(" ");
       await this.on.saved(made);
     } catch (error) {
       at("saved").textContent = "";

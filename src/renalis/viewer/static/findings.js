@@ -15,6 +15,9 @@ const element = (tag, attributes = {}, ...children) => {
 const ml = (value) => `${value >= 10 ? Math.round(value) : value.toFixed(1)} ml`;
 const mm = (value) => `${value.toFixed(0)} mm`;
 
+/** A place in a kidney or lesion; results of earlier versions know only the centroid. */
+export const placeIn = ({ location }) => location.inside_mm ?? location.centroid_mm;
+
 export class Findings {
   /** act(name, lesion): a command of the reader about a lesion. */
   constructor(box, jump, act) {
@@ -82,7 +85,7 @@ export class Findings {
     const name = kidney.side === "other" ? "Kidney" : `${kidney.side === "left" ? "Left" : "Right"} kidney`;
     const doubt = kidney.is_kidney?.answer && kidney.is_kidney.answer !== "yes" ? ` · a kidney: ${kidney.is_kidney.answer}` : "";
     const more = `${mm(kidney.length_mm)} long${kidney.intensity ? ` · ${kidney.intensity.mean_hu.toFixed(0)} HU` : ""}${doubt}`;
-    this.#row("kidney", null, name, ml(kidney.volume_ml), more, kidney.location.centroid_mm);
+    this.#row("kidney", null, name, ml(kidney.volume_ml), more, placeIn(kidney));
   }
 
   #lesion(lesion, editable) {
@@ -90,7 +93,7 @@ export class Findings {
     const hu = lesion.intensity ? ` · ${lesion.intensity.mean_hu.toFixed(0)} HU` : "";
     const score = lesion.nephrometry?.total ? ` · R.E.N.A.L. ${lesion.nephrometry.total}` : "";
     const more = `${SIDES[lesion.side]} · ${ml(lesion.volume_ml)}${hu}${score}`;
-    const row = this.#row(lesion.kind, lesion, `${KINDS[lesion.kind]} ${number}`, mm(lesion.diameter_mm), more, lesion.location.centroid_mm);
+    const row = this.#row(lesion.kind, lesion, `${KINDS[lesion.kind]} ${number}`, mm(lesion.diameter_mm), more, placeIn(lesion));
     if (!editable) return;
     const other = lesion.kind === "tumor" ? "cyst" : "tumor";
     const command = (name, text, title) => {

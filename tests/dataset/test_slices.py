@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from renalis.dataset.slices import read_slices, slice_hu
+from renalis.dataset.slices import read_slices, slice_hu, slice_index
 from renalis.errors import InputError
 
 RNG = np.random.default_rng(4)
@@ -82,3 +83,28 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s.npz").write_bytes(b"nothing")
     with pytest.raises(InputError, match="cannot be read as"):
         read_slices(tmp_path / "s.npz")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (3, 60000, 60000), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (-1,), }",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (3,), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (3,",
+        "{'descr': [('a', '|u1'), ('b', '|u1')], 'fortran_order': False, 'shape': (3,), }",
+    ],
+    ids=["too large", "negative", "objects", "no end", "records"],
+)
+def test_an_array_whose_header_lies_is_refused_before_room_is_made(
+    tmp_path: Path, head: str
+) -> None:
+    path = tmp_path / "s.npz"
+    text = head.ljust(117).encode() + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        for key in ("image", "labels", "case", "slice", "spacing_mm"):
+            content = b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text + bytes(300)
+            archive.writestr(f"{key}.npy", content)
+    for read in (read_slices, slice_index):
+        with pytest.raises(InputError, match=r"cannot be read as \.npz"):
+            read(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from renalis.service.collect import Patience, collect
 from renalis.service.config import DimseNode
 from renalis.service.jobs import add_job, all_jobs
+from renalis.service.logs import plain_log
 from renalis.service.metrics import Counters
 from renalis.service.series import due_series
 from renalis.service.store import Store
@@ -175,6 +177,39 @@ def test_an_image_that_does_not_end_is_broken_off(node: Node, store: Store) -> N
     wait_until(lambda: not association.is_established)
     assert states(store) == []
     assert call(node).is_established
+
+
+def test_lines_that_are_hung_up_without_a_request_take_no_place(store: Store) -> None:
+    settings = DimseNode.model_validate({"port": 0, "peers": [SCANNER], "associations": 2})
+    node = open_node(store, settings, Counters())
+    release = struct.pack(">BBLL", 5, 0, 4, 0)
+    try:
+        for said in (b"", release, b"\x00" * 30, struct.pack(">BBL", 1, 0, 1000)) * 2:
+            with socket.create_connection(("127.0.0.1", node.port), timeout=10) as line:
+                line.sendall(said)
+                time.sleep(0.05)
+        wait_until(lambda: call(node).is_established, 5)
+    finally:
+        node.close()
+
+
+def test_what_ends_a_thread_is_said_without_names(capsys: pytest.CaptureFixture[str]) -> None:
+    secret = "Muster^Erika has no /data/Muster/1.2.3.4.5"
+
+    def fails() -> None:
+        raise AttributeError(secret)
+
+    before = threading.excepthook
+    with plain_log():
+        thread = threading.Thread(target=fails)
+        thread.start()
+        thread.join()
+    said = capsys.readouterr().err
+    assert "a thread ended with an error" in said
+    assert "AttributeError" in said
+    assert "Muster" not in said
+    assert "1.2.3.4.5" not in said
+    assert threading.excepthook is before
 
 
 def test_two_associations_may_bring_one_series(

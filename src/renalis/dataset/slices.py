@@ -9,7 +9,10 @@ may be there too; without it they are told from the image (`grey_scale_of`).
 
 from __future__ import annotations
 
+import math
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +53,11 @@ _SCALE = "grey_hu"
 _SOFT_HU, _FAT_HU, _AIR_HU = 45.0, -100.0, -1000.0
 _UNKNOWN_DISTANCE_MM = 1.0
 _MOST_BYTES = 4 << 30
+_DAMAGED = (
+    OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error, EOFError,
+    RuntimeError, SyntaxError, tokenize.TokenError,
+)  # fmt: skip
+"""What NumPy and zipfile raise of damaged files; headers of arrays are read as Python literals."""
 _LEAST_PART_MM2 = 300.0
 
 
@@ -190,6 +198,8 @@ def _arrays(path: Path, keys: tuple[str, ...] = (*_KEYS, _SCALE)) -> dict[str, N
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
+            for entry in archive.infolist():
+                _check_array(archive, entry)
         if size > _MOST_BYTES:
             raise InputError(f"{path} unpacks to {size >> 20} MB; split it into smaller files")
         with np.load(path, allow_pickle=False) as stored:
@@ -197,8 +207,22 @@ def _arrays(path: Path, keys: tuple[str, ...] = (*_KEYS, _SCALE)) -> dict[str, N
             if missing:
                 raise InputError(f"{path} holds no {', '.join(missing)}; it is no file of slices")
             return {key: np.asarray(stored[key]) for key in keys if key in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path} cannot be read as .npz ({error})") from error
+    except _DAMAGED as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} cannot be read as .npz ({reason}); copy it again") from error
+
+
+def _check_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    """Refuse an array whose header promises more than its file holds, before NumPy makes room."""
+    formats = np.lib.format
+    with archive.open(entry) as member:
+        version = formats.read_magic(member)
+        read = formats.read_array_header_1_0 if version == (1, 0) else formats.read_array_header_2_0
+        shape, _, dtype = read(member)
+    if dtype.kind not in "buif":
+        raise ValueError(f"{entry.filename} holds no numbers")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > entry.file_size:
+        raise ValueError(f"{entry.filename} is shorter than its header says")
 
 
 def grey_scale_of(image: NDArray[np.uint8]) -> tuple[float, float]:

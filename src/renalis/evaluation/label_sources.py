@@ -15,6 +15,7 @@ from pathlib import Path
 
 from renalis.conventions import Label
 from renalis.errors import InputError
+from renalis.io.archive import opened_whole
 from renalis.io.itk_header import ENDINGS, read_header
 from renalis.io.read_labels import content_hash, read_label_map
 from renalis.io.scan import shown
@@ -71,7 +72,9 @@ def kind_of(path: Path) -> LabelKind:
     from pydicom import dcmread
 
     try:
-        uid = str(dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True).SOPClassUID)
+        with opened_whole(path) as stream:
+            head = dcmread(stream, specific_tags=["SOPClassUID"], stop_before_pixels=True)
+        uid = str(head.SOPClassUID)
     except Exception:  # pydicom raises whatever a damaged file leads it to
         return LabelKind.OTHER_DICOM
     if uid in _SEG:

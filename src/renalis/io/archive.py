@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import threading
 import zipfile
@@ -15,8 +16,17 @@ from typing import BinaryIO, Protocol
 from renalis.errors import InputError
 from renalis.io.scan import shown
 
-__all__ = ["FileSet", "FolderFiles", "Found", "ZipFiles", "folder_of", "opened_files"]
+__all__ = [
+    "FileSet",
+    "FolderFiles",
+    "Found",
+    "ZipFiles",
+    "folder_of",
+    "opened_files",
+    "opened_whole",
+]
 
+_SMALL = 1 << 16
 _MOST_MEMBERS = 200_000
 _LARGEST_MEMBER = 4 << 30
 _LARGEST_TOTAL = 32 << 30
@@ -100,7 +110,7 @@ class FolderFiles:
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading."""
-        return (self.path / name if name else self.path).open("rb")
+        return opened_whole(self.path / name if name else self.path)
 
     def size(self, name: str) -> int:
         """Bytes of a file."""
@@ -109,6 +119,25 @@ class FolderFiles:
     def shown(self, name: str) -> str:
         """Path of the file."""
         return shown(self.path / name if name else self.path, 300)
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which no more is asked for than is left.
+
+    Python makes room for all that `read` asks for, and pydicom asks for what a header says: up to
+    4 GB, of a file of a few bytes.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most ``size`` bytes; what is left without one."""
+        if size is not None and size > _SMALL:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
+
+
+def opened_whole(path: Path) -> BinaryIO:
+    """Open a file for reading, without room for more than it holds, whatever is asked for."""
+    return _Bounded(io.FileIO(path))
 
 
 class ZipFiles:
@@ -129,7 +158,7 @@ class ZipFiles:
             raise InputError(f"{shown(path)} holds {len(members)} files; give one study per zip")
         for member in members:
             last = member.filename.rsplit("/", 1)[-1]
-            if member.is_dir() or not last or last.startswith("."):
+            if not last or last.startswith("."):  # folders end with a slash
                 continue
             if member.filename.startswith("__MACOSX/"):
                 continue

@@ -15,7 +15,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from renalis.io.dicom_meta import check_unpacked_size
 from renalis.io.dicom_values import numbers_of, text_of
 from renalis.io.patient import identifiers, owner_of
-from renalis.io.scan import FARTHEST_MM
+from renalis.io.scan import FARTHEST_MM, shown
 
 __all__ = ["COMPUTED", "PROJECTION", "Frame", "SeriesTags", "frames_of"]
 
@@ -311,7 +311,7 @@ def _unsuited(frame: Frame, samples: int, unit: str) -> str:
         (foreign, "no CT slices"),
         ("LOCALIZER" in frame.image_type, "localizer"),
         (samples != 1, "color pictures"),
-        (unit not in ("", "HU", "US"), f"values are {unit}, not HU"),
+        (unit not in ("", "HU", "US"), f"values are {shown(unit, 20)}, not HU"),
     )
     return next((reason for wrong, reason in reasons if wrong), "")
 

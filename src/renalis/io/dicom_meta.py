@@ -12,7 +12,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 __all__ = ["check_unpacked_size"]
 
-_LARGEST_UNPACKED = 2 << 30
+_LARGEST_UNPACKED = 1 << 29
 _META_SIZES = (1 << 12, 1 << 16)
 _PREAMBLE = 132
 _CHUNK = 1 << 20

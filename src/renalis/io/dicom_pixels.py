@@ -16,16 +16,23 @@ from scipy import ndimage
 
 from renalis.errors import InputError
 from renalis.io.archive import FileSet
+from renalis.io.codestream import check_codestreams
 from renalis.io.dicom_files import Frame
 from renalis.io.dicom_geometry import Grid
 from renalis.io.hu import AIR, HIGHEST, UNMEASURED, settle_hu
 from renalis.io.jpeg12 import decoded, is_jpeg12
+from renalis.io.scan_size import MOST_VOXELS
 
 __all__ = ["voxels_of"]
 
 _PIXEL_BYTES = 8  # four times what a CT needs, so that no unusual one is refused
 _OTHER_BYTES = 64 << 20  # headers, icons, private elements
 _TISSUE = (-900, 4000)  # HU between which a padding value may also be tissue
+
+_PLAIN = frozenset(
+    {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
+)
+"""Transfer syntaxes whose pixels are not packed."""
 
 _DECODERS = {
     "1.2.840.10008.1.2.4.50": "gdcm",  # JPEG baseline
@@ -67,6 +74,11 @@ def voxels_of(grid: Grid, files: FileSet, name: str) -> tuple[NDArray[np.int16],
     columns, rows, slices = grid.shape
     places = grid.places.round().astype(int)
     count = len(grid.frames) if grid.uneven else slices
+    if count * rows * columns > MOST_VOXELS:
+        raise InputError(
+            f"{name} claims {columns} × {rows} × {count} voxels, more than a CT scan can have; "
+            "check the files or export the series again"
+        )
     stack = np.empty((count, rows, columns), dtype=np.int16)
     rows_of = range(count) if grid.uneven else places.tolist()
     jobs = sorted(
@@ -112,6 +124,8 @@ def _decode_file(files: FileSet, batch: list[tuple[Frame, int]], stack: NDArray[
                 else pydicom.uid.ExplicitVRBigEndian
             )
         plugin = _DECODERS.get(str(data.file_meta.TransferSyntaxUID), "")
+        if plugin not in ("", "pydicom"):
+            check_codestreams(data, batch[0][0].rows, batch[0][0].columns)
         single = int(data.get("NumberOfFrames") or 1) == 1
         for frame, row in batch:
             stored = _stored(data, None if single else frame.frame, plugin)
@@ -138,11 +152,11 @@ def _fault(data: pydicom.Dataset | None, frame: Frame) -> str:
     """What is wrong with a file whose pixels cannot be decoded, as far as its sizes tell."""
     if data is None:
         return "is damaged or cut short"
-    syntax = data.file_meta.get("TransferSyntaxUID")
-    have = len(data.get("PixelData") or b"")
+    syntax, pixels = data.file_meta.get("TransferSyntaxUID"), data.get("PixelData")
+    have = len(pixels) if isinstance(pixels, bytes) else 0
     bytes_each = 2 if data.get("BitsAllocated") == 16 else 1
     need = frame.frames_in_file * frame.rows * frame.columns * bytes_each
-    if syntax is not None and not syntax.is_compressed and have < need:
+    if str(syntax) in _PLAIN and have < need:
         return f"is cut short: {have} of {need} bytes of its pixels are there"
     return "has pixels that cannot be decoded, so it is probably damaged or cut short"
 

@@ -16,11 +16,11 @@ from renalis.errors import InputError
 from renalis.io.affine_check import NO_DIRECTIONS, check_place
 from renalis.io.itk_header import ItkHeader, read_header
 from renalis.io.scan import Scan, ScanSource, shown
-from renalis.io.scan_size import scan_size
+from renalis.io.scan_size import MOST_UNPACKED, scan_size
 from renalis.io.whole_hu import Seen, to_whole_hu
 from renalis.volume import Volume
 
-__all__ = ["itk_affine", "itk_map", "opened", "read_itk", "stored_values"]
+__all__ = ["check_size", "itk_affine", "itk_map", "opened", "read_itk", "stored_values"]
 
 _CHUNK = 1 << 21
 _AGAIN = "save it again with its spacing in mm, or convert the scan to .nii.gz"
@@ -60,7 +60,7 @@ def read_itk(source: ScanSource) -> Scan:
         warnings = _doubts(header, name)
         affine = itk_affine(reader, name)
         warnings += check_place(affine, name)
-        _check_size(reader, header, name)
+        check_size(reader, header, name)
         image = reader.Execute()
         flat, seen = _voxels(_values(image), math.prod(shape))
     array = flat.reshape(shape, order="F")
@@ -95,7 +95,7 @@ def stored_values(path: Path, bytes_only: bool) -> NDArray[Any] | None:
         _shape(reader, name)
         if bytes_only and not _kind(reader).startswith("8-bit"):
             return None
-        _check_size(reader, header, name)
+        check_size(reader, header, name)
         image = reader.Execute()
         return _values(image).copy()
 
@@ -129,7 +129,7 @@ def itk_map(path: Path) -> tuple[NDArray[Any], NDArray[np.float64], bool]:
         placed = not any(NO_DIRECTIONS in doubt for doubt in _doubts(header, name))
         affine = itk_affine(reader, name)
         check_place(affine, name)
-        _check_size(reader, header, name)
+        check_size(reader, header, name)
         image = reader.Execute()
         return _values(image).copy().reshape(shape, order="F"), affine, placed
 
@@ -237,14 +237,16 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _check_size(reader: Any, header: ItkHeader, name: str) -> None:
+def check_size(reader: Any, header: ItkHeader, name: str) -> None:
     """Refuse a header that promises more voxels than the file can hold, before making room."""
     bits = re.search(r"(\d+)-bit", _kind(reader))
-    if header.packed or bits is None:
+    if bits is None:
         return
-    need = math.prod(reader.GetSize()) * int(bits[1]) // 8
+    need = math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * int(bits[1]) // 8
     have = header.data.stat().st_size - header.offset
-    if have < need:
+    if header.packed and have * MOST_UNPACKED < need:
+        raise InputError(f"{name} is cut short; copy or download it again")
+    if not header.packed and have < need:
         raise InputError(
             f"{name} is cut short: {have} of {need} bytes of its voxels are there; copy or "
             "download it again"

@@ -23,6 +23,26 @@ _LONGEST = 1 << 20  # bytes of a header; Slicer keeps long descriptions in it
 _NRRD = re.compile(r"NRRD000[1-6]")
 _NRRD_DATA = re.compile(rb"^[ \t]*data[ \t]*file[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _META_DATA = re.compile(rb"ElementDataFile", re.IGNORECASE)
+_SIZES = r"[1-9]\d{0,8}(\s+[1-9]\d{0,8})*"
+_META_WORDS = {
+    "ndims": r"[1-5]",
+    "dimsize": _SIZES,
+    "elementtype": r"MET_U?(CHAR|SHORT|INT|LONG|LONG_LONG)|MET_(FLOAT|DOUBLE)",
+    "elementnumberofchannels": r"[1-9]\d?",
+    "compresseddatasize": r"\d{1,15}",
+    "headersize": r"-?\d{1,12}",
+}
+_NRRD_WORDS = {
+    "dimension": r"[1-5]",
+    "sizes": _SIZES,
+    "type": r"(un)?signed (char|short|short int|int|long long|long long int)|u?char|short|short int"
+    r"|u?short|unsigned short int|u?int|(long long|u?longlong|long long int)|float|double"
+    r"|u?int(8|16|32|64)(_t)?",
+    "encoding": r"raw|gz|gzip|txt|text|ascii|hex|bz2|bzip2",
+    "byteskip": r"-?\d{1,12}",
+    "lineskip": r"\d{1,9}",
+}
+"""How the values of fields look that decide what ITK reads; the first two are axes and sizes."""
 _PATTERN = re.compile(r"%\d*d|\s\d+\s+\d+")
 
 
@@ -72,6 +92,7 @@ def read_header(path: Path) -> ItkHeader:
         raise InputError(f"{name} cannot be read ({reason}); check the path") from error
     nrrd = path.suffix.lower() in (".nrrd", ".nhdr")
     fields, place, offset = _nrrd(start, name) if nrrd else _meta_image(start, name)
+    _check_words(fields, _NRRD_WORDS if nrrd else _META_WORDS, name)
     if place is None:
         return ItkHeader(nrrd, fields, path, offset)
     return ItkHeader(nrrd, fields, _inside(path, place), 0)
@@ -98,7 +119,7 @@ def _nrrd(start: bytes, name: str) -> tuple[dict[str, str], str | None, int]:
         key, colon, value = line.partition(":")
         if not colon or line.startswith("#") or value.startswith("="):
             continue  # a comment, or a key of whoever wrote it
-        fields.setdefault(re.sub(r"\s", "", key).lower(), value.strip())
+        _add(fields, re.sub(r"\s", "", key).lower(), value.strip(), name)
     place = fields.get("datafile")
     if len(_NRRD_DATA.findall(start)) != (place is not None):
         raise _two_places(name)
@@ -122,8 +143,31 @@ def _meta_image(start: bytes, name: str) -> tuple[dict[str, str], str | None, in
         if match[1] == "ElementDataFile":
             where = match[2].strip()
             return fields, None if where.upper() == "LOCAL" else where, place
-        fields.setdefault(match[1].lower(), match[2].strip())
+        _add(fields, match[1].lower(), match[2].strip(), name)
     raise _not_a("MetaImage", start, name)
+
+
+def _add(fields: dict[str, str], key: str, value: str, name: str) -> None:
+    """Add a field; of those that say how large the image is, two readers may take another one."""
+    before = fields.setdefault(key, value)
+    if before != value and key in {*_META_WORDS, *_NRRD_WORDS}:
+        raise InputError(f"{name} says {key} twice and differently; save it again")
+
+
+def _check_words(fields: Mapping[str, str], words: Mapping[str, str], name: str) -> None:
+    """Refuse what no program writes before ITK sees it: it takes headers at their word.
+
+    Of 65536 axes, or values of a type that it does not know, it crashes with the whole program.
+    """
+    for key, form in words.items():
+        if key in fields and not re.fullmatch(form, fields[key], re.IGNORECASE):
+            raise InputError(
+                f"{name} has a damaged header ({key}: {shown(fields[key], 40)}); save it again, "
+                "best as .nii.gz"
+            )
+    axes, sizes = (fields.get(key) for key in list(words)[:2])
+    if axes is None or sizes is None or len(sizes.split()) != int(axes):
+        raise InputError(f"{name} does not say how large it is; save it again, best as .nii.gz")
 
 
 def _not_a(kind: str, start: bytes, name: str) -> InputError:

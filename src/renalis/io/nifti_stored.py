@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from renalis.errors import InputError
 from renalis.io.nifti_place import affine_of
 from renalis.io.scan import shown
-from renalis.io.scan_size import scan_size
+from renalis.io.scan_size import MOST_UNPACKED, scan_size
 from renalis.io.signatures import what_else
 from renalis.io.whole_hu import Scaling
 
@@ -240,8 +240,7 @@ def _offset(header: Any, name: str) -> int:
 
 def _check_size(path: Path, packed: bool, needed: int, name: str) -> None:
     """Refuse a header that promises more voxels than the file can hold, before making room."""
-    # Deflate packs at most about 1032 : 1 (RFC 1951: 258 bytes per two bits).
-    if needed > path.stat().st_size * (1040 if packed else 1):
+    if needed > path.stat().st_size * (MOST_UNPACKED if packed else 1):
         raise InputError(f"{name} is cut short; copy or download it again")
 
 

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 from renalis.errors import InputError
 
-__all__ = ["scan_size", "times"]
+__all__ = ["MOST_UNPACKED", "MOST_VOXELS", "scan_size", "times"]
 
-_MOST_VOXELS = 1 << 31
+MOST_UNPACKED = 1040
+"""Bytes that one byte can unpack to: deflate packs about 1032 : 1 (RFC 1951: 258 per two bits)."""
+
+MOST_VOXELS = 1 << 31
 
 
 def scan_size(sizes: Sequence[int], name: str) -> tuple[int, int, int]:
@@ -29,7 +32,7 @@ def scan_size(sizes: Sequence[int], name: str) -> tuple[int, int, int]:
         raise InputError(
             f"{name} is a single slice ({times(sizes)}); give the whole 3D scan instead"
         )
-    if math.prod(sizes[:3]) > _MOST_VOXELS:
+    if math.prod(sizes[:3]) > MOST_VOXELS:
         raise InputError(
             f"{name} claims {times(sizes)} voxels, more than a CT scan can have; "
             "check the file or export the scan again"

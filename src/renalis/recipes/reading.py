@@ -19,7 +19,7 @@ from renalis.plugins import Need, require
 from renalis.recipes.needs import needs_of
 from renalis.recipes.switches import switched
 from renalis.recipes.system import System
-from renalis.recipes.yaml_loader import LOADER
+from renalis.recipes.yaml_loader import load_yaml
 
 __all__ = [
     "as_changes",
@@ -114,7 +114,7 @@ def load_system(
     """
     path = find_recipe(name_or_path)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
@@ -210,7 +210,7 @@ def set_field(content: Any, change: str) -> list[str | int]:
     if not equals:
         raise InputError(f"{change!r} is not of the form key=value")
     try:
-        parsed = yaml.load(value, Loader=LOADER)
+        parsed = load_yaml(value)
         if isinstance(parsed, str) and _FLOAT.fullmatch(parsed):
             parsed = float(parsed)  # YAML 1.1 takes 1e-3, without a point, for a word
     except yaml.YAMLError as error:

@@ -1,4 +1,4 @@
-"""How YAML is read: plain data only, and no key twice."""
+"""How YAML is read: plain data only, no key twice, no aliases, and no more than people write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 else:
     _Safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is faster
 
-__all__ = ["LOADER"]
+__all__ = ["LOADER", "load_yaml"]
+
+_LONGEST = 1 << 20
+"""Characters."""
+_DEEPEST = 50
 
 
 class LOADER(_Safe):
@@ -37,3 +41,37 @@ class LOADER(_Safe):
             if name is not None:
                 lines[name] = line
         return super().construct_mapping(node, deep)
+
+
+def load_yaml(text: str) -> Any:
+    """The content of a YAML text.
+
+    Parameters
+    ----------
+    text : str
+        From anywhere. Aliases are refused, since a few lines of them stand for more values than
+        any memory holds; so are long and deeply nested texts.
+
+    Raises
+    ------
+    yaml.YAMLError
+        If it is no such text.
+    """
+    if len(text) > _LONGEST:
+        raise yaml.YAMLError(f"it has more than {_LONGEST} characters")
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=LOADER):
+            if isinstance(event, yaml.AliasEvent):
+                line = event.start_mark.line + 1 if event.start_mark else 0
+                raise yaml.YAMLError(f"line {line} has an alias (*); write the value out")
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > _DEEPEST:
+                raise yaml.YAMLError(f"it is nested more than {_DEEPEST} deep")
+        return yaml.load(text, Loader=LOADER)
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        # Tags such as !!float promise what follows to be a number, and it may be none.
+        raise yaml.YAMLError(f"a value is not what its tag says ({error})") from error

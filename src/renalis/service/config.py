@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 
 from renalis.errors import InputError
 from renalis.recipes.fields import Count, Frozen, Positive
-from renalis.recipes.yaml_loader import LOADER
+from renalis.recipes.yaml_loader import load_yaml
 
 __all__ = [
     "Archive",
@@ -343,7 +343,7 @@ def read_config(path: Path, changes: dict[str, Any] | None = None) -> Config:
         If it cannot be read, or a field is unknown, missing or out of range.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):

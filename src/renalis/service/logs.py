@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from renalis.pipeline.failures import traceback_of
+
 __all__ = ["plain_log"]
+
+_LOG = logging.getLogger(__name__)
 
 _SAY_TOO_MUCH = ("pynetdicom", "pydicom", "dicomweb_client", "urllib3", "uvicorn", "highdicom")
 """Whose messages may quote headers, UIDs or requests."""
@@ -25,7 +30,15 @@ def plain_log() -> Iterator[None]:
             ending.enter_context(_only(name, logging.NullHandler(), logging.CRITICAL + 1))
         ending.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # pydicom's quote values
+        ending.callback(setattr, threading, "excepthook", threading.excepthook)
+        threading.excepthook = _thread_failed
         yield
+
+
+def _thread_failed(told: threading.ExceptHookArgs) -> None:
+    """What ends a thread, such as that of an association whose peer breaks the protocol."""
+    if told.exc_value is not None:
+        _LOG.warning("a thread ended with an error\n%s", traceback_of(told.exc_value))
 
 
 @contextmanager

@@ -46,6 +46,8 @@ _SYNTAXES = (
 """PS3.5 10, those that `renalis.io` reads, without the deflated ones, which may unpack to anything,
 and big endian, which is retired."""
 _WAIT_S = 60.0
+_ASK_S = 10.0
+"""For the request that begins an association: until it comes, the line takes one of the places."""
 _REJECTED, _BY_USER, _CALLER = 0x01, 0x01, 0x03
 """PS3.8 9.3.4: rejected for good by the service user, who does not know the calling AE title."""
 
@@ -143,7 +145,8 @@ class _Receiving:
         return _SUCCESS
 
     def ended(self, event: Event) -> None:
-        """Note how the series stand that an association brought."""
+        """Note how the series stand that an association brought, and free its place."""
+        event.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type] # ends waiting for requests
         well = bool(event.assoc.is_released)
         state = SeriesState.CLOSED if well else SeriesState.BROKEN
         with self._lock:
@@ -172,7 +175,8 @@ def open_node(store: Store, node: DimseNode, counters: Counters) -> Node:
     entity = AE(node.ae_title)
     entity.require_called_aet = True
     entity.maximum_associations = node.associations
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _WAIT_S
+    entity.dimse_timeout = entity.network_timeout = _WAIT_S
+    entity.acse_timeout = _ASK_S
     for each in _CLASSES:
         entity.add_supported_context(each, list(_SYNTAXES))
     entity.add_supported_context(Verification)

@@ -22,7 +22,7 @@ from renalis.errors import InputError
 from renalis.recipes import System
 from renalis.recipes.fields import Frozen, Positive
 from renalis.recipes.reading import set_field
-from renalis.recipes.yaml_loader import LOADER
+from renalis.recipes.yaml_loader import load_yaml
 
 __all__ = [
     "Categorical",
@@ -163,7 +163,7 @@ def read_search(path: Path) -> Search:
         If it is missing, no YAML, or has a field that is unknown or does not make sense.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
     try:

@@ -21,7 +21,7 @@ from renalis.recipes.reading import as_changes
 from renalis.recipes.switches import switched
 from renalis.recipes.system import Stage
 from renalis.recipes.text import recipe_text
-from renalis.recipes.yaml_loader import LOADER
+from renalis.recipes.yaml_loader import load_yaml
 from renalis.systems import train_system
 from renalis.systems.training_job import Job
 from renalis.training.devices import Devices
@@ -143,7 +143,7 @@ def full_text(name_or_path: str, sets: tuple[str, ...], tiny: bool, system: Syst
     """
     try:
         text = recipe_text(name_or_path, sets, tiny)
-        if switched(System.model_validate(yaml.load(text, Loader=LOADER))) == system:
+        if switched(System.model_validate(load_yaml(text))) == system:
             return text
     except InputError:
         pass  # a change of what the text leaves to a default that is no single value

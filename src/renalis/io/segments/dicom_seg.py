@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from renalis.conventions import Label
 from renalis.errors import InputError
+from renalis.io.archive import opened_whole
 from renalis.io.scan import shown
 from renalis.io.segments.meaning import Code, Segment, label_of, unknown_note
 from renalis.io.segments.stored import Segmented, painted
@@ -89,7 +90,8 @@ def read_dicom_seg(path: Path) -> Segmented:
 
 def _read(path: Path, name: str) -> Segmented:
     """See `read_dicom_seg`; errors of all kinds pass."""
-    data = dcmread(path)
+    with opened_whole(path) as stream:
+        data = dcmread(stream)
     segments = {int(s.SegmentNumber): segment_of(s) for s in data.get("SegmentSequence", [])}
     segments.pop(0, None)  # what lies outside of all segments of a label map
     planes = _planes(data)

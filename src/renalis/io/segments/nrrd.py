@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
-from renalis.io.itk import itk_affine, opened
+from renalis.io.itk import check_size, itk_affine, opened
 from renalis.io.itk_header import read_header
 from renalis.io.scan import shown
+from renalis.io.scan_size import scan_size
 from renalis.io.segments.meaning import Code, Segment, label_of, unknown_note
 from renalis.io.segments.stored import Segmented, painted
 from renalis.volume import Kind, Volume
@@ -75,7 +76,8 @@ def _labels(path: Path, name: str) -> Segmented:
 
 def _read(path: Path, name: str) -> tuple[NDArray[Any], NDArray[np.float64], Mapping[str, str]]:
     """Voxels (layer, i, j, k), affine (RAS+), and the fields that ITK does not know itself."""
-    if "space" not in read_header(path).fields:
+    header = read_header(path)
+    if "space" not in header.fields:
         raise InputError(
             f"{name} does not say how the patient lies (no space); save it again from 3D Slicer"
         )
@@ -84,6 +86,8 @@ def _read(path: Path, name: str) -> tuple[NDArray[Any], NDArray[np.float64], Map
 
         if reader.GetDimension() != 3:
             raise InputError(f"{name} has {reader.GetDimension()} axes; give a 3D segmentation")
+        scan_size(reader.GetSize(), name)
+        check_size(reader, header, name)
         affine = itk_affine(reader, name)
         fields = {key: str(reader.GetMetaData(key)) for key in reader.GetMetaDataKeys()}
         data = sitk.GetArrayFromImage(reader.Execute()).T

@@ -14,6 +14,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from renalis.errors import InputError
+from renalis.io.archive import opened_whole
 from renalis.io.scan import shown
 from renalis.io.segments.contours import filled
 from renalis.io.segments.dicom_seg import codes_of
@@ -64,7 +65,8 @@ def read_rtstruct(path: Path, grid: Volume) -> Segmented:
 
 def _read(path: Path, grid: Volume, name: str) -> Segmented:
     """See `read_rtstruct`; errors of all kinds pass."""
-    structures = _structures(dcmread(path))
+    with opened_whole(path) as stream:
+        structures = _structures(dcmread(stream))
     array = np.zeros(grid.shape, np.uint8)
     known, drawn, outside = set(), 0, 0
     for segment, contours in structures:

@@ -1,0 +1,162 @@
+"""Files that `benchmarks/fuzz.py` has found to crash, hang or ask for too much: each is refused."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from helpers.dicom_writer import body, ct_slice, write_series
+from pydicom.dataset import Dataset
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
+
+from renalis.errors import InputError
+from renalis.io import dicom_pixels, find_scans, read_scan
+from renalis.io.archive import FolderFiles
+from renalis.io.codestream import jpeg2000_size, jpeg_size
+from renalis.io.read_labels import read_label_map
+
+META = {
+    "ObjectType": "Image", "NDims": "3", "BinaryData": "True", "CompressedData": "False",
+    "TransformMatrix": "1 0 0 0 1 0 0 0 1", "Offset": "0 0 0", "ElementSpacing": "0.8 0.8 3",
+    "DimSize": "4 5 6", "ElementType": "MET_SHORT",
+}  # fmt: skip
+
+
+def meta_image(path: Path, **fields: str) -> Path:
+    """A MetaImage file; a field may be given twice with a line break between its values."""
+    pytest.importorskip("SimpleITK")
+    lines = [f"{key} = {line}" for key, value in {**META, **fields}.items()
+             for line in value.split("\n")]  # fmt: skip
+    head = "\n".join([*lines, "ElementDataFile = LOCAL", ""]).encode()
+    path.write_bytes(head + np.arange(-600, 600, 10, "<i2").tobytes())
+    return path
+
+
+def test_a_length_beyond_the_file_makes_no_room(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(b"x" * 100_000)
+    with FolderFiles(tmp_path).open("a.dcm") as file:
+        file.seek(10)
+        assert file.read(1 << 60) == b"x" * 99_990
+        assert file.read(1 << 60) == b""
+
+
+def test_a_zip_with_a_member_without_a_name_is_read(tmp_path: Path) -> None:
+    write_series(tmp_path / "s", body(3))
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+        nameless = zipfile.ZipInfo("x")
+        nameless.filename = ""
+        archive.writestr(nameless, b"x")
+        for path in (tmp_path / "s").iterdir():
+            archive.write(path, path.name)
+    assert read_scan(tmp_path / "s.zip").volume.shape == (32, 24, 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"NDims": " ".join(["65536"] * 9), "ElementType": "-1"}, "damaged header"),
+        ({"NDims": "65536"}, "damaged header"),
+        ({"ElementType": "MET_OTHER"}, "damaged header"),
+        ({"DimSize": "4 5 -6"}, "damaged header"),
+        ({"DimSize": "4 5"}, "how large it is"),
+        ({"DimSize": "4 5 6\n4 5 600"}, "twice and differently"),
+        ({"DimSize": "1290 1290 1290", "CompressedData": "True"}, "cut short"),
+    ],
+    ids=["crash", "axes", "type", "negative", "too few", "two sizes", "more than deflate can"],
+)
+@pytest.mark.parametrize("read", [read_scan, read_label_map])
+def test_a_meta_image_that_itk_would_take_at_its_word_is_refused(
+    tmp_path: Path, fields: dict[str, str], words: str, read
+) -> None:
+    with pytest.raises(InputError, match=words):
+        read(meta_image(tmp_path / "a.mha", **fields))
+
+
+def test_a_plain_meta_image_is_read(tmp_path: Path) -> None:
+    path = meta_image(tmp_path / "a.mha", Comment="x\ny")
+    assert read_scan(path).volume.shape == (4, 5, 6)
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless])
+def test_a_picture_much_larger_than_its_header_is_refused_undecoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: pydicom.uid.UID
+) -> None:
+    def change(data: Dataset, index: int) -> None:
+        data.compress(syntax, generate_instance_uid=False)
+        pixels = bytearray(data.PixelData)
+        if syntax == JPEG2000Lossless:
+            place, size = pixels.index(b"\xff\x4f\xff\x51") + 8, 4
+        else:
+            place, size = pixels.index(b"\xff\xf7") + 5, 2
+        for at in (place, place + size):
+            pixels[at : at + size] = (60_000).to_bytes(size, "big")
+        data.PixelData = bytes(pixels)
+
+    write_series(tmp_path, np.repeat(np.repeat(body(3), 3, 1), 2, 2), change=change)
+    monkeypatch.setattr(dicom_pixels, "pixel_array", lambda *_, **__: pytest.fail("decoded"))
+    with pytest.raises(InputError, match="cannot be decoded, so it is probably damaged"):
+        read_scan(tmp_path)
+
+
+GREY = "ffd8 {} ffc3000b10 0200 0180 01 011100 {} ffda0008010100000000"
+
+
+def test_the_size_of_streams_is_read_from_their_headers() -> None:
+    table = "ffc4 0005 000102 ffff"
+    assert jpeg_size(bytes.fromhex(GREY.format("", ""))) == (512, 384)
+    assert jpeg_size(bytes.fromhex(GREY.format(table, table))) == (512, 384)
+    sized = bytes.fromhex("ff4fff51 0029 0000 00000180 00000208 00000000 00000008")
+    assert jpeg2000_size(sized) == (512, 384)
+    assert jpeg2000_size(b"") is None
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        GREY.format("", "").replace("000b", "000c"),
+        GREY.format("", "").replace("0180 01", "0180 03"),
+        GREY.format("ffc3000b10 0200 0180 01 011100", ""),
+        GREY.format("", "").replace("ffda000801", "ffda000a02"),
+        GREY.format("00", ""),
+        "ffd8 ffda00080101000000000000",
+        "ffd8",
+    ],
+    ids=["length", "colors", "two frames", "two components", "rubbish", "no frame", "nothing"],
+)
+def test_a_jpeg_with_headers_over_which_gdcm_ends_the_program_is_refused(stream: str) -> None:
+    with pytest.raises(ValueError, match=r"header|markers|scan"):
+        jpeg_size(bytes.fromhex(stream))
+
+
+def test_a_series_that_claims_more_than_any_scan_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_series(tmp_path, body(4))
+    monkeypatch.setattr(dicom_pixels, "MOST_VOXELS", 24 * 32 * 4 - 1)
+    with pytest.raises(InputError, match="claims 32 × 24 × 4 voxels, more than a CT scan can have"):
+        read_scan(tmp_path)
+
+
+def test_a_transfer_syntax_that_is_no_uid_is_refused(tmp_path: Path) -> None:
+    """Its element says that it is a person's name."""
+    for index in range(3):
+        data = ct_slice(body(3)[index], (0, 0, 3 * index))
+        data.SOPInstanceUID = f"1.2.3.{index}"
+        path = tmp_path / f"{index}.dcm"
+        pydicom.dcmwrite(path, data, enforce_file_format=True)
+        content = path.read_bytes()
+        at = content.index(b"\x02\x00\x10\x00UI") + 4
+        path.write_bytes(content[:at] + b"PN" + content[at + 2 :])
+    for source in find_scans([tmp_path]):
+        with pytest.raises(InputError, match=r"dcm|CT"):
+            read_scan(source)
+
+
+def test_a_unit_that_does_not_end_is_not_told_whole(tmp_path: Path) -> None:
+    write_series(tmp_path, body(3), RescaleType="\\".join(["4294967296"] * 300))
+    with pytest.raises(InputError) as refused:
+        read_scan(tmp_path)
+    assert len(str(refused.value)) < 300

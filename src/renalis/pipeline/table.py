@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,20 +43,27 @@ def write_table(output: Path) -> Path | None:
     OutputError
         If it cannot be written.
     """
-    rows = []
-    visible = (path for path in output.iterdir() if not path.name.startswith("."))
-    for folder in sorted(visible, key=lambda path: by_number(path.name)):
-        content = provenance(folder) if folder.is_dir() else None
-        measured = content is not None and (folder / MEASUREMENTS).is_file()
-        if content is not None and measured and isinstance(content.get("row"), dict):
-            rows.append(content["row"])
-    if not rows:
+    rows = _rows(output)
+    first = next(rows, None)
+    if first is None:
         return None
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, (*CSV_HEADER, *ORIGIN_COLUMNS), restval="", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
     path = output / TABLE
     with whole_file(path) as file:
-        file.write(text.getvalue().encode())
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        columns = (*CSV_HEADER, *ORIGIN_COLUMNS)
+        writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerow(first)
+        writer.writerows(rows)
+        text.detach()
     return path
+
+
+def _rows(output: Path) -> Iterator[dict[str, str]]:
+    """The row of each measured case, one at a time in memory: there may be very many."""
+    names = (entry.name for entry in os.scandir(output) if not entry.name.startswith("."))
+    for name in sorted(names, key=by_number):
+        content = provenance(output / name)
+        measured = content is not None and (output / name / MEASUREMENTS).is_file()
+        if content is not None and measured and isinstance(content.get("row"), dict):
+            yield content["row"]

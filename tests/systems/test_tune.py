@@ -13,7 +13,6 @@ from pathlib import Path
 import optuna
 import pytest
 import yaml
-from helpers.programs import run_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.storages import JournalStorage
@@ -78,8 +77,8 @@ def killed_at(beginning: str, words: list[str]) -> None:
         "tune._report = report\n"
         "main(sys.argv[2:])"
     )
-    ended = run_program("-c", program, beginning, *words)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    ended = subprocess.run([sys.executable, "-c", program, beginning, *words])
+    assert ended.returncode == -signal.SIGKILL
 
 
 @pytest.fixture(scope="module")

@@ -34,18 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "input",
         nargs="+",
-        type=Path,
+        type=_place,
         metavar="INPUT",
         help="NIfTI, MetaImage or NRRD file, DICOM folder or zip, or a folder of those; or one "
-        "list of scans: a CSV with a column 'scan', or .jsonl",
+        "list of scans: a CSV with a column 'scan', or .jsonl; or URLs such as s3://bucket/scans",
     )
     add(
         "-o",
         "--output",
         required=True,
-        type=Path,
+        type=_place,
         metavar="OUT",
-        help="folder for OUT/<case>/ and OUT/measurements.csv",
+        help="folder for OUT/<case>/ and OUT/measurements.csv, or its URL",
     )
     add(
         "--model",
@@ -127,6 +127,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="work on N scans at a time, each in a process of its own (default: one)",
     )
     add(
+        "--staging",
+        type=Path,
+        metavar="FOLDER",
+        help="with URLs: where copies of the scans at work are kept meanwhile (default: the "
+        "system's folder for temporary files)",
+    )
+    add(
         "--patience",
         type=float,
         default=30.0,
@@ -162,19 +169,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _place(text: str) -> str | Path:
+    """A URL as it is, anything else as a path."""
+    if "://" in text:
+        from renalis.remote.locations import is_url
+
+        if is_url(text):
+            return text
+    return Path(text)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Segment all scans.
 
     0 done, 1 some failed or are incomplete, 2 all failed or bad usage, 3 internal error.
     """
     options = _options(arguments)
+    if any(isinstance(place, str) for place in (*arguments.input, arguments.output)):
+        from renalis.cli.segment_cohort import segment_cohort
+        from renalis.cohort.stored_run import list_stored
+
+        stored = list_stored(
+            arguments.input, arguments.output, arguments.anonymous, arguments.staging
+        )
+        return segment_cohort(stored, arguments, options)
     from renalis.cohort.listing import is_list, list_cohort
-    from renalis.pipeline.table import MANIFEST
 
     listing = list_cohort(arguments.input, arguments.anonymous)
-    # A folder with a manifest goes on with it, so that it stays true.
-    several = listing.total > 1 or any(map(is_list, arguments.input))
-    if several or arguments.jobs is not None or (arguments.output / MANIFEST).is_file():
+    if listing.total > 1 or arguments.jobs is not None or any(map(is_list, arguments.input)):
         from renalis.cli.segment_cohort import segment_cohort
 
         return segment_cohort(listing, arguments, options)

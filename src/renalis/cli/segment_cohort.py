@@ -14,6 +14,7 @@ from renalis.cli.cohort_progress import CohortLines
 from renalis.cohort.run import Tally
 
 if TYPE_CHECKING:
+    from renalis.cohort.engine import Engine
     from renalis.cohort.listing import Listing
     from renalis.pipeline import SegmentOptions
 
@@ -26,19 +27,23 @@ def segment_cohort(listing: Listing, arguments: argparse.Namespace, options: Seg
     from renalis.cohort.options_json import options_to_json
     from renalis.cohort.run import run_cohort
     from renalis.cohort.shares import worker_options
+    from renalis.cohort.stored_run import run_stored
 
     options.check()
     workers = max(1, min(arguments.jobs or 1, listing.total))
     own = options_to_json(worker_options(options, workers))
     silence_s = 60.0 * arguments.patience
     lines = _Lines(arguments)
+    output = arguments.output
+
+    def engine(kept: tuple[int, ...]) -> Engine:
+        return LocalEngine(own, workers, silence_s, kept)
+
     try:
-        tally = run_cohort(
-            listing,
-            arguments.output,
-            lambda kept: LocalEngine(own, workers, silence_s, kept),
-            lines,
-        )
+        if any(isinstance(place, str) for place in (*arguments.input, output)):
+            tally = run_stored(listing, output, engine, lines, arguments.staging)
+        else:
+            tally = run_cohort(listing, output, engine, lines)
     finally:
         lines.close()
     if not arguments.json:
@@ -84,13 +89,22 @@ def _printed(text: str) -> None:
         sys.stdout.flush()
 
 
-def _as_json(result: Mapping[str, Any], output: Path) -> dict[str, Any]:
+def _below(output: Path | str, name: str) -> str:
+    """A place in the output, as it may be shown."""
+    if isinstance(output, Path):
+        return str(output / name)
+    from renalis.remote.locations import open_location
+
+    return (open_location(output) / name).url
+
+
+def _as_json(result: Mapping[str, Any], output: Path | str) -> dict[str, Any]:
     from renalis.pipeline.folder import PROVENANCE
 
     return {
         "case": result["case"],
         "status": result["status"],
-        "folder": None if result["folder"] is None else str(output / result["folder"]),
+        "folder": None if result["folder"] is None else _below(output, result["folder"]),
         "files": [name for name in result["outputs"] if name != PROVENANCE],
         "problem": result["problem"],
         "notes": result["notes"],
@@ -99,11 +113,12 @@ def _as_json(result: Mapping[str, Any], output: Path) -> dict[str, Any]:
     }
 
 
-def _summarize(tally: Tally, output: Path) -> None:
+def _summarize(tally: Tally, output: Path | str) -> None:
     """The last lines: how many, why others failed, and what to open."""
-    print(f"{tally.good} of {tally.total} scans done; results in {output}")
+    print(f"{tally.good} of {tally.total} scans done; results in {_below(output, '').rstrip('/')}")
     if tally.causes:
         causes = ", ".join(f"{count} {cause}" for cause, count in tally.causes.most_common())
-        print(f"failed or incomplete by cause: {causes}; {output / 'manifest.jsonl'} names them")
+        manifest = _below(output, "manifest.jsonl")
+        print(f"failed or incomplete by cause: {causes}; {manifest} names them")
     if tally.good:
-        print(f"all measurements: {output / 'measurements.csv'}")
+        print(f"all measurements: {_below(output, 'measurements.csv')}")

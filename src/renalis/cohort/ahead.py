@@ -114,6 +114,8 @@ class Ahead:
             if slot.turn:
                 raise NoRoomError
             free = self._free_mb
+        if "stored" in slot.job:
+            raise NoRoomError  # one scan at a time is copied
         source, work = source_from_json(slot.job["source"]), job_work(self._work, slot.job)
         if is_finished(source, Path(slot.job["output"]), work):
             raise NoRoomError

@@ -17,11 +17,11 @@ from typing import Any
 
 from renalis.cohort.facts import input_bytes, utc_now
 from renalis.cohort.options_json import options_from_json
+from renalis.cohort.stored_job import StoredCase, do_stored
 from renalis.errors import UsageError
 from renalis.io import Scan, ScanSource
 from renalis.io.source_json import source_from_json
 from renalis.pipeline.cases import do_case
-from renalis.pipeline.failures import names_in, plain
 from renalis.pipeline.folder import PROVENANCE, provenance
 from renalis.pipeline.options import CaseResult, Listener
 from renalis.pipeline.work import CaseWork
@@ -85,7 +85,8 @@ def run_job(
         From `open_work`.
     job : mapping
         ``source`` (see `renalis.io.source_json`), ``output`` (folder of the cohort), ``attempt``
-        (counted from 1), and ``series`` where the case has one of its own.
+        (counted from 1), ``series`` where the case has one of its own, and ``stored`` where its
+        scan or results lie in a store (`renalis.cohort.stored_job`).
     listener : Listener, optional
         Is told how the work goes.
     read : callable, optional
@@ -106,17 +107,21 @@ def run_job(
         return scan
 
     started, began = utc_now(), time.monotonic()
-    result = do_case(source, output, own, Clock(listener or Listener()), scan_of)
-    if own.options.anonymous:
-        # Sentences name files, for whoever has to look at them; the manifest keeps them.
-        result = replace(result, problem=plain(result.problem, names_in(source)[1:]))
+    told = listener or Listener()
+    size = None
+    if "stored" in job:
+        case = StoredCase.from_job(job)
+        size = None if case.scan is None else case.scan.size
+        outcome = do_stored(case, own, told, scan_of, _outcome)
+    else:
+        outcome = _outcome(do_case(source, output, own, Clock(told), scan_of), output)
     return {
-        **_outcome(result, output),
+        **outcome,
         "attempt": int(job.get("attempt", 1)),
         "started": started,
         "ended": utc_now(),
         "elapsed": round(time.monotonic() - began, 3),
-        "input": {**seen, "bytes": input_bytes(source)},
+        "input": {**seen, "bytes": input_bytes(source) if size is None else size},
     }
 
 

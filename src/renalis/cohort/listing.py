@@ -36,10 +36,13 @@ class Listed:
         With the case's name.
     series : str or None
         Series to read of this scan alone.
+    stored : mapping or None
+        Where scan or results lie in a store; see `renalis.cohort.stored_job.StoredCase.from_job`.
     """
 
     source: ScanSource
     series: str | None = None
+    stored: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,9 @@ class Tally:
 class CohortListener(EngineListener):
     """Is told how a cohort goes; this one keeps silent."""
 
+    def remark(self, text: str) -> None:
+        """Something worth knowing about the input as a whole."""
+
     def cases(self, total: int) -> None:
         """So many scans are listed."""
 
@@ -157,7 +160,8 @@ def _job(listed: Listed, output: Path, manifest: Manifest) -> dict[str, Any]:
         "output": str(output),
         "attempt": manifest.attempts(source.case_id) + 1,
     }
-    return job if listed.series is None else {**job, "series": listed.series}
+    own = {"series": listed.series, "stored": listed.stored}
+    return job | {name: value for name, value in own.items() if value is not None}
 
 
 def _clear_half(output: Path) -> None:

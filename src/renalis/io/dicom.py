@@ -19,7 +19,7 @@ from renalis.io.scan import Scan, ScanSource, SourceSlice, case_id_from, shown
 from renalis.io.series_list import SCRAP, grouped
 from renalis.volume import Volume
 
-__all__ = ["find_studies", "has_series", "read_dicom"]
+__all__ = ["find_studies", "has_series", "read_dicom", "study_of"]
 
 
 def find_studies(path: Path) -> list[ScanSource]:
@@ -48,12 +48,12 @@ def find_studies(path: Path) -> list[ScanSource]:
     listing.check_images(path)
     studies: dict[tuple[str, str], list[Frame]] = {}
     for frame in listing.frames:
-        studies.setdefault(_study_of(frame), []).append(frame)
+        studies.setdefault(study_of(frame), []).append(frame)
     # By UID, and where UIDs are equal or missing in the order of the files.
     groups = [group for _, group in sorted(studies.items(), key=lambda item: item[0][0])]
     ids = study_names(
         case_id_from(path.absolute().name),
-        [Study(*_study_of(g[0]), g[0].series.patient, {f.file for f in g}) for g in groups],
+        [Study(*study_of(g[0]), g[0].series.patient, {f.file for f in g}) for g in groups],
     )
     return [
         replace(
@@ -81,7 +81,7 @@ def _state(path: Path, frames: Sequence[Frame]) -> str:
     return hashed("\n".join(found))
 
 
-def _study_of(frame: Frame) -> tuple[str, str]:
+def study_of(frame: Frame) -> tuple[str, str]:
     """StudyInstanceUID, and what tells apart patients to whom a bad export gave the same one."""
     tags = frame.series
     top = frame.file.split("/")[0] if not tags.study and "/" in frame.file else ""
@@ -91,7 +91,7 @@ def _study_of(frame: Frame) -> tuple[str, str]:
 def _source(path: Path, case_id: str, frames: Sequence[Frame]) -> ScanSource:
     """Choose a series by the headers; problems are kept for `read_dicom` to raise."""
     stacks = stacks_of(frames)
-    study, group = _study_of(frames[0])
+    study, group = study_of(frames[0])
     try:
         stack, remarks = choose(stacks, None, _shown_place(path, frames))
     except InputError as error:
@@ -119,7 +119,7 @@ def _described(
         series=summary(stack),
         others=tuple(grouped([summary(s, remark) for s, remark in pairs if s is not stack])),
         study_uid=stack.tags.study,
-        group=_study_of(stack.frames[0])[1],
+        group=study_of(stack.frames[0])[1],
         owner=stack.tags.owner,
         place=folder_of(f.file for s in stacks for f in s.frames),
         rank=rank_of(stack),
@@ -143,7 +143,7 @@ def _of_study(source: ScanSource, files: FileSet) -> Listing:
         listing = listed(files, kept if isinstance(kept, StudyFiles) else None)
     frames = [f for f in listing.frames if f.series.study == source.study_uid]
     if source.group:
-        frames = [f for f in frames if _study_of(f)[1] == source.group]
+        frames = [f for f in frames if study_of(f)[1] == source.group]
     return listing.of(frames)
 
 

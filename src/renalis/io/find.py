@@ -22,12 +22,12 @@ from renalis.io.patient import hashed
 from renalis.io.scan import ScanSource, case_id_from, shown, state_of
 from renalis.io.signatures import endings, what_else
 
-__all__ = ["Inventory", "find_scans", "inventory"]
+__all__ = ["ONE_FILE", "Inventory", "case_ids", "case_named_after", "find_scans", "inventory"]
 
 _MOST_HEADERS = 20_000
 """DICOM slices whose headers are kept between listing and reading, at about 2 kB each."""
 
-_ONE_FILE = (".nii", ".nii.gz", ".hdr", *ENDINGS)
+ONE_FILE = (".nii", ".nii.gz", ".hdr", *ENDINGS)
 """How the names of files end that hold one scan each."""
 
 
@@ -94,7 +94,7 @@ def inventory(inputs: Iterable[str | os.PathLike[str]], anonymous: bool = False)
     listed = [source.slice_count + sum(o.slice_count for o in source.others) for source in found]
     if sum(listed) > _MOST_HEADERS:
         found = [replace(source, headers=_only_names(source.headers)) for source in found]
-    ids = _anonymous_ids(found) if anonymous else _ids(found, owns)
+    ids = _anonymous_ids(found) if anonymous else case_ids(found, owns)
     scans = tuple(replace(s, case_id=i) for s, i in zip(found, ids, strict=True))
     return Inventory(scans, tuple(remarks))
 
@@ -103,8 +103,16 @@ def _only_names(headers: object) -> object:
     return headers.names() if isinstance(headers, Listing) else headers
 
 
-def _ids(found: Sequence[ScanSource], inputs: Sequence[str]) -> list[str]:
-    """Different names; equal ones get what tells the scans apart, whatever their order."""
+def case_ids(found: Sequence[ScanSource], inputs: Sequence[str]) -> list[str]:
+    """Different names; equal ones get what tells the scans apart, whatever their order.
+
+    Parameters
+    ----------
+    found : sequence of ScanSource
+        With the names that each would have alone.
+    inputs : sequence of str
+        For each the name of the input it was found in.
+    """
     with_parent, longest = [], []
     for scan, given in zip(found, inputs, strict=True):
         if scan.kind in ("nifti", "itk"):
@@ -150,7 +158,7 @@ def _in_file(path: Path) -> list[ScanSource]:
         raise InputError(f"{shown(path)} does not exist; check the path")
     if not path.is_file():
         raise InputError(f"{shown(path)} is no file or folder; give a CT as DICOM or NIfTI")
-    if name.endswith(_ONE_FILE):
+    if name.endswith(ONE_FILE):
         return [_one_file(path)]
     sources = find_studies(path)
     if sources:
@@ -189,7 +197,7 @@ def _in_folder(path: Path, remarks: list[str]) -> list[ScanSource]:
     """The scans below a folder; what was left out is added to the remarks."""
     below = FolderFiles(path).found()
     names = sorted(below.files, key=by_number)
-    images = {n for n in names if n.lower().endswith(_ONE_FILE) and _may_be_scan(path / n)}
+    images = {n for n in names if n.lower().endswith(ONE_FILE) and _may_be_scan(path / n)}
     labels = label_maps_among(sorted(images), path)
     scans = images - labels
     found: list[ScanSource] = []
@@ -209,7 +217,7 @@ def _in_folder(path: Path, remarks: list[str]) -> list[ScanSource]:
         found.append(_unreadable(path, str(error)))
     for name in below.lost:
         link = path / name
-        if name.lower().endswith((*_ONE_FILE, ".zip")) and not named_label_map(name):
+        if name.lower().endswith((*ONE_FILE, ".zip")) and not named_label_map(name):
             problem = f"{shown(link)} is a link that leads nowhere; mend or remove it"
             found.append(_unreadable(link, problem, name))
     for name in below.closed:
@@ -266,15 +274,19 @@ def _joined(above: str, below: str) -> str:
 
 
 def _one_file(path: Path, place: str = "") -> ScanSource:
-    """A file that holds one scan; KiTS names folders after cases and all files imaging.nii.gz."""
-    generic = case_id_from(path.name) == "imaging"
-    name = path.absolute().parent.name if generic else path.name
+    """A file that holds one scan."""
     kind, voxels = "nifti", None
     if path.name.lower().endswith(ENDINGS):
         kind, voxels = "itk", detached(path)
     elif path.suffix.lower() == ".hdr":
         voxels = pair_voxels(path)
-    return ScanSource(case_id_from(name), path, kind, place=place, state=state_of(voxels))
+    return ScanSource(case_named_after(path), path, kind, place=place, state=state_of(voxels))
+
+
+def case_named_after(path: Path) -> str:
+    """The name of a file's case; KiTS names folders after cases and all files imaging.nii.gz."""
+    generic = case_id_from(path.name) == "imaging"
+    return case_id_from(path.absolute().parent.name if generic else path.name)
 
 
 def _unreadable(path: Path, problem: str, place: str = "") -> ScanSource:

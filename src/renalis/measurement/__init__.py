@@ -4,7 +4,6 @@ from renalis.measurement.export import CSV_HEADER, schema
 from renalis.measurement.measure import measure
 from renalis.measurement.measurements import Measurements
 from renalis.measurement.results import (
-    CaseConfidence,
     Confidence,
     Grid,
     Intensity,
@@ -22,7 +21,6 @@ from renalis.measurement.results import (
 
 __all__ = [
     "CSV_HEADER",
-    "CaseConfidence",
     "Confidence",
     "Grid",
     "Intensity",

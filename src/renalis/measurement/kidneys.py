@@ -57,9 +57,7 @@ def _kidney_confidence(
     frame = frame_for(group.labels)
     own = sampled(group.labels, frame) > 0
     others = (sampled(part, frame) > 0) & ~own
-    known = scene.spread
-    spread = None if known is None or known.kidney is None else (known.kidney, known.looks)
-    return confidence_of(scene.prediction.kidney, frame, own, others, volume_ml, spread)
+    return confidence_of(scene.prediction.kidney, frame, own, others, volume_ml)
 
 
 def _verdict(scene: Scene, group: Group) -> Verdict:

@@ -30,7 +30,7 @@ from renalis.pipeline.work import CaseWork
 from renalis.prediction.runtimes.machine import peak_mb
 from renalis.systems.segmenter import Clock, Segmented
 
-__all__ = ["do_case", "input_paths", "is_finished", "run_cases"]
+__all__ = ["do_case", "failed_case", "input_paths", "is_finished", "run_cases"]
 
 Path_ = str | os.PathLike[str]
 
@@ -152,7 +152,7 @@ def do_case(
                     begin(part, scan, segmented, key, work.later, work.formats)
         ending = finish(folder, scan, segmented, work.finished, clock)
     except Exception as error:
-        return _failed(source, folder, error)
+        return failed_case(source, folder, error)
     return CaseResult(
         case_id,
         Status.INCOMPLETE if ending.failures else Status.DONE,
@@ -196,8 +196,8 @@ def _taken_up(folder: Path, scan: Scan, work: CaseWork, clock: Clock) -> Segment
     return replace(work.segment(scan, clock), labels=labels)
 
 
-def _failed(source: ScanSource, folder: Path, error: Exception) -> CaseResult:
-    """A case without labels."""
+def failed_case(source: ScanSource, folder: Path | None, error: Exception) -> CaseResult:
+    """A case without labels; where the program failed is left in its folder, if there is one."""
     case_id = source.case_id
     if isinstance(error, UsageError):
         # Of a limit that this scan does not keep: in a batch, the reader wants to know which.
@@ -209,7 +209,7 @@ def _failed(source: ScanSource, folder: Path, error: Exception) -> CaseResult:
     else:
         problem = f"{case_id}: {reason(error)}"
     found = traceback_of(error, names_in(source))
-    if is_internal(error):
+    if is_internal(error) and folder is not None:
         write_failure(folder, found)
     return CaseResult(
         case_id,

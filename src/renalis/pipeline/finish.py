@@ -176,14 +176,7 @@ def finish(
         if STRAIGHT in wanted:
             write_straight(folder, segmented.labels)
         with clock.timed("measure"):
-            measured = measure(
-                scan.volume,
-                segmented.labels,
-                segmented,
-                body=segmented.body,
-                spread=segmented.spread,
-                fits=segmented.fits,
-            )
+            measured = measure(scan.volume, segmented.labels, segmented, body=segmented.body)
             if MEASUREMENTS in wanted:
                 write_text(folder / MEASUREMENTS, measured.to_json())
         row = measured.csv_row(scan.case_id) | columns(content.get("source") or {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["STEP_WORDS", "share_done"]
 
 _SHARES = {
+    "download": 0.0,
     "read": 0.14,
     "networks": 0.04,
     "predict": 0.0,
@@ -14,11 +15,13 @@ _SHARES = {
     "write": 0.03,
     "measure": 0.08,
     "report": 0.33,
+    "upload": 0.0,
 }
 """About what part of a case's time each step takes: good enough for a remaining time. Runs of
 published systems have the one step ``predict``, of unknown length, in place of two."""
 
 STEP_WORDS = {
+    "download": "copying the scan",
     "read": "reading",
     "networks": "opening the networks",
     "coarse": "looking for kidneys",
@@ -28,6 +31,7 @@ STEP_WORDS = {
     "measure": "measuring",
     "write": "writing",
     "report": "drawing the report",
+    "upload": "copying the results",
 }
 
 

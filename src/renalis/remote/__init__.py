@@ -1,0 +1,1 @@
+"""Scans and results in remote stores: S3 and all else that fsspec reaches by a URL."""

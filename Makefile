@@ -28,8 +28,9 @@ demo: setup
 
 # Each process takes one stretch of the tests and, when done, half of what another has left: what the
 # tests of a module share is made once, and all end together.
+# Bytecode is kept whatever the shell says: the programs that tests start would compile all anew.
 test: setup
-	$(BIN)/pytest -n $(PROCESSES) --dist worksteal tests
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(PROCESSES) --dist worksteal tests
 
 # dcmjs, with which a test reads DICOM Segmentations in Node; without it that test skips.
 javascript: build/node/node_modules/dcmjs/package.json

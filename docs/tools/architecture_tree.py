@@ -24,7 +24,8 @@ END = "<!-- end of rooms -->"
 
 ROOMS = (
     "errors", "signals", "child_processes", "compute_device", "plugins", "boxes", "volume",
-    "voxel_hash", "conventions", "laterality", "thresholds", "io", "remote", "charts",
+    "voxel_hash", "conventions", "laterality", "thresholds", "look_spread", "calibration", "io",
+    "remote", "charts",
     "preparation", "networks", "model_header", "model_file", "known_cases", "model", "dataset",
     "synthesis", "sampling", "augmentation",
     "postprocessing", "measurement", "prediction",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +17,9 @@ from typing import TypeVar
 from renalis.errors import InputError
 from renalis.signals import ENDING
 
-__all__ = ["done_by_processes", "end_with_launcher", "end_with_parent"]
+__all__ = ["done_by_processes", "end_with_launcher", "end_with_parent", "killed_with_parent"]
+
+_PR_SET_PDEATHSIG = 1
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -57,6 +61,24 @@ def end_with_launcher() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def killed_with_parent(parent: int) -> None:
+    """Have the system kill this process when its parent is gone, where it can (Linux).
+
+    A thread that waits for that does so everywhere, but not while something that never gives up
+    Python's lock hangs.
+
+    Parameters
+    ----------
+    parent : int
+        The parent's process number; where that is gone already, this process ends at once.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def done_by_processes(

@@ -42,7 +42,7 @@ def test_compacted_it_says_each_attempt_once(tmp_path: Path) -> None:
     with Manifest(tmp_path) as manifest:
         for case, status, attempt in (
             ("a", "failed", 1), ("b", "done", 1), ("a", "done", 2), ("b", "skipped", 2),
-            ("c", "skipped", 1), ("c", "skipped", 1),
+            ("c", "skipped", 1), ("c", "skipped", 1), ("d", "failed", 1), ("d", "skipped", 2),
         ):  # fmt: skip
             manifest.append(record(case, status, attempt))
         manifest.compact()
@@ -50,4 +50,5 @@ def test_compacted_it_says_each_attempt_once(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in text.splitlines()]
     assert [(line["case"], line["status"]) for line in lines] == [
         ("a", "failed"), ("b", "done"), ("a", "done"), ("c", "skipped"),
+        ("d", "failed"), ("d", "skipped"),
     ]  # fmt: skip

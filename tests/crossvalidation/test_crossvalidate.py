@@ -6,7 +6,6 @@ import csv
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import nibabel
 import numpy as np
 import pytest
 from helpers.coarse_grids import COARSE
+from helpers.programs import start_program
 from helpers.untrained_runs import untrained_run
 
 import renalis
@@ -117,10 +117,10 @@ def test_the_table_has_mean_and_sd_of_the_folds_means(whole: Path, twenty: Path)
 def test_killed_twice_it_ends_with_the_same_label_maps_and_tables(
     run: Path, whole: Path, twenty: Path, tmp_path: Path
 ) -> None:
-    program = [sys.executable, "-m", "renalis", *command(twenty, tmp_path, run)]
+    program = ("-m", "renalis", *command(twenty, tmp_path, run))
     done: list[int] = []
     for line in ("(5 of ", "(7 of "):
-        with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as process:
+        with start_program(*program, stderr=subprocess.PIPE) as process:
             assert process.stderr is not None
             assert any(line in said for said in process.stderr)
             process.kill()

@@ -11,7 +11,6 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
@@ -30,6 +29,7 @@ from pynetdicom.sop_class import CTImageStorage, SegmentationStorage  # type: ig
 from helpers.by_hu_package import by_hu_model
 from helpers.dicom_writer import write_series
 from helpers.orthanc import free_port
+from helpers.programs import Program, start_program
 from helpers.stub import phantom
 from renalis.service.tokens import add_token
 
@@ -162,21 +162,18 @@ def _archive(received: dict[str, set[str]]) -> Iterator[int]:
 
 
 @contextmanager
-def _process(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "renalis", "serve", "--config", str(folder / "serve.yaml")]
+def _process(folder: Path) -> Iterator[Program]:
+    command = ("-m", "renalis", "serve", "--config", folder / "serve.yaml")
     paths = [str(folder / "model" / "site"), *sys.path]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+    with (
+        (folder / "log").open("ab") as log,
+        start_program(*command, stderr=log, stdout=log, env=environment) as process,
+    ):
+        yield process
 
 
-def _wait_for_start(folder: Path, process: subprocess.Popen[bytes], number: int) -> None:
+def _wait_for_start(folder: Path, process: Program, number: int) -> None:
     while (folder / "log").read_text().count("the REST API listens") <= number:
         assert process.poll() is None, (folder / "log").read_text()[-3000:]
         time.sleep(0.05)

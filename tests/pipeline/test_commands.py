@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from helpers.programs import run_program, start_program
 from helpers.stub import phantom
 from test_model import NETWORK, header
 from test_segment import save, with_air
@@ -182,11 +183,6 @@ def test_require_commercial(
     assert "CC-BY-NC-SA-4.0" in capsys.readouterr().err
 
 
-def _default_interrupt() -> None:
-    """Undo what shells do to background jobs, which ignore Ctrl-C with all their children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_leave_nothing_half_written(
@@ -194,18 +190,18 @@ def test_signals_leave_nothing_half_written(
 ) -> None:
     large = save(tmp_path / "large.nii.gz", with_air(phantom(spacing=(1.5, 1.2, 1.2))))
     out = tmp_path / "o"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "renalis", "segment", str(large), "-o", str(out), "--mirror", "all",
-         "--runtime", "torch", "--model", str(model_file)],
-        stderr=subprocess.PIPE, text=True, preexec_fn=_default_interrupt,  # noqa: PLW1509
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not list(out.glob(".large.partial-*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert list(out.glob(".large.partial-*")), process.stderr
-    process.send_signal(number)
-    error = process.communicate(timeout=120)[1]
-    assert process.returncode == 128 + number, error
+    words = ("-m", "renalis", "segment", large, "-o", out, "--mirror", "all", "--runtime", "torch",
+             "--model", model_file)  # fmt: skip
+    with start_program(*words, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 120
+        while not list(out.glob(".large.partial-*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert list(out.glob(".large.partial-*")), process.poll()
+        process.send_signal(number)
+        code = process.wait(120)
+        assert process.stderr is not None
+        error = process.stderr.read()
+    assert code == 128 + number, error
     assert "Traceback" not in error
     assert list(out.iterdir()) == []
 
@@ -220,11 +216,8 @@ def test_a_full_disk_is_a_sentence(
         "from renalis.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     out = tmp_path / "o"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "segment", str(scan_file), "-o", str(out), *QUICK,
-         "--model", str(model_file)],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    words = ("segment", scan_file, "-o", out, *QUICK, "--model", model_file)
+    done = run_program("-c", code, *words)
     assert done.returncode == 2, done.stderr
     assert "disk is full" in done.stderr
     assert list(out.iterdir()) == []

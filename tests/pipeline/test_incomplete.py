@@ -15,8 +15,10 @@ from test_segment import PLAIN, SHOWN, everything_below, save, with_air
 
 import renalis.pipeline.finish as sample_transform
 import renalis.systems.coarse_to_fine as running
+from renalis.calibration import Fit, Fits
 from renalis.cli import main
 from renalis.errors import OutputError
+from renalis.look_spread import LookSpread
 from renalis.pipeline import CaseResult, Listener, SegmentOptions, Status, segment
 from renalis.pipeline.failures import traceback_of
 from renalis.pipeline.saved_prediction import load_prediction, save_prediction
@@ -221,14 +223,18 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
     affine[:3, 3] = 0.1, 20.3, -7.7
     maps = [rng.integers(0, 256, (4, 5, n)).astype(np.uint8).transpose(2, 0, 1) for n in (6, 7)]
     labels = Volume(np.ones((2, 3, 4), np.uint8), np.eye(4), Kind.LABELS)
+    kidney = Volume(maps[0], affine, Kind.PROBABILITY)
+    fit = Fit(intercept=0.5, weights={"log_ml": 0.25})
     before = Segmented(
         labels,
-        Volume(maps[0], affine, Kind.PROBABILITY),
+        kidney,
         Volume(maps[1], affine, Kind.PROBABILITY),
         ("The scan's axes are 5° off.",),
         (RuleChange("holes", 3, 0.25, "3 voxels were filled."),),
         {"coarse": 1.5},
         "torch",
+        spread=LookSpread(kidney, None, 4),
+        fits=Fits(case=fit, lesion=fit, kind=fit, basis="three scans"),
     )
     save_prediction(tmp_path, before)
     after = load_prediction(tmp_path, labels)
@@ -239,9 +245,12 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
             np.testing.assert_array_equal(one.array, two.array)
             np.testing.assert_array_equal(one.affine, two.affine)
             assert one.kind == two.kind
+        elif isinstance(one, LookSpread):
+            np.testing.assert_array_equal(one.kidney.array, two.kidney.array)
+            assert (two.lesion, two.looks) == (None, 4)
         else:
             assert one == two, part.name
-    nothing = replace(before, kidney=None, lesion=None)
+    nothing = replace(before, kidney=None, lesion=None, spread=None, fits=None)
     save_prediction(tmp_path, nothing)
     again = load_prediction(tmp_path, labels)
     assert again is not None

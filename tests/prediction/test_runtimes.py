@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.programs import run_program
 from test_model import NETWORK, header
 from torch import nn
 
@@ -114,7 +115,7 @@ model = load_model({str(model_file)!r})
 stage = model.header.stage("fine")
 print(open_network(model, stage, RuntimeName.OPENVINO)(phantom(stage.patch)).shape)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = run_program("-c", code)
     assert "(1, 3, 16, 16, 16)" in done.stdout, done.stderr
     assert "TALKED" not in done.stdout
 
@@ -225,7 +226,7 @@ def test_keeping_the_heap_is_possible_with_glibc() -> None:
         "from renalis.prediction.runtimes.memory_reuse import keep_freed_memory; "
         "print(keep_freed_memory())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = run_program("-c", code)
     glibc = "glibc" in __import__("platform").libc_ver()[0]
     assert done.stdout.strip() == str(glibc), done.stderr
     assert callable(keep_freed_memory)

@@ -152,6 +152,10 @@ def test_windows_go_together_in_even_batches_of_at_most_so_many() -> None:
     assert batches([], 12) == []
 
 
+FOUR = ((3,), (1, 2), (1, 2, 3))
+"""Axes of (3, Z, Y, X) that the further looks of `Mirror.FOUR` turn."""
+
+
 def test_windows_that_show_nothing_are_not_looked_at_again() -> None:
     image = np.zeros((1, 16, 16, 64), np.float32)
     image[..., 20:24] = 0.3
@@ -165,6 +169,27 @@ def test_windows_that_show_nothing_are_not_looked_at_again() -> None:
     result = slide(image, network, (16, 16, 16), windows, together=4, mirror=Mirror.ALL)
     assert looks == [4, *[1] * 7]
     np.testing.assert_allclose(result.probability[0], image[0], atol=1e-6)
+
+
+def test_the_variance_of_mirrored_looks_at_every_second_voxel() -> None:
+    image = np.full((1, 16, 16, 32), 0.9, np.float32)
+    there = np.random.default_rng(0).random((4, 3, 16, 16, 16), np.float32) / 3
+    looks: list[int] = []
+
+    def network(patches: np.ndarray) -> np.ndarray:
+        own = there[len(looks) % 4][None]
+        looks.append(1)
+        return np.repeat(own, len(patches), 0)
+
+    windows = [(0, 0, 0), (0, 0, 16)]
+    result = slide(image, network, (16, 16, 16), windows, mirror=Mirror.FOUR)
+    back = [there[0], *(np.flip(own, axes) for own, axes in zip(there[1:], FOUR, strict=True))]
+    lesion = np.stack([own[1] + own[2] for own in back]).var(0)[::2, ::2, ::2]
+    renal = np.stack([own.sum(0) for own in back]).var(0)[::2, ::2, ::2]
+    assert result.variance is not None
+    expected = np.stack([renal, lesion])
+    np.testing.assert_allclose(result.variance, np.concatenate([expected] * 2, 3), atol=1e-5)
+    assert slide(image, network, (16, 16, 16), windows).variance is None
 
 
 def test_what_no_window_saw_stays_zero() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import schemathesis
-from conftest import LIMITS, Api, api_of
 from fastapi.routing import APIRoute
+from helpers.service_api import LIMITS, Api, api_of
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 

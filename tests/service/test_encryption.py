@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import Api
 from helpers.dicom_writer import body, ct_slice
 from helpers.orthanc import free_port
 from helpers.running_service import wait_until
+from helpers.service_api import Api
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     CTImageStorage,

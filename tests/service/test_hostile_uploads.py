@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import Api
+from helpers.service_api import Api
 
 from renalis.service.jobs import all_jobs
 

@@ -10,8 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import Api, api_of
 from helpers.dicom_writer import body, write_series
+from helpers.service_api import Api, api_of
 
 from renalis.service.jobs import JobState, all_jobs, begin_next, end_job
 from renalis.service.progress import Step

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from conftest import LIMITS
 from helpers.dicom_writer import body, ct_slice, write_series
 from helpers.running_service import wait_until
+from helpers.service_api import LIMITS
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.programs import start_program
 
 from renalis.errors import InputError
 from renalis.io.lock import held
@@ -42,24 +43,21 @@ with held(Path(sys.argv[1]), "busy"):
 
 @pytest.mark.slow
 def test_a_fold_ends_with_a_parent_that_is_killed_outright(tmp_path: Path) -> None:
-    script = tmp_path / "folds.py"
-    script.write_text(FOLDS, encoding="utf-8")
-    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    child = int(parent.stdout.readline())
-    parent.kill()
-    try:
+    (tmp_path / "its_folds.py").write_text(FOLDS, encoding="utf-8")
+    with start_program("-m", "its_folds", cwd=tmp_path, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.kill()
         # Ends when nobody has the other end any more: the child is gone.
-        parent.communicate(timeout=60)
-    except subprocess.TimeoutExpired:
-        os.kill(child, signal.SIGKILL)
-        pytest.fail("the fold trains on without its parent")
+        if not select.select([parent.stdout], [], [], 60)[0]:
+            os.kill(child, signal.SIGKILL)
+            pytest.fail("the fold trains on without its parent")
+        assert parent.stdout.read() == ""
 
 
 @pytest.mark.slow
 def test_a_killed_process_lets_go_of_its_folder(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", HOLDER, str(tmp_path / "run")]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+    with start_program("-c", HOLDER, tmp_path / "run", stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         with pytest.raises(InputError, match="busy"), held(tmp_path / "run", "busy"):

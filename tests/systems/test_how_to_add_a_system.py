@@ -15,6 +15,7 @@ import nibabel
 import numpy as np
 import pytest
 from helpers.packages import install
+from helpers.programs import run_program
 from numpy.typing import NDArray
 
 from renalis.cli import main
@@ -91,12 +92,7 @@ def segmented(kits: Path, out: Path, model: Path) -> NDArray[np.uint8]:
 def without(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """A command in a process that does not have the package."""
     path = os.pathsep.join(one for one in sys.path if one and one != str(site))
-    return subprocess.run(
-        [sys.executable, "-m", "renalis", *words],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
+    return run_program("-m", "renalis", *words, env={**os.environ, "PYTHONPATH": path})
 
 
 def test_a_run_and_its_file_of_a_strangers_network_give_the_same_labels(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.programs import run_program, start_program
 from safetensors.torch import load_file
 
 import renalis.systems.stage_data as training
@@ -170,10 +170,9 @@ def test_killed_at_any_step_and_resumed_gives_the_same_bits(
 ) -> None:
     run, cache = tmp_path / "parts", tmp_path / "cache"
     sets = [part for change in CHANGES for part in ("--set", change)]
-    command = [sys.executable, "-m", "renalis", "train", "resnet34-2d", "--tiny", *sets]
-    command += ["--data", str(kits), "--kind", "kits19", "-o", str(run), "--cache", str(cache)]
-    command += ["--device", "cpu"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    command = ("-m", "renalis", "train", "resnet34-2d", "--tiny", *sets, "--data", kits,
+               "--kind", "kits19", "-o", run, "--cache", cache, "--device", "cpu")  # fmt: skip
+    with start_program(*command, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         # In the middle of the second of the three folds for masks.
         while "fold 1 of 3 for masks" not in (line := process.stderr.readline()):
@@ -223,11 +222,9 @@ def test_two_processes_share_the_folds(whole: Seen, kits: Path, tmp_path: Path) 
     run, cache = tmp_path / "two", tmp_path / "cache"
     changes = (*CHANGES, "optimisation.micro_batch=2", "optimisation.stop.epochs=1")
     sets = [part for change in changes for part in ("--set", change)]
-    command = [sys.executable, "-m", "renalis", "train", "resnet34-2d", "--tiny", *sets]
-    command += ["--data", str(kits), "--kind", "kits19", "-o", str(run), "--cache", str(cache)]
-    done = subprocess.run(
-        [*command, "--device", "cpu", "--devices", "2"], capture_output=True, text=True
-    )
+    command = ("-m", "renalis", "train", "resnet34-2d", "--tiny", *sets, "--data", kits,
+               "--kind", "kits19", "-o", run, "--cache", cache, "--device", "cpu")  # fmt: skip
+    done = run_program(*command, "--devices", "2")
     assert done.returncode == 0, done.stderr
     one, two = homes(whole.run), homes(run)
     assert [load_split(h / "split.json") for h in two] == [

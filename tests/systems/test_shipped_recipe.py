@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.programs import run_program, start_program
 from safetensors.torch import load_file
 
 from renalis.cli import main
@@ -106,10 +107,10 @@ def test_the_shipped_and_a_published_recipe_go_through_the_same_functions(
 
 @pytest.mark.slow
 def test_killed_and_resumed_gives_the_same_bits(run: Path, begun: Path, label_folder: Path) -> None:
-    program = [sys.executable, "-m", "renalis", *command(label_folder, begun, "--resume")]
+    program = ("-m", "renalis", *command(label_folder, begun, "--resume"))
     # Within the coarse network, between both, and within the fine one.
     for line in ("epoch 1/2", "coarse, main ends", "epoch 1/2"):
-        with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as process:
+        with start_program(*program, stderr=subprocess.PIPE) as process:
             assert process.stderr is not None
             assert any(line in said for said in process.stderr)
             process.kill()
@@ -125,8 +126,7 @@ def test_killed_and_resumed_gives_the_same_bits(run: Path, begun: Path, label_fo
 
 @pytest.mark.slow
 def test_two_processes_share_each_batch(run: Path, begun: Path, label_folder: Path) -> None:
-    program = [sys.executable, "-m", "renalis", *command(label_folder, begun, "--processes", "2")]
-    done = subprocess.run(program, capture_output=True, text=True)
+    done = run_program("-m", "renalis", *command(label_folder, begun, "--processes", "2"))
     assert done.returncode == 0, done.stderr
     one, two = weights(run), weights(begun)
     for name, value in one.items():

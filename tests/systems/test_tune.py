@@ -13,6 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 import yaml
+from helpers.programs import run_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.storages import JournalStorage
@@ -77,8 +78,8 @@ def killed_at(beginning: str, words: list[str]) -> None:
         "tune._report = report\n"
         "main(sys.argv[2:])"
     )
-    ended = subprocess.run([sys.executable, "-c", program, beginning, *words])
-    assert ended.returncode == -signal.SIGKILL
+    ended = run_program("-c", program, beginning, *words)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 
 @pytest.fixture(scope="module")

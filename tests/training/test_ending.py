@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.programs import TESTS, start_program
 from helpers.small_run import PLAN, small_batch, small_network, small_validation
-from test_engine import PROGRAM, TESTS, metrics, tensors
+from test_engine import PROGRAM, metrics, tensors
 
 from renalis.signals import Ended
 from renalis.training.devices import Devices, open_fabric
@@ -94,16 +94,17 @@ def test_a_signal_during_the_last_epoch_keeps_the_next_training_from_beginning(
 
 @pytest.mark.slow
 def test_processes_that_train_together_end_at_the_same_step(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", PROGRAM, str(tmp_path), "--processes", "2"]
-    command += ["--accumulate", "1", "--epochs", "400"]
-    with subprocess.Popen(
-        command, cwd=TESTS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    command = ("-m", PROGRAM, tmp_path, "--processes", "2", "--accumulate", "1", "--epochs", "400")
+    with start_program(
+        *command, cwd=TESTS, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         for _ in range(4):
             assert process.stdout.readline()
         os.kill(process.pid, signal.SIGTERM)  # the first of them alone
-        said = process.communicate(timeout=60)[1]
+        process.wait(60)
+        said = process.stderr.read()
     assert process.returncode == 1  # an exception, which the command line turns into 143
     assert "--resume goes on" in said
     assert (tmp_path / CHECKPOINT).is_file()

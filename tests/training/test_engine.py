@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import small_run
+from helpers.programs import TESTS, run_program, start_program
 from helpers.small_run import (
     BATCHES,
     PLAN,
@@ -40,8 +40,6 @@ from renalis.training.schedules import Step, WarmupLinear
 from renalis.training.stopping import Epochs, Reach
 
 PROGRAM = small_run.__name__
-TESTS = Path(__file__).resolve().parents[1]
-"""Where the module lies."""
 
 
 def quiet(_: str) -> None:
@@ -76,8 +74,8 @@ def test_killed_three_times_and_resumed_gives_the_same_bits(tmp_path: Path) -> N
     train(whole)
     moments = random.Random()
     for _ in range(3):
-        command = [sys.executable, "-m", PROGRAM, str(parts), "--pause", "0.02"]
-        with subprocess.Popen(command, cwd=TESTS, stdout=subprocess.PIPE, text=True) as process:
+        command = ("-m", PROGRAM, parts, "--pause", "0.02")
+        with start_program(*command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             # Ten epochs of three steps report 31 lines.
             for _ in range(moments.randint(1, 9)):
@@ -97,9 +95,8 @@ def test_killed_three_times_and_resumed_gives_the_same_bits(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_that_accumulates(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", PROGRAM, str(tmp_path / "two"), "--processes", "2"]
-    command += ["--accumulate", "1", "--epochs", "4"]
-    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True)
+    words = ("--processes", "2", "--accumulate", "1", "--epochs", "4")
+    done = run_program("-m", PROGRAM, tmp_path / "two", *words, cwd=TESTS)
     assert done.returncode == 0, done.stderr
     train(tmp_path / "one", replace(PLAN, stop=(Epochs(4),)))
     for one, two in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import torch
 from helpers import mined_run
 from helpers.mined_run import NEGATIVE, PLAN, SAMPLES, mined
+from helpers.programs import TESTS, run_program, start_program
 from helpers.small_run import small_batch, small_network, small_validation
 from safetensors.torch import load_file
 from torch import Tensor
@@ -26,8 +26,6 @@ from renalis.training.losses import CrossEntropy, Dice, LossTerm, total_loss
 from renalis.training.stopping import Epochs
 
 PROGRAM = mined_run.__name__
-TESTS = Path(__file__).resolve().parents[1]
-"""Where the module lies."""
 Note = list[list[list[int]]]
 
 
@@ -40,8 +38,7 @@ def train(run: Path, **changes: object) -> Note:
 
 
 def program(run: Path, *arguments: str) -> None:
-    command = [sys.executable, "-m", PROGRAM, str(run), *arguments]
-    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True)
+    done = run_program("-m", PROGRAM, run, *arguments, cwd=TESTS)
     assert done.returncode == 0, done.stderr
 
 
@@ -128,8 +125,8 @@ def test_ranks_do_not_depend_on_who_saw_a_sample_first() -> None:
 @pytest.mark.slow
 def test_killed_and_resumed_gives_the_same_bits(whole: Path, tmp_path: Path) -> None:
     parts, moments = tmp_path / "parts", random.Random()
-    command = [sys.executable, "-m", PROGRAM, str(parts), "--pause", "0.01"]
-    with subprocess.Popen(command, cwd=TESTS, stdout=subprocess.PIPE, text=True) as process:
+    command = ("-m", PROGRAM, parts, "--pause", "0.01")
+    with start_program(*command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         # Five epochs of three steps report about twenty lines; a checkpoint lies within each.
         for _ in range(moments.randint(2, 12)):

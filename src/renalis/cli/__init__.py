@@ -27,6 +27,7 @@ DONE, SOME_FAILED, BAD_INPUT, INTERNAL = 0, 1, 2, 3
 
 VERBS = {
     "segment": "find and measure kidneys, tumors and cysts in CT scans",
+    "cohort": "check what segment made of many scans",
     "view": "look at results in a browser, and correct them",
     "evaluate": "score predicted label maps against references",
     "compare": "paired statistics between evaluated systems",

@@ -194,9 +194,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
         return segment_cohort(stored, arguments, options)
     from renalis.cohort.listing import is_list, list_cohort
+    from renalis.pipeline.table import MANIFEST
 
     listing = list_cohort(arguments.input, arguments.anonymous)
-    if listing.total > 1 or arguments.jobs is not None or any(map(is_list, arguments.input)):
+    # A folder with a manifest goes on with it, so that it stays true.
+    several = listing.total > 1 or any(map(is_list, arguments.input))
+    if several or arguments.jobs is not None or (arguments.output / MANIFEST).is_file():
         from renalis.cli.segment_cohort import segment_cohort
 
         return segment_cohort(listing, arguments, options)

@@ -11,6 +11,9 @@ __all__ = ["Engine", "EngineListener"]
 class EngineListener:
     """Is told how the work goes; this one keeps silent."""
 
+    def remark(self, text: str) -> None:
+        """Something worth knowing about all cases."""
+
     def begun(self, case: str) -> None:
         """Work on a case begins."""
 

@@ -13,7 +13,7 @@ import renalis.errors
 from renalis.cohort.engine import EngineListener
 from renalis.cohort.facts import utc_now
 from renalis.cohort.lost import lost_attempt
-from renalis.cohort.worker_process import Messages, WorkerProcess, ending
+from renalis.cohort.worker_process import COMMAND, Messages, WorkerProcess, ending
 from renalis.errors import RenalisError
 from renalis.pipeline.failures import Cause
 
@@ -57,7 +57,7 @@ class LocalEngine:
         At the same time.
     silence_s : float
         Seconds without a sign of life after which a case counts as hanging.
-    kept : sequence of int
+    kept, command
         See `WorkerProcess`.
     """
 
@@ -65,10 +65,12 @@ class LocalEngine:
     workers: int = 1
     silence_s: float = 1800.0
     kept: Sequence[int] = ()
+    command: Sequence[str] = COMMAND
     _messages: Messages = field(default_factory=queue.Queue)
     _seats: dict[WorkerProcess, _Seat] = field(default_factory=dict)
     _suspects: deque[Job] = field(default_factory=deque)
     _back: deque[Job] = field(default_factory=deque)
+    _remarks: set[str] = field(default_factory=set)
     _idle_deaths: int = 0
 
     def run(self, jobs: Iterable[Job], listener: EngineListener) -> Iterator[dict[str, Any]]:
@@ -111,7 +113,8 @@ class LocalEngine:
                 seat.jobs.popleft()
                 seat.begun = seat.ahead = False
                 yield {**message["result"], "worker": seat.process.number}
-            self._end_the_silent()
+            if self._messages.empty():  # else somebody may have spoken since
+                self._end_the_silent()
 
     def _hand_out(self, jobs: Iterator[Job], depth: int, many: int) -> bool:
         """Give jobs to those who have too few; False when there are no more."""
@@ -125,7 +128,7 @@ class LocalEngine:
                     return False
                 if seat == "new":
                     self._back.appendleft(job)
-                    process = WorkerProcess(self.options, self._messages, self.kept)
+                    process = WorkerProcess(self.options, self._messages, self.kept, self.command)
                     self._seats[process] = _Seat(process)
                     continue
                 assert isinstance(seat, _Seat)
@@ -156,6 +159,10 @@ class LocalEngine:
             listener.begun(case)
         elif kind == "ahead":
             seat.ahead = True
+        elif kind == "remark":
+            if message["text"] not in self._remarks:  # each worker makes it
+                self._remarks.add(message["text"])
+                listener.remark(message["text"])
         elif kind == "note":
             listener.note(case, message["text"])
         elif kind == "step":

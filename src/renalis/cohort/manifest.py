@@ -14,13 +14,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from renalis.errors import OutputError
 from renalis.io import whole_file
 from renalis.pipeline.table import MANIFEST
 
-__all__ = ["FIELDS", "Manifest", "lines_of"]
+__all__ = ["FIELDS", "Manifest", "lines_of", "newest_lines"]
 
 FIELDS = (
     "case", "status", "attempt", "started", "ended", "elapsed", "seconds", "peak_mb", "worker",
@@ -119,22 +119,27 @@ class Manifest:
         return line
 
     def compact(self) -> None:
-        """Write the file anew: each attempt once, skipped ones only where nothing else is known.
+        """Write the file anew: each attempt once, skipped cases only where it says news.
+
+        That is where their results are not those of the last attempt that is listed.
 
         Raises
         ------
         OutputError
             If it cannot be written; the file stays as it was.
         """
-        kept: dict[tuple[str, int, bool], int] = {}
+        attempts: dict[tuple[str, int], int] = {}
+        last: dict[str, tuple[str, str]] = {}
+        skipped: dict[str, int] = {}
         for offset, line in _placed_lines(self._path):
-            skipped = line["status"] == "skipped"
-            kept[str(line["case"]), 0 if skipped else int(line["attempt"]), skipped] = offset
-        known = {case for case, _, skipped in kept if not skipped}
-        wanted = {
-            offset for (case, _, skipped), offset in kept.items()
-            if not skipped or case not in known
-        }  # fmt: skip
+            case, result = str(line["case"]), (str(line["status"]), str(line.get("key", "")))
+            if line["status"] != "skipped":
+                attempts[case, int(line["attempt"])] = offset
+                last[case] = result
+                skipped.pop(case, None)
+            elif last.get(case) != ("done", result[1]):
+                skipped[case] = offset
+        wanted = {*attempts.values(), *skipped.values()}
         with whole_file(self._path) as file:
             for offset, line in _placed_lines(self._path):
                 if offset in wanted:
@@ -145,8 +150,7 @@ class Manifest:
         if known is None:
             return None
         with self._path.open("rb") as file:
-            file.seek(known.last)
-            found = _parsed(file.readline())
+            found = _line_at(file, known.last)
         return found if found is not None and found.get("key") == line.get("key") else None
 
     def _count(self, line: Mapping[str, Any], offset: int) -> None:
@@ -165,6 +169,38 @@ def lines_of(output: Path) -> Iterator[dict[str, Any]]:
         The cohort's folder; without a manifest there are no lines.
     """
     return (line for _, line in _placed_lines(output / MANIFEST))
+
+
+def newest_lines(output: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+    """What is known of each case at last; few lines at a time in memory.
+
+    Parameters
+    ----------
+    output : Path
+        The cohort's folder.
+
+    Yields
+    ------
+    newest, with_results : dict, dict or None
+        The last line of a case, and the last one that lists files of it; often the same.
+    """
+    places: dict[str, tuple[int, int | None]] = {}
+    for offset, line in _placed_lines(output / MANIFEST):
+        case = str(line["case"])
+        before = places.get(case, (offset, None))[1]
+        places[case] = (offset, offset if line.get("outputs") else before)
+    if not places:
+        return
+    with (output / MANIFEST).open("rb") as file:
+        for newest, results in places.values():
+            last = _line_at(file, newest)
+            if last is not None:
+                yield last, None if results is None else _line_at(file, results)
+
+
+def _line_at(file: BinaryIO, offset: int) -> dict[str, Any] | None:
+    file.seek(offset)
+    return _parsed(file.readline())
 
 
 def _placed_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

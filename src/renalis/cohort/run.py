@@ -71,9 +71,6 @@ class Tally:
 class CohortListener(EngineListener):
     """Is told how a cohort goes; this one keeps silent."""
 
-    def remark(self, text: str) -> None:
-        """Something worth knowing about the input as a whole."""
-
     def cases(self, total: int) -> None:
         """So many scans are listed."""
 

@@ -17,7 +17,7 @@ from renalis.errors import UsageError
 from renalis.io import ScanSource
 from renalis.io.natural_order import by_number
 from renalis.pipeline.failures import Cause
-from renalis.pipeline.table import MANIFEST, TABLE, next_to_the_table, table_text
+from renalis.pipeline.table import MANIFEST, TABLE, next_to_the_table, table_bytes
 from renalis.remote.attempts import UnreachableError, attempted
 from renalis.remote.listing import folder_at
 from renalis.remote.locations import Location, is_url, open_location
@@ -131,7 +131,7 @@ def _keep(output: Location, folder: Path, rows: Mapping[str, Mapping[str, str]])
     known = {case: row for case, row in {**earlier, **rows}.items() if case in there}
     if known:
         ordered = [known[case] for case in sorted(known, key=by_number)]
-        put_file(output, TABLE, table_text(ordered).encode())
+        put_file(output, TABLE, table_bytes(ordered))
 
 
 @dataclass(eq=False)

@@ -14,11 +14,13 @@ import queue
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Mapping
 from typing import IO, Any
 
-from renalis.cohort.parent_death import end_with_parent
-from renalis.errors import RenalisError
+from renalis.child_processes import killed_with_parent
+from renalis.errors import PluginWarning, RenalisError
+from renalis.signals import end, ended_by_signals
 
 __all__ = ["main"]
 
@@ -39,17 +41,17 @@ class Telling:
 
 def main() -> int:
     """Work until the other end has no more, or is gone."""
-    end_with_parent(int(sys.argv[1]))
+    killed_with_parent(int(sys.argv[1]))
     # Ctrl-C reaches all processes of a terminal; the parent decides what becomes of this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _interrupted)
     faulthandler.enable()
     tell = Telling(_own_output())
+    _say_warnings(tell)
     jobs: queue.Queue[dict[str, Any] | None] = queue.Queue()
     options = json.loads(sys.stdin.readline() or "null")
     if options is None:
         return 1
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), ended_by_signals(end):
         return _work(options, jobs, tell)
     return 1
 
@@ -62,8 +64,17 @@ def _own_output() -> IO[str]:
     return os.fdopen(own, "w", encoding="utf-8")
 
 
-def _interrupted(*_: object) -> None:
-    raise KeyboardInterrupt
+def _say_warnings(tell: Telling) -> None:
+    """What is said of other packages is for whoever started the command."""
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, PluginWarning):
+            tell("remark", text=str(message))
+        else:
+            others(message, category, *place, **more)
+
+    warnings.showwarning = show
 
 
 def _work(

@@ -50,5 +50,5 @@ def work_on(work: CaseWork, job: Mapping[str, Any], ahead: Ahead, tell: Tell) ->
 def _read_ahead(future: Future[tuple[Scan, str]] | None) -> tuple[Scan, str] | None:
     try:
         return None if future is None else future.result()
-    except NoRoomError:
+    except (NoRoomError, MemoryError):  # read with nothing beside it, it may have room
         return None

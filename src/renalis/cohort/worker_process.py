@@ -16,16 +16,18 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from renalis.pipeline.failures import Cause
+from renalis.pipeline.failures import Cause, within
 
 __all__ = ["Messages", "WorkerProcess", "ending"]
 
 Messages = queue.Queue[tuple["WorkerProcess", dict[str, Any] | None]]
 """What workers say; None when one has ended."""
 
-_FRAME = re.compile(
-    r'  File ".*?[/\\](?P<place>(?:site-packages|src|python3[.\d]*)[/\\][^"]*)"(.*)'
-)
+COMMAND = (sys.executable, "-P", "-m", "renalis.cohort.worker")
+"""-P: nothing is imported from the folder in which the command runs, unless the process that starts
+the worker would import it as well."""
+
+_FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)')
 _LAST_LINES = 60
 _PATIENCE_S = 10.0
 
@@ -41,16 +43,20 @@ class WorkerProcess:
         Gets what it says.
     kept : sequence of int
         Open files that it keeps as long as it lives, such as the lock of the output folder.
+    command : sequence of str
+        What to start, before the number of this process.
     """
 
     def __init__(
-        self, options: Mapping[str, Any], messages: Messages, kept: Sequence[int] = ()
+        self,
+        options: Mapping[str, Any],
+        messages: Messages,
+        kept: Sequence[int] = (),
+        command: Sequence[str] = COMMAND,
     ) -> None:
-        # -P: nothing is imported from the folder in which the command runs, unless this process
-        # would import it as well.
         path = os.pathsep.join(entry for entry in sys.path if entry)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "renalis.cohort.worker", str(os.getpid())],
+            [*command, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -98,8 +104,15 @@ class WorkerProcess:
     def last_words(self) -> str:
         """Where it was in the program when it crashed; nothing of what it worked on."""
         text = b"".join(self._errors).decode("utf-8", "replace")
-        lines = [line for line in text.splitlines() if line.startswith(("Fatal", "Current", "  F"))]
-        return "\n".join(_FRAME.sub(r'  File "\1"\2', line) for line in lines)
+        found = []
+        for line in text.splitlines():
+            frame = _FRAME.fullmatch(line)
+            if frame is not None:
+                file = within(frame["file"])
+                found.append(f'  File "{file}", line {frame["line"]}, in {frame["name"]}')
+            elif line.startswith(("Fatal Python error", "Current thread", "Thread ")):
+                found.append(line)
+        return "\n".join(found)
 
     def _listen(self, messages: Messages) -> None:
         assert self._process.stdout is not None

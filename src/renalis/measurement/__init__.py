@@ -4,6 +4,7 @@ from renalis.measurement.export import CSV_HEADER, schema
 from renalis.measurement.measure import measure
 from renalis.measurement.measurements import Measurements
 from renalis.measurement.results import (
+    CaseConfidence,
     Confidence,
     Grid,
     Intensity,
@@ -21,6 +22,7 @@ from renalis.measurement.results import (
 
 __all__ = [
     "CSV_HEADER",
+    "CaseConfidence",
     "Confidence",
     "Grid",
     "Intensity",

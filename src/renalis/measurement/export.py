@@ -7,9 +7,16 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from renalis.measurement.results import Kidney, Lesion, Totals
+from renalis.measurement.results import CaseConfidence, Kidney, Lesion, Totals
 
-__all__ = ["CSV_HEADER", "SCHEMA_NAME", "csv_columns", "schema", "to_json"]
+__all__ = [
+    "CSV_HEADER",
+    "SCHEMA_NAME",
+    "confidence_columns",
+    "csv_columns",
+    "schema",
+    "to_json",
+]
 
 SCHEMA_NAME = "renalis-measurements-1"
 
@@ -19,6 +26,7 @@ UNITS = {
     "_hu": "Hounsfield units",
     "_fraction": "0 to 1",
     "_probability": "0 to 1, not calibrated",
+    "_confidence": "0 to 1, measured where the answers are known; no diagnosis",
     "_index": "array index of the scan's own grid, from 0",
 }
 """What the endings of the names mean; written into every file."""
@@ -30,6 +38,7 @@ _DECIMALS = {
     "_hu": 1,
     "_fraction": 3,
     "_probability": 3,
+    "_confidence": 3,
     "_index": 2,
 }
 
@@ -62,11 +71,17 @@ CSV_HEADER = (
     "largest_tumor_axial_mm",
     "largest_tumor_side",
     "largest_tumor_renal",
+    "case_confidence",
+    "case_agreement",
+    "largest_tumor_confidence",
+    "least_lesion_confidence",
     "notes",
 )
 """Columns of the CSV, always all of them and in this order. ``kidney_left_ml`` is parenchyma;
 ``kidneys`` counts those that are or likely are kidneys, ``kidneys_doubtful`` the rest;
-``largest_lesion_mm`` and ``largest_tumor_*`` belong to the largest by volume (``tumor-1``)."""
+``largest_lesion_mm`` and ``largest_tumor_*`` belong to the largest by volume (``tumor-1``).
+Those of confidence are empty where the model was not tested for them, and where nothing was found:
+sorted by ``case_confidence``, empty cells first, the most doubtful cases come first."""
 
 
 def schema() -> dict[str, Any]:
@@ -128,6 +143,22 @@ def csv_columns(
         row |= _largest_tumor(tumors[0])
     row["notes"] = " | ".join(notes)
     return row
+
+
+def confidence_columns(case: CaseConfidence | None, lesions: Sequence[Lesion]) -> dict[str, str]:
+    """How sure the case and its lesions are; what is not known is an empty cell."""
+    sure = {
+        lesion.id: lesion.confidence.lesion_confidence
+        for lesion in lesions
+        if lesion.confidence is not None and lesion.confidence.lesion_confidence is not None
+    }
+    values = {
+        "case_confidence": None if case is None else case.case_confidence,
+        "case_agreement": None if case is None else case.agreement_fraction,
+        "largest_tumor_confidence": sure.get("tumor-1"),
+        "least_lesion_confidence": min(sure.values(), default=None),
+    }
+    return {name: "" if value is None else _number(value, 3) for name, value in values.items()}
 
 
 def _kidney(kidney: Kidney) -> dict[str, str]:

@@ -57,7 +57,9 @@ def _kidney_confidence(
     frame = frame_for(group.labels)
     own = sampled(group.labels, frame) > 0
     others = (sampled(part, frame) > 0) & ~own
-    return confidence_of(scene.prediction.kidney, frame, own, others, volume_ml)
+    known = scene.spread
+    spread = None if known is None or known.kidney is None else (known.kidney, known.looks)
+    return confidence_of(scene.prediction.kidney, frame, own, others, volume_ml, spread)
 
 
 def _verdict(scene: Scene, group: Group) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from renalis.boxes import grown
 from renalis.measurement.anatomy import Anatomy, find_anatomy
+from renalis.measurement.case_confidence import lesion_features
 from renalis.measurement.distances import border_points
 from renalis.measurement.frame import STEP_MM, frame_for, sampled
 from renalis.measurement.nephrometry import LesionPosition, nephrometry, position_of, shape_of
@@ -54,7 +56,7 @@ def measure_lesions(
             surface, _ = border_points(entry.mask, group.labels.cropped(entry.box))
             position = position_of(where, surface, anatomy)
         known = None if isinstance(anatomy, str) else anatomy
-        confidence = _lesion_confidence(scene, frame, on_frame, where, entry.voxels)
+        confidence = _lesion_confidence(scene, frame, on_frame, where, entry)
         lesions.append(
             _lesion(
                 scene,
@@ -73,7 +75,7 @@ def _lesion_confidence(
     frame: Volume,
     on_frame: NDArray[Any],
     where: NDArray[np.intp],
-    voxels: int,
+    entry: LesionMask,
 ) -> Confidence | None:
     """Confidence of one lesion, against its neighbors, in a part of the frame."""
     if scene.prediction is None or scene.prediction.lesion is None:
@@ -86,8 +88,19 @@ def _lesion_confidence(
     own = np.zeros(frame.shape, dtype=bool)[box]
     own[tuple((where - [part.start for part in box]).T)] = True
     others = (on_frame[box] > 0) & ~own
-    volume_ml = voxels * scene.labels.voxel_ml
-    return confidence_of(scene.prediction.lesion, frame.cropped(box), own, others, volume_ml)
+    volume_ml = entry.voxels * scene.labels.voxel_ml
+    known = scene.spread
+    spread = None if known is None or known.lesion is None else (known.lesion, known.looks)
+    part = frame.cropped(box)
+    found = confidence_of(scene.prediction.lesion, part, own, others, volume_ml, spread)
+    if found is None or scene.fits is None:
+        return found
+    features = lesion_features(found, volume_ml, entry.kind)
+    return replace(
+        found,
+        lesion_confidence=scene.fits.lesion.value(features),
+        kind_confidence=scene.fits.kind.value(features),
+    )
 
 
 def _lesion(

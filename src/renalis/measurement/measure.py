@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import bounding_box
+from renalis.calibration import Fits
 from renalis.laterality import Midline
+from renalis.look_spread import LookSpread
+from renalis.measurement.case_confidence import case_confidence
 from renalis.measurement.kidneys import measure_kidney
 from renalis.measurement.lesions import measure_lesions
 from renalis.measurement.measurements import Measurements
@@ -32,6 +35,8 @@ def measure(
     prediction: Probabilities | None = None,
     *,
     body: Body | None = None,
+    spread: LookSpread | None = None,
+    fits: Fits | None = None,
 ) -> Measurements:
     """Measure kidneys and lesions.
 
@@ -49,6 +54,10 @@ def measure(
         Anything with ``kidney`` and ``lesion`` probability volumes; for the confidences.
     body : Body, optional
         The body in the scan, from `renalis.preparation.body.find_body`; found when not given.
+    spread : LookSpread, optional
+        How much several looks of the networks differed; for how far they agree.
+    fits : Fits, optional
+        What confidences were measured with such looks, from `renalis.calibration`.
 
     Returns
     -------
@@ -74,6 +83,8 @@ def measure(
         midline,
         prediction,
         find_lungs(image, body),
+        spread,
+        fits,
     )
     grid = Grid(labels.shape, labels.spacing, labels.orientation, slice_axis(labels))
     box = bounding_box(scene.labels.array)
@@ -103,6 +114,7 @@ def measure(
         tuple(lesions),
         totals,
         _notes(kidneys, lesions, specks),
+        case_confidence(kidneys, fits),
     )
 
 

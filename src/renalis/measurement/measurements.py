@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from renalis.measurement.export import csv_columns, to_json
-from renalis.measurement.results import Grid, Kidney, Lesion, Side, Totals
+from renalis.measurement.export import confidence_columns, csv_columns, to_json
+from renalis.measurement.results import CaseConfidence, Grid, Kidney, Lesion, Side, Totals
 
 __all__ = ["Measurements"]
 
@@ -30,6 +30,8 @@ class Measurements:
         Sums over the scan.
     notes : tuple of str
         What a reader should know.
+    confidence : CaseConfidence or None
+        How sure the case is; None without probabilities, or where nothing was found.
     """
 
     grid: Grid
@@ -39,6 +41,7 @@ class Measurements:
     lesions: tuple[Lesion, ...]
     totals: Totals
     notes: tuple[str, ...]
+    confidence: CaseConfidence | None = None
 
     def kidney(self, side: Side | str) -> Kidney | None:
         """The left or the right kidney, if there is one."""
@@ -50,4 +53,5 @@ class Measurements:
 
     def csv_row(self, case: str = "") -> dict[str, str]:
         """One row for a table of cases; the keys are the same for every case."""
-        return csv_columns(self.kidneys, self.lesions, self.totals, self.notes, case)
+        row = csv_columns(self.kidneys, self.lesions, self.totals, self.notes, case)
+        return row | confidence_columns(self.confidence, self.lesions)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from renalis.postprocessing.kidney_check import Verdict
 
 __all__ = [
+    "CaseConfidence",
     "Confidence",
     "Grid",
     "Intensity",
@@ -102,11 +103,47 @@ class Confidence:
     low_ml, high_ml : float
         Volume where the probability is above 0.75 and above 0.25, within 6 mm of the structure,
         widened to contain the measured volume.
+    agreement_fraction : float or None
+        How much of what one mirrored look sees in and within 6 mm around the structure another one
+        sees as well, on average over pairs; None where there was one look.
+    lesion_confidence, kind_confidence : float or None
+        Of a lesion: the share of findings like it that touched a lesion of the reference, and one
+        of the same kind, where the model was tested (``docs/explanation/confidence.md``). None of
+        kidneys, and where the model was not tested so.
     """
 
     mean_probability: float
     low_ml: float
     high_ml: float
+    agreement_fraction: float | None = None
+    lesion_confidence: float | None = None
+    kind_confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class CaseConfidence:
+    """How sure a whole case is; no statement about the patient.
+
+    Attributes
+    ----------
+    case_confidence : float or None
+        Dice of everything renal to be expected, from scans where it was measured; None where
+        the model was not tested so.
+    mean_probability : float
+        Of anything renal, over all kidneys; not calibrated.
+    margin_fraction : float
+        Their volume above a probability of 0.75 over that above 0.25: 1 where outlines are sharp.
+    agreement_fraction : float or None
+        Dice of one mirrored look with another, on average over pairs; None where there was one.
+    basis : str
+        What ``case_confidence`` was measured on; empty without it.
+    """
+
+    case_confidence: float | None
+    mean_probability: float
+    margin_fraction: float
+    agreement_fraction: float | None
+    basis: str
 
 
 @dataclass(frozen=True)

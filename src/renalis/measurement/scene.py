@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box
+from renalis.calibration import Fits
 from renalis.laterality import Midline
+from renalis.look_spread import LookSpread
 from renalis.measurement.results import Location
 from renalis.measurement.structure_values import Probabilities
 from renalis.preparation.lungs import Lungs
@@ -33,6 +35,10 @@ class Scene:
         For the confidences.
     lungs : Lungs
         A kidney lies below them.
+    spread : LookSpread or None
+        How much several looks differed.
+    fits : Fits or None
+        What confidences were measured with such looks.
     """
 
     native: Volume
@@ -41,6 +47,8 @@ class Scene:
     midline: Midline
     prediction: Probabilities | None
     lungs: Lungs
+    spread: LookSpread | None = None
+    fits: Fits | None = None
 
     def location(self, mask: NDArray[np.bool_], box: Box) -> Location:
         """Place of a mask that fills a box of the canonical scan."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.look_spread import FULL_SPREAD, agreement_of
 from renalis.measurement.anatomy import distance_mm
 from renalis.measurement.frame import sampled
 from renalis.measurement.results import Confidence, Intensity
@@ -45,6 +46,7 @@ def confidence_of(
     own: NDArray[np.bool_],
     others: NDArray[np.bool_],
     volume_ml: float,
+    spread: tuple[Volume, int] | None = None,
 ) -> Confidence | None:
     """Mean probability and volume interval of one structure.
 
@@ -58,6 +60,8 @@ def confidence_of(
         The structure, and its neighbors of the same kind, on the frame.
     volume_ml : float
         The structure's measured volume.
+    spread : tuple of Volume and int, optional
+        Standard deviation over several looks (`renalis.look_spread`), and how many there were.
 
     Returns
     -------
@@ -79,4 +83,9 @@ def confidence_of(
     low = np.count_nonzero(values[zone] > 0.75) * frame.voxel_ml
     high = np.count_nonzero(values[zone] > 0.25) * frame.voxel_ml
     mean = float(values[own].mean())
-    return Confidence(mean, min(low, volume_ml), max(high, volume_ml))
+    agreement = None
+    if spread is not None:
+        differing, looks = spread
+        off = sampled(differing, frame)[zone] * (FULL_SPREAD / 255)
+        agreement = agreement_of(values[zone], off, looks)
+    return Confidence(mean, min(low, volume_ml), max(high, volume_ml), agreement)

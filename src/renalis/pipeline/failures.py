@@ -17,7 +17,16 @@ from renalis.errors import InputError, OutputError, RenalisError, UsageError
 from renalis.io import ScanSource
 from renalis.remote.attempts import UnreachableError
 
-__all__ = ["Cause", "cause_of", "is_internal", "names_in", "reason", "traceback_of"]
+__all__ = [
+    "Cause",
+    "cause_of",
+    "is_internal",
+    "names_in",
+    "plain",
+    "reason",
+    "traceback_of",
+    "within",
+]
 
 _READERS = ("renalis/io/", "pydicom/", "nibabel/", "pylibjpeg", "gdcm", "SimpleITK")
 """Where messages may quote the headers of a scan, in any form."""
@@ -109,18 +118,16 @@ def traceback_of(error: BaseException, known: tuple[str, ...] = ()) -> str:
         frames = traceback.extract_tb(one.__traceback__)
         lines += ["", "Traceback (most recent call last):"]
         for frame in frames:
-            lines.append(
-                f'  File "{_within(frame.filename)}", line {frame.lineno}, in {frame.name}'
-            )
+            lines.append(f'  File "{within(frame.filename)}", line {frame.lineno}, in {frame.name}')
             if frame.line:
                 lines.append(f"    {frame.line}")
-        read = any(part in _within(frame.filename) for frame in frames for part in _READERS)
-        message = "(left out: it may quote the scan's headers)" if read else _plain(str(one), known)
+        read = any(part in within(frame.filename) for frame in frames for part in _READERS)
+        message = "(left out: it may quote the scan's headers)" if read else plain(str(one), known)
         lines.append(f"{type(one).__module__}.{type(one).__qualname__}: {message}")
     return "\n".join(lines) + "\n"
 
 
-def _within(filename: str) -> str:
+def within(filename: str) -> str:
     """A source file's path from its package on."""
     parts = Path(filename).parts
     for root in ("site-packages", "dist-packages", "src"):
@@ -130,7 +137,7 @@ def _within(filename: str) -> str:
     return "/".join(parts[-2:]) if "renalis" in parts or len(parts) < 3 else parts[-1]
 
 
-def _plain(message: str, known: tuple[str, ...]) -> str:
+def plain(message: str, known: tuple[str, ...]) -> str:
     """A message without what could be a path or a name."""
     for word in sorted((word for word in known if len(word) > 1), key=len, reverse=True):
         message = re.sub(re.escape(word), "…", message, flags=re.IGNORECASE)

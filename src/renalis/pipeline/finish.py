@@ -176,7 +176,14 @@ def finish(
         if STRAIGHT in wanted:
             write_straight(folder, segmented.labels)
         with clock.timed("measure"):
-            measured = measure(scan.volume, segmented.labels, segmented, body=segmented.body)
+            measured = measure(
+                scan.volume,
+                segmented.labels,
+                segmented,
+                body=segmented.body,
+                spread=segmented.spread,
+                fits=segmented.fits,
+            )
             if MEASUREMENTS in wanted:
                 write_text(folder / MEASUREMENTS, measured.to_json())
         row = measured.csv_row(scan.case_id) | columns(content.get("source") or {})

@@ -14,7 +14,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from renalis.calibration import Fits
 from renalis.io import whole_file
+from renalis.look_spread import LookSpread
 from renalis.postprocessing import RuleChange
 from renalis.systems.segmenter import Segmented
 from renalis.volume import Kind, Volume
@@ -25,6 +27,7 @@ UNFINISHED = "unfinished.safetensors"
 """In the folder of a case that is not finished."""
 
 _MAPS = ("kidney", "lesion")
+_SPREADS = ("spread.kidney", "spread.lesion")
 
 
 def save_prediction(folder: Path, segmented: Segmented) -> None:
@@ -36,8 +39,7 @@ def save_prediction(folder: Path, segmented: Segmented) -> None:
         If the file cannot be written.
     """
     arrays = {}
-    for name in _MAPS:
-        volume: Volume | None = getattr(segmented, name)
+    for name, volume in _volumes(segmented).items():
         if volume is not None:
             arrays[name] = np.ascontiguousarray(volume.array)
             arrays[f"{name}.affine"] = np.array(volume.affine)
@@ -46,9 +48,19 @@ def save_prediction(folder: Path, segmented: Segmented) -> None:
         "changes": [asdict(change) for change in segmented.changes],
         "seconds": dict(segmented.seconds),
         "runtime": segmented.runtime,
+        "looks": 0 if segmented.spread is None else segmented.spread.looks,
+        "fits": None if segmented.fits is None else segmented.fits.model_dump(),
     }
     with whole_file(folder / UNFINISHED) as file:
         file.write(save(arrays, {"words": json.dumps(words)}))
+
+
+def _volumes(segmented: Segmented) -> dict[str, Volume | None]:
+    """All maps by their names in the file."""
+    spread = segmented.spread
+    both = (None, None) if spread is None else (spread.kidney, spread.lesion)
+    maps = (segmented.kidney, segmented.lesion, *both)
+    return dict(zip((*_MAPS, *_SPREADS), maps, strict=True))
 
 
 def load_prediction(folder: Path, labels: Volume) -> Segmented | None:
@@ -59,9 +71,13 @@ def load_prediction(folder: Path, labels: Volume) -> Segmented | None:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         maps = {
             name: Volume(arrays[name], arrays[f"{name}.affine"], Kind.PROBABILITY)
-            for name in _MAPS
+            for name in (*_MAPS, *_SPREADS)
             if name in arrays
         }
+        spread = None
+        if words["looks"]:
+            kidney, lesion = map(maps.get, _SPREADS)
+            spread = LookSpread(kidney, lesion, int(words["looks"]))
         return Segmented(
             labels=labels,
             kidney=maps.get("kidney"),
@@ -70,6 +86,8 @@ def load_prediction(folder: Path, labels: Volume) -> Segmented | None:
             changes=tuple(RuleChange(**change) for change in words["changes"]),
             seconds=words["seconds"],
             runtime=words["runtime"],
+            spread=spread,
+            fits=None if words["fits"] is None else Fits.model_validate(words["fits"]),
         )
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return None

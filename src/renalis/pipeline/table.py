@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 from renalis.io import ScanSource, whole_file
 from renalis.io.natural_order import by_number
@@ -14,7 +17,7 @@ from renalis.measurement.export import CSV_HEADER
 from renalis.pipeline.folder import MEASUREMENTS, provenance
 from renalis.pipeline.origin import ORIGIN_COLUMNS
 
-__all__ = ["MANIFEST", "TABLE", "next_to_the_table", "table_text", "write_table"]
+__all__ = ["MANIFEST", "TABLE", "next_to_the_table", "table_bytes", "write_table"]
 
 TABLE = "measurements.csv"
 """In the output folder, next to the cases' folders."""
@@ -42,25 +45,37 @@ def write_table(output: Path) -> Path | None:
     OutputError
         If it cannot be written.
     """
-    rows = []
-    visible = (path for path in output.iterdir() if not path.name.startswith("."))
-    for folder in sorted(visible, key=lambda path: by_number(path.name)):
-        content = provenance(folder) if folder.is_dir() else None
-        measured = content is not None and (folder / MEASUREMENTS).is_file()
-        if content is not None and measured and isinstance(content.get("row"), dict):
-            rows.append(content["row"])
-    if not rows:
+    rows = _rows(output)
+    first = next(rows, None)
+    if first is None:
         return None
     path = output / TABLE
     with whole_file(path) as file:
-        file.write(table_text(rows).encode())
+        _write(file, chain([first], rows))
     return path
 
 
-def table_text(rows: Iterable[Mapping[str, str]]) -> str:
+def table_bytes(rows: Iterable[Mapping[str, str]]) -> bytes:
     """The table as it is written: a line for each case, in the order given."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, (*CSV_HEADER, *ORIGIN_COLUMNS), restval="", extrasaction="ignore")
+    file = io.BytesIO()
+    _write(file, rows)
+    return file.getvalue()
+
+
+def _write(file: BinaryIO, rows: Iterable[Mapping[str, str]]) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    columns = (*CSV_HEADER, *ORIGIN_COLUMNS)
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue()
+    text.detach()
+
+
+def _rows(output: Path) -> Iterator[dict[str, str]]:
+    """The row of each measured case, one at a time in memory: there may be very many."""
+    names = (entry.name for entry in os.scandir(output) if not entry.name.startswith("."))
+    for name in sorted(names, key=by_number):
+        content = provenance(output / name)
+        measured = content is not None and (output / name / MEASUREMENTS).is_file()
+        if content is not None and measured and isinstance(content.get("row"), dict):
+            yield content["row"]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box, scaled_box
+from renalis.look_spread import LookSpread, spread_map
 from renalis.model import Model
 from renalis.model_header import Stage
 from renalis.prediction.lesions import keep_sure_lesions
@@ -28,7 +29,14 @@ from renalis.prediction.region_of_interest import (
 from renalis.prediction.result import Prediction
 from renalis.prediction.runtimes.choice import choose, open_network
 from renalis.prediction.runtimes.memory_reuse import keep_freed_memory
-from renalis.prediction.sliding import Network, SlidingResult, slide, worth_looking
+from renalis.prediction.sliding import (
+    THIN,
+    Network,
+    SlidingResult,
+    looks_of,
+    slide,
+    worth_looking,
+)
 from renalis.prediction.view import View
 from renalis.prediction.windows import (
     Shape,
@@ -123,14 +131,15 @@ def predict(
     work = _Work(view, options, thresholds, progress or (lambda *_: None))
     coarse, region = work.coarse_pass(model.header.stage("coarse"), networks.coarse)
     own = volume.unlabeled()
-    kidney = lesion = None
+    kidney = lesion = spread = None
     lost_ml = 0.0
     if region.boxes:
-        fine, box, grid = work.fine_pass(model, networks, coarse, region)
+        fine, box, grid, variance = work.fine_pass(model, networks, coarse, region)
         lost_ml = _lost_ml(model, coarse, fine, box)
         with work.timed("restore"):
             view.restore(fine, box, grid, own.reoriented())
         kidney, lesion = _maps(fine, box, grid)
+        spread = _spread(variance, kidney, options.mirror)
     return Prediction(
         own,
         kidney,
@@ -140,6 +149,7 @@ def predict(
         work.windows,
         str(networks.runtime),
         peak,
+        spread,
     )
 
 
@@ -193,8 +203,10 @@ class _Work:
 
     def fine_pass(
         self, model: Model, networks: Networks, coarse: SlidingResult, region: KidneyRegion
-    ) -> tuple[NDArray[np.float32], Box, Grid]:
-        """Predict the region of interest; probabilities on a box of the fine grid."""
+    ) -> tuple[NDArray[np.float32], Box, Grid, NDArray[np.float32] | None]:
+        """Predict the region of interest; probabilities on a box of the fine grid, and how much
+        the looks differed there.
+        """
         low, stage = model.header.stage("coarse"), model.header.stage("fine")
         grid = self.view.grid(stage.spacing_mm)
         ratio = tuple(a / b for a, b in zip(low.spacing_mm, stage.spacing_mm, strict=True))
@@ -228,7 +240,7 @@ class _Work:
             probability *= allowed
             voxel_ml = float(np.prod(stage.spacing_mm)) / 1000
             keep_sure_lesions(probability, voxel_ml, self.thresholds)
-        return probability, box, grid
+        return probability, box, grid, found.variance
 
     def infer(
         self,
@@ -299,6 +311,18 @@ def _maps(fine: NDArray[np.float32], box: Box, grid: Grid) -> tuple[Volume, Volu
     renal = fine[0] + lesion
     maps = [np.rint(p * 255).clip(0, 255).astype(np.uint8) for p in (renal, lesion)]
     return place.like(maps[0], Kind.PROBABILITY), place.like(maps[1], Kind.PROBABILITY)
+
+
+def _spread(
+    variance: NDArray[np.float32] | None, fine: Volume, mirror: Mirror
+) -> LookSpread | None:
+    """The looks' variances (2, z, y, x) at every second voxel of the fine box, as volumes."""
+    if variance is None:
+        return None
+    affine = fine.affine.copy()
+    affine[:3, :3] *= THIN
+    kidney, lesion = (Volume(spread_map(own), affine, Kind.PROBABILITY) for own in variance)
+    return LookSpread(kidney, lesion, looks_of(mirror))
 
 
 def _lost_ml(model: Model, coarse: SlidingResult, fine: NDArray[np.float32], box: Box) -> float:

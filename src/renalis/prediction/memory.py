@@ -26,8 +26,9 @@ _BASE_MB = 520.0
 _BYTES_PER_VOXEL = 2 + 1 + 1 + 1
 """Of the scan: HU, labels, labels being tidied, and one mask; nothing else has its size."""
 
-_BYTES_PER_STAGE_VOXEL = 4 + 12 + 12 + 4 + 4 + 2
-"""Image, three earlier and three own probabilities, weights, renal sum, masks."""
+_BYTES_PER_STAGE_VOXEL = 4 + 12 + 12 + 4 + 4 + 2 + 2
+"""Image, three earlier and three own probabilities, weights, renal sum, masks, and at every eighth
+voxel how much mirrored looks differ: two variances, their weights, and what is kept of them."""
 
 _ACTIVATIONS = 4.5
 """Arrays of the finest level's size and channels that exist at the same time, with the runtime's

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from renalis.look_spread import LookSpread
 from renalis.volume import Volume
 
 __all__ = ["Prediction"]
@@ -22,6 +23,8 @@ class Prediction:
         uint8 0 to 255: probability of anything renal, and of tumor or cyst, on the fine grid; only
         the bounding box of the fine pass. Of a scan that was turned, that grid lies along the
         patient's axes and not the scan's. None when nothing was found.
+    spread : LookSpread or None
+        How much mirrored looks of the fine pass differed; None without mirrored looks.
     notes : tuple of str
         What the reader of the report should know.
     seconds : mapping
@@ -43,3 +46,4 @@ class Prediction:
     windows: Mapping[str, int] = field(default_factory=dict)
     runtime: str = ""
     expected_peak_mb: float = 0.0
+    spread: LookSpread | None = None

@@ -15,12 +15,15 @@ from renalis.prediction.options import Mirror
 from renalis.prediction.window_mean import WindowMean
 from renalis.prediction.windows import Shape, gaussian, padding
 
-__all__ = ["AIR", "Network", "SlidingResult", "slide", "worth_looking"]
+__all__ = ["AIR", "THIN", "Network", "SlidingResult", "looks_of", "slide", "worth_looking"]
 
 AIR = -1.0
 """Windowed value of everything below the HU window."""
 
 _TISSUE_SHARE = 1e-3
+
+THIN = 2
+"""Every how many voxels the spread of the looks is kept: the shipped network computes at 3 mm."""
 
 _HARDLY = 0.2
 """Highest renal probability in a patch up to which test-time augmentation is skipped."""
@@ -31,6 +34,11 @@ _FLIPS: dict[Mirror, tuple[tuple[int, ...], ...]] = {
     Mirror.FOUR: ((2,), (0, 1), (0, 1, 2)),
     Mirror.ALL: ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)),
 }
+
+
+def looks_of(mirror: Mirror) -> int:
+    """How many predictions are averaged, the plain one included."""
+    return 1 + len(_FLIPS[mirror])
 
 
 class Network(Protocol):
@@ -52,11 +60,15 @@ class SlidingResult:
         Where windows lay.
     windows : int
         Windows computed.
+    variance : ndarray, shape (2, z, y, x), float32, or None
+        Of the probabilities of anything renal, and of tumor or cyst, over the mirrored looks, at
+        every second voxel along each axis (to the nearest voxel); None without mirrored looks.
     """
 
     probability: NDArray[np.float32]
     seen: NDArray[np.bool_]
     windows: int
+    variance: NDArray[np.float32] | None = None
 
 
 def slide(
@@ -96,21 +108,30 @@ def slide(
     image = _continued(image, before)
     depth, height, width = image.shape[1:]
     mean = WindowMean(3, (depth, height, width), gaussian(patch))
+    spread = _spread_over((depth, height, width), patch) if _FLIPS[mirror] else None
     done = 0
     for batch in batches(windows, together):
         boxes = [
             tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True)) for start in batch
         ]
-        probabilities = _mirrored(
+        probabilities, variances = _mirrored(
             network, np.stack([image[(slice(None), *b)] for b in boxes]), mirror
         )
         for start, probability in zip(batch, probabilities, strict=True):
             mean.add(start, probability)
+        if spread is not None:
+            for (z, y, x), variance in zip(batch, variances, strict=True):
+                spread.add((z // THIN, y // THIN, x // THIN), variance)
         done += len(batch)
         if progress is not None:
             progress(done, len(windows))
     seen = mean.seen[inner]
-    return SlidingResult(mean.mean()[(slice(None), *inner)], seen, len(windows))
+    return SlidingResult(
+        mean.mean()[(slice(None), *inner)],
+        seen,
+        len(windows),
+        None if spread is None else spread.mean()[(slice(None), *_thinned(inner))],
+    )
 
 
 def batches(windows: Sequence[Shape], most: int) -> list[Sequence[Shape]]:
@@ -152,22 +173,74 @@ def worth_looking(
     return result
 
 
+def _spread_over(shape: Shape, patch: Shape) -> WindowMean:
+    """Adds the variances of windows up."""
+    thin = -(-shape[0] // THIN), -(-shape[1] // THIN), -(-shape[2] // THIN)
+    return WindowMean(2, thin, gaussian(patch)[::THIN, ::THIN, ::THIN])
+
+
+def _thinned(box: Sequence[slice]) -> tuple[slice, ...]:
+    """Every second voxel of a box."""
+    return tuple(
+        slice(side.start // THIN, side.start // THIN - (side.start - side.stop) // THIN)
+        for side in box
+    )
+
+
 def _mirrored(
     network: Network, patches: NDArray[np.float32], mirror: Mirror
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Test-time augmentation: mean prediction of the patches and their flips, flipped back.
 
     Patches in which the first pass finds hardly anything are not computed again.
+
+    Returns
+    -------
+    mean : ndarray, shape (N, 3, Z, Y, X)
+        Over the looks.
+    variance : ndarray, shape (N, 2, z, y, x)
+        Of what is renal and of what is a lesion, at every second voxel; 0 with a single look.
     """
     probability, flips = network(patches), _FLIPS[mirror]
+    looks = _Looks.before(probability)
     if not flips:
-        return probability
+        return probability, looks.variance
     again = np.flatnonzero(probability.sum(1).max((1, 2, 3)) > _HARDLY)
     if not len(again):
-        return probability
+        return probability, looks.variance
     patches, total = patches[again], probability[again]
+    looks.add(again, total)
     for axes in flips:
         turned = tuple(axis + 2 for axis in axes)
-        total += np.flip(network(np.ascontiguousarray(np.flip(patches, turned))), turned)
+        look = np.flip(network(np.ascontiguousarray(np.flip(patches, turned))), turned)
+        looks.add(again, look)
+        total += look
     probability[again] = total / np.float32(1 + len(flips))
-    return probability
+    return probability, looks.variance
+
+
+@dataclass(eq=False)
+class _Looks:
+    """The running variance of several looks (Welford's way, exact for equal looks)."""
+
+    mean: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    count: int = 0
+
+    @classmethod
+    def before(cls, probability: NDArray[np.float32]) -> _Looks:
+        """None yet, at patches of (N, 3, Z, Y, X)."""
+        thin = [-(-n // THIN) for n in probability.shape[2:]]
+        zeros = np.zeros((len(probability), 2, *thin), np.float32)
+        return cls(zeros, zeros.copy())
+
+    def add(self, which: NDArray[np.intp], look: NDArray[np.float32]) -> None:
+        """One look (M, 3, Z, Y, X) at M of the patches; the same ones each time."""
+        thin = look[..., ::THIN, ::THIN, ::THIN]
+        lesion = thin[:, 1] + thin[:, 2]
+        own = np.stack([thin[:, 0] + lesion, lesion], 1)
+        self.count += 1
+        off = own - self.mean[which]
+        self.mean[which] += off / self.count
+        squares = off * (own - self.mean[which])
+        self.variance[which] += (squares - self.variance[which]) / self.count

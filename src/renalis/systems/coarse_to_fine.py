@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from renalis.calibration import Fits, calibration_of
 from renalis.compute_device import DeviceChoice, choose_device
 from renalis.errors import UsageError
 from renalis.io import Scan, ScanSource
@@ -50,6 +52,30 @@ class CoarseToFineSegmenter:
         """The model alone."""
         return (KnownModel(self.model.header.name, self.model.header.cases),)
 
+    @cached_property
+    def fits(self) -> Fits | None:
+        """What confidences were measured with these weights and this way of looking.
+
+        None where labels are decided in another way than when they were measured.
+
+        Raises
+        ------
+        InputError
+            If the file next to the model that says so is damaged.
+        """
+        options, usual = self.options, PredictionOptions()
+        if (
+            self.rules != DEFAULT
+            or replace(
+                options,
+                **{name: getattr(usual, name) for name in (*_NO_INFLUENCE, "mirror")},
+            )
+            != usual
+        ):
+            return None
+        known = calibration_of(self.model.path, self.model.header.sha256)
+        return None if known is None else known.fits.get(options.mirror.value)
+
     def facts(self) -> ModelFacts:
         """What its file's header says."""
         from renalis.report.gather import model_facts
@@ -69,6 +95,7 @@ class CoarseToFineSegmenter:
             "model": self.model.header.sha256,
             "prediction": prediction,
             "rules": dataclasses.asdict(self.rules),
+            "confidence": None if self.fits is None else self.fits.model_dump(),
         }
 
     def expected_mb(self, scan: Scan) -> float | None:
@@ -101,6 +128,8 @@ class CoarseToFineSegmenter:
             runtime=prediction.runtime,
             provenance=self._provenance(prediction),
             body=body,
+            spread=prediction.spread,
+            fits=self.fits,
         )
 
     def _predicted(self, scan: Scan, clock: Clock) -> Prediction:
@@ -140,6 +169,7 @@ class CoarseToFineSegmenter:
             "interpolation": options.interpolated(header.stage("fine")),
             "windows": dict(prediction.windows),
             "expected_peak_mb": round(prediction.expected_peak_mb),
+            "confidence_measured_on": "" if self.fits is None else self.fits.basis,
         }
 
 

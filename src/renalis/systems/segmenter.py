@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from renalis.calibration import Fits
 from renalis.io import Scan, ScanSource
 from renalis.known_cases import KnownModel
+from renalis.look_spread import LookSpread
 from renalis.postprocessing import RuleChange
 from renalis.preparation.body import Body
 from renalis.volume import Volume
@@ -77,6 +79,10 @@ class Segmented:
         For ``provenance.json``: how the labels were made.
     body : Body, optional
         The body in the scan, where it was looked for already.
+    spread : LookSpread, optional
+        How much several looks at the scan differed, where there were several.
+    fits : Fits, optional
+        What confidences were measured for such a prediction, where any were.
     """
 
     labels: Volume
@@ -88,6 +94,8 @@ class Segmented:
     runtime: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     body: Body | None = None
+    spread: LookSpread | None = None
+    fits: Fits | None = None
 
 
 class Segmenter(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 
-__all__ = ["page", "titled"]
+__all__ = ["look", "page", "titled"]
 
 _STYLE = """
 :root{color-scheme:light dark}
@@ -18,14 +18,34 @@ p.note{opacity:.75}
 """
 
 
-def page(title: str, body: str) -> str:
-    """A page that needs nothing else, around a body of HTML."""
+def look(style: str = "") -> str:
+    """The style of a page, with what it has besides."""
+    return _STYLE + style
+
+
+def page(title: str, body: str, style: str = "", script: str = "", policy: str = "") -> str:
+    """A page that needs nothing else, around a body of HTML.
+
+    Parameters
+    ----------
+    title : str
+        Its title and first heading.
+    body : str
+        HTML.
+    style, script : str
+        CSS after that of all pages, and JavaScript.
+    policy : str
+        Content security policy that lets `look` of the style and the script through.
+    """
     escaped = html.escape(title)
+    secured = html.escape(policy)
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{secured}">' if policy else ""
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{meta}'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{escaped}</title><style>{_STYLE}</style></head>"
-        f"<body><h1>{escaped}</h1>{body}</body></html>\n"
+        f"<title>{escaped}</title><style>{look(style)}</style></head>"
+        f"<body><h1>{escaped}</h1>{body}{f'<script>{script}</script>' if script else ''}"
+        "</body></html>\n"
     )
 
 

@@ -23,9 +23,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     check.add_argument("output", type=Path, metavar="OUT", help="-o folder of renalis segment")
     check.add_argument("--json", action="store_true", help="print all findings for machines")
+    report = actions.add_parser(
+        "report",
+        help="write OUT/cohort.html: failures, doubtful cases, distributions, times",
+        description="write OUT/cohort.html anew from the results that are there, as `renalis "
+        "segment` does when it ends; also while it still works",
+    )
+    report.add_argument("output", type=Path, metavar="OUT", help="-o folder of renalis segment")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Carry the chosen action out."""
+    return _report(arguments) if arguments.action == "report" else _check(arguments)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from renalis.cohort.report.write import write_cohort_page
+
+    path = write_cohort_page(arguments.output)
+    with until_pipe_closes(sys.stdout):
+        print(f"open {path}")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
     """Check the results of a cohort: 0 all as written, 1 something missing or altered."""
     from renalis.cohort.check import check_cohort
 

@@ -35,6 +35,11 @@ class CohortLines(CohortListener):
         """Something worth knowing about the input."""
         self._print(text)
 
+    def problem(self, text: str) -> None:
+        """Something went wrong beside the cases."""
+        with until_pipe_closes(self._stream):
+            print(f"{self._clear()}renalis: {text}", file=self._stream)
+
     def cases(self, total: int) -> None:
         """So many scans are listed."""
         self._print(f"{total} scans")
@@ -57,8 +62,7 @@ class CohortLines(CohortListener):
         for note in notes:
             self._print(f"  {note}")
         if result["problem"]:
-            with until_pipe_closes(self._stream):
-                print(f"{self._clear()}renalis: {result['problem']}", file=self._stream)
+            self.problem(str(result["problem"]))
         self._live(tally)
 
     def clear(self) -> None:

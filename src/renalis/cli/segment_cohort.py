@@ -50,7 +50,7 @@ def segment_cohort(listing: Listing, arguments: argparse.Namespace, options: Seg
         with until_pipe_closes(sys.stdout):
             _summarize(tally, arguments.output)
     if tally.good == tally.total:
-        return 0
+        return 1 if tally.page_problem else 0
     if tally.failed < tally.total:
         return 1
     return 3 if tally.internal == tally.failed else 2
@@ -122,3 +122,5 @@ def _summarize(tally: Tally, output: Path | str) -> None:
         print(f"failed or incomplete by cause: {causes}; {manifest} names them")
     if tally.good:
         print(f"all measurements: {_below(output, 'measurements.csv')}")
+    if tally.page is not None:
+        print(f"what to look at first: {tally.page}")

@@ -11,12 +11,13 @@ from typing import Any
 
 from renalis.cohort.engine import Engine, EngineListener
 from renalis.cohort.listing import Listed, Listing
-from renalis.cohort.manifest import Manifest
+from renalis.cohort.manifest import Manifest, lines_of
 from renalis.io.lock import held
 from renalis.io.source_json import source_to_json
+from renalis.pipeline.failures import reason
 from renalis.pipeline.folder import make_output, sweep
 from renalis.pipeline.options import Status
-from renalis.pipeline.table import MANIFEST, TABLE, write_table
+from renalis.pipeline.table import COHORT_PAGE, MANIFEST, TABLE, write_table
 
 __all__ = ["CohortListener", "Tally", "run_cohort"]
 
@@ -38,12 +39,18 @@ class Tally:
         Of failed and incomplete cases.
     internal : int
         Failed by a defect of the program.
+    page : Path or None
+        The page of the cohort, if it was written.
+    page_problem : str
+        Why it could not be; empty if nothing went wrong.
     """
 
     total: int
     statuses: Counter[Status] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
     internal: int = 0
+    page: Path | None = None
+    page_problem: str = ""
 
     @property
     def ended(self) -> int:
@@ -71,6 +78,9 @@ class Tally:
 class CohortListener(EngineListener):
     """Is told how a cohort goes; this one keeps silent."""
 
+    def problem(self, text: str) -> None:
+        """Something went wrong beside the cases."""
+
     def cases(self, total: int) -> None:
         """So many scans are listed."""
 
@@ -83,6 +93,7 @@ def run_cohort(
     output: Path,
     engine: Callable[[tuple[int, ...]], Engine],
     listener: CohortListener | None = None,
+    page: bool = True,
 ) -> Tally:
     """Do all cases; what is finished stays so, however this ends.
 
@@ -91,12 +102,14 @@ def run_cohort(
     listing : Listing
         From `renalis.cohort.listing.list_cohort`.
     output : Path
-        Gets ``<case>/``, ``measurements.csv`` and ``manifest.jsonl``.
+        Gets ``<case>/``, ``measurements.csv``, ``manifest.jsonl`` and ``cohort.html``.
     engine : callable
         Makes the engine, given open files that its processes are to keep as long as they live: the
         lock of the folder.
     listener : CohortListener, optional
         Is told how it goes.
+    page : bool
+        Whether to write the page; the cases' folders must lie in the output then.
 
     Returns
     -------
@@ -124,20 +137,28 @@ def run_cohort(
         for remark in listing.remarks:
             listener.remark(remark)
         listener.cases(listing.total)
+        tally = Tally(listing.total)
         with Manifest(output) as manifest:
             try:
-                return _run(listing, output, engine(lock), manifest, listener)
+                _run(listing, output, engine(lock), manifest, listener, tally)
             finally:
                 # After Ctrl-C as well: finished cases are kept, and belong in table and manifest.
                 sweep(output)
                 manifest.compact()
                 write_table(output)
+                if page:
+                    _write_page(output, tally, listener)
+        return tally
 
 
 def _run(
-    listing: Listing, output: Path, engine: Engine, manifest: Manifest, listener: CohortListener
-) -> Tally:
-    tally = Tally(listing.total)
+    listing: Listing,
+    output: Path,
+    engine: Engine,
+    manifest: Manifest,
+    listener: CohortListener,
+    tally: Tally,
+) -> None:
     jobs = (_job(one, output, manifest) for one in listing.cases)
     with contextlib.closing(engine.run(jobs, listener)) as results:  # type: ignore[type-var]
         for result in results:
@@ -147,7 +168,22 @@ def _run(
             else:
                 sweep(output)
             listener.ended(result, tally)
-    return tally
+
+
+def _write_page(output: Path, tally: Tally, listener: CohortListener) -> None:
+    """Write the page, or say in a sentence why it could not be: results are worth more than it."""
+    from renalis.cohort.report.write import write_cohort_page
+
+    if next(lines_of(output), None) is None:
+        return  # ended before any case did
+    try:
+        tally.page = write_cohort_page(output, tally.total)
+    except Exception as error:
+        tally.page_problem = (
+            f"{COHORT_PAGE} could not be made: {reason(error)}; all results are kept, and "
+            "renalis cohort report makes it from them"
+        )
+        listener.problem(tally.page_problem)
 
 
 def _job(listed: Listed, output: Path, manifest: Manifest) -> dict[str, Any]:
@@ -163,7 +199,7 @@ def _job(listed: Listed, output: Path, manifest: Manifest) -> dict[str, Any]:
 
 def _clear_half(output: Path) -> None:
     """Remove what a killed run was writing beside the cases' folders."""
-    for name in (TABLE, MANIFEST):
+    for name in (TABLE, MANIFEST, COHORT_PAGE):
         for path in _parts(output, name):
             with contextlib.suppress(OSError):
                 path.unlink()

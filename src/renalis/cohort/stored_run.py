@@ -110,7 +110,7 @@ def run_stored(
         if earlier is not None:
             (folder / MANIFEST).write_bytes(earlier)
         try:
-            tally = run_cohort(listing, folder, watched, listener)
+            tally = run_cohort(listing, folder, watched, listener, page=False)
         except UnreachableError:
             raise  # nothing more can be written there
         except BaseException:

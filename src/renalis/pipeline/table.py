@@ -17,7 +17,7 @@ from renalis.measurement.export import CSV_HEADER
 from renalis.pipeline.folder import MEASUREMENTS, provenance
 from renalis.pipeline.origin import ORIGIN_COLUMNS
 
-__all__ = ["MANIFEST", "TABLE", "next_to_the_table", "table_bytes", "write_table"]
+__all__ = ["COHORT_PAGE", "MANIFEST", "TABLE", "next_to_the_table", "table_bytes", "write_table"]
 
 TABLE = "measurements.csv"
 """In the output folder, next to the cases' folders."""
@@ -25,10 +25,13 @@ TABLE = "measurements.csv"
 MANIFEST = "manifest.jsonl"
 """There as well: what became of each case of a cohort; see `renalis.cohort.manifest`."""
 
+COHORT_PAGE = "cohort.html"
+"""And there: what is to be seen of a cohort as a whole; see `renalis.cohort.report`."""
+
 
 def next_to_the_table(source: ScanSource) -> ScanSource:
     """A case whose folder would take the name of a file of all cases gets another name."""
-    taken = source.case_id in (TABLE, MANIFEST)
+    taken = source.case_id in (TABLE, MANIFEST, COHORT_PAGE)
     return replace(source, case_id=f"{source.case_id}_") if taken else source
 
 

@@ -29,6 +29,8 @@ class CohortLines(CohortListener):
         self._lives = stream.isatty() and not quiet
         self._start = time.monotonic()
         self._skipped = 0
+        self._shown = 0.0
+        self._tally: Tally | None = None
         self._notes: dict[str, list[str]] = {}
 
     def remark(self, text: str) -> None:
@@ -52,6 +54,11 @@ class CohortLines(CohortListener):
         """Something worth knowing about a case."""
         self._notes.setdefault(case, []).append(text)
 
+    def step(self, case: str, name: str, done: int, total: int) -> None:
+        """A step goes on: the time left is reckoned anew, at most once a second."""
+        if self._tally is not None and time.monotonic() - self._shown > 1.0:
+            self._live(self._tally)
+
     def ended(self, result: Mapping[str, Any], tally: Tally) -> None:
         """A case has ended."""
         notes = self._notes.pop(str(result["case"]), [])
@@ -72,6 +79,7 @@ class CohortLines(CohortListener):
             self._stream.flush()
 
     def _live(self, tally: Tally) -> None:
+        self._tally, self._shown = tally, time.monotonic()
         left = tally.total - tally.ended
         if not self._lives or not left:
             return

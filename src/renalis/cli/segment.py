@@ -14,6 +14,7 @@ from renalis.cli.closed_pipes import until_pipe_closes
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
+    from renalis.io import Inventory
     from renalis.pipeline import CaseResult, SegmentOptions
     from renalis.prediction import PredictionOptions
 
@@ -203,16 +204,18 @@ def run(arguments: argparse.Namespace) -> int:
         from renalis.cli.segment_cohort import segment_cohort
 
         return segment_cohort(listing, arguments, options)
-    return _segment_here(arguments, options)
+    return _segment_here(listing.found or arguments.input, arguments, options)
 
 
-def _segment_here(arguments: argparse.Namespace, options: SegmentOptions) -> int:
+def _segment_here(
+    inputs: Inventory | list[Path], arguments: argparse.Namespace, options: SegmentOptions
+) -> int:
     """Segment one scan in this process."""
     from renalis.cli.progress import progress
     from renalis.pipeline import Status, segment
 
     with progress(sys.stderr, quiet=arguments.json) as listener:
-        results = segment(arguments.input, arguments.output, options, listener=listener)
+        results = segment(inputs, arguments.output, options, listener=listener)
     failed = [result for result in results if result.status == Status.FAILED]
     with until_pipe_closes(sys.stderr):
         for result in results:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from renalis.errors import InputError
-from renalis.io import ScanSource, inventory
+from renalis.io import Inventory, ScanSource, inventory
 from renalis.io.case_names import distinct
 from renalis.io.scan import case_id_from, shown
 from renalis.pipeline.table import next_to_the_table
@@ -57,11 +57,14 @@ class Listing:
         Those of a list are looked at one after another, when their turn comes.
     remarks : tuple of str
         What was left out.
+    found : Inventory or None
+        The same as found in files and folders; None for a list.
     """
 
     total: int
     cases: Iterator[Listed]
     remarks: tuple[str, ...] = ()
+    found: Inventory | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def list_cohort(paths: Sequence[str | os.PathLike[str]], anonymous: bool = False
     if not lists:
         found = inventory(paths, anonymous)
         sources = map(next_to_the_table, found.scans)
-        return Listing(len(found.scans), map(Listed, sources), found.remarks)
+        return Listing(len(found.scans), map(Listed, sources), found.remarks, found)
     if len(paths) > 1:
         raise InputError(f"{shown(lists[0])} is a list of scans; give it alone")
     rows = _rows(lists[0])

@@ -1,8 +1,8 @@
 """``manifest.jsonl``: what became of each case of a cohort, one line for each attempt.
 
-Lines are only ever appended, each in one piece and on disk before the next case is accounted for. A
-line that was cut short by the end of a process is no line. At the end of a run the file is written
-anew without what later lines made superfluous.
+Lines are only ever appended, each in one piece; what was done is on disk before the next case is
+accounted for. A line that was cut short by the end of a process is no line. At the end of a run the
+file is written anew without what later lines made superfluous.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Manifest:
         return self._cases.get(case, _Known()).attempts
 
     def append(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a line for what became of a case, and see it on disk.
+        """Add a line for what became of a case, and see it on disk (not where it was skipped).
 
         A case that was skipped has the input, times and versions of when it was done, where an
         earlier line says so.
@@ -112,7 +112,8 @@ class Manifest:
             offset = self._file.tell()
             self._file.write(_text(line))
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if not skipped:  # which will be found out again
+                os.fsync(self._file.fileno())
         except OSError as error:
             raise _cannot(self._path, error) from error
         self._count(line, offset)

@@ -10,6 +10,7 @@ from typing import Any
 
 from renalis.errors import InputError, RenalisError, UsageError
 from renalis.io import Scan, ScanSource, inventory
+from renalis.io.find import Inventory
 from renalis.known_cases import SEEN
 from renalis.pipeline.failures import cause_of, is_internal, names_in, reason, traceback_of
 from renalis.pipeline.finish import (
@@ -35,14 +36,16 @@ __all__ = ["do_case", "failed_case", "input_paths", "is_finished", "run_cases"]
 Path_ = str | os.PathLike[str]
 
 
-def input_paths(inputs: Path_ | Iterable[Path_]) -> list[Path_]:
-    """One path or several as a list.
+def input_paths(inputs: Path_ | Iterable[Path_] | Inventory) -> list[Path_] | Inventory:
+    """One path or several as a list; what was found already as it is.
 
     Raises
     ------
     InputError
         If there is none.
     """
+    if isinstance(inputs, Inventory):
+        return inputs
     paths = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     if not paths:
         raise InputError("no input was given; name a NIfTI file, a DICOM folder or a zip")
@@ -50,9 +53,20 @@ def input_paths(inputs: Path_ | Iterable[Path_]) -> list[Path_]:
 
 
 def run_cases(
-    paths: Iterable[Path_], output: Path, work: CaseWork, listener: Listener
+    inputs: Iterable[Path_] | Inventory, output: Path, work: CaseWork, listener: Listener
 ) -> list[CaseResult]:
     """Find the scans, work on each, write the table of all; each case's scan is named.
+
+    Parameters
+    ----------
+    inputs : iterable of path-like, or Inventory
+        Where to find them, or what was found.
+    output : Path
+        Folder for the results.
+    work : CaseWork
+        What is done.
+    listener : Listener
+        Is told how it goes.
 
     Returns
     -------
@@ -66,7 +80,9 @@ def run_cases(
     OutputError
         If the output folder cannot be written.
     """
-    found = inventory(paths, work.options.anonymous)
+    found = inputs
+    if not isinstance(found, Inventory):
+        found = inventory(found, work.options.anonymous)
     sources = [next_to_the_table(source) for source in found.scans]
     make_output(output)
     for remark in found.remarks:

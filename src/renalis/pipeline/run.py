@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from renalis.errors import UsageError
+from renalis.io import Inventory
 from renalis.model import Model
 from renalis.pipeline.cases import input_paths, run_cases
 from renalis.pipeline.options import CaseResult, Listener, SegmentOptions
@@ -19,7 +20,7 @@ Path_ = str | os.PathLike[str]
 
 
 def segment(
-    inputs: Path_ | Iterable[Path_],
+    inputs: Path_ | Iterable[Path_] | Inventory,
     output: Path_,
     options: SegmentOptions | None = None,
     *,
@@ -37,8 +38,9 @@ def segment(
 
     Parameters
     ----------
-    inputs : path-like or iterable of path-like
-        NIfTI files, DICOM folders or zips, or folders of those.
+    inputs : path-like, iterable of path-like, or Inventory
+        NIfTI files, DICOM folders or zips, or folders of those; or what `renalis.io.inventory`
+        found there.
     output : path-like
         Folder for the results.
     options : SegmentOptions, optional

@@ -5,7 +5,15 @@ command line prints it without a traceback and exits with 2 (or 1 when other cas
 Everything else that is raised is a defect of the program and exits with 3.
 """
 
-__all__ = ["InputError", "OutputError", "PluginWarning", "RenalisError", "UsageError"]
+__all__ = [
+    "DamageWarning",
+    "InputError",
+    "MemoryWarning",
+    "OutputError",
+    "PluginWarning",
+    "RenalisError",
+    "UsageError",
+]
 
 
 class RenalisError(Exception):
@@ -22,6 +30,14 @@ class OutputError(RenalisError):
 
 class UsageError(RenalisError):
     """The options given do not fit together."""
+
+
+class DamageWarning(UserWarning):
+    """A file that can be made again was damaged; it is made again."""
+
+
+class MemoryWarning(UserWarning):
+    """Memory is short; the work goes on in smaller parts."""
 
 
 class PluginWarning(UserWarning):

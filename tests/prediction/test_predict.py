@@ -220,14 +220,15 @@ def test_a_limit_below_the_most_holds_where_less_is_needed(scan: Volume) -> None
     free = predict(scan, stub_model(), OPTIONS)
     limited = predict(scan, stub_model(), replace(OPTIONS, max_ram_mb=most - 1))
     np.testing.assert_array_equal(limited.labels.array, free.labels.array)
-    assert free.expected_peak_mb == most
-    assert limited.expected_peak_mb == most - 1
+    assert 0 < free.expected_peak_mb < most
+    # Less of the heap is kept.
+    assert 0 < limited.expected_peak_mb <= free.expected_peak_mb
     assert "--max-ram" in limited.notes[0]
 
 
 def test_what_was_found_may_need_more_than_the_limit(scan: Volume) -> None:
     # The coarse grid has an eighth of the fine one's voxels.
     most = expected_peak_mb(scan, stub_model(), OPTIONS)
-    coarse_only = 520 + (most - 520) * 0.25
+    coarse_only = 560 + (most - 560) * 0.25
     with pytest.raises(UsageError, match=r"closely.*--max-ram"):
         predict(scan, stub_model(), replace(OPTIONS, max_ram_mb=coarse_only))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from renalis.errors import InputError, OutputError
+from renalis.errors import DamageWarning, InputError, OutputError
 from renalis.preparation import (
     GridSpec,
     PreparedCase,
@@ -282,6 +284,30 @@ def test_nothing_is_left_when_preparing_fails(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="cannot write the prepared case"):
         cached_case(tmp_path / "file", "x", lambda: (image, label), [MM4])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: os.truncate(path, path.stat().st_size // 2),
+        lambda path: os.truncate(path, 0),
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(path.read_bytes()[:-50] + bytes(50)),
+        lambda path: (path.parent / "prepared.json").write_text("{"),
+    ],
+    ids=["truncated", "empty", "gone", "other voxels", "index"],
+)
+def test_a_damaged_case_is_prepared_again(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    image, label = _scan()
+    whole = cached_case(tmp_path, "x", lambda: (image, label), [MM4])
+    kept = {name: np.array(grid.image) for name, grid in whole.grids.items()}
+    (path,) = tmp_path.glob("*/*-image.npy")
+    damage(path)
+    with pytest.warns(DamageWarning, match="is damaged .*; it is prepared again"):
+        again = cached_case(tmp_path, "x", lambda: (image, label), [MM4])
+    for name, grid in again.grids.items():
+        np.testing.assert_array_equal(grid.image, kept[name])
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_damage_is_named(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from renalis.cli.closed_pipes import discard_output, ensure_streams
-from renalis.errors import PluginWarning, RenalisError, UsageError
+from renalis.compute_failures import is_out_of_memory
+from renalis.errors import DamageWarning, MemoryWarning, PluginWarning, RenalisError, UsageError
 from renalis.signals import Ended, end, ended_by_signals
 
 __all__ = ["VERBS", "main", "verb_parser"]
@@ -42,6 +43,17 @@ VERBS = {
     "doctor": "show what this machine can do",
 }
 """Each verb with its one-line help; the verb's module has its name."""
+
+
+_DISK = {
+    getattr(errno, name)
+    for name in (
+        "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO", "ESTALE", "ENODEV", "ENXIO",
+        "ENOTCONN", "EHOSTDOWN", "ETIMEDOUT", "ENAMETOOLONG", "EMFILE", "ENFILE", "EREMOTEIO",
+    )
+    if hasattr(errno, name)
+}  # fmt: skip
+"""What a disk or a network drive fails with that is full, not to be written to, or gone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,28 +107,53 @@ def _guarded(run: object, arguments: argparse.Namespace) -> int:
         discard_output(sys.stdout)
         return DONE
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            discard_output(sys.stdout)
-            print("renalis: no space is left to write to; free some, run again", file=sys.stderr)
-            return BAD_INPUT
-        if "--debug" in sys.argv:
+        if "--debug" in sys.argv and _outside(error) is None:
             raise
-        print(
-            f"renalis: internal error ({type(error).__name__}: {error}); "
-            "this is a defect, please report it",
-            file=sys.stderr,
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong beyond what a verb foresees: on the machine, or in the program."""
+    outside = _outside(error)
+    if outside is not None:
+        discard_output(sys.stdout)
+        print(f"renalis: {outside}", file=sys.stderr)
+        return BAD_INPUT
+    print(
+        f"renalis: internal error ({type(error).__name__}: {error}); "
+        "this is a defect, please report it",
+        file=sys.stderr,
+    )
+    return INTERNAL
+
+
+def _outside(error: Exception) -> str | None:
+    """The sentence for a disk or memory that does not do its part; None for a defect."""
+    if is_out_of_memory(error):
+        return (
+            "there is not enough memory; close other programs, or let fewer things happen at once "
+            "(--jobs, --workers, a smaller batch)"
         )
-        return INTERNAL
+    if not isinstance(error, OSError) or error.errno not in _DISK:
+        return None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "no space is left to write to; free some, run again"
+    place = error.filename2 or error.filename
+    what = "a file" if place is None else str(place)
+    return (
+        f"{what} cannot be read or written ({error.strerror}); check that its disk is there and "
+        "may be written to, and run again"
+    )
 
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """What is said of other packages is one sentence, without the line of code that says it."""
+    """What is said of packages, memory and damage is a sentence, without a line of code."""
     with warnings.catch_warnings():
         others = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            if issubclass(category, PluginWarning):
+            if issubclass(category, PluginWarning | MemoryWarning | DamageWarning):
                 print(f"renalis: {message}", file=sys.stderr)
             else:
                 others(message, category, *place, **more)

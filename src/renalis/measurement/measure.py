@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,12 @@ from renalis.measurement.numbering import check_known, kidney_ids, lesion_ids
 from renalis.measurement.results import Grid, Kidney, Lesion, LesionKind, Side, Totals
 from renalis.measurement.scene import Scene, slice_axis
 from renalis.measurement.structure_values import Probabilities
-from renalis.measurement.structures import Group, find_groups, find_lesions
+from renalis.measurement.structures import (
+    Group,
+    find_groups,
+    find_lesions,
+    largest_lesions,
+)
 from renalis.preparation.body import Body, find_body
 from renalis.preparation.lungs import find_lungs
 from renalis.volume import CANONICAL, Kind, Volume
@@ -102,7 +109,7 @@ def measure(
     crop = scene.labels.cropped(box)
     part = crop.like(np.ascontiguousarray(crop.array, dtype=np.uint8), Kind.LABELS)
     groups, specks = find_groups(part, box, midline)
-    kidneys, lesions = _all(scene, part, groups)
+    kidneys, lesions, left = _all(scene, part, groups)
     counts = np.bincount(part.array.ravel(), minlength=4) * part.voxel_ml
     totals = Totals(float(counts[1]), float(counts[2]), float(counts[3]), specks)
     center = part.world(np.argwhere(part.array > 0).mean(axis=0))
@@ -113,7 +120,7 @@ def measure(
         tuple(kidneys),
         tuple(lesions),
         totals,
-        _notes(kidneys, lesions, specks),
+        (*_unlisted(lesions, left), *_notes(kidneys, lesions, specks)),
         case_confidence(kidneys, fits),
     )
 
@@ -123,9 +130,14 @@ def _midline_x(midline: Midline, center: NDArray[np.float64]) -> float:
     return float(center[0] - midline.offset_mm(center))
 
 
-def _all(scene: Scene, part: Volume, groups: list[Group]) -> tuple[list[Kidney], list[Lesion]]:
-    """Kidneys and their lesions, with ids: the largest tumor of the scan is tumor-1."""
-    found = [(group, find_lesions(group)) for group in groups]
+def _all(
+    scene: Scene, part: Volume, groups: list[Group]
+) -> tuple[list[Kidney], list[Lesion], Counter[LesionKind]]:
+    """Kidneys and their lesions, with ids: the largest tumor of the scan is tumor-1.
+
+    The last are those that are too many to be listed.
+    """
+    found, left = largest_lesions([(group, find_lesions(group)) for group in groups])
     names = lesion_ids(masks for _, masks in found)
     own_names = iter(kidney_ids(group for group in groups if group.is_kidney))
     kidneys: list[Kidney] = []
@@ -138,7 +150,20 @@ def _all(scene: Scene, part: Volume, groups: list[Group]) -> tuple[list[Kidney],
         if masks:
             lesions += measure_lesions(scene, group, masks, own, name)
     lesions.sort(key=lambda lesion: (lesion.kind == LesionKind.CYST, -lesion.volume_ml, lesion.id))
-    return kidneys, lesions
+    return kidneys, lesions, left
+
+
+def _unlisted(lesions: list[Lesion], left: Counter[LesionKind]) -> list[str]:
+    """That there are more lesions than are listed."""
+    if not left:
+        return []
+    named = Counter(lesion.kind for lesion in lesions) + left
+    counts = " and ".join(f"{named[kind]} {kind}s" for kind in LesionKind if named[kind])
+    return [
+        f"{counts} were found, so many that something is wrong with the scan or the model, or the "
+        f"kidneys are polycystic: the {len(lesions)} largest are measured and listed, volumes "
+        "count all"
+    ]
 
 
 def _notes(kidneys: list[Kidney], lesions: list[Lesion], specks: float) -> tuple[str, ...]:

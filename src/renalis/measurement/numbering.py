@@ -13,10 +13,17 @@ from renalis.boxes import bounding_box
 from renalis.conventions import Label
 from renalis.laterality import Midline
 from renalis.measurement.results import LesionKind, Side
-from renalis.measurement.structures import Group, LesionMask, find_groups, find_lesions
+from renalis.measurement.structures import (
+    Group,
+    LesionMask,
+    find_groups,
+    find_lesions,
+    largest_lesions,
+)
 from renalis.volume import CANONICAL, Kind, Volume
 
 __all__ = [
+    "FURTHER",
     "UNASSIGNED",
     "NumberedStructures",
     "Structure",
@@ -28,6 +35,10 @@ __all__ = [
 
 UNASSIGNED = "unassigned"
 """Id of kidney label in specks that belong to no kidney."""
+
+FURTHER = "further"
+"""Ids of lesions beyond `renalis.measurement.structures.MOST_LESIONS` begin with it: all tumors are
+one structure, and all cysts."""
 
 _LABELS = {LesionKind.TUMOR: Label.TUMOR, LesionKind.CYST: Label.CYST}
 
@@ -96,9 +107,9 @@ def numbered(labels: Volume, midline: Midline) -> NumberedStructures:
         crop = canonical.cropped(box)
         part = crop.like(np.ascontiguousarray(crop.array, dtype=np.uint8), Kind.LABELS)
         groups, _ = find_groups(part, box, midline)
-        found = [(group, find_lesions(group)) for group in groups]
+        found, _ = largest_lesions([(group, find_lesions(group)) for group in groups])
         _number_kidneys(numbers, canonical, groups, structures)
-        _number_lesions(numbers, found, structures)
+        _number_lesions(numbers, canonical, found, structures)
     own = Volume(numbers, canonical.affine, Kind.LABELS).reoriented(labels.orientation)
     return NumberedStructures(labels.like(own.array, Kind.LABELS), tuple(structures))
 
@@ -119,10 +130,11 @@ def _number_kidneys(
 
 def _number_lesions(
     numbers: NDArray[np.uint16],
+    canonical: Volume,
     found: list[tuple[Group, list[LesionMask]]],
     structures: list[Structure],
 ) -> None:
-    """Paint tumors, then cysts, the largest first."""
+    """Paint tumors, then cysts, the largest first; those that are too many last, as one."""
     names = lesion_ids(masks for _, masks in found)
     lesions = [
         (name, group, mask)
@@ -134,6 +146,11 @@ def _number_lesions(
     for name, group, mask in lesions:
         structures.append(Structure(name, _LABELS[mask.kind], group.side))
         numbers[group.box][mask.box][mask.mask] = len(structures)
+    for kind, label in _LABELS.items():
+        further = (canonical.array == label) & (numbers == 0)
+        if further.any():
+            structures.append(Structure(f"{FURTHER}-{kind}s", label, Side.OTHER))
+            numbers[further] = len(structures)
 
 
 def kidney_ids(kidneys: Iterable[Group]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +17,15 @@ from renalis.measurement.results import LesionKind, Side
 from renalis.postprocessing.components import Component, Components, find_components, gap_mm
 from renalis.volume import Kind, Volume
 
-__all__ = ["Group", "LesionMask", "find_groups", "find_lesions", "in_kidneys"]
+__all__ = [
+    "MOST_LESIONS",
+    "Group",
+    "LesionMask",
+    "find_groups",
+    "find_lesions",
+    "in_kidneys",
+    "largest_lesions",
+]
 
 JOIN_MM = 10.0
 """Components closer than this to a kidney are that kidney's."""
@@ -25,6 +35,8 @@ CROSSING_SHARE = 0.15
 """With more of its parenchyma than this beyond the midline, a kidney is on neither side."""
 MIDLINE_MM = 15.0
 """With its center nearer to the midline than this, a kidney is on neither side."""
+MOST_LESIONS = 300
+"""Lesions of a scan that are measured and listed; polycystic kidneys show some hundred."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +169,27 @@ def find_lesions(group: Group) -> list[LesionMask]:
             for component in found.each
         ]
     return lesions
+
+
+def largest_lesions(
+    found: Sequence[tuple[Group, list[LesionMask]]], most: int = MOST_LESIONS
+) -> tuple[list[tuple[Group, list[LesionMask]]], Counter[LesionKind]]:
+    """The largest lesions of a scan, by group, and how many of each kind are left out.
+
+    A network that has hardly learned anything names thousands, and each takes time to measure and
+    a segment in the files.
+    """
+    order = sorted(
+        ((-mask.voxels, group, index) for group, (_, masks) in enumerate(found)
+         for index, mask in enumerate(masks)),
+    )  # fmt: skip
+    kept = {(group, index) for _, group, index in order[:most]}
+    left = Counter(found[group][1][index].kind for _, group, index in order[most:])
+    largest = [
+        (group, [mask for index, mask in enumerate(masks) if (number, index) in kept])
+        for number, (group, masks) in enumerate(found)
+    ]
+    return largest, left
 
 
 def in_kidneys(part: Volume) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from renalis.io.segments.facts import Maker, SegmentFacts
 from renalis.io.segments.segmented_study import SegmentedStudy
 from renalis.measurement import Measurements
 from renalis.measurement.numbering import (
+    FURTHER,
     UNASSIGNED,
     NumberedStructures,
     Structure,
@@ -261,5 +262,7 @@ def _name(structure: Structure) -> str:
         if structure.id == UNASSIGNED:
             return "Kidney (specks)"
         return f"{structure.side} kidney".capitalize() if sided else f"Kidney {structure.id}"
+    if structure.id.startswith(FURTHER):
+        return structure.id.replace("-", " ").capitalize()
     where = f" ({structure.side} side)" if sided else ""
     return f"{what} {structure.id.rpartition('-')[2]}{where}".capitalize()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from renalis.look_spread import LookSpread, spread_map
 from renalis.model import Model
 from renalis.model_header import Stage
 from renalis.prediction.lesions import keep_sure_lesions
-from renalis.prediction.memory import fitted, refuse_above_limit
+from renalis.prediction.memory import fitted, needed_mb
 from renalis.prediction.options import Mirror, PredictionOptions, RuntimeName, Windows
 from renalis.prediction.region_of_interest import (
     KidneyRegion,
@@ -94,6 +94,7 @@ def predict(
     *,
     networks: Networks | None = None,
     progress: Progress | None = None,
+    announce: Callable[[float], None] | None = None,
 ) -> Prediction:
     """Find kidneys, tumors and cysts in a scan.
 
@@ -109,6 +110,9 @@ def predict(
         From `open_networks`, to be used again for further scans.
     progress : callable, optional
         Called after each window.
+    announce : callable, optional
+        Called with the peak memory (MB) that is expected, once the coarse pass has found where to
+        look closely.
 
     Returns
     -------
@@ -124,11 +128,13 @@ def predict(
     """
     options = options or PredictionOptions()
     scan = volume.reoriented()
-    options, peak, notes = fitted(scan, model, options)
+    options, _, notes = fitted(scan, model, options)
     networks = networks or open_networks(model, options)
+    options = replace(options, runtime=networks.runtime)
     view = View.of(scan)
     thresholds = options.decided_by(model.header)
-    work = _Work(view, options, thresholds, progress or (lambda *_: None))
+    told = announce or (lambda _: None)
+    work = _Work(view, options, thresholds, progress or (lambda *_: None), told)
     coarse, region = work.coarse_pass(model.header.stage("coarse"), networks.coarse)
     own = volume.unlabeled()
     kidney = lesion = spread = None
@@ -140,15 +146,17 @@ def predict(
             view.restore(fine, box, grid, own.reoriented())
         kidney, lesion = _maps(fine, box, grid)
         spread = _spread(variance, kidney, options.mirror)
+    else:
+        work.expected(model.header.stage("coarse"), coarse.seen.size, 1)
     return Prediction(
         own,
         kidney,
         lesion,
-        (*notes, *view.notes, *_notes(region, own.array, lost_ml)),
+        (*notes, *work.notes, *view.notes, *_notes(region, own.array, lost_ml)),
         work.seconds,
         work.windows,
         str(networks.runtime),
-        peak,
+        work.peak_mb,
         spread,
     )
 
@@ -170,8 +178,23 @@ class _Work:
     options: PredictionOptions
     thresholds: Thresholds
     progress: Progress
+    announce: Callable[[float], None] = field(default=lambda _: None)
     seconds: dict[str, float] = field(default_factory=dict)
     windows: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    peak_mb: float = 0.0
+
+    def expected(self, stage: Stage, voxels: int, windows: int) -> None:
+        """Reckon and announce what a pass over so many voxels of its grid needs.
+
+        Raises
+        ------
+        UsageError
+            If that is more than the limit.
+        """
+        needed = needed_mb(self.view, stage, self.options, voxels, windows)
+        self.peak_mb = max(self.peak_mb, needed)
+        self.announce(self.peak_mb)
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -223,13 +246,12 @@ class _Work:
             )
         box = _around(windows, grid.shape, stage.patch)
         voxels = int(np.prod([side.stop - side.start for side in box]))
-        refuse_above_limit(self.view, stage, self.options, voxels, len(windows))
+        large = large_mass(renal, low.spacing_mm, self.thresholds.large_mm)
+        together = 1 if large.any() else self.options.together
+        self.expected(stage, voxels, min(len(windows), together))
         image = self.image(stage, box)
         allowed = nearest(region.allowed, box, tuple(1 / r for r in ratio))
         windows = worth_looking(image, _moved(windows, box), stage.patch, allowed)
-        with self.timed("prepare"):
-            large = large_mass(renal, low.spacing_mm, self.thresholds.large_mm)
-            together = 1 if large.any() else self.options.together
         mirror = self.options.mirror
         found = self.infer(stage, networks.fine, image[None], windows, mirror, together)
         probability = found.probability
@@ -254,7 +276,7 @@ class _Work:
         """Sliding window with a stage's network."""
         self.windows[stage.name] = len(windows)
         with self.timed(stage.name):
-            return slide(
+            result = slide(
                 image,
                 network,
                 stage.patch,
@@ -263,6 +285,13 @@ class _Work:
                 mirror=mirror,
                 progress=lambda done, total: self.progress(stage.name, done, total),
             )
+        if result.fewer is not None:
+            self.notes.append(
+                f"Memory ran out with {min(together, len(windows))} windows at a time; "
+                f"{result.fewer} were computed together instead, and this network's labels depend "
+                "a little on that."
+            )
+        return result
 
 
 def _mix(

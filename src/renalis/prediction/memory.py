@@ -1,8 +1,8 @@
 """How much memory a prediction will need: said before it starts, and obeyed.
 
 Beforehand only the most is known, what it takes to search the whole scan closely. Most scans need a
-third of it. So a limit below the most is no reason to refuse a scan: what is found decides, and is
-asked again before the fine pass.
+third of it. So a limit below the most is no reason to refuse a scan: what the coarse pass finds
+decides. That is what is said and compared with the limit, before the fine pass.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ import numpy as np
 from renalis.errors import UsageError
 from renalis.model import Model
 from renalis.model_header import Stage
-from renalis.prediction.options import PredictionOptions
+from renalis.prediction.options import PredictionOptions, RuntimeName
 from renalis.prediction.view import View
 from renalis.volume import Volume
 
-__all__ = ["expected_peak_mb", "fitted", "refuse_above_limit"]
+__all__ = ["expected_peak_mb", "fitted", "needed_mb"]
 
-_BASE_MB = 520.0
-"""Python, NumPy, torch, OpenVINO and the readers, before the first voxel."""
+_BASE_MB = {
+    RuntimeName.TORCH: 560.0,
+    RuntimeName.TORCH_BF16: 490.0,
+    RuntimeName.OPENVINO: 480.0,
+    RuntimeName.OPENVINO_BF16: 480.0,
+    RuntimeName.ONNX: 580.0,
+}
+"""Python, NumPy, the runtime, the readers, and the coarse pass over a small scan."""
 
 _BYTES_PER_VOXEL = 2 + 1 + 1 + 1
 """Of the scan: HU, labels, labels being tidied, and one mask; nothing else has its size."""
@@ -31,16 +37,24 @@ _BYTES_PER_STAGE_VOXEL = 4 + 12 + 12 + 4 + 4 + 2 + 2
 voxel how much mirrored looks differ: two variances, their weights, and what is kept of them."""
 
 _ACTIVATIONS = 4.5
-"""Arrays of the finest level's size and channels that exist at the same time, with the runtime's
-work space, chosen so that the estimate lies above the peak that ``provenance.json`` reports: for 6
-windows of the shipped model 2.4 to 2.8 GB in all, where OpenVINO and torch, both with bfloat16,
-took 1.4 to 1.6 GB."""
+"""Arrays of the finest level's size and channels that exist at the same time."""
 
 _REST = 14
 """Arrays of the window's size: image, class scores, probabilities and their copies."""
 
-_KEPT = 1.35
-"""Freed activations that stay in the heap."""
+_KEPT = {
+    RuntimeName.TORCH: 1.25,
+    RuntimeName.TORCH_BF16: 0.85,
+    RuntimeName.OPENVINO: 1.05,
+    RuntimeName.OPENVINO_BF16: 0.85,
+    RuntimeName.ONNX: 2.0,
+}
+"""What a runtime takes of the reckoned activations, with freed ones that stay in the heap; chosen,
+as the base, so that the estimate lies 5 to 25 % above the peak that ``provenance.json`` reports
+(``benchmarks/results/memory.json``)."""
+
+_LEAN = 1.35
+"""How much less it is when freed activations are given back."""
 
 
 def expected_peak_mb(scan: Volume, model: Model, options: PredictionOptions) -> float:
@@ -94,10 +108,10 @@ def fitted(
     )
 
 
-def refuse_above_limit(
+def needed_mb(
     view: View, stage: Stage, options: PredictionOptions, voxels: int, windows: int
-) -> None:
-    """Raise UsageError if a pass over a part of a scan needs more than ``options.max_ram_mb``.
+) -> float:
+    """Peak memory of the process in MB for a pass over a part of a scan.
 
     Parameters
     ----------
@@ -110,12 +124,18 @@ def refuse_above_limit(
     voxels : int
         Of the stage's grid in that part.
     windows : int
-        That the pass will run over.
+        That the pass will run over, of which it may compute ``options.together`` at once.
+
+    Raises
+    ------
+    UsageError
+        If that is more than ``options.max_ram_mb``.
     """
     peak, limit = _peak_mb(view, stage, options, voxels, windows), options.max_ram_mb
     if limit is not None and peak > limit:
         where = "where kidneys may be, this scan has to be looked at closely; that needs"
         raise UsageError(_refusal(where, peak, limit))
+    return peak
 
 
 def _refusal(what: str, peak_mb: float, limit_mb: float) -> str:
@@ -139,8 +159,11 @@ def _peak_mb(
     seen = voxels * _BYTES_PER_STAGE_VOXEL
     seen += view.turning_bytes(stage.spacing_mm, options.interpolated(stage))
     at_once = min(windows, options.together) if stage.pooled else 1
-    activations = _activation_bytes(stage, at_once) * (_KEPT if options.keep_heap else 1.0)
-    return _BASE_MB + (np.prod(view.scan.shape) * _BYTES_PER_VOXEL + seen + activations) / 1e6
+    # Where it is not chosen yet, or not among those measured: what takes the most
+    runtime = options.runtime if options.runtime in _BASE_MB else RuntimeName.TORCH
+    kept = _KEPT[runtime] if options.keep_heap else _KEPT[runtime] / _LEAN
+    scan = float(np.prod(view.scan.shape)) * _BYTES_PER_VOXEL
+    return _BASE_MB[runtime] + (scan + seen + _activation_bytes(stage, at_once) * kept) / 1e6
 
 
 def _activation_bytes(stage: Stage, windows: int) -> float:

@@ -6,17 +6,28 @@ callable; `mean_network` makes one of several, for example of the folds of one r
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.compute_failures import with_freed_memory
+from renalis.errors import MemoryWarning
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Activation", "Answers", "BatchNetwork", "mean_network", "torch_network"]
+__all__ = [
+    "Activation",
+    "Answers",
+    "BatchNetwork",
+    "fewer_at_once",
+    "mean_network",
+    "torch_network",
+]
 
 Activation = Literal["softmax", "sigmoid"]
 
@@ -68,6 +79,32 @@ def torch_network(
                 value = value.softmax(1) if activation == "softmax" else value.sigmoid()
                 outputs[name] = value.cpu().numpy()
         return outputs
+
+    return fewer_at_once(compute)
+
+
+def fewer_at_once(network: BatchNetwork) -> BatchNetwork:
+    """A network that computes a batch in halves where memory does not suffice for it, and says so.
+
+    For networks whose answer for a patch does not depend on the others of its batch: the
+    probabilities are the same.
+    """
+
+    def compute(*inputs: NDArray[np.float32]) -> Answers:
+        try:
+            return with_freed_memory(lambda: network(*inputs))
+        except MemoryError:
+            if len(inputs[0]) == 1:
+                raise
+        half = -(-len(inputs[0]) // 2)
+        warnings.warn(
+            f"memory ran out with {len(inputs[0])} patches at a time; they are computed {half} at "
+            "a time, to the same labels",
+            MemoryWarning,
+            stacklevel=2,
+        )
+        parts = [compute(*(x[part] for x in inputs)) for part in (slice(half), slice(half, None))]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     return compute
 

@@ -34,8 +34,8 @@ class Prediction:
     runtime : str
         What computed the networks.
     expected_peak_mb : float
-        The most memory (MB) that the process was expected to need, before the start: that for
-        searching the whole scan closely, or the limit that was set.
+        The memory (MB) that the process was expected to need, reckoned before the fine pass from
+        what the coarse one had found.
     """
 
     labels: Volume

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Protocol
 
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box
+from renalis.compute_failures import with_freed_memory
 from renalis.prediction.options import Mirror
 from renalis.prediction.window_mean import WindowMean
 from renalis.prediction.windows import Shape, gaussian, padding
@@ -63,12 +66,15 @@ class SlidingResult:
     variance : ndarray, shape (2, z, y, x), float32, or None
         Of the probabilities of anything renal, and of tumor or cyst, over the mirrored looks, at
         every second voxel along each axis (to the nearest voxel); None without mirrored looks.
+    fewer : int or None
+        Most windows in a batch, where memory did not suffice for ``together``.
     """
 
     probability: NDArray[np.float32]
     seen: NDArray[np.bool_]
     windows: int
     variance: NDArray[np.float32] | None = None
+    fewer: int | None = None
 
 
 def slide(
@@ -101,6 +107,12 @@ def slide(
         Flips to average over (test-time augmentation), of windows in which something is found.
     progress : callable, optional
         Called with windows done and windows in all.
+
+    Raises
+    ------
+    MemoryError
+        If memory does not suffice for a single window. Where it does not for a batch, the rest is
+        computed in batches of half as many.
     """
     before = padding(image.shape[1:], patch)
     inner = tuple(slice(first, n + first)
@@ -109,14 +121,24 @@ def slide(
     depth, height, width = image.shape[1:]
     mean = WindowMean(3, (depth, height, width), gaussian(patch))
     spread = _spread_over((depth, height, width), patch) if _FLIPS[mirror] else None
-    done = 0
-    for batch in batches(windows, together):
+    done, fewer = 0, None
+    ahead = deque(batches(windows, together))
+    while ahead:
+        batch = ahead.popleft()
         boxes = [
             tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True)) for start in batch
         ]
-        probabilities, variances = _mirrored(
-            network, np.stack([image[(slice(None), *b)] for b in boxes]), mirror
-        )
+        patches = np.stack([image[(slice(None), *b)] for b in boxes])
+        try:
+            probabilities, variances = with_freed_memory(
+                partial(_mirrored, network, patches, mirror)
+            )
+        except MemoryError:
+            if len(batch) == 1:
+                raise
+            fewer = -(-len(batch) // 2)
+            ahead = deque(part for each in (batch, *ahead) for part in batches(each, fewer))
+            continue
         for start, probability in zip(batch, probabilities, strict=True):
             mean.add(start, probability)
         if spread is not None:
@@ -131,6 +153,7 @@ def slide(
         seen,
         len(windows),
         None if spread is None else spread.mean()[(slice(None), *_thinned(inner))],
+        fewer,
     )
 
 

@@ -15,15 +15,17 @@ import os
 import secrets
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
-from renalis.errors import InputError, OutputError
+from renalis.errors import DamageWarning, InputError, OutputError
 from renalis.preparation.grids import GridSpec
 from renalis.preparation.prepared import PreparedCase, PreparedGrid, prepare_case
 from renalis.volume import Volume
@@ -89,16 +91,63 @@ def cached_case(
     Raises
     ------
     InputError
-        If scan and labels do not fit, or a cached array is damaged.
+        If scan and labels do not fit.
     OutputError
         If the cache cannot be written.
+
+    Warns
+    -----
+    DamageWarning
+        If the case was there and its files are not what was written; it is prepared again.
     """
     root = Path(cache)
     folder = root / _key(content, grids)
+    if (folder / _INDEX).is_file() and (damage := _damage(folder)):
+        warnings.warn(
+            f"the prepared case in {folder} is damaged ({damage}); it is prepared again",
+            DamageWarning,
+            stacklevel=2,
+        )
+        _take_away(folder)
     if not (folder / _INDEX).is_file():
         image, label = load()
         _store(folder, prepare_case(image, label, grids, case_id))
     return open_prepared(folder, grids)
+
+
+def _damage(folder: Path) -> str:
+    """What is wrong with a prepared case, by the checksums in its index; nothing: empty.
+
+    A case that an earlier version prepared has none.
+    """
+    try:
+        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        for name, entry in index.items():
+            for kind, expected in entry.get("crc32", {}).items():
+                file = folder / f"{name}-{kind}.npy"
+                if _checksum(file) != expected:
+                    return f"the checksum of {file.name} differs"
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        return str(error)
+    return ""
+
+
+def _checksum(file: Path) -> int:
+    """CRC-32, which costs little: all of a cache is read when a training begins."""
+    total = 0
+    with file.open("rb") as stream:
+        while part := stream.read(1 << 24):
+            total = isal_zlib.crc32(part, total)
+    return total
+
+
+def _take_away(folder: Path) -> None:
+    """Remove a case at once for all who look for it, then its files."""
+    aside = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.part"
+    # Gone already: another process found the same
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _key(content: str, grids: Sequence[GridSpec]) -> str:
@@ -185,6 +234,7 @@ def _store(folder: Path, case: PreparedCase) -> None:
                 "affine": grid.affine.tolist(),
                 "slice_labels": None if grid.slice_labels is None else grid.slice_labels.tolist(),
                 "arrays": sorted(present),
+                "crc32": {kind: _checksum(part / f"{name}-{kind}.npy") for kind in present},
             }
         with (part / _INDEX).open("w", encoding="utf-8") as file:
             json.dump(index, file, indent=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -91,7 +90,7 @@ def _value(found: dict[str, dict[str, object]], tag: str) -> str:
 
 def fetch_due(store: Store, archive: Archive, client: DICOMwebClient, counters: Counters) -> None:
     """Fetch what is due from an archive."""
-    for one in due_fetches(store.database, archive.name, time.time()):
+    for one in due_fetches(store.database, archive.name, store.clock.now()):
         try:
             _fetch(store, one, client, counters)
         except Refused as refused:
@@ -104,7 +103,7 @@ def fetch_due(store: Store, archive: Archive, client: DICOMwebClient, counters: 
             continue
         _LOG.warning("archive=%s a series could not be fetched, attempt %d", archive.name,
                      one.attempts + 1)  # fmt: skip
-        missed(store.database, one, problem, store.limits.tries, time.time())
+        missed(store.database, one, problem, store.limits.tries, store.clock.now())
 
 
 def _fetch(store: Store, one: Fetch, client: DICOMwebClient, counters: Counters) -> None:
@@ -126,7 +125,7 @@ def _fetch(store: Store, one: Fetch, client: DICOMwebClient, counters: Counters)
     finally:
         for key in keys:
             # Nothing more is to come of what was fetched whole, so it need not be quiet first.
-            now = 0.0 if state == SeriesState.CLOSED else time.time()
+            now = 0.0 if state == SeriesState.CLOSED else store.clock.now()
             close_series(store.database, key, state, now)
 
 

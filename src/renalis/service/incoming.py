@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import time
 
 import pydicom
 from pydicom.uid import UID
@@ -62,7 +61,9 @@ def take_image(store: Store, content: bytes, origin: str) -> str:
             raise Refused("series", "the series has more than limits.images or limits.series_mb")
         with whole_file(store.series(key) / name) as file:
             file.write(content)
-        add_image(store.database, study, series, origin, name, digest, len(content), time.time())
+        add_image(
+            store.database, study, series, origin, name, digest, len(content), store.clock.now()
+        )
     return key
 
 

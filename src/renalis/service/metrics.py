@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from collections.abc import Iterable, Mapping
 
 from renalis.service.deliveries import DeliveryState, count_deliveries
@@ -61,7 +60,7 @@ def exposition(store: Store, counters: Counters, version: str) -> str:
     deliveries = count_deliveries(store.database)
     family("renalis_deliveries", "gauge", "Objects to send, by state.", _by_state(deliveries))
     (row,) = store.database.rows("SELECT min(created) AS first FROM jobs WHERE state = 'queued'")
-    oldest = 0.0 if row["first"] is None else max(0.0, time.time() - row["first"])
+    oldest = 0.0 if row["first"] is None else max(0.0, store.clock.now() - row["first"])
     words = "Age of the job that waits longest."
     family("renalis_oldest_waiting_seconds", "gauge", words, [((), oldest)])
     free = shutil.disk_usage(store.folder).free

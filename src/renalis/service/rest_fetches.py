@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -71,7 +70,7 @@ def wish(body: Wish, service: Served) -> FetchView:
     """Fetch a series from an archive; it becomes a job when it has arrived."""
     if body.archive not in {archive.name for archive in service.config.archives}:
         raise HTTPException(404, "there is no such archive in the configuration")
-    now = time.time()
+    now = service.store.clock.now()
     return _view(want(service.store.database, body.archive, body.study_uid, body.series_uid, now))
 
 

@@ -86,7 +86,7 @@ def serve(config: Config, options: SegmentOptions, stopping: threading.Event) ->
             loops[name] = Loop(name, work, every_s, stopping)
 
         # What was coming in when the last process ended may come again from now on.
-        interrupt_open(store.database, time.time())
+        interrupt_open(store.database, store.clock.now())
         parts: dict[str, Callable[[], bool]] = {}
         if config.dimse is not None:
             node = open_node(store, config.dimse, counters)
@@ -94,8 +94,8 @@ def serve(config: Config, options: SegmentOptions, stopping: threading.Event) ->
             parts["dimse"] = node.listens
             _LOG.info("the DICOM node %s listens on port %d", config.dimse.ae_title, node.port)
         loop("worker", worker.one, _WORK_S)
-        loop("collect", lambda: collect(store, patience, time.time()), _COLLECT_S)
-        loop("expire", lambda: expire(store, time.time()), _EXPIRE_S)
+        loop("collect", lambda: collect(store, patience, store.clock.now()), _COLLECT_S)
+        loop("expire", lambda: expire(store, store.clock.now()), _EXPIRE_S)
         loop("send", lambda: send_due(store, sends, counters), _SEND_S)
         for archive, client in clients:
             fetch = partial(fetch_due, store, archive, client, counters)
@@ -119,7 +119,7 @@ def _send_to(config: Config) -> dict[str, tuple[str, ...]]:
 
 def _take_up(store: Store) -> None:
     """Go on where the last process stopped, however it did."""
-    now = time.time()
+    now = store.clock.now()
     again, lost = take_up(store.database, store.limits.attempts, now)
     sweep(store)
     for job_id in again:
@@ -130,7 +130,7 @@ def _take_up(store: Store) -> None:
 
 def _look(store: Store, archive: Archive, client: DICOMwebClient) -> None:
     try:
-        look(store, archive, client, time.time())
+        look(store, archive, client, store.clock.now())
     except Exception as error:  # an archive that does not answer is asked again
         _LOG.warning("archive=%s does not answer (%s)", archive.name, type(error).__name__)
 

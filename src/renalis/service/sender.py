@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -49,7 +48,7 @@ def opened_destinations(destinations: Mapping[str, Destination], ae_title: str) 
 
 def send_due(store: Store, sends: Mapping[str, Send], counters: Counters) -> None:
     """Send what is due, a job and destination after the other."""
-    due = due_deliveries(store.database, time.time())
+    due = due_deliveries(store.database, store.clock.now())
     for (job, name), group in groupby(due, key=lambda one: (one.job, one.destination)):
         for one in group:
             problem = _tried(store, one, sends.get(name))
@@ -60,7 +59,7 @@ def send_due(store: Store, sends: Mapping[str, Send], counters: Counters) -> Non
                 continue
             counters.add("renalis_send_failures_total", destination=name)
             _LOG.warning("job=%s not sent to %s, attempt %d", job, name, one.attempts + 1)
-            failed_again(store.database, one, problem, store.limits.tries, time.time())
+            failed_again(store.database, one, problem, store.limits.tries, store.clock.now())
 
 
 def _tried(store: Store, one: Delivery, send: Send | None) -> str:

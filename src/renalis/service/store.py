@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from renalis.errors import OutputError, RenalisError
+from renalis.service.clock import SteadyClock, open_clock
 from renalis.service.config import Limits
 from renalis.service.database import Database, open_database
 from renalis.service.jobs import waiting
@@ -47,11 +48,14 @@ class Store:
         What is known about them.
     limits : Limits
         What is too much.
+    clock : SteadyClock
+        What time it is.
     """
 
     folder: Path
     database: Database
     limits: Limits
+    clock: SteadyClock
 
     def series(self, key: str) -> Path:
         """The images of a series."""
@@ -91,7 +95,8 @@ def open_store(folder: Path, limits: Limits) -> Store:
         raise OutputError(
             f"the folder {folder} cannot be written ({error.strerror}); choose another one"
         ) from error
-    return Store(folder, open_database(folder / "queue.sqlite"), limits)
+    database = open_database(folder / "queue.sqlite")
+    return Store(folder, database, limits, open_clock(database))
 
 
 def check_room(store: Store) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -140,7 +139,7 @@ class _Receiving:
                 self._held[key] += 1
             nobody = brought is None and not self._held[key]
         if nobody:  # its connection was lost meanwhile
-            close_series(self._store.database, key, SeriesState.BROKEN, time.time())
+            close_series(self._store.database, key, SeriesState.BROKEN, self._store.clock.now())
         self._counters.add("renalis_images_received_total", origin="dimse")
         return _SUCCESS
 
@@ -155,7 +154,7 @@ class _Receiving:
             self._held.subtract(brought)
             free = [key for key in brought if not self._held[key]]
         for key in free:
-            close_series(self._store.database, key, state, time.time())
+            close_series(self._store.database, key, state, self._store.clock.now())
         if brought and not well:
             self._refuse("broken_off")
 

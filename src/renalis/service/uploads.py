@@ -8,7 +8,6 @@ import os
 import shutil
 import stat
 import struct
-import time
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -92,7 +91,7 @@ def take_upload(store: Store, path: Path, sha256: str) -> tuple[Job, bool]:
             origin="upload",
             source="upload",
             content=sha256,
-            now=time.time(),
+            now=store.clock.now(),
         )
         kept = job.id == job_id
         return job, kept

@@ -29,11 +29,14 @@ class Page:
         What answers.
     until : float
         Seconds since 1970.
+    closes : float
+        The same moment by `time.monotonic`, which nobody sets.
     """
 
     job: str
     app: App
     until: float
+    closes: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +55,9 @@ class Pages:
             If the job has no results to show.
         """
         cases = Cases.of(store.result(job_id), scans=[store.job(job_id) / "input"], who=who)
-        page = Page(job_id, App(cases), time.time() + _HOURS * 3600)
+        open_s = _HOURS * 3600
+        now, passed = store.clock.now(), time.monotonic()
+        page = Page(job_id, App(cases), now + open_s, passed + open_s)
         key = secrets.token_urlsafe(24)
         with self._lock:
             while len(self._open) >= _MOST:
@@ -64,7 +69,7 @@ class Pages:
         """The page of a key, while it is open."""
         with self._lock:
             page = self._open.get(key)
-            if page is not None and page.until < time.time():
+            if page is not None and page.closes < time.monotonic():
                 del self._open[key]
                 return None
             return page

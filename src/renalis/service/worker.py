@@ -62,7 +62,7 @@ class Worker:
         Stopped
             If the service ends meanwhile; the job waits for the next start.
         """
-        job = begin_next(self.store.database, time.time())
+        job = begin_next(self.store.database, self.store.clock.now())
         if job is None:
             return False
         _LOG.info("job=%s begins, attempt %d", job.id, job.attempts)
@@ -108,7 +108,7 @@ class Worker:
 
     def _end(self, job: Job, state: JobState, problem: str, notes: Sequence[str]) -> None:
         """Note the outcome and what is to be sent, both or neither."""
-        now = time.time()
+        now = self.store.clock.now()
         result = self.store.result(job.id)
         with self.store.database.transaction():
             end_job(self.store.database, job.id, state, problem, notes, now)

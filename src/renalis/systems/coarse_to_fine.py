@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from renalis.calibration import Fits, calibration_of
 from renalis.compute_device import DeviceChoice, choose_device
+from renalis.compute_failures import device_lost, is_device_lost
 from renalis.errors import UsageError
 from renalis.io import Scan, ScanSource
 from renalis.known_cases import KnownModel
@@ -43,6 +44,8 @@ class CoarseToFineSegmenter:
     options: PredictionOptions = field(default_factory=PredictionOptions)
     rules: Rules = DEFAULT
     networks: Networks | None = None
+    may_move: bool = False
+    """Whether to go on on the CPU when a GPU is gone."""
 
     kind = "coarse_to_fine"
     by_case_name = False
@@ -108,7 +111,17 @@ class CoarseToFineSegmenter:
     def segment(self, scan: Scan, clock: Clock | None = None) -> Segmented:
         """Predict and tidy."""
         clock = clock or Clock()
-        prediction = self._predicted(scan, clock)
+        try:
+            prediction = self._predicted(scan, clock)
+        except Exception as error:
+            if not is_device_lost(error):
+                raise
+            self.networks = None
+            if not self.may_move:
+                raise device_lost(error) from error
+            clock.listener.note(f"{device_lost(error)}; from here on the CPU computes")
+            self.options = replace(self.options, device="cpu")
+            prediction = self._predicted(scan, clock)
         with clock.timed("tidy"):
             body = find_body(scan.volume)
             tidied = tidy(
@@ -133,9 +146,8 @@ class CoarseToFineSegmenter:
         )
 
     def _predicted(self, scan: Scan, clock: Clock) -> Prediction:
-        """The networks' prediction; the memory that it will need is announced first."""
-        options, peak, notes = fitted(scan.volume.reoriented(), self.model, self.options)
-        clock.listener.note(f"expected peak memory: at most {peak:.0f} MB")
+        """The networks' prediction; the memory that the fine pass needs is announced before it."""
+        options, _, notes = fitted(scan.volume.reoriented(), self.model, self.options)
         for note in notes:
             clock.listener.note(note)
         if self.networks is None:
@@ -147,6 +159,7 @@ class CoarseToFineSegmenter:
             options,
             networks=self.networks,
             progress=clock.listener.step,
+            announce=lambda mb: clock.listener.note(f"expected peak memory: {mb:.0f} MB"),
         )
         clock.seconds |= prediction.seconds
         return prediction
@@ -191,7 +204,7 @@ def open_coarse_to_fine(model: Path | Model, options: SegmenterOptions) -> Coars
     if isinstance(model, Path):
         model = load_model(model)
     check_licence(model.header, options.require_commercial)
-    return CoarseToFineSegmenter(model, prediction, rules)
+    return CoarseToFineSegmenter(model, prediction, rules, may_move=options.device == "auto")
 
 
 def _on_device(prediction: PredictionOptions, wanted: DeviceChoice) -> PredictionOptions:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from renalis.compute_device import choose_device
+from renalis.compute_failures import device_lost, is_device_lost
 from renalis.conventions import Classes
 from renalis.errors import UsageError
 from renalis.io import Scan, ScanSource
@@ -50,6 +52,8 @@ class SystemSegmenter:
         What was left out of the clean-up.
     look_everywhere : bool
         Whether the run's gate was changed so.
+    on_cpu : callable or None
+        Opens the same on the CPU, to go on there when a GPU is gone.
     """
 
     run: Run
@@ -58,6 +62,7 @@ class SystemSegmenter:
     weights: tuple[float, ...] | None = None
     without_rules: tuple[str, ...] = ()
     look_everywhere: bool = False
+    on_cpu: Callable[[], SystemSegmenter] | None = None
 
     @property
     def kind(self) -> str:
@@ -111,6 +116,17 @@ class SystemSegmenter:
     def segment(self, scan: Scan, clock: Clock | None = None) -> Segmented:
         """Predict and clean up as the system does."""
         clock = clock or Clock()
+        try:
+            return self._segment(scan, clock)
+        except Exception as error:
+            if not is_device_lost(error):
+                raise
+            if self.on_cpu is None:
+                raise device_lost(error) from error
+            clock.listener.note(f"{device_lost(error)}; from here on the CPU computes")
+        return self.on_cpu().segment(scan, clock)
+
+    def _segment(self, scan: Scan, clock: Clock) -> Segmented:
         classes = system_classes(self.run.system)
         with clock.timed("predict"), torch.inference_mode():
             others = [member.of(scan, classes) for member in self.members]
@@ -190,8 +206,15 @@ def open_system(path: Path, options: SegmenterOptions) -> SystemSegmenter:
     if options.look_everywhere:
         run = replace(run, system=with_open_gate(run.system))
     members = [open_ensemble_member(member, device) for member in options.members]
+    chosen = options.device in (None, "auto") and device == "cuda"
     return SystemSegmenter(
-        run, run_hash(path, run), members, weights, options.without_rules, options.look_everywhere
+        run,
+        run_hash(path, run),
+        members,
+        weights,
+        options.without_rules,
+        options.look_everywhere,
+        cache(lambda: open_system(path, replace(options, device="cpu"))) if chosen else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of the engine: one safetensors file, whole or not at all.
+"""Checkpoints of the engine: one safetensors file, whole or not at all, and the one before it.
 
 Tensors are the network's weights and buffers, their moving average where there is one, and the
 optimizer's moments; everything else is JSON in the file's header. One file, because two could be
@@ -9,7 +9,7 @@ from different moments. Random state is the numbers of the epoch and the micro-b
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,22 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from renalis.errors import InputError
-from renalis.io import whole_file
 from renalis.training.hard_samples import SampleLosses
 from renalis.training.history import History, history_from_json, history_to_json
 from renalis.training.moving_average import Average
+from renalis.training.tensor_files import (
+    DamagedError,
+    previous,
+    read_tensor_file,
+    write_tensor_file,
+)
 
 __all__ = [
     "Position",
+    "is_begun",
     "load_checkpoint",
     "load_weights",
     "read_metadata",
@@ -35,6 +40,10 @@ __all__ = [
     "save_checkpoint",
     "save_weights",
 ]
+
+
+_FORMAT = 1
+"""Raised when a checkpoint would be read otherwise."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,8 @@ def save_checkpoint(
 ) -> None:
     """Write all that a later process needs to go on as if nothing had happened.
 
+    The checkpoint that is there is kept as `previous`.
+
     Parameters
     ----------
     scaler : mapping
@@ -108,6 +119,7 @@ def save_checkpoint(
             tensors[f"{name}.numbers"] = torch.from_numpy(losses.numbers)
             tensors[f"{name}.losses"] = torch.from_numpy(losses.losses)
     state = {
+        "format": _FORMAT,
         "history": history_to_json(position.history),
         "batches": position.batches,
         "steps": position.steps,
@@ -117,7 +129,7 @@ def save_checkpoint(
         "scaler": dict(scaler),
         "plan": dict(plan),
     }
-    _write(path, tensors, {"state": json.dumps(state, allow_nan=False)})
+    write_tensor_file(path, tensors, {"state": json.dumps(state, allow_nan=False)}, keep=True)
 
 
 def load_checkpoint(
@@ -126,8 +138,14 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     plan: Mapping[str, str],
     average: Average | None = None,
+    report: Callable[[str], None] = print,
 ) -> tuple[Position, dict[str, Any]]:
-    """Give network, optimizer and average their state back.
+    """Give network, optimizer and average their state back; the `previous` one's if need be.
+
+    Parameters
+    ----------
+    report : callable
+        Is told when the previous checkpoint has to do.
 
     Returns
     -------
@@ -138,12 +156,9 @@ def load_checkpoint(
     Raises
     ------
     InputError
-        If the file is damaged or of another training.
+        If the checkpoint and the one before are damaged, or of another training.
     """
-    tensors, header = _read(path)
-    if "state" not in header:
-        raise InputError(f"{path} is not a checkpoint of a training; choose another run folder")
-    state = json.loads(header["state"])
+    path, tensors, state = _whole_one(path, report)
     for name in {**plan, **state["plan"]}:
         before, now = state["plan"].get(name), plan.get(name)
         if before != now:
@@ -173,6 +188,46 @@ def load_checkpoint(
     return position, state["scaler"]
 
 
+def _whole_one(
+    path: Path, report: Callable[[str], None]
+) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
+    """The checkpoint, or the one before if it is damaged; with its path, tensors and state."""
+    try:
+        return (path, *_content(path))
+    except DamagedError as error:
+        older = previous(path)
+        try:
+            tensors, state = _content(older)
+        except InputError:
+            raise InputError(
+                f"{error}, and no earlier one is whole; delete {path.parent} to train it anew"
+            ) from error
+        epoch = len(state["history"]) + 1
+        report(f"{error}; going on from {older.name}, in epoch {epoch}")
+        return older, tensors, state
+
+
+def _content(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not path.exists():
+        # Killed between setting it aside and putting the next one in its place
+        raise DamagedError(f"{path} is not there")
+    tensors, header = read_tensor_file(path)
+    if "state" not in header:
+        raise DamagedError(f"{path} is not a checkpoint of a training")
+    state: dict[str, Any] = json.loads(header["state"])
+    if state.get("format", 1) != _FORMAT:
+        raise InputError(
+            f"{path} was written by another version of renalis; resume with that one, or choose "
+            "another run folder"
+        )
+    return tensors, state
+
+
+def is_begun(path: Path) -> bool:
+    """Whether there is a checkpoint at this path, or one was set aside from it."""
+    return path.exists() or previous(path).exists()
+
+
 def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write a network's weights and buffers alone, with ``metadata`` as JSON in the header.
 
@@ -181,7 +236,7 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[st
     OutputError
         If the file cannot be written.
     """
-    _write(path, weights, {"about": json.dumps(dict(metadata), allow_nan=False)})
+    write_tensor_file(path, weights, {"about": json.dumps(dict(metadata), allow_nan=False)})
 
 
 def load_weights(path: Path, network: nn.Module) -> dict[str, Any]:
@@ -192,7 +247,7 @@ def load_weights(path: Path, network: nn.Module) -> dict[str, Any]:
     InputError
         If the file is damaged or of another network.
     """
-    tensors, header = _read(path)
+    tensors, header = _weights(path)
     _fill(path, network, tensors)
     metadata: dict[str, Any] = json.loads(header.get("about", "{}"))
     return metadata
@@ -206,7 +261,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     InputError
         If the file is damaged.
     """
-    return _read(path)[0]
+    return _weights(path)[0]
+
+
+def _weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        return read_tensor_file(path)
+    except DamagedError as error:
+        raise InputError(f"{error}; take a copy of it, or train it anew") from error
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -222,23 +284,6 @@ def read_metadata(path: Path) -> dict[str, Any]:
             metadata: dict[str, Any] = json.loads((file.metadata() or {}).get("about", "{}"))
             return metadata
     except (OSError, SafetensorError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a safetensors file: {error}") from error
-
-
-def _write(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
-    # A weight under two names (a block that is used twice) is written twice: the format has no
-    # way to say that they are one.
-    whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    with whole_file(path) as file:
-        file.write(to_bytes(whole, header))
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, file.metadata() or {}
-    except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read as a safetensors file: {error}") from error
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from renalis.errors import InputError
 from renalis.signals import Ended
-from renalis.training.checkpoint import Position, load_checkpoint, save_weights
+from renalis.training.checkpoint import Position, is_begun, load_checkpoint, save_weights
 from renalis.training.devices import ProcessRank
 from renalis.training.epoch import Validation, finish_epoch, train_epoch
 from renalis.training.fit_plan import FitPlan, build_optimizer, described
@@ -101,7 +101,7 @@ def fit(
             f"{plan.name} cannot stop or keep by {', '.join(sorted(missing))} without validation; "
             "choose keep: last, or validate"
         )
-    known = (run / CHECKPOINT).exists()
+    known = is_begun(run / CHECKPOINT)
     if known and not resume:
         raise InputError(f"{run} holds a training; resume it or choose another folder")
     freeze(network, plan.freezing)
@@ -112,8 +112,14 @@ def fit(
     average = None if plan.average is None else start_average(network)
     position, scaler = Position(), dict[str, Any]()
     if known:
-        checkpoint = run / CHECKPOINT
-        position, scaler = load_checkpoint(checkpoint, network, optimizer, described_plan, average)
+        position, scaler = load_checkpoint(
+            run / CHECKPOINT,
+            network,
+            optimizer,
+            described_plan,
+            average,
+            report if fabric.global_rank == 0 else _silent,
+        )
     if on_epoch is not None and position.history:
         on_epoch(position.history)
     reason = reason_to_stop(plan.stop, position.history)

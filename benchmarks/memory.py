@@ -1,0 +1,63 @@
+"""The memory that ``renalis segment`` says it will need, against what it takes.
+
+    python benchmarks/memory.py --scans PATH ... --output FOLDER [--runtimes NAME ...]
+
+Each scan is segmented in a process of its own, with the report. Results go to
+``benchmarks/results/memory.json``; `renalis.prediction.memory` was fitted to them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from arms import HERE
+from machine import machine
+from results import commit
+
+RESULTS = HERE / "results" / "memory.json"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--scans", type=Path, nargs="+", required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--runtimes", nargs="+", default=["auto"])
+    arguments = parser.parse_args()
+    rows = [
+        row(scan, runtime, arguments.output / runtime / f"{number}")
+        for runtime in arguments.runtimes
+        for number, scan in enumerate(arguments.scans)
+    ]
+    content = {
+        "commit": commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine(),
+        "rows": rows,
+    }
+    RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def row(scan: Path, runtime: str, output: Path) -> dict[str, Any]:
+    """One scan: what was expected and what was taken, in MB."""
+    words = [sys.executable, "-m", "renalis", "segment", str(scan), "-o", str(output)]
+    words += ["--runtime", runtime, "--overwrite", "--threads", "1"]
+    subprocess.run(words, check=True, stdout=sys.stderr)
+    (path,) = output.glob("*/provenance.json")
+    told = json.loads(path.read_text(encoding="utf-8"))
+    # The folder's name: files are called ct.nii.gz
+    found = {"scan": scan.parent.name, "runtime": told["runtime"]}
+    found |= {name: told[name] for name in ("windows", "expected_peak_mb", "peak_mb")}
+    found["ratio"] = round(told["expected_peak_mb"] / told["peak_mb"], 2)
+    print(json.dumps(found), flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -267,7 +267,7 @@ def offsets(content: bytes, rng: Random) -> tuple[bytes, list[str]]:
     for mark, skip in marks.items():
         at = data.find(mark, start)
         if at >= 0 and rng.random() < 0.7:
-            place = at + 2 + skip + rng.randrange(12)
+            place = at + 2 + skip + rng.randrange(40)
             value = rng.choice((0, 1, 255, 0xFFFF, 0x7FFF, 0xFFFFFFFF, 30000))
             size = rng.choice((1, 2, 4))
             data[place : place + size] = (value & ((1 << 8 * size) - 1)).to_bytes(size, "big")

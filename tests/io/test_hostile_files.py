@@ -10,7 +10,7 @@ import pydicom
 import pytest
 from helpers.dicom_writer import body, ct_slice, write_series
 from pydicom.dataset import Dataset
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
+from pydicom.uid import JPEG2000Lossless, JPEGExtended12Bit, JPEGLSLossless, RLELossless
 
 from renalis.errors import InputError
 from renalis.io import dicom_pixels, find_scans, read_scan
@@ -101,13 +101,14 @@ def test_a_picture_much_larger_than_its_header_is_refused_undecoded(
         read_scan(tmp_path)
 
 
-GREY = "ffd8 {} ffc3000b10 0200 0180 01 011100 {} ffda0008010100000000"
+TABLE = "ffc4 0014 00 00010000000000000000000000000000 05"
+GREY = f"ffd8 {{}} ffc3000b10 0200 0180 01 011100 {TABLE} {{}} ffda0008010100000000"
 
 
 def test_the_size_of_streams_is_read_from_their_headers() -> None:
-    table = "ffc4 0005 000102 ffff"
     assert jpeg_size(bytes.fromhex(GREY.format("", ""))) == (512, 384)
-    assert jpeg_size(bytes.fromhex(GREY.format(table, table))) == (512, 384)
+    comments = "ffff fffe 0004 ffff", "ffe0 0002"
+    assert jpeg_size(bytes.fromhex(GREY.format(*comments))) == (512, 384)
     sized = bytes.fromhex("ff4fff51 0029 0000 00000180 00000208 00000000 00000008")
     assert jpeg2000_size(sized) == (512, 384)
     assert jpeg2000_size(b"") is None
@@ -121,13 +122,31 @@ def test_the_size_of_streams_is_read_from_their_headers() -> None:
         GREY.format("ffc3000b10 0200 0180 01 011100", ""),
         GREY.format("", "").replace("ffda000801", "ffda000a02"),
         GREY.format("00", ""),
+        GREY.format("", "").replace("ffc4", "ff00"),
+        GREY.format("", "").replace("0014 00", "0014 01"),
+        GREY.format("", "").replace("0014 00", "0014 20"),
+        GREY.format("", "").replace("000100", "000900"),
         "ffd8 ffda00080101000000000000",
         "ffd8",
+        "0000",
     ],
-    ids=["length", "colors", "two frames", "two components", "rubbish", "no frame", "nothing"],
+    ids=[
+        "length",
+        "colors",
+        "two frames",
+        "two components",
+        "rubbish",
+        "no table",
+        "other table",
+        "unknown table",
+        "long table",
+        "no frame",
+        "nothing",
+        "no picture",
+    ],
 )
 def test_a_jpeg_with_headers_over_which_gdcm_ends_the_program_is_refused(stream: str) -> None:
-    with pytest.raises(ValueError, match=r"header|markers|scan"):
+    with pytest.raises(ValueError, match=r"header|marker|scan"):
         jpeg_size(bytes.fromhex(stream))
 
 
@@ -153,6 +172,17 @@ def test_a_transfer_syntax_that_is_no_uid_is_refused(tmp_path: Path) -> None:
     for source in find_scans([tmp_path]):
         with pytest.raises(InputError, match=r"dcm|CT"):
             read_scan(source)
+
+
+def test_a_picture_that_is_no_jpeg_though_its_syntax_says_so_is_refused(tmp_path: Path) -> None:
+    def change(data: Dataset, index: int) -> None:
+        data.compress(RLELossless, generate_instance_uid=False)
+        data.file_meta.TransferSyntaxUID = JPEGExtended12Bit
+        data.BitsStored = 65535
+
+    write_series(tmp_path, body(3), change=change)
+    with pytest.raises(InputError, match="cannot be decoded"):
+        read_scan(tmp_path)
 
 
 def test_a_unit_that_does_not_end_is_not_told_whole(tmp_path: Path) -> None:

@@ -15,7 +15,11 @@ _MOST_TIMES = 4
 _SMALL = 1 << 20
 _NO_FRAME = (0xC4, 0xC8, 0xCC)
 """Markers among those of frames (T.81 B.1.1.3) that begin none: tables and a reserved one."""
-_START, _SCAN, _FRAME_LS = 0xD8, 0xDA, 0xF7
+_START, _SCAN, _FRAME_LS, _TABLES = 0xD8, 0xDA, 0xF7, 0xC4
+_OTHERS = frozenset({0xDB, 0xDD, 0xF8, 0xFE, *range(0xE0, 0xF0)})
+"""Markers of what a decoder needs or passes over: quantization, restarts, comments."""
+_JPEG = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81))
+"""Transfer syntaxes whose frames are JPEG or JPEG-LS."""
 
 
 def check_codestreams(data: Dataset, rows: int, columns: int) -> None:
@@ -34,9 +38,12 @@ def check_codestreams(data: Dataset, rows: int, columns: int) -> None:
         If a JPEG or JPEG-LS stream is no grey picture of this size with one scan, or a JPEG 2000
         stream a much larger one. What is not seen in headers is left to the decoder.
     """
-    for fragment in generate_fragments(data.PixelData):
-        head = fragment[: 1 << 16]
-        if head.startswith(bytes((0xFF, _START))):
+    _, *parts = generate_fragments(data.PixelData)  # the first is the table of offsets
+    heads = [part[: 1 << 16] for part in parts if part]
+    whole = len(heads) == int(data.get("NumberOfFrames") or 1)  # a fragment for each frame
+    jpeg = data.file_meta.TransferSyntaxUID in _JPEG
+    for number, head in enumerate(heads):
+        if head.startswith(bytes((0xFF, _START))) or (jpeg and (whole or not number)):
             found = jpeg_size(head)
             if found != (rows, columns):
                 raise ValueError(f"a picture of {found} in place of {(rows, columns)}")
@@ -63,7 +70,10 @@ def jpeg_size(stream: bytes) -> tuple[int, int]:
     >>> jpeg_size(bytes.fromhex("ffd8 ffc3000b10 0200 0180 01 011100 ffda0008010100000000"))
     (512, 384)
     """
-    at, size = 2, None
+    at, size, huffman = 2, None, True
+    tables: set[int] = set()
+    if stream[:2] != bytes((0xFF, _START)):
+        raise ValueError("it does not begin with a marker")
     while at + 4 <= len(stream):
         if stream[at] != 0xFF:
             raise ValueError("bytes between its markers")
@@ -76,12 +86,32 @@ def jpeg_size(stream: bytes) -> tuple[int, int]:
             if size is not None or length != 11 or len(part) < 9 or part[5] != 1:
                 raise ValueError("its frame header is damaged or not that of a grey picture")
             size = int.from_bytes(part[1:3], "big"), int.from_bytes(part[3:5], "big")
-        if mark == _SCAN:
-            if size is None or length != 8 or part[:1] != b"\x01":
+            huffman = mark != _FRAME_LS
+        elif mark == _TABLES:
+            tables |= _tables(part)
+        elif mark == _SCAN:
+            if size is None or length != 8 or len(part) < 6 or part[0] != 1:
                 raise ValueError("its scan header is damaged or not that of a grey picture")
+            if huffman and part[2] >> 4 not in tables:
+                raise ValueError("its scan header names a table that is not there")
             return size
+        elif mark not in _OTHERS:
+            raise ValueError("markers that no picture has before its scan header")
         at += 2 + length
     raise ValueError("it has no scan")
+
+
+def _tables(part: bytes) -> set[int]:
+    """Numbers of the tables for differences that a segment defines (T.81 B.2.4.2)."""
+    found, at = set(), 0
+    while at < len(part):
+        kind, number, lengths = part[at] >> 4, part[at] & 15, part[at + 1 : at + 17]
+        at += 17 + sum(lengths)
+        if kind > 1 or number > 3 or len(lengths) < 16 or sum(lengths) > 256 or at > len(part):
+            raise ValueError("its tables are damaged, and so is the frame header or its length")
+        if kind == 0:
+            found.add(number)
+    return found
 
 
 def jpeg2000_size(stream: bytes) -> tuple[int, int] | None:

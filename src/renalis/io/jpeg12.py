@@ -57,6 +57,8 @@ def decoded(data: Dataset, frame: int) -> NDArray[Any]:
     image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
     signed = int(data.PixelRepresentation)
     bits = int(data.BitsStored)
+    if not 8 < bits <= 16:
+        raise ValueError(f"{bits} bits stored")
     image.SetPixelFormat(gdcm.PixelFormat(1, 16, bits, bits - 1, signed))
     # GDCM's Python binding hands bytes out as text.
     pixels = image.GetBuffer().encode("utf-8", "surrogateescape")

@@ -113,6 +113,8 @@ def write_labels(
     header.set_slope_inter(1, 0)
     header["intent_code"] = _LABEL_INTENT
     header["descrip"] = b"renalis label map"
+    for words in ("aux_file", "intent_name", *(n for n in ("db_name",) if n in header)):
+        header[words] = b""  # what they say is about the scan, if not about the patient
     _write_whole(target, header, labels.array, label_table() if named else b"")
     return target
 

@@ -105,7 +105,7 @@ def do_stored(
     seen : callable
         What is told of a result and the folder above it, asked while copies are still there.
     """
-    name = case.source.case_id
+    name, hidden = case.source.case_id, work.options.anonymous
     try:
         with staging_folder(case.staging) as folder:
             output = folder / "out"
@@ -113,13 +113,13 @@ def do_stored(
             try:
                 result = _do(case, work, listener, read, folder)
             except Exception as error:
-                result = failed_case(case.source, output / name, error)
+                result = failed_case(case.source, output / name, error, hidden)
             told = seen(_renamed(result, case, folder), output)
             if result.status == Status.FAILED and (output / name / FAILURE).is_file():
                 put_file(case.output, f"{name}/{FAILURE}", (output / name / FAILURE).read_bytes())
             return told
     except Exception as error:  # nowhere to copy to, or the store is gone
-        return seen(failed_case(case.source, None, error), Path())
+        return seen(failed_case(case.source, None, error, hidden), Path())
 
 
 def _do(

@@ -96,6 +96,8 @@ def inventory(inputs: Iterable[str | os.PathLike[str]], anonymous: bool = False)
         found = [replace(source, headers=_only_names(source.headers)) for source in found]
     ids = _anonymous_ids(found) if anonymous else case_ids(found, owns)
     scans = tuple(replace(s, case_id=i) for s, i in zip(found, ids, strict=True))
+    if anonymous and remarks:
+        remarks = ["label maps or linked folders were left out; they are named without --anonymous"]
     return Inventory(scans, tuple(remarks))
 
 

@@ -12,7 +12,14 @@ from renalis.errors import InputError, RenalisError, UsageError
 from renalis.io import Scan, ScanSource, inventory
 from renalis.io.find import Inventory
 from renalis.known_cases import SEEN
-from renalis.pipeline.failures import cause_of, is_internal, names_in, reason, traceback_of
+from renalis.pipeline.failures import (
+    cause_of,
+    is_internal,
+    names_in,
+    reason,
+    traceback_of,
+    unnamed,
+)
 from renalis.pipeline.finish import (
     begin,
     check_labels,
@@ -148,7 +155,7 @@ def do_case(
             if _whole(folder, known, work):
                 clear(folder)
                 if known.get("source"):
-                    clock.listener.note(described(known["source"], source.place))
+                    clock.listener.note(described(known["source"], _place(source, work)))
                 for seen in known.get(SEEN) or ():
                     clock.listener.note(str(seen["sentence"]))
                 notes = tuple(str(note) for note in known.get("notes") or ())
@@ -168,7 +175,7 @@ def do_case(
                     begin(part, scan, segmented, key, work.later, work.formats)
         ending = finish(folder, scan, segmented, work.finished, clock)
     except Exception as error:
-        return failed_case(source, folder, error)
+        return failed_case(source, folder, error, work.options.anonymous)
     return CaseResult(
         case_id,
         Status.INCOMPLETE if ending.failures else Status.DONE,
@@ -193,11 +200,16 @@ def _read(
     """The scan, and what there is to know about it."""
     with clock.timed("read"):
         scan = (read or work.read)(source)
-    clock.listener.note(described(origin(scan)))
     scan = nameless(scan) if work.options.anonymous else scan
+    clock.listener.note(described(origin(scan)))
     for warning in scan.warnings:
         clock.listener.note(warning)
     return scan
+
+
+def _place(source: ScanSource, work: CaseWork) -> str:
+    """Where a scan lies, as far as that may be said."""
+    return "" if work.options.anonymous else source.place
 
 
 def _taken_up(folder: Path, scan: Scan, work: CaseWork, clock: Clock) -> Segmented:
@@ -212,7 +224,9 @@ def _taken_up(folder: Path, scan: Scan, work: CaseWork, clock: Clock) -> Segment
     return replace(work.segment(scan, clock), labels=labels)
 
 
-def failed_case(source: ScanSource, folder: Path | None, error: Exception) -> CaseResult:
+def failed_case(
+    source: ScanSource, folder: Path | None, error: Exception, anonymous: bool
+) -> CaseResult:
     """A case without labels; where the program failed is left in its folder, if there is one."""
     case_id = source.case_id
     if isinstance(error, UsageError):
@@ -223,7 +237,9 @@ def failed_case(source: ScanSource, folder: Path | None, error: Exception) -> Ca
     elif isinstance(error, MemoryError):
         problem = f"{case_id}: {reason(error)}, or cut the scan to the abdomen"
     else:
-        problem = f"{case_id}: {reason(error)}"
+        problem = f"{case_id}: {reason(error, names_in(source)[1:])}"
+    if anonymous:
+        problem = f"{case_id}: {unnamed(problem.removeprefix(f'{case_id}: '), source)}"
     found = traceback_of(error, names_in(source))
     if is_internal(error) and folder is not None:
         write_failure(folder, found)

@@ -6,6 +6,8 @@ names. So lines of code are kept, messages only as far as they can name nobody.
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 import sys
 import traceback
@@ -15,6 +17,7 @@ from pathlib import Path
 
 from renalis.errors import InputError, OutputError, RenalisError, UsageError
 from renalis.io import ScanSource
+from renalis.io.scan import shown
 from renalis.remote.attempts import UnreachableError
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "plain",
     "reason",
     "traceback_of",
+    "unnamed",
     "within",
 ]
 
@@ -33,6 +37,8 @@ _READERS = ("renalis/io/", "pydicom/", "nibabel/", "pylibjpeg", "gdcm", "SimpleI
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|‘[^’]*’|“[^”]*”")
 _PATH = re.compile(r"\S*[/\\]\S*")
+_BRACKETS = re.compile(r"\([^()]*\)?")
+_MOST_FOLDERS = 5000
 _NAME = re.compile(r"\S*\^\S*|\d+(?:\.\d+){3,}")
 """Persons' names as DICOM writes them, and UIDs."""
 
@@ -76,20 +82,58 @@ def is_internal(error: BaseException) -> bool:
     return not isinstance(error, RenalisError | MemoryError)
 
 
-def reason(error: BaseException) -> str:
-    """Why a step failed, for the middle of a sentence."""
+def reason(error: BaseException, known: tuple[str, ...] = ()) -> str:
+    """Why a step failed, for the middle of a sentence; of a defect without what may be a name.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised.
+    known : tuple of str
+        Words that must not appear in what is said of a defect.
+    """
     if isinstance(error, RenalisError):
         return str(error)
     if isinstance(error, MemoryError):
         return "there is not enough memory for this scan; close other programs"
-    return f"internal error ({type(error).__name__}: {error}); this is a defect, please report it"
+    said = f"{type(error).__name__}: {plain(str(error), known)}".removesuffix(": ")
+    return f"internal error ({said}); this is a defect, please report it"
 
 
 def names_in(source: ScanSource) -> tuple[str, ...]:
     """Words of a scan's place that may name the patient."""
     series = source.series
     described = () if series is None else (series.description, series.uid)
-    return (source.case_id, *source.path.parts, source.study_uid, *described)
+    places = (*source.path.parts, *source.place.split("/"))
+    return (source.case_id, *places, source.study_uid, *described)
+
+
+def unnamed(sentence: str, source: ScanSource) -> str:
+    """An error's sentence without anything that could name a patient, for ``--anonymous``.
+
+    What it says is wrong stays; paths, names of files, descriptions, UIDs, and all in quotation
+    marks and brackets go.
+    """
+    for place in (shown(source.path, 300), shown(source.path), str(source.path)):
+        sentence = sentence.replace(place, "the scan")
+    series = (source.series, *source.others)
+    words = [w for one in series if one is not None for w in (one.description, one.uid, one.kernel)]
+    words += [*source.path.parts, source.study_uid, *source.place.split("/"), *_files(source)]
+    for word in sorted({w for w in words if len(w) > 2}, key=len, reverse=True):
+        sentence = re.sub(re.escape(word), "…", sentence, flags=re.IGNORECASE)
+    return plain(_BRACKETS.sub("(…)", sentence), ())
+
+
+def _files(source: ScanSource) -> list[str]:
+    """Names of the files and folders that lie where a scan does, with and without their endings."""
+    headers = source.headers
+    frames = (getattr(f, "file", "") for f in getattr(headers, "frames", ()))
+    names = [*frames, *getattr(headers, "files", ())]
+    if source.path.is_dir():
+        for _, folders, files in itertools.islice(os.walk(source.path), _MOST_FOLDERS):
+            names += [*folders, *files]
+    parts = {part for name in names for part in name.split("/")}
+    return [word for part in parts for word in (part, Path(part).stem)]
 
 
 def traceback_of(error: BaseException, known: tuple[str, ...] = ()) -> str:

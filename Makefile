@@ -7,8 +7,9 @@ PROCESSES ?= 2
 ROUNDS ?= 3
 MINUTES ?= 5
 PEERS := .venv-peers/.installed
+AUDIT := .venv-audit/.installed
 
-.PHONY: setup demo test javascript lint format docs pictures bench bench-peers measure real comparison full-size weights clean
+.PHONY: setup demo test javascript lint format docs pictures bench bench-peers measure real comparison full-size weights lock audit sbom clean
 
 setup: $(STAMP)
 
@@ -109,5 +110,31 @@ weights: setup
 	$(BIN)/renalis train renalis-kidney --data $(DATA)/kits23-labels -o runs/weights --processes $(PROCESSES) --resume
 	cp runs/weights/renalis-kidney.safetensors src/renalis/weights/
 
+# What a service or a laptop installs, every file with its hash, at the versions of constraints.txt.
+# PyTorch is left to `pip install torch`, whose build follows from the machine.
+FREE_BUILDS := torch triton $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft \
+  cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx) cuda-bindings \
+  cuda-pathfinder cuda-toolkit
+lock: $(AUDIT)
+	.venv-audit/bin/uv pip compile --quiet pyproject.toml --constraint constraints.txt --generate-hashes \
+	  --python-version 3.11.7 --no-annotate --custom-compile-command "make lock" --output-file requirements.lock \
+	  $(addprefix --extra ,dicom fast itk onnx pdf serve) $(addprefix --no-emit-package ,$(FREE_BUILDS))
+
+# Known weaknesses of what is locked; asks the Python Packaging Advisory Database over the network.
+audit: $(AUDIT)
+	.venv-audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --desc off
+
+# What is installed here, with licences, as CycloneDX; its own library validates it.
+sbom: setup $(AUDIT)
+	@mkdir -p build
+	.venv-audit/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --validate \
+	  --output-reproducible --of JSON --output-file build/sbom.cdx.json
+
+$(AUDIT):
+	@test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check \
+	  'cyclonedx-bom>=6' 'pip-audit>=2.7' 'uv>=0.5'
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-peers build dist demo src/*.egg-info
+	rm -rf .venv .venv-audit .venv-peers build dist demo src/*.egg-info

@@ -26,7 +26,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 
 from fuzzing import KINDS  # noqa: E402
 from fuzzing.isolated import Limits, tried  # noqa: E402
-from fuzzing.summary import summary, table  # noqa: E402
+from fuzzing.summary import joined, summary, table  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,6 +41,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--memory-mb", type=int, default=2048, help="beyond what is loaded")
     found.add_argument("--output", type=Path, default=Path("build/fuzz"), help="folder")
     found.add_argument("--results", type=Path, help="where to keep the counts as well")
+    found.add_argument(
+        "--add", type=Path, action="append", default=[], help="a fuzz.json of other kinds to join"
+    )
     return found
 
 
@@ -63,7 +66,7 @@ def main() -> int:
         bad = sum(one.finding != "" for one in found)
         seconds = time.monotonic() - began
         print(f"{kind:>9}: {len(found)} inputs, {bad} findings, {seconds:.0f} s", flush=True)
-    facts = summary(outcomes, chosen.seed, limits)
+    facts = joined(summary(outcomes, chosen.seed, limits), chosen.add)
     for path in filter(None, (chosen.output / "fuzz.json", chosen.results)):
         path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print(table(facts))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from machine import machine
 
 from fuzzing.isolated import Limits, Outcome, lines_of
 
-__all__ = ["summary", "table"]
+__all__ = ["joined", "summary", "table"]
 
 
 def summary(outcomes: Sequence[Outcome], seed: int, limits: Limits) -> dict[str, Any]:
@@ -40,6 +42,16 @@ def summary(outcomes: Sequence[Outcome], seed: int, limits: Limits) -> dict[str,
         "kinds": kinds,
         "findings": list(lines_of(one for one in outcomes if one.finding)),
     }
+
+
+def joined(facts: dict[str, Any], others: Sequence[Path]) -> dict[str, Any]:
+    """The counts with those of earlier runs, whose kinds were others."""
+    for path in others:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        facts["kinds"] = {**earlier["kinds"], **facts["kinds"]}
+        facts["findings"] = [*earlier["findings"], *facts["findings"]]
+    facts["inputs"] = sum(found["inputs"] for found in facts["kinds"].values())
+    return facts
 
 
 def table(facts: dict[str, Any]) -> str:

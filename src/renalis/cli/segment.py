@@ -72,8 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--anonymous",
         action="store_true",
-        help="keep nothing with the results that may identify the patient: no UID, no description, "
-        "no path; cases are named by hashes",
+        help="keep and say nothing that may identify the patient: no UID, no description, no path; "
+        "cases are named by hashes",
     )
     add("--overwrite", action="store_true", help="replace results that are already there")
     add(

@@ -75,6 +75,30 @@ def test_a_meta_image_that_itk_would_take_at_its_word_is_refused(
         read(meta_image(tmp_path / "a.mha", **fields))
 
 
+@pytest.mark.parametrize("field", ["space", "endian", "kinds", "centerings"])
+def test_a_nrrd_whose_words_are_longer_than_the_room_for_them_is_refused(
+    tmp_path: Path, field: str
+) -> None:
+    pytest.importorskip("SimpleITK")
+    fields = {
+        "type": "short", "dimension": "3", "space": "left-posterior-superior", "sizes": "4 5 6",
+        "space directions": "(0.8,0,0) (0,0.8,0) (0,0,3)", "kinds": "domain domain domain",
+        "centerings": "cell cell cell", "endian": "little", "encoding": "raw",
+        "space origin": "(0,0,0)",
+    }  # fmt: skip
+    voxels = np.arange(-600, 600, 10, "<i2").tobytes()
+
+    def written(name: str) -> Path:
+        lines = ["NRRD0004", *(f"{key}: {value}" for key, value in fields.items()), "", ""]
+        (tmp_path / name).write_bytes("\n".join(lines).encode() + voxels)
+        return tmp_path / name
+
+    assert read_scan(written("plain.nrrd")).volume.shape == (4, 5, 6)
+    fields[field] = "a" * 5000
+    with pytest.raises(InputError, match=f"damaged header \\({field}: aaa"):
+        read_scan(written("long.nrrd"))
+
+
 def test_a_plain_meta_image_is_read(tmp_path: Path) -> None:
     path = meta_image(tmp_path / "a.mha", Comment="x\ny")
     assert read_scan(path).volume.shape == (4, 5, 6)

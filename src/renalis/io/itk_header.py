@@ -39,6 +39,9 @@ _NRRD_WORDS = {
     r"|u?short|unsigned short int|u?int|(long long|u?longlong|long long int)|float|double"
     r"|u?int(8|16|32|64)(_t)?",
     "encoding": r"raw|gz|gzip|txt|text|ascii|hex|bz2|bzip2",
+    "endian": r"little|big",
+    "space": r".{1,60}",
+    **dict.fromkeys(("kinds", "centers", "centerings"), r"(\S{1,40}\s*){1,16}"),
     "byteskip": r"-?\d{1,12}",
     "lineskip": r"\d{1,9}",
 }
@@ -157,7 +160,8 @@ def _add(fields: dict[str, str], key: str, value: str, name: str) -> None:
 def _check_words(fields: Mapping[str, str], words: Mapping[str, str], name: str) -> None:
     """Refuse what no program writes before ITK sees it: it takes headers at their word.
 
-    Of 65536 axes, or values of a type that it does not know, it crashes with the whole program.
+    Of 65536 axes, values of a type that it does not know, or a space's name of 130 letters, it
+    crashes with the whole program.
     """
     for key, form in words.items():
         if key in fields and not re.fullmatch(form, fields[key], re.IGNORECASE):

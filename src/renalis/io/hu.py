@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from renalis.errors import InputError
 from renalis.io.clipping import clipped_ends
+from renalis.io.hu_likeness import hu_likeness
 from renalis.io.tissue_peaks import Reading, reading_of
 
 __all__ = ["AIR", "HIGHEST", "UNMEASURED", "settle_hu"]
@@ -78,13 +79,24 @@ def settle_hu(array: NDArray[np.int16], name: str, fractions: bool = False) -> l
             f"{name} is not in HU: no value is below 0, as in pictures of 8 bits and in MR, and "
             f"fat and air cannot be told from tissue; {_ADVICE}"
         )
+    likeness = hu_likeness(sample) if judged else ""
     _finish(flat)
     if low >= 0:
         return [
             "no value is below 0, so this is probably not in HU (intercept -1024 lost, or windowed "
             "already) and the result is not to be trusted"
         ]
-    return _clipped(sample, name) if judged else []
+    return [*_unlike(likeness), *_clipped(sample, name)] if judged else []
+
+
+def _unlike(likeness: str) -> list[str]:
+    """A warning about values that show tissue, but not where it lies."""
+    if not likeness:
+        return []
+    return [
+        f"values look like HU {likeness}: air, fat and soft tissue do not lie at -1000, -100 and "
+        "40, so lesions may be false or missed and no HU is to be trusted"
+    ]
 
 
 def _check_range(flat: NDArray[np.int16], name: str, fractions: bool) -> None:

@@ -8,13 +8,15 @@ HU scan need not be.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["SHIFTS", "Peaks", "Reading", "reading_of"]
+__all__ = ["SHIFTS", "Peaks", "Reading", "peaks_of", "reading_of"]
 
 SHIFTS = (1024, 1000, -1024, -1000)
 """What is added to HU by a lost intercept, and taken away by one that was applied twice."""
@@ -123,6 +125,21 @@ def reading_of(sample: NDArray[np.int16]) -> Reading:
     if len(fitting) == 1:
         return Reading(False, fitting[0])
     return Reading(False, like=_likeness(sample, shifted))
+
+
+def peaks_of(numbers: NDArray[Any], shifts: Sequence[int] = (0,)) -> list[Peaks]:
+    """Peaks of values, if they were HU to which each of ``shifts`` was added.
+
+    Parameters
+    ----------
+    numbers : ndarray, any shape
+        Voxels from all over a scan; those of -32768 and below, or above 32767, are left out.
+    shifts : sequence of int
+        One result for each.
+    """
+    kept = numbers[(numbers > _LOWEST) & (numbers < -_LOWEST)].astype(np.int32)
+    histogram = _histogram(kept)
+    return [_peaks(histogram, shift) for shift in shifts]
 
 
 def _likeness(sample: NDArray[np.int16], shifted: dict[int, Peaks]) -> str:

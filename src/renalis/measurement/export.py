@@ -75,6 +75,7 @@ CSV_HEADER = (
     "case_agreement",
     "largest_tumor_confidence",
     "least_lesion_confidence",
+    "unusual",
     "notes",
 )
 """Columns of the CSV, always all of them and in this order. ``kidney_left_ml`` is parenchyma;

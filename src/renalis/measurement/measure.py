@@ -25,6 +25,7 @@ from renalis.measurement.structures import (
     find_lesions,
     largest_lesions,
 )
+from renalis.measurement.unusual import unusual
 from renalis.preparation.body import Body, find_body
 from renalis.preparation.lungs import find_lungs
 from renalis.volume import CANONICAL, Kind, Volume
@@ -96,6 +97,7 @@ def measure(
     grid = Grid(labels.shape, labels.spacing, labels.orientation, slice_axis(labels))
     box = bounding_box(scene.labels.array)
     if box is None:
+        odd = unusual(scene.image, scene.labels, body, ())
         center = image.world((np.array(image.shape) - 1) / 2)
         return Measurements(
             grid,
@@ -104,12 +106,14 @@ def measure(
             (),
             (),
             Totals(0.0, 0.0, 0.0, 0.0),
-            ("no kidney, tumor or cyst was found",),
+            ("no kidney, tumor or cyst was found", *(one.sentence for one in odd)),
+            unusual=tuple(one.rule for one in odd),
         )
     crop = scene.labels.cropped(box)
     part = crop.like(np.ascontiguousarray(crop.array, dtype=np.uint8), Kind.LABELS)
     groups, specks = find_groups(part, box, midline)
     kidneys, lesions, left = _all(scene, part, groups)
+    odd = unusual(scene.image, scene.labels, body, kidneys)
     counts = np.bincount(part.array.ravel(), minlength=4) * part.voxel_ml
     totals = Totals(float(counts[1]), float(counts[2]), float(counts[3]), specks)
     center = part.world(np.argwhere(part.array > 0).mean(axis=0))
@@ -120,8 +124,13 @@ def measure(
         tuple(kidneys),
         tuple(lesions),
         totals,
-        (*_unlisted(lesions, left), *_notes(kidneys, lesions, specks)),
+        (
+            *_unlisted(lesions, left),
+            *_notes(kidneys, lesions, specks),
+            *(one.sentence for one in odd),
+        ),
         case_confidence(kidneys, fits),
+        tuple(one.rule for one in odd),
     )
 
 

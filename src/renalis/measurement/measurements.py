@@ -32,6 +32,9 @@ class Measurements:
         What a reader should know.
     confidence : CaseConfidence or None
         How sure the case is; None without probabilities, or where nothing was found.
+    unusual : tuple of str
+        Names of the rules by which the scan lies beyond what the model learned from
+        (`renalis.measurement.unusual`); their sentences are among the notes.
     """
 
     grid: Grid
@@ -42,6 +45,7 @@ class Measurements:
     totals: Totals
     notes: tuple[str, ...]
     confidence: CaseConfidence | None = None
+    unusual: tuple[str, ...] = ()
 
     def kidney(self, side: Side | str) -> Kidney | None:
         """The left or the right kidney, if there is one."""
@@ -54,4 +58,5 @@ class Measurements:
     def csv_row(self, case: str = "") -> dict[str, str]:
         """One row for a table of cases; the keys are the same for every case."""
         row = csv_columns(self.kidneys, self.lesions, self.totals, self.notes, case)
-        return row | confidence_columns(self.confidence, self.lesions)
+        row |= confidence_columns(self.confidence, self.lesions)
+        return row | {"unusual": " ".join(self.unusual)}

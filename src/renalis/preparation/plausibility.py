@@ -17,7 +17,7 @@ from renalis.preparation.body import Body, find_body
 from renalis.preparation.repeated_anatomy import repetition
 from renalis.volume import Volume
 
-__all__ = ["Doubt", "place_doubts", "with_place_notes"]
+__all__ = ["NARROW_MM", "Doubt", "extent_mm", "is_cut", "place_doubts", "with_place_notes"]
 
 _TISSUE_HU = -300
 _BONE_HU = 200
@@ -28,7 +28,7 @@ _SAMPLES = 96
 _CLOSED, _OPEN = 0.1, 0.2
 """Tissue in an outermost slice over that in the fullest one: where a body ends, and where it is cut
 through. Trunks are cut through at head and feet."""
-_NARROW_MM, _WIDE_MM = 180.0, 650.0
+NARROW_MM, _WIDE_MM = 180.0, 650.0
 """A body as narrow is a small child's; none as wide fits into a scanner's field of view."""
 _KIDNEY_MM = 60.0
 """No adult's kidney is as short."""
@@ -167,9 +167,9 @@ def _lost_affine(scan: Volume, body: Body) -> list[Doubt]:
         "the affine is the identity, voxels of 1 mm from the origin on, as where the true one was "
         "lost: volumes, right and left are not to be trusted"
     )
-    width = _extent_mm(body, 2)
+    width = extent_mm(body, 2)
     # A body that fills the field of view is no wider for that.
-    narrow = width is None or width < _NARROW_MM
+    narrow = width is None or width < NARROW_MM
     side = _spine_side(scan, body)
     forward = side is not None and side[0] < _BEHIND
     wrong = narrow or forward or (width is not None and width > _WIDE_MM)
@@ -188,7 +188,7 @@ def _size(scan: Volume, body: Body) -> list[Doubt]:
                 "voxel spacing is wrong (in cm instead of mm?), and volumes with it"
             )
         ]
-    width = _extent_mm(body, 2)
+    width = extent_mm(body, 2)
     if width is None:
         return []
     if width > _WIDE_MM:
@@ -199,7 +199,7 @@ def _size(scan: Volume, body: Body) -> list[Doubt]:
                 _ADVICE,
             )
         ]
-    if width < _NARROW_MM and not _cut(body, 2):
+    if width < NARROW_MM and not is_cut(body, 2):
         return [
             Doubt(
                 f"the body is only {width / 10:.0f} cm wide: a small child or an animal, or the "
@@ -215,8 +215,8 @@ def _turned(scan: Volume, body: Body) -> list[Doubt]:
     if place is None:
         return []
     back, left = place
-    width, depth = _extent_mm(body, 2), _extent_mm(body, 1)
-    if width is None or depth is None or _cut(body, 2):
+    width, depth = extent_mm(body, 2), extent_mm(body, 1)
+    if width is None or depth is None or is_cut(body, 2):
         return []
     if abs(left) > _SIDEWAYS and abs(back) < _CENTRAL and depth > _DEEP * width:
         side = "left" if left > 0 else "right"
@@ -228,7 +228,7 @@ def _turned(scan: Volume, body: Body) -> list[Doubt]:
                 _ADVICE,
             )
         ]
-    if back < _FRONT and abs(left) < _SIDEWAYS and not _cut(body, 1):
+    if back < _FRONT and abs(left) < _SIDEWAYS and not is_cut(body, 1):
         return [
             Doubt(
                 "the spine lies at the front: the patient lay face down and the header does not "
@@ -270,7 +270,7 @@ def _spine_side(scan: Volume, body: Body) -> tuple[float, float] | None:
     return back, left
 
 
-def _extent_mm(body: Body, axis: int) -> float | None:
+def extent_mm(body: Body, axis: int) -> float | None:
     """Width or depth of the body where it is widest, in mm; None without a body."""
     if body.mask is None:
         return None
@@ -278,7 +278,7 @@ def _extent_mm(body: Body, axis: int) -> float | None:
     return float((there[-1] - there[0] - 1) * body.mask.spacing[axis])
 
 
-def _cut(body: Body, axis: int) -> bool:
+def is_cut(body: Body, axis: int) -> bool:
     """Whether the field of view cuts through the body along an axis."""
     if body.mask is None:
         return True

@@ -190,8 +190,18 @@ def _scan_table(content: ReportContent) -> list[tuple[str, str]]:
         ("Spacing (mm)", spacing),
         ("Axis directions", grid.orientation),
         *_tilt(content.image),
+        *_expected(content),
         *content.scan_facts,
     ]
+
+
+def _expected(content: ReportContent) -> list[tuple[str, str]]:
+    """How far labels and a reader's kidneys are likely to overlap."""
+    case = content.measurements.confidence
+    if case is None or case.case_confidence is None:
+        return []
+    words = f"Dice of about {case.case_confidence:.2f}, as of such scans among {case.basis}"
+    return [("Expected overlap with a reader's kidneys", words)]
 
 
 def _tilt(image: Volume) -> list[tuple[str, str]]:

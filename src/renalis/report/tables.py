@@ -30,6 +30,11 @@ _DECIMALS_OF_LETTERS = (1, 2, 1, 0, 2)
 """R and N in mm, E and L as shares; A is a letter."""
 UNSURE, WIDE = 0.65, 2.0
 """Lesions with a mean probability below the first, or a range wider than the second, are noted."""
+DOUBTED = 0.6
+"""Lesions of which fewer findings alike were right are noted; a quarter of all in
+``docs/explanation/confidence.md``."""
+DOUBTED_CASE = 0.85
+"""Cases of which a smaller Dice is to be expected are noted; a tenth of all there."""
 RANGE = "Range: the volume if the network's probability had to be above 0.75, or only above 0.25."
 
 
@@ -151,16 +156,20 @@ def lesion_table(measurements: Measurements, jumps: Sequence[int | None] = ()) -
                 _number(lesion.shape.sinus_mm, 0),
                 _hu(lesion),
                 str(lesion.axial_slice + 1),
+                _right(lesion),
             )
         )
     columns = (
         "Name", "Kind", "Where", "Volume (ml)", "Range (ml)", "Axial (mm)", "3D (mm)",
         "Exophytic", "To the sinus (mm)", "HU", f"Slice of {count}",
+        "Right in tests",
     )  # fmt: skip
     caption = (
         "Axial: largest diameter in an axial slice and the width across it; 3D: largest diameter "
         f"in any direction. {RANGE} HU: mean ± standard deviation. T1 is tumor-1 "
-        "in measurements.json; slices are counted from 1 in the order of the scan's file."
+        "in measurements.json; slices are counted from 1 in the order of the scan's file. "
+        "Right in tests: of findings like it, how many touched a tumor or cyst of the reference "
+        "where the model was tested; it says nothing about this patient."
     )
     return Table(caption, columns, tuple(rows), words=(1, 2), jumps=tuple(jumps))
 
@@ -219,12 +228,28 @@ def doubts(measurements: Measurements, others: Sequence[str] = ()) -> list[str]:
         for kidney in measurements.kidneys
         if kidney.is_kidney.answer == "likely"
     ]
+    case = measurements.confidence
+    if (
+        case is not None
+        and case.case_confidence is not None
+        and (case.case_confidence < DOUBTED_CASE)
+    ):
+        notes.append(
+            "the kidneys' outline is doubtful: of scans like this one, labels and reference "
+            f"overlapped by a Dice of {case.case_confidence:.2f} where the model was tested"
+        )
     for lesion in measurements.lesions:
         if lesion.location.borders:
             sides = _joined(lesion.location.borders)
             notes.append(f"{lesion.id} touches the scan's {sides} border and may go on outside")
         sure = lesion.confidence
-        if sure is not None and sure.mean_probability < UNSURE:
+        right = None if sure is None else sure.lesion_confidence
+        if right is not None and right < DOUBTED:
+            notes.append(
+                f"{lesion.id} is doubtful: about {_right(lesion)} findings like it were lesions "
+                "where the model was tested"
+            )
+        elif right is None and sure is not None and sure.mean_probability < UNSURE:
             notes.append(
                 f"{lesion.id} is uncertain: the network's mean probability in it is "
                 f"{sure.mean_probability:.2f} (not calibrated)"
@@ -289,6 +314,14 @@ def _range(structure: Kidney | Lesion) -> str:
     """Volume between a strict and a generous threshold on the network's probability."""
     confidence = structure.confidence
     return NONE if confidence is None else f"{confidence.low_ml:.1f} to {confidence.high_ml:.1f}"
+
+
+def _right(lesion: Lesion) -> str:
+    """``"8 of 10"``: how many findings like it were right; a tenth is as exact as it gets."""
+    sure = lesion.confidence
+    if sure is None or sure.lesion_confidence is None:
+        return NONE
+    return f"{round(10 * sure.lesion_confidence)} of 10"
 
 
 def _hu(structure: Kidney | Lesion) -> str:

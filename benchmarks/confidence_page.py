@@ -8,6 +8,10 @@ from typing import Any
 from renalis.charts.scatter import Dot, numbers, scatter
 
 _COLORS = {"synthetic": "#1f77b4", "slices": "#d62728"}
+_STYLE = (
+    "<style>text{font:12px sans-serif}.grid{stroke:#ddd}</style>"
+    '<rect width="100%" height="100%" fill="white"/>'
+)
 _NAMES = {"synthetic": "synthetic scans", "slices": "real slices", "all": "both"}
 
 
@@ -87,6 +91,6 @@ def _drawing(dots: list[list[Any]]) -> str:
         for source, said, value in dots
     ]
     picture = scatter(drawn, numbers([said for _, said, _ in dots]))
-    if "xmlns=" not in picture:
-        picture = picture.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-    return picture + "\n"
+    begin, _, rest = picture.partition(">")
+    begin = begin.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return f"{begin}>{_STYLE}{rest}\n"

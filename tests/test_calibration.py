@@ -9,6 +9,12 @@ import pytest
 
 from renalis.calibration import Calibration, Fit, Fits, calibration_of, logit
 from renalis.errors import InputError
+from renalis.model import DEFAULT_MODEL, find_model, read_header
+from renalis.postprocessing import DEFAULT
+from renalis.prediction import PredictionOptions
+from renalis.prediction.options import Mirror
+from renalis.systems.segmenter_kinds import open_segmenter
+from renalis.systems.segmenter_options import SegmenterOptions
 
 FITS = Fits(
     case=Fit(intercept=0.0, weights={"margin_logit": 1.0}),
@@ -62,3 +68,35 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path, damage: str) -> None:
     path.write_text(texts.get(damage, json.dumps(content)))
     with pytest.raises(InputError, match=r"model\.confidence\.json .* is damaged"):
         calibration_of(model, SHA)
+
+
+def test_the_shipped_weights_have_confidences_of_their_own() -> None:
+    path = find_model(DEFAULT_MODEL)
+    found = calibration_of(path, read_header(path).sha256)
+    assert found is not None
+    fits = found.fits["four"]
+    for fit, low, high in ((fits.case, 0.6, 0.95), (fits.lesion, 0.4, 0.9), (fits.kind, 0.4, 0.9)):
+        unsure = fit.value({"probability_logit": logit(0.6)})
+        sure = fit.value({"probability_logit": logit(0.97)})
+        assert unsure is not None
+        assert sure is not None
+        assert unsure < low + 0.2
+        assert sure >= high
+
+
+@pytest.mark.parametrize(
+    ("options", "known"),
+    [
+        (SegmenterOptions(), True),
+        (SegmenterOptions(prediction=PredictionOptions(threads=1, max_ram_mb=4000.0)), True),
+        (SegmenterOptions(prediction=PredictionOptions(mirror=Mirror.NONE)), False),
+        (SegmenterOptions(prediction=PredictionOptions(thresholds={"find_ml": 3.0})), False),
+        (SegmenterOptions(rules=DEFAULT.without("holes")), False),
+    ],
+    ids=["usual", "threads", "one-look", "thresholds", "rules"],
+)
+def test_nothing_is_claimed_of_labels_decided_in_another_way(
+    options: SegmenterOptions, known: bool
+) -> None:
+    segmenter = open_segmenter(options=options)
+    assert (segmenter.fits is not None) is known

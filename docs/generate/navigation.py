@@ -77,6 +77,7 @@ SECTIONS = (
             "explanation/prediction.md",
             "explanation/tidying.md",
             "explanation/measurements.md",
+            "explanation/confidence.md",
             "explanation/report.md",
             "explanation/evaluation.md",
             "explanation/datasets.md",

@@ -9,7 +9,7 @@ import pytest
 from helpers.report_case import ALL_ORDERS, made_up
 
 from renalis.conventions import Label
-from renalis.measurement import Confidence, Measurements, measure
+from renalis.measurement import CaseConfidence, Confidence, Measurements, measure
 from renalis.postprocessing.kidney_check import judged
 from renalis.report.findings import find, short_name
 from renalis.report.scene import Scene
@@ -138,6 +138,26 @@ def test_doubts_are_sentences(patient: tuple[Volume, Volume, Measurements]) -> N
         "T1 is uncertain: the network's mean probability in it is 0.50 (not calibrated).",
         "The size of T1 is uncertain: between 1.0 and 9.0 ml, depending on the threshold.",
     ]
+
+
+def test_doubts_by_what_was_measured_say_it_once(
+    patient: tuple[Volume, Volume, Measurements],
+) -> None:
+    _, _, measured = patient
+    sure = Confidence(0.5, 8.0, 9.0, lesion_confidence=0.42)
+    tumor = dataclasses.replace(measured.lesions[0], confidence=sure)
+    case = CaseConfidence(0.71, 0.8, 0.6, None, "three scans")
+    changed = dataclasses.replace(
+        measured, lesions=(tumor, *measured.lesions[1:]), confidence=case, notes=()
+    )
+    assert doubts(changed) == [
+        "The kidneys' outline is doubtful: of scans like this one, labels and reference overlapped "
+        "by a Dice of 0.71 where the model was tested.",
+        "T1 is doubtful: about 4 of 10 findings like it were lesions where the model was tested.",
+    ]
+    table = lesion_table(changed)
+    assert table is not None
+    assert [row[-2] for row in table.rows][:2] == ["4 of 10", "–"]
 
 
 def test_specks_are_no_part_of_a_kidneys_pictures() -> None:

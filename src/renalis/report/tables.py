@@ -155,14 +155,14 @@ def lesion_table(measurements: Measurements, jumps: Sequence[int | None] = ()) -
                 _percent(lesion.shape.exophytic_fraction),
                 _number(lesion.shape.sinus_mm, 0),
                 _hu(lesion),
-                str(lesion.axial_slice + 1),
                 _right(lesion),
+                str(lesion.axial_slice + 1),
             )
         )
     columns = (
         "Name", "Kind", "Where", "Volume (ml)", "Range (ml)", "Axial (mm)", "3D (mm)",
-        "Exophytic", "To the sinus (mm)", "HU", f"Slice of {count}",
-        "Right in tests",
+        "Exophytic", "To the sinus (mm)", "HU", "Right in tests",
+        f"Slice of {count}",
     )  # fmt: skip
     caption = (
         "Axial: largest diameter in an axial slice and the width across it; 3D: largest diameter "

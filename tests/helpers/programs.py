@@ -23,8 +23,15 @@ from typing import IO
 
 from helpers.program_starter import SAME_FOR_ALL
 
-__all__ = ["Program", "run_program", "start_program"]
+__all__ = ["FORKED_FOLDS", "TESTS", "Program", "run_program", "start_program"]
 
+FORKED_FOLDS = """
+import multiprocessing
+forking = multiprocessing.get_context("fork")
+multiprocessing.get_context = lambda _: forking
+"""
+"""Code that a program begins with whose folds are to be forked from it. A fold's process otherwise
+imports everything anew, which a test of `run_folds` itself lets it do."""
 TESTS = Path(__file__).resolve().parents[1]
 File = IO[bytes] | IO[str] | int | None
 

@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 from helpers.coarse_grids import COARSE
+from helpers.programs import FORKED_FOLDS, run_program
 
 import renalis
 from renalis.cli import main
@@ -68,7 +69,10 @@ def test_a_run_is_not_mixed_with_another_recipe(kits: Path, tmp_path: Path) -> N
 def test_folds_learn_different_weights_and_are_averaged(kits: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     changes = ("split.k=2", "optimisation.stop.epochs=1")
-    assert main([*words("unet3d-plain", kits, run, FEWER, *changes), "--fold", "all"]) == 0
+    arguments = [*words("unet3d-plain", kits, run, FEWER, *changes), "--fold", "all"]
+    code = "import sys; from renalis.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = run_program("-c", FORKED_FOLDS + code, *arguments)
+    assert done.returncode == 0, done.stderr
     both = open_run(run)
     assert len(both.folds) == 2
     one, other = (next(iter(f.networks["main"].state_dict().values())) for f in both.folds)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 import xml.etree.ElementTree as ET
-from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from helpers.programs import FORKED_FOLDS, TESTS, run_program
 from helpers.small_run import fold_training
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -158,14 +158,27 @@ def _lines_without_an_end() -> str:
     return lines[0]
 
 
+SIDE_BY_SIDE = """
+import sys
+from functools import partial
+from helpers.programs import FORKED_FOLDS, TESTS, run_program
+from helpers.small_run import fold_training
+from renalis.errors import InputError
+from renalis.training.devices import Devices
+from renalis.training.folds import run_folds
+places = [Devices("cpu", threads=1)] * 2
+try:
+    run_folds(partial(fold_training, folder=sys.argv[1]), (3, 0, 1), places, print)
+except InputError as error:
+    sys.exit(str(error))
+"""
+
+
 @pytest.mark.slow
 def test_folds_run_side_by_side_and_differ(tmp_path: Path) -> None:
-    train = partial(fold_training, folder=str(tmp_path))
-    lines: list[str] = []
-    places = [Devices("cpu", threads=1)] * 2
-    with pytest.raises(InputError) as caught:
-        run_folds(train, (3, 0, 1), places, lines.append)
-    assert str(caught.value) == "fold 3: fold 3 has no cases"
+    done = run_program("-c", FORKED_FOLDS + SIDE_BY_SIDE, tmp_path, cwd=TESTS)
+    assert done.stderr == "fold 3: fold 3 has no cases\n"
+    lines = done.stdout.splitlines()
     # Two at a time; the third begins when one of them has ended.
     assert lines[:2] == ["fold 3 begins", "fold 0 begins"]
     assert sorted(lines) == sorted(

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import nn
 from renalis.model import load_model, save_model
 from renalis.networks import build
 from renalis.prediction.options import RuntimeName
+from renalis.prediction.runtimes import choice as runtime_choice
 from renalis.prediction.runtimes.choice import (
     candidates,
     choose,
@@ -200,6 +202,37 @@ def test_the_choice_agrees_with_torch_and_is_remembered(model_file: Path, own_ca
     file.write_text(json.dumps(content))
     assert choose(model, 1).runtime == RuntimeName.TORCH_BF16  # from the file
     assert choose(model, 1, again=True).trials != ()
+
+
+@pytest.mark.parametrize(
+    ("told", "faster_told", "agrees"),
+    [
+        ((0.05, 0.46, 0.45), (0.05, 0.45, 0.46), True),  # tumor or cyst: torch leaves it open
+        ((0.26, 0.25, 0.0), (0.24, 0.25, 0.0), True),  # renal or not, likewise
+        ((0.05, 0.6, 0.3), (0.05, 0.3, 0.6), False),
+        ((0.8, 0.05, 0.05), (0.3, 0.05, 0.05), False),
+    ],
+)
+def test_a_runtime_is_judged_where_torch_is_decided(
+    model_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    told: tuple[float, ...],
+    faster_told: tuple[float, ...],
+    agrees: bool,
+) -> None:
+    """Kidney, tumor, cyst of one part of a window; the other part is kidney for both."""
+    answers = {RuntimeName.TORCH: told, RuntimeName.TORCH_BF16: faster_told}
+
+    def opened(_model: object, _stage: object, runtime: RuntimeName, _threads: int) -> Callable:
+        answer = np.zeros((1, 3, 16, 16, 16), np.float32)
+        answer[:, 0, :8] = 0.9
+        answer[:, :, 10:] = np.reshape(answers[runtime], (1, 3, 1, 1, 1))
+        return lambda _: answer
+
+    monkeypatch.setattr(runtime_choice, "open_network", opened)
+    monkeypatch.setattr(runtime_choice, "candidates", lambda: list(answers))
+    trials = {trial.runtime: trial for trial in choose(load_model(model_file), 1).trials}
+    assert trials[RuntimeName.TORCH_BF16].agrees is agrees
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"runtime": "abacus", "trials": []}', "[1]"])

@@ -1,10 +1,11 @@
 """Memory of a cohort as it grows, and scans in an hour with one process and with two.
 
-    python benchmarks/cohort_scale.py [--sizes 10 50 200] [--jobs 2] [--throughput 20]
+    python benchmarks/cohort_scale.py [--sizes 10 50 200] [--jobs 2] [--throughput 20] [--of OUT]
 
-Memory: the largest of the process that hands out the cases, and of its workers, when so many of the
-cases are done. Throughput: the same scans with ``--jobs 1`` and ``--jobs 2``, one thread each, in
-wall and in CPU seconds; wall seconds of a machine that does other things as well say nothing.
+Memory: the largest of the process that hands out the cases, and of its workers, when so many of
+the cases are done; with ``--of``, of the workers of a cohort that is there already. Throughput: the
+same scans with ``--jobs 1`` and ``--jobs 2``, one thread each, in wall and in CPU seconds; wall
+seconds of a machine that does other things as well say nothing.
 """
 
 from __future__ import annotations
@@ -31,13 +32,17 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10, 50, 200])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--throughput", type=int, default=20, help="scans for it; 0: leave it out")
+    parser.add_argument("--of", type=Path, metavar="OUT", help="read its manifest instead")
     parser.add_argument("--model", default="renalis-kidney")
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "cohort")
     arguments = parser.parse_args()
     scans = many_scans(arguments.work, max(*arguments.sizes, arguments.throughput))
     words = ("--model", arguments.model, "--no-report", "--mirror", "none", "--threads", "1")
     found: dict[str, Any] = {"jobs": arguments.jobs}
-    found["memory"] = _memory(arguments, scans, words)
+    if arguments.of is None:
+        found["memory"] = _memory(arguments, scans, words)
+    else:
+        found["memory"] = _noted(arguments.of, arguments.sizes)
     if arguments.throughput:
         chosen = scans[: arguments.throughput]
         found["throughput"] = [_timed(arguments.work, chosen, words, jobs) for jobs in (1, 2)]
@@ -70,6 +75,16 @@ def _memory(
     if process.returncode:
         raise SystemExit("the cohort failed")
     return rows
+
+
+def _noted(output: Path, sizes: list[int]) -> list[dict[str, Any]]:
+    """The workers' peaks as a manifest has them, after so many lines."""
+    lines = [json.loads(line) for line in (output / "manifest.jsonl").read_text().splitlines()]
+    return [
+        {"cases": size, "worker_mb": max(line["peak_mb"] or 0 for line in lines[:size])}
+        for size in sorted(sizes)
+        if size <= len(lines)
+    ]
 
 
 def _timed(work: Path, scans: list[Path], words: tuple[str, ...], jobs: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.programs import run_program, start_program
+from helpers.programs import run_program
 from safetensors.torch import load_file
 
 import renalis.systems.stage_data as training
@@ -164,22 +163,30 @@ def stopping(after: int, lines: list[str]) -> Callable[[str], None]:
     return report
 
 
+KILLED_IN_A_FOLD = """
+import os, signal, sys
+from renalis.cli import main, train
+lines = []
+def report(line):
+    # In the middle of the second of the three folds for masks.
+    if any("fold 1 of 3 for masks" in said for said in lines):
+        os.kill(os.getpid(), signal.SIGKILL)
+    lines.append(line)
+train._report = report
+main(sys.argv[1:])
+"""
+
+
 @pytest.mark.slow
 def test_killed_at_any_step_and_resumed_gives_the_same_bits(
     whole: Seen, kits: Path, tmp_path: Path
 ) -> None:
     run, cache = tmp_path / "parts", tmp_path / "cache"
     sets = [part for change in CHANGES for part in ("--set", change)]
-    command = ("-m", "renalis", "train", "resnet34-2d", "--tiny", *sets, "--data", kits,
-               "--kind", "kits19", "-o", run, "--cache", cache, "--device", "cpu")  # fmt: skip
-    with start_program(*command, stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        # In the middle of the second of the three folds for masks.
-        while "fold 1 of 3 for masks" not in (line := process.stderr.readline()):
-            assert line
-        process.stderr.readline()
-        process.kill()
-    assert process.returncode == -9
+    words = ("train", "resnet34-2d", "--tiny", *sets, "--data", kits, "--kind", "kits19",
+             "-o", run, "--cache", cache, "--device", "cpu")  # fmt: skip
+    done = run_program("-c", KILLED_IN_A_FOLD, *words)
+    assert done.returncode == -9, done.stderr
     job = Job(system(), kits, run, "kits19", None, cache, True)
     ends, lines = 0, list[str]()
     while True:
@@ -190,7 +197,7 @@ def test_killed_at_any_step_and_resumed_gives_the_same_bits(
             break
         except Stop:
             ends += 1
-    assert ends  # how often depends on how far the killed process had come
+    assert ends >= 2
     assert same(weights(run), weights(whole.run))
     assert len(list((cache / "masks").iterdir())) == 6
     # All is there: nothing is trained or predicted again, even without the checkpoints.

@@ -128,6 +128,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="work on N scans at a time, each in a process of its own (default: one)",
     )
     add(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="with several scans: processes on this machine (default), or a Ray cluster whose "
+        "nodes see the same input and output",
+    )
+    add(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="of the Ray cluster, for example auto or ray-head:6379 (default: one on this machine, "
+        "for as long as the command runs)",
+    )
+    add(
         "--staging",
         type=Path,
         metavar="FOLDER",
@@ -200,6 +213,7 @@ def run(arguments: argparse.Namespace) -> int:
     listing = list_cohort(arguments.input, arguments.anonymous)
     # A folder with a manifest goes on with it, so that it stays true.
     several = listing.total > 1 or any(map(is_list, arguments.input))
+    several = several or arguments.engine != "local"
     if several or arguments.jobs is not None or (arguments.output / MANIFEST).is_file():
         from renalis.cli.segment_cohort import segment_cohort
 
@@ -258,6 +272,8 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
     _check_threads(arguments.threads)
     if arguments.jobs is not None and not 1 <= arguments.jobs <= _MOST_JOBS:
         raise UsageError(f"--jobs is between 1 and {_MOST_JOBS}, not {arguments.jobs}")
+    if arguments.ray_address is not None and arguments.engine != "ray":
+        raise UsageError("--ray-address belongs to --engine ray")
     if not arguments.patience > 0:
         raise UsageError(f"--patience is a number of minutes above 0, not {arguments.patience:g}")
     folds = weights = None

@@ -25,18 +25,22 @@ def segment_cohort(listing: Listing, arguments: argparse.Namespace, options: Seg
     """Segment all scans of a listing; the exit code of `renalis.cli.segment.run`."""
     from renalis.cohort.local import LocalEngine
     from renalis.cohort.options_json import options_to_json
+    from renalis.cohort.ray_engine import RayEngine
     from renalis.cohort.run import run_cohort
     from renalis.cohort.shares import worker_options
     from renalis.cohort.stored_run import run_stored
 
     options.check()
     workers = max(1, min(arguments.jobs or 1, listing.total))
-    own = options_to_json(worker_options(options, workers))
     silence_s = 60.0 * arguments.patience
     lines = _Lines(arguments)
     output = arguments.output
 
     def engine(kept: tuple[int, ...]) -> Engine:
+        if arguments.engine == "ray":
+            own = options_to_json(options)
+            return RayEngine(own, arguments.ray_address, arguments.jobs, silence_s)
+        own = options_to_json(worker_options(options, workers))
         return LocalEngine(own, workers, silence_s, kept)
 
     try:

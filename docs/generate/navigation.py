@@ -42,6 +42,7 @@ SECTIONS = (
             "how-to/score-label-maps.md",
             "how-to/train-on-your-scans.md",
             "how-to/train-a-published-system.md",
+            "how-to/train-on-a-cluster.md",
         ),
         "how-to/*",
     ),
@@ -61,6 +62,7 @@ SECTIONS = (
         (
             "model-card.md",
             "benchmarks.md",
+            "scale.md",
             "comparison.md",
             "full-size.md",
             "published-predictions.md",

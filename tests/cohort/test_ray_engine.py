@@ -5,7 +5,7 @@ With Ray itself, and a node that is lost: benchmarks/cohort_ray.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -80,7 +80,7 @@ class StandIn:
 
 
 @pytest.fixture
-def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(script: Mapping[tuple[str, int], str], **opening: str) -> list[dict[str, Any]]:
         cluster = StandIn(script, tmp_path)
         cluster.opening |= opening
@@ -95,7 +95,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         assert cluster.killed, "workers outlive the cohort"
         return found
 
-    yield run
+    return run
 
 
 def ends(found: list[dict[str, Any]]) -> dict[str, list[str]]:

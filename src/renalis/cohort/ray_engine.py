@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -191,7 +192,8 @@ class RayEngine:
             found = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
             self._seats.remove(seat)
-            yield from self._died(seat, type(error).__name__)
+            self._ray.kill(seat.actor)  # where it only seems to be gone, too
+            yield from self._died(seat, error)
             return
         if seat.job is None:
             self._opened(seat, found)
@@ -213,19 +215,20 @@ class RayEngine:
             )
         seat.node = found["node"]
 
-    def _died(self, seat: _Seat, error: str) -> Iterator[dict[str, Any]]:
+    def _died(self, seat: _Seat, error: Exception) -> Iterator[dict[str, Any]]:
         """Account for the case of a worker that is gone."""
         if seat.job is None:
             self._idle_deaths += 1
             if self._idle_deaths >= _IDLE_DEATHS:
                 raise RenalisError(
-                    f"workers end before they begin any case ({error}); see with one scan and "
-                    "without --engine ray what is wrong"
+                    f"workers end before they begin any case ({type(error).__name__}); "
+                    "see with one scan and without --engine ray what is wrong"
                 )
             return
         case = str(seat.job["source"]["case_id"])
-        lost = not any(n["NodeID"] == seat.node and n["Alive"] for n in self._ray.nodes())
-        lost = lost and not seat.timed_out
+        alive = any(n["NodeID"] == seat.node and n["Alive"] for n in self._ray.nodes())
+        # A connection breaks before the cluster knows that the node is gone.
+        lost = not seat.timed_out and (not alive or _of_node(error))
         self._losses[case, lost] += 1
         again = self._losses[case, lost] < (_MOST_NODES_LOST if lost else _MOST_CRASHES)
         cause = Cause.TIMED_OUT if seat.timed_out else Cause.KILLED if lost else Cause.CRASH
@@ -253,6 +256,12 @@ def _ray() -> Any:
         raise UsageError("--engine ray needs Ray, not installed here: pip install 'renalis[ray]'")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     return importlib.import_module("ray")
+
+
+def _of_node(error: Exception) -> bool:
+    """Whether a worker is gone with its node, as far as Ray says."""
+    said = re.search(r"node (has died|died|is dead)", str(error)) is not None
+    return said or type(error).__name__ == "ActorUnavailableError"
 
 
 def _absolute(job: Job) -> dict[str, Any]:

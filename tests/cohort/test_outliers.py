@@ -51,6 +51,14 @@ def test_what_is_far_does_not_depend_on_the_unit(values: list[float], unit: floa
         assert distances(other, scaled, logarithmic) == pytest.approx(far, rel=1e-4, abs=1e-4)
 
 
+def test_among_cases_very_much_alike_small_differences_are_not_far() -> None:
+    values = np.linspace(159.2, 159.8, 12)
+    found = limits(values, least=5.0)
+    assert found is not None
+    assert found.high == pytest.approx(159.5 + 3.5 * 5)
+    assert limits(np.array([3.0] * 20), least=5.0) is None
+
+
 def test_one_wild_value_does_not_hide_itself() -> None:
     values = np.array([*np.linspace(150, 210, 11), 1e6])
     assert (distances(values, limits(values)) > 1).tolist() == [False] * 11 + [True]

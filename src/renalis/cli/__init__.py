@@ -28,7 +28,7 @@ DONE, SOME_FAILED, BAD_INPUT, INTERNAL = 0, 1, 2, 3
 
 VERBS = {
     "segment": "find and measure kidneys, tumors and cysts in CT scans",
-    "cohort": "check what segment made of many scans",
+    "cohort": "check what segment made of many scans, or show it as a page",
     "view": "look at results in a browser, and correct them",
     "evaluate": "score predicted label maps against references",
     "compare": "paired statistics between evaluated systems",

@@ -42,7 +42,7 @@ def far_out(cohort: CohortFacts) -> list[FarOut]:
     found = []
     for one in QUANTITIES:
         values = cohort.column(one.key)
-        usual = limits(values, one.logarithmic) if one.watched else None
+        usual = limits(values, one.logarithmic, one.least) if one.watched else None
         far = distances(values, usual, one.logarithmic)
         order = np.argsort(-far, kind="stable")
         found.append(FarOut(one, values, usual, order[far[order] > 1]))

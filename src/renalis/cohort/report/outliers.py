@@ -4,7 +4,8 @@ A case is far out where it lies more than `REACH` robust standard deviations fro
 median. The robust standard deviation is 1.4826 times the median distance from the median (MAD),
 which is that of a normal distribution and is not moved by the very cases that are looked for
 (Iglewicz & Hoaglin, How to Detect and Handle Outliers, 1993, who propose 3.5). Volumes, diameters,
-ratios and spacings are compared by their logarithms.
+ratios and spacings are compared by their logarithms. In a cohort whose cases are very much alike,
+a robust standard deviation of 5 % or 5 HU is taken instead of a smaller one.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Limits:
     high: float
 
 
-def limits(values: NDArray[np.float64], logarithmic: bool = False) -> Limits | None:
+def limits(
+    values: NDArray[np.float64], logarithmic: bool = False, least: float = 0.0
+) -> Limits | None:
     """What is usual.
 
     Parameters
@@ -46,6 +49,9 @@ def limits(values: NDArray[np.float64], logarithmic: bool = False) -> Limits | N
         One per case, in any order; NaN where a case has none.
     logarithmic : bool
         Compare logarithms; values are positive.
+    least : float
+        The robust standard deviation is taken to be at least this, of logarithms where those
+        are compared: what differs by less matters to nobody.
 
     Returns
     -------
@@ -61,7 +67,8 @@ def limits(values: NDArray[np.float64], logarithmic: bool = False) -> Limits | N
     spread = _TO_SD * float(np.median(np.abs(scaled - middle)))
     if spread <= 1e-9 * max(1.0, abs(middle)):
         return None
-    ends = np.array([middle, middle - REACH * spread, middle + REACH * spread])
+    reach = REACH * max(spread, least)
+    ends = np.array([middle, middle - reach, middle + reach])
     return Limits(*(np.exp(ends) if logarithmic else ends).tolist())
 
 

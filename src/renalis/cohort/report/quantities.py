@@ -34,6 +34,9 @@ class Quantity:
         Cases far from the others are named; see `renalis.cohort.report.outliers`.
     whole : bool
         A count.
+    least : float
+        Least robust standard deviation by which cases are far from others: 0.05 of logarithms,
+        else in the unit.
     """
 
     key: str
@@ -43,6 +46,7 @@ class Quantity:
     logarithmic: bool = False
     watched: bool = True
     whole: bool = False
+    least: float = 0.05
 
 
 def number(row: Mapping[str, Any], name: str) -> float:
@@ -108,8 +112,8 @@ QUANTITIES = (
              _positive("kidney_right_with_lesions_ml"), logarithmic=True),
     Quantity("total_ml", "All kidneys and lesions", "ml", _all_renal, logarithmic=True),
     Quantity("ratio", "Left kidney over right kidney", "", _ratio, logarithmic=True),
-    Quantity("left_hu", "Left parenchyma, mean", "HU", _cell("kidney_left_hu_mean")),
-    Quantity("right_hu", "Right parenchyma, mean", "HU", _cell("kidney_right_hu_mean")),
+    Quantity("left_hu", "Left parenchyma, mean", "HU", _cell("kidney_left_hu_mean"), least=5.0),
+    Quantity("right_hu", "Right parenchyma, mean", "HU", _cell("kidney_right_hu_mean"), least=5.0),
     Quantity("lesions", "Lesions of a case", "", _cell("lesions"), watched=False, whole=True),
     Quantity("largest_mm", "Largest lesion of a case", "mm", _positive("largest_lesion_mm"),
              logarithmic=True),

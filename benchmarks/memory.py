@@ -29,18 +29,17 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--runtimes", nargs="+", default=["auto"])
     arguments = parser.parse_args()
-    rows = [
-        row(scan, runtime, arguments.output / runtime / f"{number}")
-        for runtime in arguments.runtimes
-        for number, scan in enumerate(arguments.scans)
-    ]
-    content = {
+    about = {
         "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
-        "rows": rows,
     }
-    RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    rows = []
+    for runtime in arguments.runtimes:
+        for scan in arguments.scans:
+            rows.append(row(scan, runtime, arguments.output / runtime / scan.parent.name))
+            text = json.dumps({**about, "rows": rows}, indent=1)
+            RESULTS.write_text(text + "\n", encoding="utf-8")
     return 0
 
 

@@ -14,7 +14,8 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import UnsupportedOperation
 from typing import Any
 
 from renalis.cli.closed_pipes import discard_output, ensure_streams
@@ -116,7 +117,9 @@ def _failed(error: Exception) -> int:
     """Say what went wrong beyond what a verb foresees: on the machine, or in the program."""
     outside = _outside(error)
     if outside is not None:
-        discard_output(sys.stdout)
+        # What is buffered for a full device would fail again at the end; a notebook has no device.
+        with suppress(UnsupportedOperation):
+            discard_output(sys.stdout)
         print(f"renalis: {outside}", file=sys.stderr)
         return BAD_INPUT
     print(

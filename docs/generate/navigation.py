@@ -70,7 +70,7 @@ SECTIONS = (
             "real-slices.md",
         ),
     ),
-    Section("The project", ("security.md", "contributing.md", "changelog.md")),
+    Section("The project", ("security.md", "reliability.md", "contributing.md", "changelog.md")),
     # The last but for the order: everything else that lies in docs.
     Section(
         "Explanation",

@@ -51,7 +51,7 @@ _KEPT = {
 }
 """What a runtime takes of the reckoned activations, with freed ones that stay in the heap; chosen,
 as the base, so that the estimate lies 5 to 25 % above the peak that ``provenance.json`` reports
-(``benchmarks/results/memory.json``)."""
+(``benchmarks/memory.py``)."""
 
 _LEAN = 1.35
 """How much less it is when freed activations are given back."""

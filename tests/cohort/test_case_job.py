@@ -14,7 +14,7 @@ from helpers.stub import stub_model
 
 from renalis.cohort.ahead import Ahead, NoRoomError, reading_mb
 from renalis.cohort.case_job import run_job
-from renalis.io import Scan, find_scans, read_scan
+from renalis.io import Scan, inventory, read_scan
 from renalis.io.source_json import source_to_json
 from renalis.pipeline import SegmentOptions
 from renalis.pipeline.work import CaseWork
@@ -31,8 +31,8 @@ def work(max_ram_mb: float | None = None, **more: Any) -> CaseWork:
     return CaseWork(open_segmenter(stub_model(), options), options)
 
 
-def job(path: Path, out: Path) -> dict[str, Any]:
-    (source,) = find_scans([path])
+def job(path: Path, out: Path, anonymous: bool = False) -> dict[str, Any]:
+    (source,) = inventory([path], anonymous).scans
     return {"source": source_to_json(source), "output": str(out), "attempt": 1}
 
 
@@ -59,7 +59,8 @@ def test_anonymous_sentences_hold_no_path(tmp_path: Path) -> None:
     damaged = tmp_path / "Muster_Erika.nii.gz"
     damaged.write_bytes(b"no scan")
     open_, hidden = (
-        run_job(work(anonymous=anonymous), job(damaged, tmp_path)) for anonymous in (False, True)
+        run_job(work(anonymous=anonymous), job(damaged, tmp_path, anonymous))
+        for anonymous in (False, True)
     )
     assert (open_["status"], open_["cause"]) == ("failed", "bad input")
     assert "Muster_Erika" in open_["problem"]
@@ -112,6 +113,6 @@ def test_finished_cases_are_not_read_ahead(tmp_path: Path) -> None:
 
 def test_memory_for_reading_is_known_beforehand(tmp_path: Path) -> None:
     scan = write_scan(tmp_path / "a.nii.gz")
-    (source,) = find_scans([scan])
+    (source,) = inventory([scan]).scans
     voxels = read_scan(scan).volume.array.size
     assert 2 * voxels / 1e6 <= reading_mb(source) <= 16 * voxels / 1e6

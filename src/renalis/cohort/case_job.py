@@ -24,7 +24,7 @@ from renalis.io.source_json import source_from_json
 from renalis.pipeline.cases import do_case
 from renalis.pipeline.failures import names_in, plain
 from renalis.pipeline.folder import PROVENANCE, provenance
-from renalis.pipeline.options import CaseResult, Listener
+from renalis.pipeline.options import CaseResult, Listener, Status
 from renalis.pipeline.work import CaseWork
 from renalis.systems.segmenter import Clock
 from renalis.systems.segmenter_kinds import open_segmenter
@@ -116,8 +116,8 @@ def run_job(
         outcome = do_stored(case, own, told, scan_of, _outcome)
     else:
         outcome = _outcome(do_case(source, output, own, Clock(told), scan_of), output)
-    if own.options.anonymous:
-        # Sentences name files, for whoever has to look at them; the manifest keeps them.
+    if own.options.anonymous and outcome["status"] == Status.INCOMPLETE:
+        # It may quote where a file could not be written; the manifest keeps it.
         outcome["problem"] = plain(outcome["problem"], names_in(source)[1:])
     return {
         **outcome,

@@ -125,7 +125,7 @@ def measurements_of(version: Version) -> Mapping[str, Any] | None:
     """Content of a version's ``measurements.json``; None where it is missing or damaged."""
     try:
         content = json.loads((version.folder / MEASUREMENTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, Mapping) else None
 
@@ -229,7 +229,7 @@ def _about(folder: Path) -> Mapping[str, Any] | None:
     """What a correction's folder says about it; None if it is none."""
     try:
         content = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     known = isinstance(content, Mapping) and (folder / LABELS).is_file()
     return content if known else None

@@ -89,7 +89,7 @@ def load_splits(path: Path) -> tuple[Split, ...]:
     name = shown(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{name} cannot be read as JSON ({error}); check the file") from error
     if isinstance(content, dict) and "folds" in content:
         content = content["folds"]

@@ -83,10 +83,10 @@ def read_system(given: str) -> System:
     try:
         read = _from_csv if path.suffix == ".csv" else _from_json
         return read(label, text, path)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
-            f"{shown(path)} is not a table of scores ({error}); give metrics.json or metrics.csv "
-            "from renalis evaluate"
+            f"{shown(path)} is not a table of scores ({shown(error)}); give metrics.json or "
+            "metrics.csv from renalis evaluate"
         ) from error
 
 

@@ -212,11 +212,11 @@ def opened_files(path: Path) -> Iterator[FileSet]:
             yield FolderFiles(path)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputError(
-            f"{shown(path)} is a damaged zip ({error}); copy or download it again"
+            f"{shown(path)} is a damaged zip ({shown(error)}); copy or download it again"
         ) from error
     except (NotImplementedError, RuntimeError) as error:
         raise InputError(
-            f"{shown(path)} cannot be unpacked ({error}); unpack it and give the folder"
+            f"{shown(path)} cannot be unpacked ({shown(error)}); unpack it and give the folder"
         ) from error
     except OSError as error:
         reason = error.strerror or str(error)

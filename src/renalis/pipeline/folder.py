@@ -84,7 +84,7 @@ def provenance(folder: Path) -> dict[str, Any] | None:
     try:
         content = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
         known = {str(name) for name in content["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return content if LABELS in known else None
 

@@ -150,7 +150,7 @@ def tiny_changes(recipe: System, path: Path) -> tuple[str, ...]:
 
 def as_changes(section: Mapping[str, Any]) -> tuple[str, ...]:
     """Fields as ``key=value``, as `load_system` takes them."""
-    return tuple(f"{key}={json.dumps(value)}" for key, value in section.items())
+    return tuple(f"{key}={json.dumps(value, default=str)}" for key, value in section.items())
 
 
 def _is_old(content: Any) -> bool:
@@ -170,7 +170,7 @@ def stored_system(run: Path) -> System:
     path = run / "recipe.json"
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{run} is not the folder of a training ({path.name}: {error})") from error
     if _is_old(content):
         raise InputError(

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from renalis.errors import InputError
+from renalis.io.scan import shown
 from renalis.training.hard_samples import SampleLosses
 from renalis.training.history import History, history_from_json, history_to_json
 from renalis.training.moving_average import Average
@@ -284,7 +285,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
             metadata: dict[str, Any] = json.loads((file.metadata() or {}).get("about", "{}"))
             return metadata
     except (OSError, SafetensorError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a safetensors file: {error}") from error
+        raise InputError(f"{path} cannot be read as a safetensors file: {shown(error)}") from error
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

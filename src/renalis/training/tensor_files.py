@@ -16,6 +16,7 @@ from torch import Tensor
 
 from renalis.errors import InputError
 from renalis.io import whole_file
+from renalis.io.scan import shown
 
 __all__ = ["DamagedError", "previous", "read_tensor_file", "write_tensor_file"]
 
@@ -97,7 +98,9 @@ def read_tensor_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             raise DamagedError(f"{path} is damaged (its checksum differs)")
         return from_bytes(content), texts
     except (SafetensorError, ValueError, AttributeError, KeyError) as error:
-        raise DamagedError(f"{path} cannot be read as a safetensors file: {error}") from error
+        raise DamagedError(
+            f"{path} cannot be read as a safetensors file: {shown(error)}"
+        ) from error
 
 
 def _parts(content: bytes) -> tuple[dict[str, Any], memoryview]:

@@ -208,7 +208,7 @@ def _properties(file: Path) -> tuple[Properties, bool]:
     if not set(CASE_COLUMNS) & set(names):
         raise InputError(
             f"{shown(file)} has no column that names the case (it has: "
-            f"{listed(names) or 'nothing'}); call it case, or rename the file"
+            f"{shown(listed(names)) or 'nothing'}); call it case, or rename the file"
         )
     synthetic = {"source", "phase", "noise_hu"} <= set(names)
     properties: Properties = {}

@@ -151,7 +151,7 @@ def _clinical(folder: Path) -> Mapping[str, Mapping[str, str]]:
         try:
             rows = json.loads(file.read_text(encoding="utf-8"))
             return {str(row["case_id"]): _scalars(row) for row in rows}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 f"{shown(file)} cannot be read ({error}); fetch it again or remove it"
             ) from error

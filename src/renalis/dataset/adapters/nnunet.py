@@ -167,7 +167,7 @@ def _dataset_json(root: Path) -> dict[str, Any]:
             f"{shown(root)} has no dataset.json, so it is no nnU-Net raw folder; "
             "for a folder with images/ and labels/ use --kind folder"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{shown(file)} cannot be read as JSON ({error}); correct it") from error
     if not isinstance(dataset_json, dict):
         raise InputError(f"{shown(file)} is not nnU-Net's dataset.json; correct it")

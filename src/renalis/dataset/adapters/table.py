@@ -43,7 +43,7 @@ def open_csv(root: Path, convention: Convention | None = None) -> Dataset:
     names = columns(root)
     if "image" not in names:
         raise InputError(
-            f"{name} has no column named image (it has: {listed(names) or 'nothing'}); "
+            f"{name} has no column named image (it has: {shown(listed(names)) or 'nothing'}); "
             "the columns are case, image, label and patient"
         )
     rows = table_rows(root)
@@ -120,7 +120,11 @@ def _file(table: Path, given: str, number: int) -> Path:
     if not given:
         raise InputError(f"{shown(table)}, line {number}: there is no image; give its path")
     path = table.parent / given
-    if not path.exists():
+    try:
+        there = path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        there = False
+    if not there:
         raise InputError(
             f"{shown(table)}, line {number}: {shown(given)} does not exist; "
             "paths are relative to the CSV"

@@ -136,3 +136,10 @@ def test_files_of_earlier_versions_have_no_checksum_and_are_read(tmp_path: Path)
 
     save_file({"a": torch.ones(2)}, tmp_path / WEIGHTS, {"about": "{}"})
     assert read_tensor_file(tmp_path / WEIGHTS)[1] == {"about": "{}"}
+
+
+def test_a_header_that_is_nested_without_end_is_damage(tmp_path: Path) -> None:
+    head = b"[" * 100_000
+    (tmp_path / "w.safetensors").write_bytes(len(head).to_bytes(8, "little") + head)
+    with pytest.raises(InputError, match="cannot be read as a safetensors file"):
+        read_tensor_file(tmp_path / "w.safetensors")

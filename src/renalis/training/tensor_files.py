@@ -21,6 +21,8 @@ from renalis.io.scan import shown
 __all__ = ["DamagedError", "previous", "read_tensor_file", "write_tensor_file"]
 
 _SUM = "sha256"
+_BROKEN = (SafetensorError, ValueError, TypeError, AttributeError, KeyError, RecursionError)
+"""What damaged headers lead to, the last of JSON that is nested without end."""
 
 
 class DamagedError(InputError):
@@ -97,7 +99,7 @@ def read_tensor_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if expected is not None and _checksum(entries, data) != expected:
             raise DamagedError(f"{path} is damaged (its checksum differs)")
         return from_bytes(content), texts
-    except (SafetensorError, ValueError, AttributeError, KeyError) as error:
+    except _BROKEN as error:
         raise DamagedError(
             f"{path} cannot be read as a safetensors file: {shown(error)}"
         ) from error

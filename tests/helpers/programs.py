@@ -186,10 +186,13 @@ def _starter() -> socket.socket:
     """The way to this process's starter, which ends when that closes."""
     ours, theirs = socket.socketpair()
     command = [sys.executable, "-m", "helpers.program_starter", str(theirs.fileno())]
+    # OpenBLAS starts its threads when it is loaded, and threads do not survive a fork.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     with theirs:
         starter = subprocess.Popen(
-            command, cwd=TESTS, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
-        )
+            command, cwd=TESTS, env=environment, pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
     atexit.register(starter.wait)
     atexit.register(ours.close)
     return ours

@@ -75,7 +75,7 @@ def test_patients_with_equal_uids_stay_apart_when_headers_are_not_kept(
     write_series(tmp_path / "p1", body(), PatientID="A1")
     write_series(tmp_path / "p2", body(), PatientID="B2", origin=(-100, -80, 56))
     for source in find_scans([tmp_path]):
-        assert source.headers is None
+        assert not hasattr(source.headers, "frames")
         assert read_scan(source).volume.shape[2] == 12
 
 

@@ -116,8 +116,8 @@ def run_job(
         outcome = do_stored(case, own, told, scan_of, _outcome)
     else:
         outcome = _outcome(do_case(source, output, own, Clock(told), scan_of), output)
-    if own.options.anonymous and outcome["status"] == Status.INCOMPLETE:
-        # It may quote where a file could not be written; the manifest keeps it.
+    if own.options.anonymous and (outcome["status"] == Status.INCOMPLETE or "stored" in job):
+        # It may quote where a file could not be written, or a URL; the manifest keeps it.
         outcome["problem"] = plain(outcome["problem"], names_in(source)[1:])
     return {
         **outcome,

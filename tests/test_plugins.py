@@ -45,9 +45,13 @@ class Point(nn.Module):
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     folder = tmp_path / "site"
     folder.mkdir()
+    others = str(tmp_path_factory.getbasetemp())  # packages of other tests
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if not p.startswith(others)])
     monkeypatch.syspath_prepend(folder)
     before = set(sys.modules)
     known = {kind: set(registry.known()) for kind, registry in REGISTRIES.items()}

@@ -19,11 +19,15 @@ from renalis.signals import Ended, end, ended_by_signals
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_each_signal_has_its_exit_code(name: str, code: int) -> None:
     number = getattr(signal, name)
-    before = signal.getsignal(number)
-    with pytest.raises(Ended) as ended, ended_by_signals(end):
-        signal.raise_signal(number)
-    assert ended.value.exit_code == code
-    assert signal.getsignal(number) is before
+    # A shell's background jobs are started to ignore some of them.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(Ended) as ended, ended_by_signals(end):
+            signal.raise_signal(number)
+        assert ended.value.exit_code == code
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_what_was_started_to_ignore_a_signal_ignores_it() -> None:

@@ -78,6 +78,9 @@ class Manifest:
         traceback: TracebackType | None,
     ) -> None:  # fmt: skip
         self._file.close()
+        with contextlib.suppress(OSError):
+            if not self._path.stat().st_size:  # no case was ever tried
+                self._path.unlink()
 
     def attempts(self, case: str) -> int:
         """How often a case was tried so far."""

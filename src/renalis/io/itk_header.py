@@ -41,7 +41,7 @@ _NRRD_WORDS = {
     "encoding": r"raw|gz|gzip|txt|text|ascii|hex|bz2|bzip2",
     "endian": r"little|big",
     "space": r".{1,60}",
-    **dict.fromkeys(("kinds", "centers", "centerings"), r"(\S{1,40}\s*){1,16}"),
+    **dict.fromkeys(("kinds", "centers", "centerings"), r"\S{1,40}(\s+\S{1,40}){0,15}\s*"),
     "byteskip": r"-?\d{1,12}",
     "lineskip": r"\d{1,9}",
 }

@@ -107,3 +107,24 @@ def test_outlines_lie_where_log_odds_cross_zero() -> None:
     restore(probability, (slice(0, 5),) * 3, (5, 5, 5), (1.0, 1.0, 20.0), labels)
     # A quarter of the way from the center of the second voxel, at 1.5, to that of the third.
     assert np.count_nonzero(labels[2, 2]) == 35
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("place", [(2, 5), (24, 28)], ids=["before", "behind"])
+def test_what_lies_outside_of_the_scan_altogether_is_left_out(
+    axis: int, place: tuple[int, int]
+) -> None:
+    """Grids are padded to a window: something may be found where there is no scan."""
+    probability = np.zeros((3, 30, 30, 30), np.float32)
+    probability[0, 12:16, 12:16, 12:16] = 0.9
+    alone = probability.copy()
+    probability[(0, *(slice(*place) if a == axis else slice(12, 16) for a in range(3)))] = 0.9
+    whole = (slice(0, 30),) * 3
+    found = []
+    for given in (alone, probability):
+        labels = np.zeros((24, 24, 24), np.uint8)
+        restore(given, whole, (30, 30, 30), (2.0,) * 3, labels, (18.0,) * 3)
+        found.append(labels)
+    assert np.array_equal(*found)
+    assert np.array_equal(found[0], at_once(alone, (2.0,) * 3, (24,) * 3, (18.0,) * 3))
+    assert found[0].any()

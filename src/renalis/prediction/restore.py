@@ -114,7 +114,9 @@ def _between(
     """
     low = 0 if first == 0 else math.ceil((first + 0.5) * scale - 0.5 - offset)
     high = voxels if last == size else math.floor((last - 0.5) * scale - 0.5 - offset) + 1
-    return max(0, low), max(low, min(voxels, high))
+    # A part of a grid that reaches beyond the scan may lie outside of it altogether.
+    low = min(max(0, low), voxels)
+    return low, max(low, min(voxels, high))
 
 
 def _fill(

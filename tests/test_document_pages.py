@@ -140,3 +140,21 @@ def test_python_for_users_names_what_exists(page: Path) -> None:
                 called = getattr(renalis, ast.unparse(node.func).removeprefix("renalis."))
                 keywords = {k.arg: None for k in node.keywords if k.arg}
                 inspect.signature(called).bind(*node.args, **keywords)
+
+
+def test_tests_that_documents_name_are_there() -> None:
+    named = {
+        (page.name, name)
+        for page in PAGES
+        for name in re.findall(r"`(tests/[\w/]+\.py)`", page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 20
+    assert [one for one in sorted(named) if not (ROOT / one[1]).is_file()] == []
+
+
+def test_faults_name_tests_by_a_part_of_their_names() -> None:
+    text = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    keys = re.findall(r"`(tests/[\w/]+\.py)`, `(\w+)`", text)
+    assert len(keys) > 15
+    for file, key in keys:
+        assert re.search(rf"def test_\w*{key}", (ROOT / file).read_text(encoding="utf-8")), key

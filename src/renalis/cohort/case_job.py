@@ -6,7 +6,6 @@ and `run_job` for each case. Nothing else is shared but the scans and the output
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -18,16 +17,15 @@ from typing import Any
 from renalis.cohort.facts import input_bytes, utc_now
 from renalis.cohort.options_json import options_from_json
 from renalis.cohort.stored_job import StoredCase, do_stored
-from renalis.errors import UsageError
 from renalis.io import Scan, ScanSource
 from renalis.io.source_json import source_from_json
 from renalis.pipeline.cases import do_case
 from renalis.pipeline.failures import names_in, plain
-from renalis.pipeline.folder import PROVENANCE, provenance
+from renalis.pipeline.folder import PROVENANCE, file_sha256, provenance
 from renalis.pipeline.options import CaseResult, Listener, Status
 from renalis.pipeline.work import CaseWork
+from renalis.pipeline.work import open_work as work_of
 from renalis.systems.segmenter import Clock
-from renalis.systems.segmenter_kinds import open_segmenter
 from renalis.voxel_hash import voxel_hash
 
 __all__ = ["Read", "job_work", "open_work", "read_hashed", "run_job"]
@@ -51,13 +49,7 @@ def open_work(options: Mapping[str, Any]) -> CaseWork:
     """
     chosen = options_from_json(options)
     chosen.check()
-    segmenter = open_segmenter(chosen.model, chosen)
-    if chosen.anonymous and segmenter.by_case_name:
-        raise UsageError(
-            "--with finds files of other programs by the cases' names, which --anonymous takes "
-            "away; leave one of them out"
-        )
-    return CaseWork(segmenter, chosen)
+    return work_of(chosen)
 
 
 def job_work(work: CaseWork, job: Mapping[str, Any]) -> CaseWork:
@@ -162,8 +154,7 @@ def _hashes(folder: Path, known: Mapping[str, Any]) -> dict[str, str]:
     found = {}
     for name in dict.fromkeys((*map(str, known["files"]), PROVENANCE)):
         try:
-            with (folder / name).open("rb") as file:
-                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+            found[name] = file_sha256(folder / name)
         except OSError:
             continue
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from renalis.cohort.manifest import newest_lines
 from renalis.errors import InputError
 from renalis.io.scan import shown
-from renalis.pipeline.folder import provenance
+from renalis.pipeline.folder import file_sha256, provenance
 from renalis.pipeline.table import MANIFEST
 
 __all__ = ["CohortCheck", "Finding", "check_cohort"]
@@ -119,8 +118,7 @@ def _compared(output: Path, case: str, name: str, digest: str) -> str:
     if not _below(case) or not _below(name):
         return "unreadable"  # a manifest that somebody wrote leads nowhere else
     try:
-        with (output / case / name).open("rb") as file:
-            now = hashlib.file_digest(file, "sha256").hexdigest()
+        now = file_sha256(output / case / name)
     except FileNotFoundError:
         return "missing"
     except OSError:

@@ -9,7 +9,6 @@ model's result stays as it is.
 from __future__ import annotations
 
 import getpass
-import hashlib
 import json
 import re
 import shutil
@@ -32,7 +31,14 @@ from renalis.io.lock import held
 from renalis.io.read_labels import read_label_map
 from renalis.io.scan import shown
 from renalis.measurement import measure
-from renalis.pipeline.folder import CORRECTIONS, LABELS, MEASUREMENTS, write_json, write_text
+from renalis.pipeline.folder import (
+    CORRECTIONS,
+    LABELS,
+    MEASUREMENTS,
+    file_sha256,
+    write_json,
+    write_text,
+)
 from renalis.volume import Kind, Volume
 
 __all__ = [
@@ -190,7 +196,7 @@ def save(
                 "note": note,
                 "renalis": metadata.version("renalis"),
                 "changed_voxels": _changed(before, labels),
-                "labels_sha256": hashlib.sha256((part / LABELS).read_bytes()).hexdigest(),
+                "labels_sha256": file_sha256(part / LABELS),
                 **({"not_written": not_written} if not_written else {}),
             }
             write_json(part / ABOUT, about)

@@ -9,7 +9,6 @@ force, can be taken up.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from renalis.pipeline.folder import (
     PREVIEW,
     PROVENANCE,
     REPORT,
+    file_sha256,
     half_written,
     missing,
     provenance,
@@ -121,7 +121,7 @@ def begin(
         "key": key,
         "source": origin(scan),
         **way_to(scan, folder),
-        "labels_sha256": _sha256(folder / LABELS),
+        "labels_sha256": file_sha256(folder / LABELS),
         "files": files,
         "missing": [*later],
         "formats": [*formats],
@@ -299,7 +299,7 @@ def check_labels(folder: Path, content: Mapping[str, Any]) -> None:
             f"{folder} holds {what}; give --overwrite to segment "
             "the scan again, or another output folder with -o"
         )
-    if content.get("labels_sha256") != _sha256(folder / LABELS):
+    if content.get("labels_sha256") != file_sha256(folder / LABELS):
         raise OutputError(
             f"{folder} holds {what}, and its {LABELS} was changed since; give --overwrite to "
             "segment the scan again, or another output folder with -o"
@@ -325,7 +325,3 @@ def write_failure(folder: Path, text: str) -> None:
     with contextlib.suppress(RenalisError, OSError):
         if ours or (folder / FAILURE).exists():
             write_text(folder / FAILURE, text)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

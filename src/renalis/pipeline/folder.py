@@ -29,6 +29,7 @@ __all__ = [
     "PREVIEW",
     "PROVENANCE",
     "REPORT",
+    "file_sha256",
     "half_written",
     "is_ours",
     "make_output",
@@ -77,6 +78,12 @@ def make_output(output: Path) -> None:
             f"{output} cannot be written ({error.strerror}); choose another output folder with -o"
         ) from error
     sweep(output)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as manifests and ``provenance.json`` keep it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def provenance(folder: Path) -> dict[str, Any] | None:

@@ -6,13 +6,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from renalis.errors import UsageError
 from renalis.io import Inventory
 from renalis.model import Model
 from renalis.pipeline.cases import input_paths, run_cases
 from renalis.pipeline.options import CaseResult, Listener, SegmentOptions
-from renalis.pipeline.work import CaseWork
-from renalis.systems.segmenter_kinds import open_segmenter
+from renalis.pipeline.work import open_work
 
 __all__ = ["segment"]
 
@@ -69,10 +67,4 @@ def segment(
     listener = listener or Listener()
     options.check()
     paths = input_paths(inputs)
-    segmenter = open_segmenter(options.model if model is None else model, options)
-    if options.anonymous and segmenter.by_case_name:
-        raise UsageError(
-            "--with finds files of other programs by the cases' names, which --anonymous takes "
-            "away; leave one of them out"
-        )
-    return run_cases(paths, Path(output), CaseWork(segmenter, options), listener)
+    return run_cases(paths, Path(output), open_work(options, model), listener)

@@ -6,23 +6,27 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from renalis.errors import UsageError
 from renalis.io import Scan, ScanSource, read_scan
 from renalis.io.straight import with_tilt_note
 from renalis.known_cases import SEEN, seen_scan
 from renalis.measurement import Measurements
+from renalis.model import Model
 from renalis.pipeline.folder import MEASUREMENTS, PREVIEW, REPORT
 from renalis.pipeline.formats import NIFTI, to_write
 from renalis.pipeline.options import SegmentOptions
 from renalis.preparation.plausibility import with_place_notes
 from renalis.systems.segmenter import Clock, Segmented, Segmenter
+from renalis.systems.segmenter_kinds import open_segmenter
 
 if TYPE_CHECKING:
     from renalis.pipeline.outputs import FinishedCase
     from renalis.report import ReportContent
 
-__all__ = ["CaseWork", "scan_facts"]
+__all__ = ["CaseWork", "open_work", "scan_facts"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +132,32 @@ class CaseWork:
             model=self.segmenter.facts().name,
             make_content=lambda: self.content(scan, segmented, measured),
         )
+
+
+def open_work(options: SegmentOptions, model: str | Path | Model | None = None) -> CaseWork:
+    """Open the model for any number of cases.
+
+    Parameters
+    ----------
+    options : SegmentOptions
+        How to segment, checked.
+    model : str, Path or Model, optional
+        Used instead of ``options.model``.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be used.
+    UsageError
+        If an option does not fit the model or another one.
+    """
+    segmenter = open_segmenter(options.model if model is None else model, options)
+    if options.anonymous and segmenter.by_case_name:
+        raise UsageError(
+            "--with finds files of other programs by the cases' names, which --anonymous takes "
+            "away; leave one of them out"
+        )
+    return CaseWork(segmenter, options)
 
 
 def scan_facts(source: ScanSource) -> list[str]:

@@ -14,13 +14,12 @@ from renalis.pipeline import CaseResult, SegmentOptions, Status
 from renalis.pipeline.cases import run_cases
 from renalis.pipeline.failures import traceback_of
 from renalis.pipeline.folder import CORRECTIONS
-from renalis.pipeline.work import CaseWork
+from renalis.pipeline.work import CaseWork, open_work
 from renalis.service.deliveries import add_deliveries
 from renalis.service.jobs import Job, JobState, begin_next, end_job, find_job, give_back
 from renalis.service.metrics import Counters
 from renalis.service.progress import Progress, Stopped, Telling
 from renalis.service.store import Store
-from renalis.systems.segmenter_kinds import open_segmenter
 
 __all__ = ["Worker", "open_worker", "plain_sentence"]
 
@@ -147,7 +146,6 @@ def open_worker(
         If there is no such model, or options do not fit it.
     """
     options.check()
-    segmenter = open_segmenter(options.model, options)
+    work = open_work(options)
     _LOG.info("the model is open")
-    work = CaseWork(segmenter, options)
     return Worker(store, work, send_to, progress, counters, stopping)

@@ -14,6 +14,7 @@ from renalis.io.dicom_geometry import Grid, grid_of, normal_of
 from renalis.io.dicom_listing import Listing, StudyFiles, listed
 from renalis.io.dicom_pixels import voxels_of
 from renalis.io.dicom_series import Stack, choose, rank_of, stacks_of, summary
+from renalis.io.dicom_spacing import spacing_doubts
 from renalis.io.patient import hashed
 from renalis.io.scan import Scan, ScanSource, SourceSlice, case_id_from, shown
 from renalis.io.series_list import SCRAP, grouped
@@ -191,6 +192,7 @@ def read_dicom(source: ScanSource, series: str | None = None) -> Scan:
         try:
             grid = grid_of(stack.frames)
             hu, doubts = voxels_of(grid, files, series_name)
+            doubts = [*spacing_doubts(grid, series_name), *doubts]
             volume = Volume(hu, grid.affine)
         except ValueError as error:
             raise InputError(

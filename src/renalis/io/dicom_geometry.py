@@ -11,10 +11,19 @@ from numpy.typing import NDArray
 
 from renalis.io.dicom_files import Frame
 
-__all__ = ["Grid", "grid_of", "is_even", "normal_of", "slice_places"]
+__all__ = [
+    "LONGEST_GAP_MM",
+    "Grid",
+    "grid_of",
+    "is_even",
+    "normal_of",
+    "places_in_words",
+    "slice_places",
+]
 
 _SAME_PLACE = 0.01  # mm; positions are written with two to six decimals
-_LONGEST_GAP = 25.0  # mm; filling more than that would invent anatomy
+LONGEST_GAP_MM = 25.0
+"""Filling more than that would invent anatomy."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,7 @@ def _longest_part(frames: list[Frame], warnings: list[str]) -> list[Frame]:
     """The part with the most slices, if there is a hole too long to be filled."""
     gaps = np.diff(slice_places(frames))
     step = float(np.median(gaps)) if len(gaps) else 0.0
-    breaks = np.flatnonzero(gaps > max(_LONGEST_GAP, 2.5 * step)) + 1
+    breaks = np.flatnonzero(gaps > max(LONGEST_GAP_MM, 2.5 * step)) + 1
     if not len(breaks):
         return frames
     edges = [0, *breaks.tolist(), len(frames)]
@@ -204,6 +213,11 @@ def _foot(frame: Frame, distance: float) -> float:
     """The coordinate that users know a slice by: z of an axial slice, else along the normal."""
     normal = normal_of(frame)
     return float(distance * (normal[2] if abs(normal[2]) > 0.99 else 1.0))
+
+
+def places_in_words(frames: Sequence[Frame]) -> str:
+    """Where frames of one stack, one at least, lie as users know slices."""
+    return _listed([_foot(frames[0], float(along)) for along in slice_places(frames)])
 
 
 def _slices(count: int) -> str:

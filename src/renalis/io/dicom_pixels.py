@@ -19,7 +19,8 @@ from renalis.io.archive import FileSet
 from renalis.io.codestream import check_codestreams
 from renalis.io.dicom_files import Frame
 from renalis.io.dicom_geometry import Grid
-from renalis.io.hu import AIR, HIGHEST, UNMEASURED, settle_hu
+from renalis.io.dicom_slices import checked_slices
+from renalis.io.hu import AIR, HIGHEST, UNMEASURED
 from renalis.io.jpeg12 import decoded, is_jpeg12
 from renalis.io.scan_size import MOST_VOXELS
 
@@ -95,11 +96,12 @@ def voxels_of(grid: Grid, files: FileSet, name: str) -> tuple[NDArray[np.int16],
             pool.shutdown(wait=True, cancel_futures=True)
     if not grid.uneven:
         stack[np.setdiff1d(np.arange(count), places)] = UNMEASURED  # still to be filled
-    doubts = settle_hu(stack, name)
+    doubts, lost = checked_slices(stack, list(rows_of), grid, name)
+    good = np.setdiff1d(np.arange(len(grid.frames)), lost)
     if grid.uneven:
-        stack = _interpolated(stack, grid.places, slices)
+        stack = _interpolated(stack[good] if lost else stack, grid.places[good], slices)
     else:
-        _fill_missing(stack, places)
+        _fill_missing(stack, places[good])
     return stack.transpose(2, 1, 0), doubts
 
 

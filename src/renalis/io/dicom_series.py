@@ -10,7 +10,8 @@ import numpy as np
 
 from renalis.errors import InputError
 from renalis.io.dicom_files import COMPUTED, PROJECTION, Frame, SeriesTags
-from renalis.io.dicom_geometry import is_even, normal_of, slice_places
+from renalis.io.dicom_geometry import normal_of, slice_places
+from renalis.io.dicom_phases import phases_of
 from renalis.io.scan import SeriesSummary, shown
 from renalis.io.series_list import choices
 
@@ -48,7 +49,7 @@ def stacks_of(frames: Iterable[Frame]) -> list[Stack]:
     for uid, members in sorted(series.items(), key=lambda item: _series_order(item[1][0])):
         number = members[0].series.number
         name = number if number and numbers.count(number) == 1 else uid or "without UID"
-        parts = [phase for group in _alike(members) for phase in _phases(group)]
+        parts = [phase for group in _alike(members) for phase in phases_of(group)]
         parts.sort(key=lambda p: (bool(p[0].barred), bool(p[0].doubt), -len(p)))
         for index, part in enumerate(parts, 1):
             found.append(Stack(name if len(parts) == 1 else f"{name}/{index}", tuple(part)))
@@ -82,70 +83,6 @@ def _fits(one: Frame, two: Frame) -> bool:
         np.allclose(one.orientation, two.orientation, rtol=0, atol=2e-3)
         and np.allclose(one.spacing, two.spacing, rtol=1e-3, atol=0)
     )
-
-
-_PHASE_KEYS: tuple[Callable[[Frame], str], ...] = (
-    lambda f: f.temporal,
-    lambda f: f.acquisition,
-    lambda f: f.kernel,
-    lambda f: "\\".join(f.image_type),
-)
-
-
-def _phases(frames: list[Frame]) -> list[list[Frame]]:
-    """Split frames that cover the same region more than once.
-
-    Tried in turn: temporal position, acquisition number, kernel, image type; at last the order in
-    time at each place. Stray duplicates are left to `grid_of`.
-    """
-    if frames[0].barred or len(frames) < 2:
-        return [frames]
-    if is_even(np.sort(slice_places(frames))):
-        return [frames]
-    for key in _PHASE_KEYS:
-        groups: dict[str, list[Frame]] = {}
-        for frame in frames:
-            groups.setdefault(key(frame), []).append(frame)
-        if len(groups) > 1 and _overlap(frames, list(groups.values())):
-            return [part for group in groups.values() for part in _phases(group)]
-    return _by_time(frames)
-
-
-def _overlap(frames: Sequence[Frame], groups: Sequence[Sequence[Frame]]) -> bool:
-    """Whether groups cover one another, unlike chest and abdomen scanned in turn.
-
-    One group has to cover a good part of all places by itself: scanners that move the table for
-    each slice number every slice as an acquisition of its own.
-    """
-    normal = normal_of(frames[0])
-    along = [np.array([f.position for f in group]) @ normal for group in groups]
-    places = [{round(float(d) / 0.02) for d in distances} for distances in along]
-    if max(len(p) for p in places) < 0.4 * max(len(set().union(*places)) / 2, 2):
-        return False
-    spans = sorted((float(d.min()), float(d.max())) for d in along)
-    covered = 0.0
-    end = spans[0][1]
-    for low, high in spans[1:]:
-        covered += max(0.0, min(end, high) - low) + (1e-3 if low <= end else 0.0)
-        end = max(end, high)
-    return covered > 0.5 * min(high - low for low, high in spans)
-
-
-def _by_time(frames: list[Frame]) -> list[list[Frame]]:
-    """Split by order in time where most places were scanned several times."""
-    places: dict[int, list[Frame]] = {}
-    for frame, distance in zip(frames, slice_places(frames), strict=True):
-        places.setdefault(round(float(distance) / 0.02), []).append(frame)
-    times = max(len(group) for group in places.values())
-    repeated = sum(len(group) == times for group in places.values())
-    if times == 1 or 2 * repeated < len(places):
-        return [frames]
-    rounds: list[list[Frame]] = [[] for _ in range(times)]
-    for group in places.values():
-        group.sort(key=lambda f: (f.time, f.instance, f.file))
-        for index, frame in enumerate(group):
-            rounds[index].append(frame)
-    return rounds
 
 
 _ABDOMEN = re.compile(

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from renalis.conventions import Convention
-from renalis.dataset import open_dataset
-from renalis.dataset.case_facts import volumes_ml
+from renalis.dataset import Case, open_dataset
+from renalis.dataset.case_facts import case_volumes_ml
 from renalis.dataset.filters import CaseFilter, label_volumes, tumor_ratio
 from renalis.errors import InputError, UsageError
 
@@ -106,7 +106,8 @@ def test_volumes_of_real_label_maps(
     measured, wanted = [], []
     for number in (0, 1, 2, 15, 37, 100, 160, 209):
         case = f"case_{number:05d}"
-        ml = volumes_ml(folder / f"{case}.nii.gz", Convention.KITS23)
+        path = folder / f"{case}.nii.gz"
+        ml = case_volumes_ml(Case(case, path, path, case), Convention.KITS23)
         measured.append([ml["kidney"] + ml["cyst"] + ml["tumor"], ml["tumor"]])
         truth = kits_volumes[case]
         wanted.append([sum(truth.values()), truth["tumor"]])

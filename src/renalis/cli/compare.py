@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         tables,
     )
     from renalis.evaluation.evaluated_systems import common_cases, read_strata, read_system
-    from renalis.evaluation.tables import write_json, write_text
+    from renalis.evaluation.tables import write_json
+    from renalis.io import write_text
 
     systems = [read_system(given) for given in arguments.metrics]
     cases = common_cases(systems, arguments.common)

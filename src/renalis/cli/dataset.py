@@ -320,10 +320,9 @@ def _export(dataset: Dataset, arguments: argparse.Namespace) -> int:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    from renalis.io import whole_file
+    from renalis.io import write_text
 
-    with whole_file(path) as file:
-        file.write((json.dumps(content, indent=1) + "\n").encode())
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def _progress(quiet: bool = False, what: str = "cases") -> Callable[[int, int], None]:

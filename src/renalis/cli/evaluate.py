@@ -127,13 +127,8 @@ def run(arguments: argparse.Namespace) -> int:
     from renalis.evaluation.overlap import EmptyRule
     from renalis.evaluation.page import metrics_page
     from renalis.evaluation.scores import Options
-    from renalis.evaluation.tables import (
-        details_csv,
-        headline_csv,
-        metrics_json,
-        write_json,
-        write_text,
-    )
+    from renalis.evaluation.tables import details_csv, headline_csv, metrics_json, write_json
+    from renalis.io import write_text
 
     given = arguments.reference_labels, arguments.prediction_labels
     options = Options(

@@ -104,7 +104,7 @@ def _show(name: str, changes: tuple[str, ...], tiny: bool, as_json: bool) -> int
 
 def _copy(arguments: argparse.Namespace) -> int:
     from renalis.errors import OutputError
-    from renalis.io import whole_file
+    from renalis.io import write_text
     from renalis.recipes import load_system
     from renalis.recipes.text import copied_text, recipe_text
 
@@ -119,8 +119,7 @@ def _copy(arguments: argparse.Namespace) -> int:
     # A name of its own: of the file, unless another was asked for.
     name = output.stem if name == origin.name else name
     text = copied_text(text, name, origin.copied_from or origin.name)
-    with whole_file(output) as file:
-        file.write(text.encode())
+    write_text(output, text)
     print(output)
     return 0
 

@@ -26,7 +26,7 @@ from renalis.corrections.outputs import write_outputs
 from renalis.corrections.results import Result
 from renalis.dataset.atomic_folder import new_folder, put_in_place
 from renalis.errors import InputError
-from renalis.io import Scan, write_labels
+from renalis.io import Scan, write_labels, write_text
 from renalis.io.lock import held
 from renalis.io.read_labels import read_label_map
 from renalis.io.scan import shown
@@ -37,7 +37,6 @@ from renalis.pipeline.folder import (
     MEASUREMENTS,
     file_sha256,
     write_json,
-    write_text,
 )
 from renalis.volume import Kind, Volume
 

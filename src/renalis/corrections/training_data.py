@@ -13,7 +13,7 @@ from renalis.corrections.results import Result, find_results
 from renalis.corrections.scans import read_case_scan
 from renalis.dataset.atomic_folder import new_folder, put_in_place
 from renalis.errors import InputError, OutputError
-from renalis.io import whole_file, write_volume
+from renalis.io import write_text, write_volume
 from renalis.io.scan import shown
 
 __all__ = ["collect_corrected"]
@@ -69,8 +69,7 @@ def collect_corrected(
         writer = csv.DictWriter(table, _COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        with whole_file(part / _TABLE) as file:
-            file.write(table.getvalue().encode())
+        write_text(part / _TABLE, table.getvalue())
         put_in_place(part, folder, (), _TABLE)
     return tuple(result.name for result, _ in cases)
 

@@ -17,7 +17,7 @@ from renalis.crossvalidation.fold_segmenters import fold_hash, open_fold
 from renalis.crossvalidation.runs import CrossRun, HeldOut
 from renalis.dataset import Case
 from renalis.errors import InputError, OutputError, RenalisError
-from renalis.io import Scan, read_scan, whole_file, write_labels
+from renalis.io import Scan, read_scan, write_labels, write_text
 from renalis.io.lock import held
 from renalis.io.read_labels import content_hash
 from renalis.known_cases import OUT_OF_FOLD, seen_case
@@ -137,8 +137,7 @@ def _alone(folder: Path, run: CrossRun) -> Iterator[None]:
             "with -o"
         )
     with held(folder, f"another cross-validation works in {folder}; wait for its end"):
-        with whole_file(folder / _MARK) as file:
-            file.write(json.dumps({"format": OUT_OF_FOLD, "recipe": run.recipe}).encode())
+        write_text(folder / _MARK, json.dumps({"format": OUT_OF_FOLD, "recipe": run.recipe}))
         for part in (folder / LABELS).glob(".*.part"):  # of one that was killed
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -203,8 +202,10 @@ def _made(
         ],
         "notes": notes,
     }
-    with whole_file(folder / LABELS / f"{case.id}.json") as file:
-        file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    write_text(
+        folder / LABELS / f"{case.id}.json",
+        json.dumps(content, indent=1, ensure_ascii=False) + "\n",
+    )
     return tuple(notes)
 
 

@@ -21,7 +21,8 @@ from renalis.evaluation.comparison_page import comparison_csv
 from renalis.evaluation.evaluated_systems import System, common_cases, read_system
 from renalis.evaluation.overlap import EmptyRule
 from renalis.evaluation.scores import Options
-from renalis.evaluation.tables import metrics_json, write_json, write_text
+from renalis.evaluation.tables import metrics_json, write_json
+from renalis.io import write_text
 from renalis.pipeline.folder import make_output
 from renalis.systems.recipe_cases import chosen_cases
 

@@ -16,13 +16,13 @@ from renalis.dataset.reading import case_content, read_case, read_case_labels
 from renalis.errors import InputError
 from renalis.io.nifti_stored import stored_voxels
 from renalis.io.read import read_scan
-from renalis.io.read_labels import content_hash, read_label_map
+from renalis.io.read_labels import content_hash
 from renalis.io.scan_size import times
 from renalis.preparation.plausibility import place_doubts
 from renalis.volume import Volume
 from renalis.voxel_hash import voxel_hash
 
-__all__ = ["HU_LOW", "CaseFacts", "case_volumes_ml", "examine", "volumes_ml"]
+__all__ = ["HU_LOW", "CaseFacts", "case_volumes_ml", "examine"]
 
 HU_LOW = -1024
 """HU of the first bin of a histogram; the last bin also holds everything higher."""
@@ -138,28 +138,21 @@ def examine(case: Case, convention: Convention, quick: bool = False) -> CaseFact
     return CaseFacts(case.id, **facts, findings=tuple(findings))
 
 
-def volumes_ml(path: Path, convention: Convention) -> dict[str, float]:
-    """Volume in ml of each label of a label map.
+def case_volumes_ml(case: Case, convention: Convention) -> dict[str, float]:
+    """Volume in ml of each label of a case; nothing of one without labels.
 
     Raises
     ------
     InputError
-        If the file cannot be read or holds values that the convention lacks.
+        If the label map cannot be read or holds values that the convention lacks.
     """
-    return _volumes_ml(read_label_map(path, placed=False), str(path), convention)
-
-
-def case_volumes_ml(case: Case, convention: Convention) -> dict[str, float]:
-    """The same of a case; nothing of one without labels."""
     labels = read_case_labels(case, placed=False)
-    return {} if labels is None else _volumes_ml(labels, str(case.label), convention)
-
-
-def _volumes_ml(labels: Volume, name: str, convention: Convention) -> dict[str, float]:
+    if labels is None:
+        return {}
     facts = _label_facts(labels, convention)
     for finding in _label_findings("", facts["values"], convention):
         if finding.level is Level.ERROR:
-            raise InputError(f"{name}: {finding.sentence}")
+            raise InputError(f"{case.label}: {finding.sentence}")
     ml: dict[str, float] = facts["ml"]
     return ml
 

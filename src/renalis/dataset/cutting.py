@@ -27,7 +27,6 @@ def cut_slices(
     labelled: float,
     seed: int,
     *,
-    grey_hu: tuple[float, float] = CLIPPED_SCALES[0],
     name: str = "slices",
     progress: Callable[[int, int], None] = lambda _, __: None,
 ) -> SliceSet:
@@ -43,8 +42,6 @@ def cut_slices(
         Share of them that hold a label, where there are so many.
     seed : int
         Of the draw.
-    grey_hu : tuple of float
-        HU of the greys 0 and 255; HU beyond are clipped, as in published slices.
     name : str
         Of the set.
     progress : callable
@@ -78,7 +75,7 @@ def cut_slices(
         image, labels = _read(case)
         z, y, x = image.spacing
         for place in drawn_slices(_holds(labels), per_scan, labelled, rng):
-            pieces.append((grey_of_hu(image.array[place], grey_hu), labels[place]))
+            pieces.append((grey_of_hu(image.array[place], CLIPPED_SCALES[0]), labels[place]))
             about.append((numbers[case.patient], place, (z, y, x)))
         progress(count + 1, len(cases))
     rows, columns = (max(grey.shape[axis] for grey, _ in pieces) for axis in (0, 1))
@@ -90,7 +87,7 @@ def cut_slices(
         np.array([number for number, _, _ in about], np.int64),
         np.array([place for _, place, _ in about], np.float64),
         np.array([spacing for _, _, spacing in about], np.float64),
-        grey_hu,
+        CLIPPED_SCALES[0],
     )
 
 

@@ -28,7 +28,7 @@ from renalis.dataset.parallel import map_cases
 from renalis.dataset.split_files import check_patients, save_splits
 from renalis.dataset.splits import Split
 from renalis.errors import InputError, OutputError, UsageError
-from renalis.io import Scan, read_scan, whole_file, write_labels, write_volume
+from renalis.io import Scan, read_scan, whole_file, write_labels, write_text, write_volume
 from renalis.io.read_labels import read_label_map
 from renalis.io.scan import case_id_from, shown
 from renalis.volume import Volume
@@ -128,7 +128,8 @@ def export_nnunet(
         if splits:
             folds = [Split(s.train, s.val) for s in splits]
             save_splits(part / "splits_final.json", folds, folds_only=True)
-        _write_json(part / _ABOUT, _dataset_json(dataset, labels, len(training), regions))
+        content = _dataset_json(dataset, labels, len(training), regions)
+        write_text(part / _ABOUT, json.dumps(content, indent=1) + "\n")
         put_in_place(part, target, stale, last=_ABOUT)
     return target
 
@@ -277,8 +278,3 @@ def _dataset_json(
     if regions:
         content["regions_class_order"] = [1, 3, 2]
     return content
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with whole_file(path) as file:
-        file.write((json.dumps(content, indent=1) + "\n").encode())

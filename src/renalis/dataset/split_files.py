@@ -16,7 +16,7 @@ from typing import Any
 from renalis.dataset.cases import Case, listed
 from renalis.dataset.splits import Split
 from renalis.errors import InputError
-from renalis.io import whole_file
+from renalis.io import write_text
 from renalis.io.scan import shown
 
 __all__ = ["check_patients", "load_split", "load_splits", "save_splits"]
@@ -74,8 +74,7 @@ def save_splits(
             "made": dict(made or {}),
             "folds": folds,
         }
-    with whole_file(path) as file:
-        file.write((json.dumps(content, indent=1) + "\n").encode())
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def load_splits(path: Path) -> tuple[Split, ...]:

@@ -24,7 +24,7 @@ from renalis.evaluation.pictures import difference_picture
 from renalis.evaluation.records import CaseRecord, as_json, from_json, plain
 from renalis.evaluation.scores import CaseScore, Options, RegionScore
 from renalis.evaluation.scoring import score_pair
-from renalis.io.write import whole_file
+from renalis.io.write import write_text
 
 __all__ = ["Missing", "Outcome", "score_cases"]
 
@@ -131,8 +131,7 @@ def _score_case(case: CasePair, options: Options, missing: Missing, keep: Path |
     if prediction is None:
         return Outcome(case.case_id, record, problem)
     if file is not None:
-        with whole_file(file) as stream:
-            stream.write(json.dumps(as_json(record)).encode())
+        write_text(file, json.dumps(as_json(record)))
     return Outcome(case.case_id, record)
 
 

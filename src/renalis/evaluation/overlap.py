@@ -99,13 +99,13 @@ def dice(counts: Counts, empty: EmptyRule = EmptyRule.KITS) -> float:
     return 2 * both / (reference + prediction)
 
 
-def smooth_dice(counts: Counts, smooth: float = 1.0) -> float:
+def smooth_dice(counts: Counts) -> float:
     """Dice with a constant added, (2 |A and B| + 1) / (|A| + |B| + 1), as QuickNAT users report it.
 
     Never without value: two empty masks give 1, and a few voxels against none nearly 0.
     """
     reference, prediction, both = counts.totals
-    return (2 * both + smooth) / (reference + prediction + smooth)
+    return (2 * both + 1) / (reference + prediction + 1)
 
 
 def slice_dice(counts: Counts, within: NDArray[np.bool_] | None = None) -> float:

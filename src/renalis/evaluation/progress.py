@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TextIO
 
 from renalis.evaluation.cases import Outcome
 
@@ -22,12 +21,10 @@ class Progress:
     ----------
     quiet : bool
         Show nothing.
-    stream : TextIO, optional
-        Where to; standard error by default.
     """
 
-    def __init__(self, quiet: bool = False, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+    def __init__(self, quiet: bool = False) -> None:
+        self._stream = sys.stderr
         self._quiet = quiet
         self._terminal = self._stream.isatty()
         self._done = self._reused = self._total = 0

@@ -14,9 +14,9 @@ from renalis.evaluation.pairing import CasePair
 from renalis.evaluation.records import METRICS, as_json, plain
 from renalis.evaluation.regions import mapping, regions
 from renalis.io.csv_text import csv_text
-from renalis.io.write import whole_file
+from renalis.io.write import write_text
 
-__all__ = ["details_csv", "headline_csv", "metrics_json", "write_json", "write_text"]
+__all__ = ["details_csv", "headline_csv", "metrics_json", "write_json"]
 
 
 def headline_csv(evaluation: Evaluation) -> str:
@@ -108,13 +108,6 @@ def _pair(pair: CasePair) -> dict[str, Any]:
         "prediction": prediction[0] if prediction else None,
         "paired_by": pair.how.value or None,
     }
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a text file, whole or not at all."""
-    with whole_file(path) as stream:
-        stream.write(text.encode("utf-8"))
-    return path
 
 
 def write_json(path: Path, data: Any) -> Path:

@@ -9,7 +9,7 @@ from renalis.io.scan import Scan, ScanSource, SeriesSummary, SourceSlice
 if TYPE_CHECKING:
     from renalis.io.find import Inventory, find_scans, inventory
     from renalis.io.read import read_scan
-    from renalis.io.write import whole_file, write_labels, write_volume
+    from renalis.io.write import whole_file, write_labels, write_text, write_volume
 
 __all__ = [
     "Inventory",
@@ -22,6 +22,7 @@ __all__ = [
     "read_scan",
     "whole_file",
     "write_labels",
+    "write_text",
     "write_volume",
 ]
 
@@ -36,7 +37,7 @@ def __getattr__(name: str) -> object:
         from renalis.io import find
 
         return getattr(find, name)
-    if name in ("write_labels", "write_volume", "whole_file"):
+    if name in ("write_labels", "write_text", "write_volume", "whole_file"):
         from renalis.io import write
 
         return getattr(write, name)

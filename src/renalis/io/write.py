@@ -20,7 +20,7 @@ from renalis.io.label_names import label_table
 from renalis.io.scan import Scan, shown
 from renalis.volume import Volume
 
-__all__ = ["whole_file", "write_labels", "write_volume"]
+__all__ = ["whole_file", "write_labels", "write_text", "write_volume"]
 
 _CHUNK = 1 << 24
 _LABEL_INTENT = 1002  # NIFTI_INTENT_LABEL
@@ -71,6 +71,13 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would otherwise translate line ends
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a file of text in UTF-8, whole or not at all: see `whole_file`."""
+    with whole_file(path) as file:
+        file.write(text.encode())
+    return Path(path)
 
 
 def write_labels(

@@ -26,10 +26,10 @@ Bottleneck = Literal["unused", "applied", "none"]
 class SqueezeExcitation(nn.Module):
     """Concurrent channel and spatial excitation: the larger of the two results."""
 
-    def __init__(self, channels: int, reduction: int = 2) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.squeeze = nn.Linear(channels, channels // reduction)
-        self.excite = nn.Linear(channels // reduction, channels)
+        self.squeeze = nn.Linear(channels, channels // 2)
+        self.excite = nn.Linear(channels // 2, channels)
         self.spatial = nn.Conv2d(channels, 1, 1)
 
     def forward(self, features: Tensor) -> Tensor:

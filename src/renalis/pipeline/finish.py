@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renalis.errors import OutputError, RenalisError
-from renalis.io import Scan, write_labels
+from renalis.io import Scan, write_labels, write_text
 from renalis.io.read_labels import read_label_map
 from renalis.io.segments.seg_sources import NoStudyError
 from renalis.io.straight import STRAIGHT, write_straight
@@ -34,7 +34,6 @@ from renalis.pipeline.folder import (
     missing,
     provenance,
     write_json,
-    write_text,
 )
 from renalis.pipeline.formats import is_output
 from renalis.pipeline.origin import columns, origin, way_to

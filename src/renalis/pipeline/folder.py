@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from renalis.errors import OutputError
-from renalis.io import whole_file
+from renalis.io import write_text
 from renalis.io.straight import STRAIGHT
 from renalis.pipeline.formats import is_output
 from renalis.pipeline.saved_prediction import UNFINISHED
@@ -38,7 +38,6 @@ __all__ = [
     "result_folder",
     "sweep",
     "write_json",
-    "write_text",
 ]
 
 LABELS, MEASUREMENTS = "segmentation.nii.gz", "measurements.json"
@@ -144,12 +143,6 @@ def result_folder(output: Path, case_id: str, overwrite: bool) -> Iterator[Path]
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file, whole or not at all."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8), whole or not at all."""
-    with whole_file(path) as file:
-        file.write(text.encode())
 
 
 def _refuse(target: Path, overwrite: bool) -> None:

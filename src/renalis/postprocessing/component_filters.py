@@ -70,16 +70,16 @@ def detached(
     return _dropped(mask, to, neighbors, alone)
 
 
-def smaller_than(mask: Volume, ml: float, neighbors: Neighbors = 26) -> NDArray[np.bool_]:
+def smaller_than(mask: Volume, ml: float) -> NDArray[np.bool_]:
     """Voxels of the components of less than ``ml`` milliliters."""
 
     def small(part: Volume, inside: NDArray[np.bool_], component: Component, other: Volume) -> bool:
         return component.voxels * part.voxel_ml < ml
 
-    return _dropped(mask, mask, neighbors, small)
+    return _dropped(mask, mask, 26, small)
 
 
-def shorter_than(mask: Volume, mm: float, neighbors: Neighbors = 26) -> NDArray[np.bool_]:
+def shorter_than(mask: Volume, mm: float) -> NDArray[np.bool_]:
     """Voxels of the components whose largest diameter in any axial slice is below ``mm``.
 
     The diameter is `renalis.postprocessing.diameters.axial_diameter`: between points of the
@@ -89,7 +89,7 @@ def shorter_than(mask: Volume, mm: float, neighbors: Neighbors = 26) -> NDArray[
     def short(part: Volume, inside: NDArray[np.bool_], component: Component, other: Volume) -> bool:
         return axial_diameter(inside, part.affine[:3, :3].T).long_mm < mm
 
-    return _dropped(mask, mask, neighbors, short)
+    return _dropped(mask, mask, 26, short)
 
 
 def _dropped(

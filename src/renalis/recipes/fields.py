@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 __all__ = [
     "Count",
@@ -16,6 +18,7 @@ __all__ = [
     "Share",
     "Size3",
     "Triple",
+    "first_problem",
 ]
 
 
@@ -40,3 +43,24 @@ Size3 = tuple[Count, Count, Count]
 
 Triple = tuple[Positive, Positive, Positive]
 """Millimeters along (Z, Y, X)."""
+
+
+def first_problem(error: ValidationError, known: Sequence[str] = ()) -> str:
+    """The first thing that is wrong, in words; never the value, which may be a secret.
+
+    Parameters
+    ----------
+    error : ValidationError
+        Of fields that were read from a file.
+    known : sequence of str
+        Names at the top, one of which may have been meant.
+    """
+    first = error.errors(include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(place, known, n=1)
+        return f"there is no field {place!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    if first["type"] == "missing":
+        return f"the field {place!r} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"field {place or '(whole file)'}: {message[:1].lower()}{message[1:]}"

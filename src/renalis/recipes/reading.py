@@ -12,14 +12,14 @@ from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
 from renalis.errors import InputError
 from renalis.plugins import Need, require
+from renalis.recipes.fields import first_problem
 from renalis.recipes.needs import needs_of
 from renalis.recipes.switches import switched
 from renalis.recipes.system import System
-from renalis.recipes.yaml_loader import load_yaml
+from renalis.recipes.yaml_loader import load_yaml, read_yaml
 
 __all__ = [
     "as_changes",
@@ -113,10 +113,7 @@ def load_system(
         If there is no such recipe, or a field is unknown, missing or out of range.
     """
     path = find_recipe(name_or_path)
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path} is not a recipe: it holds no fields")
     if _is_old(content):
@@ -137,7 +134,7 @@ def load_system(
                 set_field(full, change)
             recipe = System.model_validate(full)
     except ValidationError as error:
-        raise InputError(f"{path}: {_sentence(error.errors()[0])}") from error
+        raise InputError(f"{path}: {first_problem(error, list(System.model_fields))}") from error
     return switched(recipe) if switches else recipe
 
 
@@ -184,7 +181,7 @@ def stored_system(run: Path) -> System:
     except ValidationError as error:
         raise InputError(
             f"{run} is not the folder of a training that this version of renalis can read "
-            f"({path.name}: {_sentence(error.errors()[0])}); choose another"
+            f"({path.name}: {first_problem(error)}); choose another"
         ) from error
 
 
@@ -249,16 +246,3 @@ def _index(place: Any, part: str, key: str, before: str) -> str | int:
     if place is None:
         raise InputError(f"the recipe has no field {key!r}: {before} is not set, give it whole")
     raise InputError(f"the recipe has no field {key!r}: {before} is a single value")
-
-
-def _sentence(error: ErrorDetails) -> str:
-    """One validation error in words."""
-    place = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        known = list(System.model_fields) if len(error["loc"]) == 1 else []
-        near = difflib.get_close_matches(place, known, n=1)
-        return f"there is no field {place!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-    if error["type"] == "missing":
-        return f"the field {place!r} is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"field {place or '(whole file)'}: {message[:1].lower()}{message[1:]}"

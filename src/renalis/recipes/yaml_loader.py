@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from renalis.errors import InputError
 
 if TYPE_CHECKING:
     _Safe = yaml.SafeLoader
 else:
     _Safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is faster
 
-__all__ = ["LOADER", "load_yaml"]
+__all__ = ["LOADER", "load_yaml", "read_yaml"]
 
 _LONGEST = 1 << 20
 """Characters."""
@@ -75,3 +78,17 @@ def load_yaml(text: str) -> Any:
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         # Tags such as !!float promise what follows to be a number, and it may be none.
         raise yaml.YAMLError(f"a value is not what its tag says ({error})") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file, as `load_yaml` takes it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is no such text.
+    """
+    try:
+        return load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from renalis.io import whole_file
+from renalis.io import write_text
 from renalis.report.content import ReportContent
 from renalis.report.page import page
 from renalis.report.style import POSSIBLE_STYLE, STYLES
@@ -40,10 +40,7 @@ def write_report(path: str | os.PathLike[str], content: ReportContent) -> Path:
     ValueError
         If the label map lies on another grid than the scan.
     """
-    text = render(content)
-    with whole_file(path) as file:
-        file.write(text.encode("utf-8"))
-    return Path(path)
+    return write_text(path, render(content))
 
 
 def render(content: ReportContent) -> str:

@@ -133,9 +133,7 @@ def _linear(
     return np.asarray(mixed, np.float32)
 
 
-def _taubin(
-    points: NDArray[np.float64], faces: NDArray[np.int_], rounds: int = 8
-) -> NDArray[np.float64]:
+def _taubin(points: NDArray[np.float64], faces: NDArray[np.int_]) -> NDArray[np.float64]:
     """Taubin's smoothing (SIGGRAPH 1995): a step inwards and a slightly longer one outwards."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     count = len(points)
@@ -145,7 +143,7 @@ def _taubin(
     degree = np.maximum(np.asarray(matrix.sum(axis=1)), 1.0)
     middle = points.mean(axis=0)
     moved = points - middle
-    for _ in range(rounds):
+    for _ in range(8):
         for step in (0.5, -0.53):
             moved = moved + step * (matrix @ moved / degree - moved)
     return np.asarray(moved + middle)

@@ -126,7 +126,6 @@ def picture(
     lesions: NDArray[np.uint16] | None = None,
     names: dict[int, str] | None = None,
     reach: Sequence[NDArray[np.bool_]] = (),
-    window: Window = ABDOMEN,
 ) -> Picture:
     """Show a cut with the outlines of its labels.
 
@@ -144,8 +143,6 @@ def picture(
         The name of each lesion number.
     reach : sequence of ndarray of bool, shape (rows, columns)
         Where structures are possible.
-    window : Window
-        HU range shown.
     """
     rows, columns = image.array.shape
     extent = (rows * image.row_mm, columns * image.column_mm)
@@ -153,7 +150,7 @@ def picture(
     height, width = (max(1, round(length / mm)) for length in extent)
     scale = (height / rows, width / columns)
     return Picture(
-        pixels=gray(_stretched(image.array, (height, width)), window),
+        pixels=gray(_stretched(image.array, (height, width))),
         mm=mm,
         outlines=tuple(_all_outlines(labels.array, reach, scale)),
         tags=tuple(_tags(labels.array, lesions, names or {}, scale)),

@@ -17,6 +17,9 @@ from renalis.volume import CANONICAL, Volume
 
 __all__ = ["Cut", "Edges", "Plane", "cut", "direction_letters", "position_text", "slice_number"]
 
+_LEAST_SHARE = 0.26
+"""Of a side that is still named: an angle of 15 degrees."""
+
 
 class Plane(StrEnum):
     """The three planes of the patient."""
@@ -106,15 +109,13 @@ def cut(volume: Volume, plane: Plane, index: int) -> Cut:
     return Cut(array, spacing[rows], spacing[columns], edges, position)
 
 
-def direction_letters(direction: NDArray[np.float64], least: float = 0.26) -> str:
+def direction_letters(direction: NDArray[np.float64]) -> str:
     """Letters of the patient's sides that a direction points to, the two strongest at most.
 
     Parameters
     ----------
     direction : ndarray, shape (3,)
         In patient coordinates (RAS+), of any length.
-    least : float
-        Smallest share of a side that is still named; 0.26 is an angle of 15 degrees.
 
     Examples
     --------
@@ -124,7 +125,7 @@ def direction_letters(direction: NDArray[np.float64], least: float = 0.26) -> st
     unit = direction / np.linalg.norm(direction)
     names = (("L", "R"), ("P", "A"), ("F", "H"))
     order = np.argsort(-np.abs(unit), kind="stable")
-    return "".join(names[i][int(unit[i] > 0)] for i in order[:2] if abs(unit[i]) >= least)
+    return "".join(names[i][int(unit[i] > 0)] for i in order[:2] if abs(unit[i]) >= _LEAST_SHARE)
 
 
 def position_text(plane: Plane, world: NDArray[np.float64]) -> str:

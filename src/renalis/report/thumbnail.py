@@ -17,15 +17,13 @@ _MOST_PIXELS = 40_000_000
 """Of a preview; ours have a few million."""
 
 
-def thumbnail(preview: Path, quality: int = 55) -> bytes | None:
+def thumbnail(preview: Path) -> bytes | None:
     """The first pictures of a preview as WebP, 480 pixels wide.
 
     Parameters
     ----------
     preview : Path
         From `renalis.report.write_preview`; of another picture, all of it is shown.
-    quality : int
-        Of WebP, 0 to 100.
 
     Returns
     -------
@@ -45,5 +43,5 @@ def thumbnail(preview: Path, quality: int = 55) -> bytes | None:
     height = max(1, round(drawn.height * _WIDTH / drawn.width))
     small = drawn.resize((_WIDTH, min(height, 2 * _WIDTH)), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=quality, method=4)
+    small.save(buffer, "WEBP", quality=55, method=4)
     return buffer.getvalue()

@@ -33,10 +33,10 @@ class Rate:
             self._left[name] = left - 1, now
             return True
 
-    def exhausted(self, name: str, now: float | None = None) -> bool:
+    def exhausted(self, name: str) -> bool:
         """Whether one more would be too many; nothing is counted."""
         with self._lock:
-            return self._now(name, now)[0] < 1
+            return self._now(name, None)[0] < 1
 
     def _now(self, name: str, now: float | None) -> tuple[float, float]:
         now = time.monotonic() if now is None else now

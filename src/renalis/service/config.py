@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from renalis.errors import InputError
-from renalis.recipes.fields import Count, Frozen, Positive
-from renalis.recipes.yaml_loader import load_yaml
+from renalis.recipes.fields import Count, Frozen, Positive, first_problem
+from renalis.recipes.yaml_loader import read_yaml
 
 __all__ = [
     "Archive",
@@ -342,10 +341,7 @@ def read_config(path: Path, changes: dict[str, Any] | None = None) -> Config:
     InputError
         If it cannot be read, or a field is unknown, missing or out of range.
     """
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path} is no configuration: it holds no fields")
     for key, value in (changes or {}).items():
@@ -359,7 +355,7 @@ def read_config(path: Path, changes: dict[str, Any] | None = None) -> Config:
     try:
         found: Config = _with_paths_from(path.absolute().parent, Config.model_validate(content))
     except ValidationError as error:
-        raise InputError(f"{path}: {_sentence(error)}") from error
+        raise InputError(f"{path}: {first_problem(error, list(Config.model_fields))}") from error
     return found
 
 
@@ -375,15 +371,3 @@ def _with_paths_from(folder: Path, part: Any) -> Any:
     if isinstance(part, dict):
         return {name: _with_paths_from(folder, each) for name, each in part.items()}
     return part
-
-
-def _sentence(error: ValidationError) -> str:
-    """The first thing that is wrong, in words; never the value, which may be a secret."""
-    first = error.errors(include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"there is no field {place!r}"
-    if first["type"] == "missing":
-        return f"the field {place!r} is missing"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"field {place or '(whole file)'}: {message[:1].lower()}{message[1:]}"

@@ -14,7 +14,7 @@ import numpy as np
 
 from renalis.conventions import Label
 from renalis.errors import InputError, OutputError
-from renalis.io import whole_file, write_volume
+from renalis.io import write_text, write_volume
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.label_maps import (
     HeldBack,
@@ -178,8 +178,7 @@ def _claim(folder: Path, wanted: dict[str, Any]) -> None:
                 "another folder"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as file:
-            file.write((json.dumps(wanted, indent=1) + "\n").encode())
+        write_text(path, json.dumps(wanted, indent=1) + "\n")
     elif stored != wanted:
         known = stored if isinstance(stored, dict) else {}
         other = ", ".join(key for key in wanted if known.get(key) != wanted[key])
@@ -227,5 +226,4 @@ def _write_rows(path: Path, rows: dict[str, dict[str, str]]) -> None:
     writer = csv.DictWriter(text, _HEADER, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows[case] for case in sorted(rows))
-    with whole_file(path) as file:
-        file.write(text.getvalue().encode())
+    write_text(path, text.getvalue())

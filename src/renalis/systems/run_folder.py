@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from renalis.errors import InputError, OutputError, RenalisError
-from renalis.io import whole_file
+from renalis.io import write_text
 from renalis.io.lock import held
 from renalis.recipes import stored_system, stored_text
 from renalis.recipes.system import System
@@ -96,8 +96,7 @@ def store_recipe(run: Path, system: System) -> None:
         if kept == stored:
             return
         system = kept
-    with whole_file(run / _NAME) as file:
-        file.write(stored_text(system).encode())
+    write_text(run / _NAME, stored_text(system))
 
 
 def fold_folder(run: Path, fold: int) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 from renalis.dataset import Case
 from renalis.dataset.slices import SliceSet
 from renalis.errors import InputError
-from renalis.io import whole_file
+from renalis.io import write_text
 from renalis.preparation import GridSpec, PreparedCase
 from renalis.recipes.output_fields import Evaluation
 from renalis.recipes.sample_fields import Patches
@@ -230,8 +230,7 @@ def note_plan(
     """Store what was computed from the training cases, which predictions need too."""
     if fabric.global_rank == 0:
         plan = {"stage": stage.name, "statistics": statistics}
-        with whole_file(folder / f"{stage.name}.plan.json") as file:
-            file.write(json.dumps(plan, indent=1).encode())
+        write_text(folder / f"{stage.name}.plan.json", json.dumps(plan, indent=1))
     fabric.barrier()
 
 

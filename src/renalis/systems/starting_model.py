@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from renalis.errors import InputError
-from renalis.io import whole_file
+from renalis.io import write_text
 from renalis.model import find_model, load_model, read_any_header
 from renalis.model_header import SystemHeader
 from renalis.networks import build
@@ -92,8 +92,7 @@ def keep_starting_model(run: Path, start: StartingModel | None) -> None:
             "another folder"
         )
     if wanted is not None and not path.exists():
-        with whole_file(path) as file:
-            file.write(json.dumps(wanted, indent=1).encode())
+        write_text(path, json.dumps(wanted, indent=1))
 
 
 def known_starting_model(run: Path) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from renalis.dataset import Case, load_split
 from renalis.dataset.reading import case_content, read_case, read_case_labels
 from renalis.errors import InputError
-from renalis.io import whole_file
+from renalis.io import write_text
 from renalis.model import read_any_header
 from renalis.model_header import CaseHashes, FoldSides, KnownCases
 from renalis.systems.run_folder import fold_folder, fold_numbers
@@ -56,26 +56,23 @@ def keep_training_cases(folder: Path, cases: Sequence[Case], cache: Path, fabric
     if cases and fabric.global_rank == 0:
         scans = {case.id: _hashes(case, cache).model_dump() for case in cases}
         content = {"format": _FORMAT, "version": 1, "scans": scans}
-        with whole_file(folder / _NAME) as file:
-            file.write(json.dumps(content, indent=1).encode())
+        write_text(folder / _NAME, json.dumps(content, indent=1))
 
 
-def known_cases(path: Path, folds: Sequence[int] | None = None) -> KnownCases | None:
+def known_cases(path: Path) -> KnownCases | None:
     """Whose scans a run's folder, or a model file, learned from; None where that is not known.
 
     Parameters
     ----------
     path : Path
         Folder of a training or model file.
-    folds : sequence of int, optional
-        All that are there by default.
 
     Raises
     ------
     InputError
         If what was noted is damaged.
     """
-    return run_cases_known(path, folds) if path.is_dir() else read_any_header(path).cases
+    return run_cases_known(path) if path.is_dir() else read_any_header(path).cases
 
 
 def run_cases_known(run: Path, folds: Sequence[int] | None = None) -> KnownCases | None:
@@ -137,6 +134,5 @@ def _hashes(case: Case, cache: Path) -> CaseHashes:
     labels = read_case_labels(case, placed=False)
     label = "" if labels is None else label_hash(labels)
     found = CaseHashes(image=voxel_hash(read_case(case)), label=label)
-    with whole_file(kept) as file:
-        file.write(found.model_dump_json().encode())
+    write_text(kept, found.model_dump_json())
     return found

@@ -4,46 +4,31 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from renalis.charts.axes import COLORS
 from renalis.charts.lines import Series, section
 from renalis.charts.page import page
-from renalis.io import whole_file
 from renalis.training.history import Epoch, History
 from renalis.training.stopping import kept_epoch
 from renalis.training.training_dice import DICE
 
-__all__ = ["curves_page", "write_curves"]
+__all__ = ["curves_page"]
 
 _DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 2")
 
 _WORDS = {"loss": "training loss", DICE: "training Dice"}
 
 
-def write_curves(path: Path, title: str, histories: Mapping[str, History]) -> None:
-    """Write the page.
+def curves_page(title: str, histories: Mapping[str, History]) -> str:
+    """The page as text.
 
     Parameters
     ----------
-    path : Path
-        The page; replaced when it is complete.
     title : str
         Heading.
     histories : mapping of str to History
         Trainings to show together, such as folds, by name.
-
-    Raises
-    ------
-    OutputError
-        If the page cannot be written.
     """
-    with whole_file(path) as file:
-        file.write(curves_page(title, histories).encode())
-
-
-def curves_page(title: str, histories: Mapping[str, History]) -> str:
-    """The page as text."""
     losses = _series(histories, lambda name: name.endswith("loss"), terms=False)
     scores = _series(histories, lambda name: not name.endswith("loss"), terms=False)
     terms = _series(histories, lambda name: name not in ("loss", DICE), terms=True)

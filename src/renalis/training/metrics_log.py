@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from renalis.errors import InputError
-from renalis.io import whole_file
-from renalis.training.curves import write_curves
+from renalis.io import write_text
+from renalis.training.curves import curves_page
 from renalis.training.history import Epoch, History
 from renalis.training.training_dice import DICE
 
@@ -52,15 +52,14 @@ class MetricsLog:
     def __init__(self, run: Path, name: str, history: History, tensorboard: bool = False) -> None:
         self._run, self._name = run, name
         self._writer = event_writer(events_folder(run), len(history)) if tensorboard else None
-        with whole_file(run / "metrics.jsonl") as file:
-            file.write("".join(_line(epoch) for epoch in history).encode())
+        write_text(run / "metrics.jsonl", "".join(_line(epoch) for epoch in history))
 
     def add(self, history: History) -> None:
         """Note the last epoch."""
         epoch = history[-1]
         with (self._run / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(_line(epoch))
-        write_curves(self._run / "curves.html", self._name, {"": history})
+        write_text(self._run / "curves.html", curves_page(self._name, {"": history}))
         if self._writer is not None:
             values = {"rate": epoch.rate, **{f"train/{k}": v for k, v in epoch.train.items()}}
             values |= {f"validation/{k}": v for k, v in epoch.validation.items()}

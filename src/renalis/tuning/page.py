@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from renalis.charts.axes import COLORS
 from renalis.charts.lines import Series, chart
 from renalis.charts.page import page, titled
 from renalis.charts.scatter import Across, Dot, key_dot, numbers, scatter, words
-from renalis.io import whole_file
 from renalis.tuning.search import Categorical, Search
 from renalis.tuning.trial_table import State, TrialRow, best_row, plain, summary
 
-__all__ = ["tune_page", "write_page"]
+__all__ = ["tune_page"]
 
 _COLOR: dict[State, str] = {
     "complete": COLORS[0],
@@ -28,18 +26,6 @@ _STYLE = (
     "td,th{padding:.15rem .6rem;text-align:left;border-bottom:1px solid #8884;white-space:nowrap}"
     "tr.best{font-weight:bold}td.note{white-space:normal;opacity:.75}</style>"
 )
-
-
-def write_page(path: Path, title: str, search: Search, rows: Sequence[TrialRow]) -> None:
-    """Write the page.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    with whole_file(path) as file:
-        file.write(tune_page(title, search, rows).encode())
 
 
 def tune_page(title: str, search: Search, rows: Sequence[TrialRow]) -> str:

@@ -14,14 +14,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from renalis.dataset import load_split, open_dataset
 from renalis.errors import InputError
-from renalis.io import whole_file
+from renalis.io import whole_file, write_text
 from renalis.io.lock import held
 from renalis.recipes import System, load_system
 from renalis.recipes.data_fields import KFold
 from renalis.systems.recipe_cases import chosen_cases, split_of
 from renalis.systems.training_job import Job
 from renalis.training.devices import Devices
-from renalis.tuning.page import write_page
+from renalis.tuning.page import tune_page
 from renalis.tuning.search import Search, check_search
 from renalis.tuning.search_space import distributions, proposed, values
 from renalis.tuning.store import open_study
@@ -155,8 +155,7 @@ def _begin(tuning: Tuning) -> None:
             raise InputError(f"{recipe} is there already and no search's; choose another folder")
         with whole_file(recipe) as file:
             file.write(text)
-        with whole_file(path) as file:
-            file.write(json.dumps(settings, indent=1).encode())
+        write_text(path, json.dumps(settings, indent=1))
         return
     if not job.resume:
         raise InputError(f"{folder} holds a search; add --resume or choose another folder")
@@ -187,7 +186,8 @@ def _publish(folder: Path, tuning: Tuning, study: optuna.Study) -> tuple[TrialRo
     search = tuning.search
     rows = tuple(_row(search, trial) for trial in study.get_trials(deepcopy=False))
     write_trials(folder / "trials.csv", rows, list(search.fields))
-    write_page(folder / "tune.html", f"Search from {tuning.job.system.name}", search, rows)
+    title = f"Search from {tuning.job.system.name}"
+    write_text(folder / "tune.html", tune_page(title, search, rows))
     best = best_row(rows, search.higher_is_better)
     if best is not None:
         text = (folder / best.folder / "recipe.yaml").read_text(encoding="utf-8")
@@ -196,8 +196,7 @@ def _publish(folder: Path, tuning: Tuning, study: optuna.Study) -> tuple[TrialRo
             "the validation cases that the search\n# chose by, so a little too good; score on "
             "others.\n"
         )
-        with whole_file(folder / "best.yaml") as file:
-            file.write((about + text).encode())
+        write_text(folder / "best.yaml", about + text)
     return rows
 
 

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     Discriminator,
     Field,
@@ -20,9 +19,9 @@ from pydantic import (
 
 from renalis.errors import InputError
 from renalis.recipes import System
-from renalis.recipes.fields import Frozen, Positive
+from renalis.recipes.fields import Frozen, Positive, first_problem
 from renalis.recipes.reading import set_field
-from renalis.recipes.yaml_loader import load_yaml
+from renalis.recipes.yaml_loader import read_yaml
 
 __all__ = [
     "Categorical",
@@ -162,10 +161,7 @@ def read_search(path: Path) -> Search:
     InputError
         If it is missing, no YAML, or has a field that is unknown or does not make sense.
     """
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     try:
         return Search.model_validate(content)
     except ValidationError as error:
@@ -174,15 +170,10 @@ def read_search(path: Path) -> Search:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"there is no field {place!r}"
-    if first["type"] == "missing":
-        return f"the field {place!r} is missing"
     if first["type"].startswith("union_tag"):
+        place = ".".join(str(part) for part in first["loc"])
         return f"field {place}: give one of choice, int and float"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"field {place or '(whole file)'}: {message[:1].lower()}{message[1:]}"
+    return first_problem(error)
 
 
 # Fields that say what is scored, and on what: values of two trials could not be compared. Clean-up

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from renalis.io import whole_file
+from renalis.io import write_text
 from renalis.io.csv_text import csv_text
 
 __all__ = ["State", "TrialRow", "best_row", "plain", "summary", "write_trials"]
@@ -83,8 +83,7 @@ def write_trials(path: Path, rows: Sequence[TrialRow], keys: Sequence[str]) -> N
         epochs = max(row.by_epoch, default=0)
         lines.append([str(row.number), row.state, value, *fields, str(epochs), row.note])
     header = ["trial", "state", "value", *keys, "epochs", "note"]
-    with whole_file(path) as file:
-        file.write(csv_text(header, lines).encode())
+    write_text(path, csv_text(header, lines))
 
 
 def plain(value: Any) -> str:

@@ -15,7 +15,7 @@ import yaml
 from optuna.trial import TrialState
 
 from renalis.errors import InputError, OutputError
-from renalis.io import whole_file
+from renalis.io import write_text
 from renalis.recipes import System, load_system
 from renalis.recipes.reading import as_changes
 from renalis.recipes.switches import switched
@@ -100,8 +100,9 @@ def run_trial(setup: TrialSetup, study: optuna.Study, trial: optuna.Trial, folde
         _end(study, trial, TrialState.FAIL, str(error).removeprefix(f"{setup.recipe}: "))
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / "recipe.yaml") as file:
-        file.write(full_text(str(setup.recipe), as_changes(fields), False, system).encode())
+    write_text(
+        folder / "recipe.yaml", full_text(str(setup.recipe), as_changes(fields), False, system)
+    )
     callback = _EpochCallback(setup, system, trial)
     job = replace(
         setup.job,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from renalis.errors import OutputError, UsageError
-from renalis.io import whole_file
+from renalis.io import whole_file, write_text
 from renalis.model import Model
 from renalis.model_header import Stage
 from renalis.prediction.options import RuntimeName
@@ -147,6 +147,5 @@ def _describe(model: Model, folder: Path, more: Mapping[str, object]) -> Path:
     """What a program needs to know to use the networks."""
     path = folder / "export.json"
     content = {"header": model.header.model_dump(mode="json"), **more}
-    with whole_file(path) as file:
-        file.write((json.dumps(content, indent=1) + "\n").encode())
+    write_text(path, json.dumps(content, indent=1) + "\n")
     return path

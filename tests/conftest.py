@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -16,10 +17,20 @@ from scipy import ndimage
 
 from renalis.volume import Volume
 
+# While tests are collected millions of objects are made to stay: nothing to look through again and
+# again for garbage.
+gc.disable()
+
 # The same examples on every run: what fails once fails again, for everybody.
 # No deadline: how fast a machine is must not decide whether a test passes.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+def pytest_collection_finish() -> None:
+    """From now on garbage is collected, but not sought among what is there to stay."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

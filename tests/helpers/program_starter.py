@@ -158,10 +158,12 @@ def run(order: dict[str, Any]) -> None:
 
 def _main() -> None:
     orders = socket.socket(fileno=int(sys.argv[1]))
+    gc.disable()  # nothing of what is imported becomes garbage
     import_all()
     if thread_count() != 1:
         sys.exit("what programs import starts threads: they cannot be forked")
     gc.freeze()  # the programs share this memory
+    gc.enable()
     order = serve(orders)
     if order is not None:
         run(order)

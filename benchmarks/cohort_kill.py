@@ -25,9 +25,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 from cohort_scans import many_scans
 from machine import machine
@@ -40,6 +40,21 @@ REPORTED = re.compile(rb">[^<>]* s \([a-z0-9-]+\)</td>")
 """The cell of ``report.html`` with the seconds of the prediction."""
 
 PATIENCE_S = 3600.0
+
+
+class Process(Protocol):
+    """A command that runs, as `subprocess.Popen` has it."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """How it ended, or None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end."""
+
+
+Start = Callable[[Sequence[str], IO[bytes]], Process]
 
 
 def main() -> int:
@@ -78,7 +93,8 @@ def killed_cohort(
     words: Sequence[str],
     kills: int,
     seed: int,
-    environment: Mapping[str, str] | None = None,
+    start: Start | None = None,
+    pause_s: float = 3.0,
 ) -> dict[str, Any]:
     """Segment a folder twice, undisturbed and killed, both at the same time; what differs.
 
@@ -94,21 +110,21 @@ def killed_cohort(
         Of the whole command; as many workers are killed between.
     seed : int
         Of the moments.
-    environment : mapping, optional
-        Of the processes.
+    start : callable, optional
+        Starts ``renalis WORDS``, leader of a process group of its own.
+    pause_s : float
+        Longest wait before each kill.
     """
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     calm, killed = work / "calm", work / "killed"
 
-    def start(output: Path) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "renalis", "segment", str(scans), "-o", str(output)]
+    def begin(output: Path) -> Process:
         with (work / f"{output.name}.log").open("ab") as log:
-            return subprocess.Popen(
-                [*command, *words], stdout=log, stderr=log, env=environment, start_new_session=True
-            )
+            command = ["segment", str(scans), "-o", str(output), *words]
+            return (start or _start)(command, log)
 
-    undisturbed = start(calm)
+    undisturbed = begin(calm)
     total = len(list(scans.iterdir()))
     chance = random.Random(seed)
     moments = sorted(chance.uniform(0, 0.95 * total) for _ in range(kills))
@@ -116,12 +132,13 @@ def killed_cohort(
     seen: dict[str, dict[str, tuple[int, int]]] = {}
     touched: set[str] = set()
     for number, moment in enumerate(moments):
-        process = start(killed)
-        _until(killed, process, moment, chance)
+        process = begin(killed)
+        _until(killed, process, moment)
+        time.sleep(chance.uniform(0, pause_s))
         if process.poll() is None and (workers := _children(process.pid)):
             os.kill(chance.choice(workers), signal.SIGKILL)
             met["workers killed"] += 1
-            time.sleep(chance.uniform(0, 3))
+            time.sleep(chance.uniform(0, pause_s))
         if process.poll() is None:
             kill = os.killpg if number % 2 else os.kill
             kill(process.pid, signal.SIGKILL)
@@ -130,7 +147,7 @@ def killed_cohort(
         _until_alone(process.pid)
         met["left half-written by kills, and hidden"] += len(list(killed.glob(".*partial*")))
         touched |= _touched(killed, seen)
-    if start(killed).wait(PATIENCE_S):
+    if begin(killed).wait(PATIENCE_S):
         raise SystemExit(f"the last run failed; see {work}/*.log")
     touched |= _touched(killed, seen)
     if undisturbed.wait(PATIENCE_S):
@@ -159,13 +176,15 @@ def killed_cohort(
     }
 
 
-def _until(
-    output: Path, process: subprocess.Popen[bytes], cases: float, chance: random.Random
-) -> None:
-    """Wait until so many cases are there, and a random time more."""
+def _start(words: Sequence[str], log: IO[bytes]) -> Process:
+    command = [sys.executable, "-m", "renalis", *words]
+    return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+def _until(output: Path, process: Process, cases: float) -> None:
+    """Wait until so many cases are there."""
     while process.poll() is None and len(list(output.glob("[!.]*/provenance.json"))) < cases:
         time.sleep(0.1)
-    time.sleep(chance.uniform(0, 3))
 
 
 def _children(process: int) -> list[int]:

@@ -7,7 +7,7 @@ that the copy has whole and whose volume differs by more than 15 % from that in 
 whose side has changed, one that is missing, and a whole one that the whole scan lacks, unless it is
 called doubtful. Ends with 1 if there is any of these. What a copy shows cut and the whole scan
 lacks is named, since nothing says which of them is right. ``--quick`` does each scan whole and with
-every second slice, and predicts without mirroring.
+every second slice, that one without a report, and predicts without mirroring.
 
 With ``--output`` the results stay there: ``real_scans.json``, ``real_scans.md``, and a folder for
 each case. ``--resume`` goes on where a run of the same program was stopped.
@@ -63,7 +63,10 @@ def main(words: Sequence[str] | None = None) -> int:
         store = Store(arguments.output or Path(scratch) / "results", arguments.resume)
         if any(store.get(source.case_id, "whole") is None for source in sources):
             wholes = {s.case_id: (s.case_id, "whole", slice(0, None, 1)) for s in sources}
-            segment(folder, store.cases, options, listener=_Recorder(store, wholes), model=model)
+            segment(
+                folder, store.cases, options, listener=_Recorder(store, wholes, True), model=model
+            )
+        options = replace(options, report=not arguments.quick)
         for source in sources:
             _copies(source, model, options, store, Path(scratch), arguments.quick)
         outcomes = store.outcomes()
@@ -99,13 +102,16 @@ def taken(scan: Volume, axis: int, part: slice) -> Volume:
 class _Recorder(Listener):
     """Keeps every outcome as soon as its case has ended, and says so."""
 
-    def __init__(self, store: Store, names: dict[str, tuple[str, str, slice]]) -> None:
-        self.store, self.names = store, names
+    def __init__(
+        self, store: Store, names: dict[str, tuple[str, str, slice]], reported: bool
+    ) -> None:
+        self.store, self.names, self.reported = store, names, reported
 
     def ended(self, result: CaseResult) -> None:
         """See `renalis.pipeline.Listener`."""
         scan, variant, part = self.names[result.case_id]
-        outcome = scored(scan, variant, result, part, self.store.get(scan, "whole"))
+        whole = self.store.get(scan, "whole")
+        outcome = scored(scan, variant, result, part, whole, reported=self.reported)
         self.store.keep(outcome)
         print(f"{scan} {variant}: {outcome}", file=sys.stderr, flush=True)
 
@@ -134,7 +140,8 @@ def _copies(
         names[f"{name}_{variant}"] = (name, variant, part)
         nibabel.save(nibabel.Nifti1Image(np.asarray(copy.array), copy.affine), files[-1])
     if files:
-        segment(files, store.cases, options, listener=_Recorder(store, names), model=model)
+        listener = _Recorder(store, names, options.report)
+        segment(files, store.cases, options, listener=listener, model=model)
     for file in files:
         file.unlink()
 

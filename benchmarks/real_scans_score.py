@@ -80,13 +80,21 @@ class Outcome:
 
 
 def scored(
-    scan: str, variant: str, result: CaseResult, part: slice, whole: Outcome | None
+    scan: str,
+    variant: str,
+    result: CaseResult,
+    part: slice,
+    whole: Outcome | None,
+    reported: bool = True,
 ) -> Outcome:
-    """Compare a case with the whole scan; ``part`` are the slices of it that the case has."""
+    """Compare a case with the whole scan.
+
+    ``part`` are the slices of it that the case has, ``reported`` whether a report was asked for.
+    """
     if result.folder is None or result.problem:
         return Outcome(scan, variant, result.problem, wrong=(f"failed: {result.problem}",))
     report = result.folder / "report.html"
-    wrong = [] if report.is_file() else ["there is no report"]
+    wrong = ["there is no report"] if reported and not report.is_file() else []
     content = json.loads((result.folder / "measurements.json").read_text("utf-8"))
     kidneys = tuple(_kidney(entry, part) for entry in content["kidneys"])
     differences: dict[str, float] = {}

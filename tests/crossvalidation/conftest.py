@@ -1,4 +1,4 @@
-"""Twenty small, coarse synthetic scans, and runs on them."""
+"""Ten small, coarse synthetic scans, and four of them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["pytest_runtest_setup"]
 
 
 @pytest.fixture(scope="session")
-def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty cases in the layout of KiTS19."""
-    folder = tmp_path_factory.mktemp("twenty")
-    for number in range(20):
+def ten(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten cases in the layout of KiTS19."""
+    folder = tmp_path_factory.mktemp("ten")
+    for number in range(10):
         write_scan(folder, number)
     return folder
 
 
 @pytest.fixture(scope="session")
-def ten(twenty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten of them."""
-    folder = tmp_path_factory.mktemp("ten")
-    for case in sorted(twenty.iterdir())[:10]:
+def four(ten: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four of them."""
+    folder = tmp_path_factory.mktemp("four")
+    for case in sorted(ten.iterdir())[:4]:
         (folder / case.name).symlink_to(case)
     return folder

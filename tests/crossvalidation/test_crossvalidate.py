@@ -49,46 +49,46 @@ def label_maps(out: Path, run: str) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def run(twenty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(ten: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five folds of a published system."""
-    return untrained("unet3d-plain", twenty, tmp_path_factory.mktemp("runs") / "plain")
+    return untrained("unet3d-plain", ten, tmp_path_factory.mktemp("runs") / "plain")
 
 
 @pytest.fixture(scope="module")
-def whole(run: Path, twenty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(run: Path, ten: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed cross-validation."""
     out = tmp_path_factory.mktemp("whole")
-    assert main(command(twenty, out, run)) == 0
+    assert main(command(ten, out, run)) == 0
     return out
 
 
 @pytest.fixture(scope="module")
-def two_folds(ten: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_folds(four: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "two"
-    return untrained("unet3d-plain", ten, folder, ["split.k=2"])
+    return untrained("unet3d-plain", four, folder, ["split.k=2"])
 
 
 def test_every_case_is_predicted_by_the_fold_that_held_it_out(
-    whole: Path, run: Path, twenty: Path
+    whole: Path, run: Path, ten: Path
 ) -> None:
-    assert len(label_maps(whole, "plain")) == 20
+    assert len(label_maps(whole, "plain")) == 10
     folds = {row["case"]: int(row["fold"]) for row in rows(whole / "cases.csv")}
     for fold in range(5):
         held = load_split(run / f"fold_{fold}" / "split.json").val
         assert {case for case, number in folds.items() if number == fold} == set(held)
     case = load_split(run / "fold_3" / "split.json").val[1]
-    scan = renalis.read_scan(twenty / case / "imaging.nii.gz").volume
+    scan = renalis.read_scan(ten / case / "imaging.nii.gz").volume
     expected = predict_scan(open_run(run, [3]), scan).tidied.labels
     found = nibabel.load(whole / "plain" / "labels" / f"{case}.nii.gz")
     assert np.array_equal(np.asarray(found.dataobj), expected.array)
-    assert np.array_equal(found.affine, nibabel.load(twenty / case / "imaging.nii.gz").affine)
+    assert np.array_equal(found.affine, nibabel.load(ten / case / "imaging.nii.gz").affine)
 
 
-def test_the_table_has_mean_and_sd_of_the_folds_means(whole: Path, twenty: Path) -> None:
+def test_the_table_has_mean_and_sd_of_the_folds_means(whole: Path, ten: Path) -> None:
     options = Options(Convention.KITS19, Convention.KITS19, Convention.KITS19)
     dice: dict[str, dict[str, float]] = {}
     for case in ("case_00000", "case_00007"):
-        reference = read_label_map(twenty / case / "segmentation.nii.gz")
+        reference = read_label_map(ten / case / "segmentation.nii.gz")
         prediction = read_label_map(whole / "plain" / "labels" / f"{case}.nii.gz")
         found = score(reference, prediction, options)
         dice[case] = {name: found[name].dice for name in ("kidney", "tumor")}
@@ -110,27 +110,27 @@ def test_the_table_has_mean_and_sd_of_the_folds_means(whole: Path, twenty: Path)
         assert f"{np.mean(means):.4f} ± {np.std(means, ddof=1):.4f}" in page
     told = json.loads((whole / "crossvalidation.json").read_text(encoding="utf-8"))
     assert told["runs"][0]["over_folds"]["kidney"]["dice"]["n"] == 5
-    assert len(told["runs"][0]["cases"]) == 20
+    assert len(told["runs"][0]["cases"]) == 10
 
 
 @pytest.mark.slow
 def test_killed_twice_it_ends_with_the_same_label_maps_and_tables(
-    run: Path, whole: Path, twenty: Path, tmp_path: Path
+    run: Path, whole: Path, ten: Path, tmp_path: Path
 ) -> None:
-    program = ("-m", "renalis", *command(twenty, tmp_path, run))
+    program = ("-m", "renalis", *command(ten, tmp_path, run))
     done: list[int] = []
-    for line in ("(5 of ", "(7 of "):
+    for line in ("(3 of ", "(5 of "):
         with start_program(*program, stderr=subprocess.PIPE) as process:
             assert process.stderr is not None
             assert any(line in said for said in process.stderr)
             process.kill()
         assert process.returncode == -9
         done.append(len(list((tmp_path / "plain" / "labels").glob("*.json"))))
-    assert 4 <= done[0] < done[1] < 20
+    assert 2 <= done[0] < done[1] < 10
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "plain" / "labels").glob("*.json")}
     # As if it had been killed while it wrote.
     (tmp_path / "plain" / "labels" / ".case.nii.gz.00000000.part").touch()
-    assert main(command(twenty, tmp_path, run)) == 0
+    assert main(command(ten, tmp_path, run)) == 0
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert label_maps(tmp_path, "plain") == label_maps(whole, "plain")
     for name in ("folds.csv", "cases.csv", "crossvalidation.json", "crossvalidation.html"):
@@ -159,15 +159,15 @@ def test_cases_of_unfinished_folds_are_named_and_left_out(
 
 
 def test_several_runs_are_compared_case_by_case(
-    ten: Path, two_folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    four: Path, two_folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = untrained("unet3d-preact", ten, tmp_path / "preact", ["split.k=2"], seed=1)
-    assert main(command(ten, tmp_path / "out", f"plain={two_folds}", other)) == 0
+    other = untrained("unet3d-preact", four, tmp_path / "preact", ["split.k=2"], seed=1)
+    assert main(command(four, tmp_path / "out", f"plain={two_folds}", other)) == 0
     tests = rows(tmp_path / "out" / "comparison.csv")
     assert {(row["first"], row["second"]) for row in tests} == {("plain", "preact")}
     # Out of fold is a test, whatever the run as a whole has learned from.
     place = ["-p", str(tmp_path / "out" / "plain" / "labels"), "-o", str(tmp_path / "scores")]
-    words = ["evaluate", "-r", str(ten), *place, "--labels", "kits19", "--model", str(two_folds)]
+    words = ["evaluate", "-r", str(four), *place, "--labels", "kits19", "--model", str(two_folds)]
     assert main([*words, "--jobs", "1"]) == 0
     assert "learned from" not in capsys.readouterr().err
     metrics = [str(tmp_path / "out" / name) for name in ("plain", "preact")]
@@ -177,7 +177,7 @@ def test_several_runs_are_compared_case_by_case(
     assert again == (tmp_path / "out" / "comparison.csv").read_bytes()
     page = (tmp_path / "out" / "crossvalidation.html").read_text(encoding="utf-8")
     assert "Paired tests" in page
-    assert main(command(ten, tmp_path / "out", two_folds, two_folds)) == 2  # one name for two
+    assert main(command(four, tmp_path / "out", two_folds, two_folds)) == 2  # one name for two
 
 
 @pytest.mark.parametrize(
@@ -220,12 +220,12 @@ def test_the_shipped_recipe_predicts_what_it_held_out(
 
 
 def test_a_packed_run_gives_the_same_as_its_folder(
-    ten: Path, two_folds: Path, tmp_path: Path
+    four: Path, two_folds: Path, tmp_path: Path
 ) -> None:
     packed = pack_run(two_folds)
-    assert main(command(ten, tmp_path, two_folds, f"file={packed}")) == 0
+    assert main(command(four, tmp_path, two_folds, f"file={packed}")) == 0
     assert label_maps(tmp_path, "two") == label_maps(tmp_path, "file")
-    assert len(label_maps(tmp_path, "file")) == 10
+    assert len(label_maps(tmp_path, "file")) == 4
 
 
 def test_a_file_that_does_not_know_its_cases_is_refused(
@@ -238,52 +238,52 @@ def test_a_file_that_does_not_know_its_cases_is_refused(
 
 
 def test_scans_that_were_learned_from_under_another_name_are_no_test(
-    ten: Path, two_folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    four: Path, two_folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one, other = (load_split(two_folds / f"fold_{k}" / "split.json").val[0] for k in (0, 1))
     mixed = tmp_path / "mixed"
     mixed.mkdir()
-    for case in ten.iterdir():
-        source = ten / other if case.name == one else case
+    for case in four.iterdir():
+        source = four / other if case.name == one else case
         (mixed / case.name).symlink_to(source.resolve())
     assert main(command(mixed, tmp_path / "out", two_folds)) == 1
     said = capsys.readouterr().err
     assert f"{one} is no test of fold 0, which learned from the same voxels" in said
-    assert len(label_maps(tmp_path / "out", "two")) == 9
+    assert len(label_maps(tmp_path / "out", "two")) == 3
 
 
 def test_an_unreadable_scan_is_named_and_the_others_are_scored(
-    ten: Path, two_folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    four: Path, two_folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "data"
-    shutil.copytree(ten, data)
-    (data / "case_00004" / "imaging.nii.gz").write_bytes(b"nothing")
+    shutil.copytree(four, data)
+    (data / "case_00002" / "imaging.nii.gz").write_bytes(b"nothing")
     assert main(command(data, tmp_path / "out", two_folds)) == 1
-    assert "case_00004 is left out" in capsys.readouterr().err
-    assert len({row["case"] for row in rows(tmp_path / "out" / "cases.csv")}) == 9
+    assert "case_00002 is left out" in capsys.readouterr().err
+    assert len({row["case"] for row in rows(tmp_path / "out" / "cases.csv")}) == 3
 
 
 def test_label_maps_of_other_networks_are_not_replaced_unasked(
-    ten: Path, two_folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    four: Path, two_folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = untrained("unet3d-plain", ten, tmp_path / "run", ["split.k=2"], seed=7)
+    other = untrained("unet3d-plain", four, tmp_path / "run", ["split.k=2"], seed=7)
     out = tmp_path / "out"
-    assert main(command(ten, out, f"one={two_folds}")) == 0
+    assert main(command(four, out, f"one={two_folds}")) == 0
     before = label_maps(out, "one")
-    assert main(command(ten, out, f"one={other}")) == 2
+    assert main(command(four, out, f"one={other}")) == 2
     assert "give --overwrite" in capsys.readouterr().err
     assert label_maps(out, "one") == before
-    assert main([*command(ten, out, f"one={other}"), "--overwrite"]) == 0
+    assert main([*command(four, out, f"one={other}"), "--overwrite"]) == 0
     assert label_maps(out, "one") != before
 
 
 def test_files_of_somebody_else_are_left_alone(
-    ten: Path, two_folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    four: Path, two_folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = tmp_path / "out" / "two" / "labels" / "case_00001.nii.gz"
     own.parent.mkdir(parents=True)
     own.write_bytes(b"mine")
-    assert main(command(ten, tmp_path / "out", two_folds)) == 2
+    assert main(command(four, tmp_path / "out", two_folds)) == 2
     assert "no cross-validation's" in capsys.readouterr().err
     assert own.read_bytes() == b"mine"
 

@@ -66,7 +66,7 @@ def by_hu_model(folder: Path, first: str = "") -> tuple[Path, Path]:
             "stages": [
                 {"name": name, "spacing_mm": [mm] * 3, "patch": [24, 24, 24], "window_hu": WINDOW,
                  "network": network}
-                for name, mm in (("coarse", 4), ("fine", 2))
+                for name, mm in (("coarse", 6), ("fine", 3))
             ],
             "licence": "Apache-2.0",
             "commercial_use": True,

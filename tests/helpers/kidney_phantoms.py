@@ -7,6 +7,7 @@ from itertools import permutations, product
 
 import numpy as np
 
+from helpers.points import points_near
 from renalis.volume import Kind, Volume
 
 KIDNEY, TUMOR, CYST = 1, 2, 3
@@ -59,17 +60,24 @@ class Phantom:
     def draw(self, affine: np.ndarray, shape: tuple[int, int, int]) -> tuple[Volume, Volume]:
         """Image and labels on a grid; a voxel belongs to a shape when its center does."""
         grid = Volume(np.zeros(shape, np.uint8), affine, Kind.LABELS)
-        points = grid.world(np.stack(np.indices(shape), axis=-1))
-        points = points - np.array([self.shift_mm, 0, 0])
+        shift = np.array([self.shift_mm, 0, 0])
         labels = np.zeros(shape, np.uint8)
         for entry in self.shapes:
-            labels[entry.contains(points)] = entry.label
+            box, points = points_near(grid, entry.center + shift, entry.radii)
+            labels[box][entry.contains(points - shift)] = entry.label
         if self.line:
+            points = grid.world(np.stack(np.indices(shape), axis=-1)) - shift
             level = np.argmin(np.abs(points - [0, -20, 0]).sum(axis=-1))
             _, j, k = np.unravel_index(level, shape)
             across = np.abs(points[:, j, k, 0]) < 65
             labels[across, j, k] = KIDNEY
-        x, y = points[..., 0], points[..., 1]
+        index = np.indices(shape, sparse=True)
+        x, y = (
+            sum(step * i for step, i in zip(affine[row, :3], index, strict=True))
+            + affine[row, 3]
+            - shift[row]
+            for row in range(2)
+        )
         image = np.full(shape, -1000, np.int16)
         image[(x / self.body[0]) ** 2 + (y / self.body[1]) ** 2 <= 1] = HU[0]
         image[x**2 + (y + 60) ** 2 <= 18**2] = 600

@@ -84,7 +84,7 @@ def killed_service(folder: Path, series: int, kills: int, seed: int = 0) -> Outc
                 _wait_for_start(folder, process, number)
                 if number >= kills // 2:  # the first half meets series that come in
                     pushing.join(PATIENCE_S)
-                time.sleep(chance.uniform(0.0, 3.0))
+                time.sleep(chance.uniform(0.0, 2.0))
                 outcome.kills.append(_doing(folder))
                 process.send_signal(signal.SIGKILL)
                 process.wait()
@@ -92,7 +92,7 @@ def killed_service(folder: Path, series: int, kills: int, seed: int = 0) -> Outc
             end = time.monotonic() + PATIENCE_S
             while time.monotonic() < end and not _all_done(folder, series, pushing):
                 assert process.poll() is None, (folder / "log").read_text()[-3000:]
-                time.sleep(0.5)
+                time.sleep(0.1)
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
     outcome.log = (folder / "log").read_text()

@@ -182,10 +182,11 @@ def _stream(wanted: File, number: int) -> tuple[IO[str] | None, int]:
 
 
 @functools.cache
-def _starter() -> socket.socket:
+def _starter(imports: bool = True) -> socket.socket:
     """The way to this process's starter, which ends when that closes."""
     ours, theirs = socket.socketpair()
     command = [sys.executable, "-m", "helpers.program_starter", str(theirs.fileno())]
+    command += [] if imports else ["bare"]
     # OpenBLAS starts its threads when it is loaded, and threads do not survive a fork.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     with theirs:

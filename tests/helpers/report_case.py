@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import permutations, product
 
 import numpy as np
@@ -41,8 +42,9 @@ def inside(center: tuple[float, float, float], radii: tuple[float, float, float]
     return np.asarray(sum(terms) <= 1)
 
 
-def made_up(order: str = CANONICAL, lesions: bool = True) -> tuple[Volume, Volume]:
-    """Scan and label map, the array in any axis order."""
+@cache
+def _drawn(lesions: bool) -> tuple[Volume, Volume]:
+    """In canonical order."""
     labels = np.zeros(SHAPE, np.uint8)
     for center in (RIGHT_KIDNEY, LEFT_KIDNEY):
         labels[inside(center, (50, 24, 27))] = Label.KIDNEY
@@ -55,6 +57,12 @@ def made_up(order: str = CANONICAL, lesions: bool = True) -> tuple[Volume, Volum
     for label, value in ((Label.KIDNEY, 110), (Label.TUMOR, 60), (Label.CYST, 5)):
         hu[labels == label] = value
     hu = (hu + np.random.default_rng(5).normal(0, 8, SHAPE)).astype(np.int16)
-    image = Volume(hu, affine(), Kind.IMAGE).reoriented(order)
-    marked = Volume(labels, affine(), Kind.LABELS).reoriented(order)
-    return image, marked
+    return Volume(hu, affine(), Kind.IMAGE), Volume(labels, affine(), Kind.LABELS)
+
+
+def made_up(order: str = CANONICAL, lesions: bool = True) -> tuple[Volume, Volume]:
+    """Scan and label map, the array in any axis order."""
+    image, labels = (
+        Volume(drawn.array.copy(), drawn.affine, drawn.kind) for drawn in _drawn(lesions)
+    )
+    return image.reoriented(order), labels.reoriented(order)

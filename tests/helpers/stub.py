@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from helpers.points import points_near
 from renalis.model import Model
 from renalis.model_header import ModelHeader
 from renalis.volume import Volume
@@ -74,11 +75,11 @@ def phantom(
     affine[:3, :3] = axes
     affine[:3, 3] = -axes @ ((np.asarray(shape) - 1) / 2)
     volume = Volume(np.full(shape, FAT, np.int16), affine)
-    points = volume.world(np.moveaxis(np.indices(shape), 0, -1))
 
     def paint(center: tuple[float, ...], radius: tuple[float, ...], hu: int) -> None:
+        box, points = points_near(volume, center, radius)
         inside = (((points - center) / radius) ** 2).sum(-1) < 1
-        volume.array[inside] = hu
+        volume.array[box][inside] = hu
 
     paint((-75, -20, 10), (24, 26, 50), KIDNEY)  # patient's left: x is negative in RAS+
     paint((80, -15, -5), (27, 24, 42), KIDNEY)

@@ -12,6 +12,7 @@ from helpers.kidney_phantoms import (
     LEFT_CYST,
     RIGHT,
     RIGHT_TUMOR,
+    Ellipsoid,
     Phantom,
     grid_around,
 )
@@ -51,16 +52,35 @@ def numbers(measurements: Measurements) -> dict[str, float | str]:
     return flat
 
 
+def half(shape: Ellipsoid, kidney: Ellipsoid) -> Ellipsoid:
+    """A shape of half the size, as far from its kidney's center as fits that."""
+    center = (np.array(shape.center) + kidney.center) / 2
+    return Ellipsoid(tuple(center), tuple(np.array(shape.radii) / 2), shape.label)
+
+
+@pytest.fixture(scope="module")
+def coarse() -> tuple[Volume, Volume]:
+    """Small kidneys in uneven steps, so that no two places are as good as each other."""
+    right, left = half(RIGHT, RIGHT), half(LEFT, LEFT)
+    shapes = (right, left, half(RIGHT_TUMOR, RIGHT), half(LEFT_CYST, LEFT))
+    return Phantom(shapes).draw(*grid_around((2.6, 2.9, 3.3), (120, 70, 60)))
+
+
+@pytest.fixture(scope="module")
+def coarse_numbers(coarse: tuple[Volume, Volume]) -> dict[str, float | str]:
+    return numbers(measure(*coarse))
+
+
 @pytest.mark.parametrize("codes", ALL_ORIENTATIONS)
 def test_every_orientation_measures_the_same(
-    codes: str, drawn: tuple[Volume, Volume], reference: Measurements
+    codes: str, coarse: tuple[Volume, Volume], coarse_numbers: dict[str, float | str]
 ) -> None:
-    image, labels = (volume.reoriented(codes) for volume in drawn)
+    image, labels = (volume.reoriented(codes) for volume in coarse)
     copied = Volume(np.ascontiguousarray(labels.array), labels.affine, labels.kind)
     found = measure(image, copied)
     assert found.grid.orientation == codes
     measured = numbers(found)
-    for name, value in numbers(reference).items():
+    for name, value in coarse_numbers.items():
         same = pytest.approx(value, rel=1e-6, abs=1e-6) if isinstance(value, float) else value
         assert measured[name] == same, name
     for structure in (*found.kidneys, *found.lesions):
@@ -100,11 +120,11 @@ def test_numbers_match_the_formulas(reference: Measurements) -> None:
     assert reference.notes == ()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     turn=st.floats(-25, 25),
     shear=st.floats(-0.3, 0.3),
-    spacing=st.tuples(st.floats(1.8, 2.8), st.floats(1.8, 2.8), st.floats(2.0, 5.0)),
+    spacing=st.tuples(st.floats(2.4, 3.2), st.floats(2.4, 3.2), st.floats(2.5, 5.0)),
     shift=st.floats(-60, 60),
 )
 def test_oblique_sheared_and_shifted_grids(

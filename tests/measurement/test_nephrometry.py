@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,8 +36,10 @@ def tumor_in(
         Ellipsoid((side * s.center[0], *s.center[1:]), s.radii, s.label)
         for s in (*splayed, OUTER, HILUM, sphere(center, radius, TUMOR))
     ]
-    image, labels = Phantom(tuple(shapes)).draw(*grid_around((1.5, 1.5, 2.0), (124, 60, 84)))
-    return measure(image, labels).lesions[0]
+    affine, shape = grid_around((1.5, 1.5, 2.0), (57, 42, 84))  # around this kidney alone
+    affine[:3, 3] += side * 72, -20, 0
+    image, labels = Phantom(tuple(shapes)).draw(affine, shape)
+    return measure(image, labels, body=Body(None, (1, 1, 1), Midline(0.0))).lesions[0]
 
 
 def share_outside(center: tuple[float, float, float], radius: float) -> float:
@@ -144,6 +147,7 @@ def test_face(y_mm: float, letter: str) -> None:
     assert found.nephrometry.face.points is None
 
 
+@functools.cache
 def anatomy() -> Anatomy:
     _, labels = Phantom((OUTER, HILUM)).draw(*grid_around((1.5, 1.5, 1.5), (110, 60, 70)))
     canonical = labels.reoriented()

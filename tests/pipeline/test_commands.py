@@ -134,17 +134,15 @@ def test_bad_usage_is_a_sentence(
     assert not (tmp_path / "o").exists()
 
 
-@pytest.mark.parametrize(
-    ("streams", "code"), [("2>&1 | true; exit ${PIPESTATUS[0]}", 0), ("2>&-", 0), (">&-", 0)]
-)
+@pytest.mark.parametrize("streams", ["2>&1 | true; exit ${PIPESTATUS[0]}", ">&- 2>&-"])
 def test_work_goes_on_when_nobody_reads_what_is_printed(
-    scan_file: Path, model_file: Path, tmp_path: Path, streams: str, code: int
+    scan_file: Path, model_file: Path, tmp_path: Path, streams: str
 ) -> None:
     words = ["segment", scan_file, "-o", tmp_path / "o", "--model", model_file]
     command = " ".join(str(word) for word in (sys.executable, "-m", "renalis", *words))
     shell = f"{command} --no-report --runtime torch --threads 1 --mirror none {streams}"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
-    assert done.returncode == code, done.stderr
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "o" / "patient" / "segmentation.nii.gz").is_file()
     assert "Error" not in done.stdout + done.stderr
 
@@ -183,12 +181,18 @@ def test_require_commercial(
     assert "CC-BY-NC-SA-4.0" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scan that takes a while."""
+    scan = with_air(phantom(spacing=(2.0, 1.6, 1.6)))
+    return save(tmp_path_factory.mktemp("in") / "large.nii.gz", scan)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_leave_nothing_half_written(
-    model_file: Path, tmp_path: Path, number: signal.Signals
+    large: Path, model_file: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    large = save(tmp_path / "large.nii.gz", with_air(phantom(spacing=(1.5, 1.2, 1.2))))
     out = tmp_path / "o"
     words = ("-m", "renalis", "segment", large, "-o", out, "--mirror", "all", "--runtime", "torch",
              "--model", model_file)  # fmt: skip

@@ -47,7 +47,7 @@ def with_air(scan: Volume) -> Volume:
 
 @pytest.fixture(scope="module")
 def scan() -> Volume:
-    return with_air(phantom(spacing=(4.0, 2.0, 2.0)))
+    return with_air(phantom(spacing=(6.0, 3.0, 3.0)))
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +88,10 @@ def test_all_files_and_the_right_kidneys(scan_file: Path, tmp_path: Path) -> Non
 
 
 def test_a_tilted_scan_gets_a_straight_copy_and_says_why(tmp_path: Path) -> None:
-    tilted = with_air(phantom(spacing=(4.0, 2.0, 2.0)))
+    tilted = with_air(phantom(spacing=(6.0, 3.0, 3.0)))
     affine = tilted.affine.copy()
     # The slices of a gantry tilted by 12 degrees: each a little further to the front.
-    affine[:3, 0] += affine[:3, 1] * (4.0 * np.tan(np.radians(12)) / 2.0)
+    affine[:3, 0] += affine[:3, 1] * (6.0 * np.tan(np.radians(12)) / 3.0)
     file = save(tmp_path / "patient.nii.gz", Volume(tilted.array, affine))
     (result,) = segment(file, tmp_path / "out", PLAIN, model=stub_model())
     assert result.status == Status.DONE, result.problem
@@ -170,7 +170,7 @@ def test_one_bad_scan_does_not_stop_the_others(
 
 
 def test_no_kidneys_is_a_result(tmp_path: Path) -> None:
-    empty = phantom(spacing=(4.0, 2.0, 2.0))
+    empty = phantom(spacing=(6.0, 3.0, 3.0))
     empty.array[...] = FAT
     path = save(tmp_path / "head.nii.gz", with_air(empty))
     (result,) = segment(path, tmp_path / "out", SHOWN, model=stub_model())

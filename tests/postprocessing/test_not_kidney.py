@@ -16,7 +16,8 @@ SPACING = 3.0
 SHAPE = (110, 80, 120)
 AFFINE = np.diag([SPACING, SPACING, SPACING, 1.0])
 AFFINE[:3, 3] = -SPACING * (np.array(SHAPE) - 1) / 2
-POINTS = Volume(np.zeros(SHAPE, np.uint8), AFFINE).world(np.stack(np.indices(SHAPE), axis=-1))
+X, Y, Z = (SPACING * index + AFFINE[i, 3] for i, index in enumerate(np.indices(SHAPE, sparse=True)))
+"""Places in mm along each axis."""
 KIDNEY = ((65, -20, -90), (25, 22, 45))
 SHOULDER = ((-130, 0, 150), (20, 20, 20))
 LUNGS = (((70, 0, 60), (50, 60, 75)), ((-70, 0, 60), (50, 60, 75)))
@@ -26,14 +27,15 @@ Blob = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 def inside(blob: Blob, wider: float = 0.0) -> np.ndarray:
     radii = np.array(blob[1]) + wider
-    return (((POINTS - blob[0]) / radii) ** 2).sum(axis=-1) <= 1
+    x, y, z = (((at - c) / r) ** 2 for at, c, r in zip((X, Y, Z), blob[0], radii, strict=True))
+    return np.asarray(x + y + z <= 1)
 
 
 def chest_and_belly() -> np.ndarray:
     """HU of a body of fat with lungs and a spine."""
-    x, y = POINTS[..., 0], POINTS[..., 1]
-    hu = np.where((x / 155) ** 2 + (y / 110) ** 2 <= 1, -90, -1000).astype(np.int16)
-    hu[x**2 + (y + 70) ** 2 <= 16**2] = 500
+    hu = np.full(SHAPE, -1000, np.int16)
+    hu[((X / 155) ** 2 + (Y / 110) ** 2 <= 1)[..., 0]] = -90
+    hu[(X**2 + (Y + 70) ** 2 <= 16**2)[..., 0]] = 500
     for lung in LUNGS:
         hu[inside(lung)] = -820
     hu[inside(KIDNEY)] = 110
@@ -98,13 +100,11 @@ def contrast(hu: np.ndarray) -> None:
 
 
 def stent(hu: np.ndarray) -> None:
-    x, y, z = (POINTS[..., axis] for axis in range(3))
-    hu[((x - 55) ** 2 + (y + 20) ** 2 <= 3.1**2) & (z < -70)] = 2500
+    hu[((X - 55) ** 2 + (Y + 20) ** 2 <= 3.1**2) & (Z < -70)] = 2500
 
 
 def rib(hu: np.ndarray) -> None:
-    x, y = POINTS[..., 0], POINTS[..., 1]
-    hu[(np.abs(y + 46) < 4) & (np.abs(x - 65) < 40)] = 700
+    hu[((np.abs(Y + 46) < 4) & (np.abs(X - 65) < 40))[..., 0]] = 700
 
 
 def arterial(hu: np.ndarray) -> None:

@@ -19,7 +19,10 @@ SPACING = np.array([2.0, 2.0, 3.0])
 SHAPE = (170, 110, 70)
 AFFINE = np.diag([*SPACING, 1.0])
 AFFINE[:3, 3] = -SPACING * (np.array(SHAPE) - 1) / 2
-POINTS = Volume(np.zeros(SHAPE, np.uint8), AFFINE).world(np.stack(np.indices(SHAPE), axis=-1))
+X, Y, Z = (
+    AFFINE[i, i] * index + AFFINE[i, 3] for i, index in enumerate(np.indices(SHAPE, sparse=True))
+)
+"""Places in mm along each axis."""
 LEFT = ((-65, -10, 0), (24, 22, 45), KIDNEY)
 RIGHT = ((65, -10, 0), (24, 22, 45), KIDNEY)
 
@@ -31,16 +34,17 @@ def ball(center: tuple[float, float, float], radius: float, label: int) -> Blob:
 
 
 def inside(blob: Blob) -> np.ndarray:
-    return (((POINTS - blob[0]) / np.array(blob[1])) ** 2).sum(axis=-1) <= 1
+    x, y, z = (((at - c) / r) ** 2 for at, c, r in zip((X, Y, Z), blob[0], blob[1], strict=True))
+    return np.asarray(x + y + z <= 1)
 
 
 def draw(*blobs: Blob) -> tuple[Volume, Volume]:
     labels = np.zeros(SHAPE, np.uint8)
     for blob in blobs:
         labels[inside(blob)] = blob[2]
-    x, y = POINTS[..., 0], POINTS[..., 1]
-    image = np.where((x / 150) ** 2 + (y / 95) ** 2 <= 1, 40, -1000).astype(np.int16)
-    image[x**2 + (y + 55) ** 2 <= 16**2] = 600
+    image = np.full(SHAPE, -1000, np.int16)
+    image[((X / 150) ** 2 + (Y / 95) ** 2 <= 1)[..., 0]] = 40
+    image[(X**2 + (Y + 55) ** 2 <= 16**2)[..., 0]] = 600
     return Volume(labels, AFFINE, Kind.LABELS), Volume(image, AFFINE)
 
 
@@ -120,7 +124,7 @@ def test_one_rule_drops_it_and_only_that_rule(extra: Blob, rule: str) -> None:
 
 
 def test_the_border_excuses_small_kidneys() -> None:
-    top = float(POINTS[..., 2].max())
+    top = float(Z.max())
     stump = ((65, -10, top + 6), (20, 20, 16), KIDNEY)
     whole, changes = kept(LEFT, stump)
     assert whole
@@ -144,7 +148,7 @@ def test_lesions_near_a_kidney_are_attached(gap_mm: float, stays: bool) -> None:
 def test_two_halves_of_one_lesion_become_one() -> None:
     labels, image = draw(LEFT, RIGHT, ball((90, -10, 0), 14, TUMOR))
     half = labels.array.copy()
-    half[(half == TUMOR) & (POINTS[..., 2] + POINTS[..., 0] - 90 > 4)] = CYST
+    half[(half == TUMOR) & (Z + X - 90 > 4)] = CYST
     done = tidy(labels.like(half, labels.kind), image)
     assert (done.labels.array == labels.array).all()
     assert changed(done) == {"vote": int((half == CYST).sum())}

@@ -56,24 +56,38 @@ def test_labels_are_right(scan: Volume, labels: np.ndarray) -> None:
     assert dice(labels == 1, expected == 1) > 0.9
 
 
+@pytest.fixture(scope="module")
+def half() -> Volume:
+    """The half of the phantom with the tumor."""
+    both = phantom(spacing=(4.0, 2.6, 2.9))
+    return both.cropped((slice(None), slice(None), slice(both.shape[2] // 2)))
+
+
+@pytest.fixture(scope="module")
+def half_labels(half: Volume) -> np.ndarray:
+    found = predict(half, stub_model(), OPTIONS).labels.array
+    assert set(np.unique(found)) == {0, 1, 2}
+    return found
+
+
 @pytest.mark.parametrize("codes", ORIENTATIONS)
 def test_every_orientation_gives_the_same_labels(
-    scan: Volume, labels: np.ndarray, codes: str
+    half: Volume, half_labels: np.ndarray, codes: str
 ) -> None:
-    turned = scan.reoriented(codes)
+    turned = half.reoriented(codes)
     stored = Volume(np.ascontiguousarray(turned.array), turned.affine)
     result = predict(stored, stub_model(), OPTIONS).labels
     assert np.array_equal(result.affine, stored.affine)
     assert result.shape == stored.shape
-    back = result.reoriented(scan.orientation)
-    assert back.same_grid(scan)
+    back = result.reoriented(half.orientation)
+    assert back.same_grid(half)
     # Sums in another order may move a voxel whose probability lies on the threshold.
-    assert np.count_nonzero(back.array != labels) <= 3
+    assert np.count_nonzero(back.array != half_labels) <= 3
 
 
 @pytest.mark.parametrize("tilt", [0.12, -0.3, 0.6])
 def test_oblique_scans_show_the_same_kidneys_in_patient_space(tilt: float) -> None:
-    tilted = phantom(spacing=(2.5, 1.5, 1.5), size_mm=(220, 330, 400), tilt=tilt)
+    tilted = phantom(spacing=(3.0, 2.0, 2.0), size_mm=(220, 330, 400), tilt=tilt)
     result = predict(tilted, stub_model(), OPTIONS).labels
     assert np.array_equal(result.affine, tilted.affine)
     assert dice(result.array > 0, truth(tilted) > 0) > 0.97
@@ -82,7 +96,7 @@ def test_oblique_scans_show_the_same_kidneys_in_patient_space(tilt: float) -> No
     np.testing.assert_allclose(place, (88, -5, 20), atol=2.5)
 
 
-@pytest.mark.parametrize("spacing", [(5.0, 0.9, 0.9), (1.0, 3.0, 2.0), (8.0, 1.5, 1.5)])
+@pytest.mark.parametrize("spacing", [(5.0, 1.1, 1.1), (1.2, 3.0, 2.0), (8.0, 1.5, 1.5)])
 def test_any_spacing(spacing: tuple[float, float, float]) -> None:
     scan = phantom(spacing=spacing)
     result = predict(scan, stub_model(), OPTIONS).labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,7 @@ def test_oblique_scan_is_shown_with_double_letters(tmp_path: Path) -> None:
     assert "by up to 20°" in text
 
 
+@functools.cache
 def _prepared(order: str) -> tuple[Scene, Findings]:
     image, labels = made_up(order)
     scene = Scene.of(image, labels)

@@ -13,18 +13,21 @@ from helpers.running_service import running_service
 from helpers.segment_points import assert_same_points, label_points, marked_points
 
 from renalis.pipeline import SegmentOptions
+from renalis.prediction import Mirror, PredictionOptions
 
 
 def test_a_real_series_pushed_by_its_archive_comes_back_segmented(
     data_folder: Path, tmp_path: Path
 ) -> None:
     (packed,) = (data_folder / "real-ct" / "tcga-ov").glob("*.zip")
-    options = SegmentOptions(report=False, write=("nifti", "dicom-seg", "sr", "pdf"))
+    prediction = PredictionOptions(mirror=Mirror.NONE)
+    formats = ("nifti", "dicom-seg", "sr", "pdf")
+    options = SegmentOptions(prediction=prediction, report=False, write=formats)
     port = free_port()
     with running_orthanc(tmp_path / "orthanc", {"renalis": ("RENALIS", port)}) as orthanc:
         with zipfile.ZipFile(packed) as archive:
-            images = [n for n in archive.namelist() if n.lower().endswith(".dcm")]
-            for name in images:
+            images = sorted(n for n in archive.namelist() if n.lower().endswith(".dcm"))
+            for name in images[::2]:  # a series of slices twice as far apart
                 stored = orthanc.post("/instances", archive.read(name))
         dimse = {
             "port": port,

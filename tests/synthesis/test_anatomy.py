@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from renalis.boxes import bounding_box
 from renalis.synthesis.anatomy import compose
 from renalis.synthesis.invented_labels import invented_labels
 from renalis.synthesis.label_maps import label_maps, read_kits23_labels
@@ -30,6 +31,16 @@ def body_of(seed: int, spacing: float = 5.0) -> tuple[Volume, Volume]:
     return labels, compose(labels, rng, spacing, vary=False)
 
 
+def kidneys(seed: int, margin: int = 24, healthy: bool = True) -> np.ndarray:
+    """Labels of two invented kidneys at 1.5 mm, with so many voxels around them."""
+    labels = np.array(invented_labels(np.random.default_rng(seed), "normal").array)
+    if healthy:
+        labels[labels > 1] = 1
+    box = bounding_box(labels)
+    assert box is not None
+    return np.pad(labels[box], margin)
+
+
 def test_same_seed_gives_the_same_body_and_another_seed_another() -> None:
     one, two, other = body_of(3)[1], body_of(3)[1], body_of(4)[1]
     assert np.array_equal(one.array, two.array)
@@ -40,7 +51,7 @@ def test_same_seed_gives_the_same_body_and_another_seed_another() -> None:
 @settings(max_examples=2, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_kidneys_stay_where_the_label_map_has_them(seed: int) -> None:
-    labels, body = body_of(seed, 3.0)
+    labels, body = body_of(seed, 4.0)
     wanted = labels.world(np.argwhere(labels.array > 0))
     found = body.world(np.argwhere(LABEL_OF_TISSUE[body.array] > 0))
     # The body is bent by a few mm after the kidneys were put in.
@@ -107,7 +118,7 @@ def test_a_body_holds_the_tissues_that_are_confused_with_kidneys() -> None:
     [("normal", 2), ("single", 1), ("horseshoe", 1), ("pelvic", 2), ("transplant", 2)],
 )
 def test_invented_kidneys_have_as_many_parts_as_their_kind(kind: str, parts: int) -> None:
-    for seed in range(3):
+    for seed in range(2):
         labels = invented_labels(np.random.default_rng(seed), kind)
         whole = cc3d.dust(labels.array > 0, 5000, connectivity=26)
         assert cc3d.connected_components(whole, connectivity=26).max() == parts
@@ -115,11 +126,8 @@ def test_invented_kidneys_have_as_many_parts_as_their_kind(kind: str, parts: int
 
 
 def test_an_unenhanced_kidney_without_lesions_is_among_the_variations() -> None:
-    rng = np.random.default_rng(0)
-    labels = np.array(invented_labels(rng, "normal").array)
-    labels[labels > 1] = 1
-    sick = np.pad(labels, 20)
-    labels = sick.copy()
+    labels = kidneys(0, 20)
+    sick = labels.copy()
     z, y, x = np.argwhere(labels == 1)[0]
     sick[z - 3 : z + 3, y - 3 : y + 3, x - 3 : x + 3] = 2
     whole, seen = np.count_nonzero(labels), set[str]()
@@ -138,7 +146,7 @@ def test_an_unenhanced_kidney_without_lesions_is_among_the_variations() -> None:
 
 def test_more_lesions_are_painted_and_nothing_that_was_annotated_changes() -> None:
     rng = np.random.default_rng(5)
-    labels = np.pad(np.array(invented_labels(rng, "normal").array), 24)
+    labels = kidneys(5, healthy=False)
     before = renal_tissues(labels, rng, 1.5)[0]
     known = LABEL_OF_TISSUE[before]
     added = set()
@@ -154,14 +162,13 @@ def test_more_lesions_are_painted_and_nothing_that_was_annotated_changes() -> No
 
 
 def test_a_large_mass_grows_out_of_a_kidney_and_spares_the_walls_of_the_body() -> None:
-    rng = np.random.default_rng(5)
-    labels = np.pad(np.array(invented_labels(rng, "normal").array), 24)
-    labels[labels > 1] = 1
+    rng = np.random.default_rng(6)
+    labels = kidneys(5)
     tissue = renal_tissues(labels, rng, 1.5)[0]
     tissue[tissue == 0] = Tissue.FAT
     tissue[:, : tissue.shape[1] // 2][labels[:, : tissue.shape[1] // 2] == 0] = Tissue.MUSCLE
     grown, added = [], set()
-    for _ in range(10):
+    for _ in range(6):
         after = tissue.copy()
         paint_large_mass(after, rng, 1.5)
         changed = after != tissue
@@ -178,8 +185,7 @@ def test_a_large_mass_grows_out_of_a_kidney_and_spares_the_walls_of_the_body() -
 
 def test_a_wide_pelvis_fills_fat_at_the_hilum_and_changes_no_label() -> None:
     rng = np.random.default_rng(5)
-    labels = np.array(invented_labels(rng, "normal").array)
-    labels[labels > 1] = 1
+    labels = kidneys(5)
     tissue, distance = renal_tissues(labels, rng, 1.5)
     tissue[tissue == 0] = Tissue.FAT
     grown = 0
@@ -196,10 +202,7 @@ def test_a_wide_pelvis_fills_fat_at_the_hilum_and_changes_no_label() -> None:
 
 def kidneys_in_fat(seed: int) -> np.ndarray:
     """Tissues of two healthy invented kidneys at 1.5 mm."""
-    rng = np.random.default_rng(seed)
-    labels = np.array(invented_labels(rng, "normal").array)
-    labels[labels > 1] = 1
-    tissue = renal_tissues(labels, rng, 1.5)[0]
+    tissue = renal_tissues(kidneys(seed), np.random.default_rng(seed), 1.5)[0]
     tissue[tissue == 0] = Tissue.FAT
     return tissue
 
@@ -216,8 +219,7 @@ def test_a_new_inside_changes_cortex_and_medulla_and_keeps_every_label() -> None
 
 
 def test_what_masks_leave_free_inside_is_mostly_fat_and_calyces_are_labelled_kidney() -> None:
-    labels = np.array(invented_labels(np.random.default_rng(5), "normal").array)
-    labels[labels > 1] = 1
+    labels = kidneys(5, 12)
     fat, inside = [], []
     for seed in range(8):
         tissue = renal_tissues(labels, np.random.default_rng(seed), 1.5)[0]
@@ -255,8 +257,7 @@ def test_painted_lesions_stay_out_of_the_sinus() -> None:
 
 
 def test_lesions_lie_beside_each_other_as_often_as_is_asked() -> None:
-    labels = np.pad(np.array(invented_labels(np.random.default_rng(5), "normal").array), 24)
-    labels[labels > 1] = 1
+    labels = kidneys(5)
     nowhere = np.zeros(labels.shape, bool)
 
     def extent(beside: float) -> float:
@@ -273,20 +274,19 @@ def test_lesions_lie_beside_each_other_as_often_as_is_asked() -> None:
 
 def test_crossed_kidneys_lie_on_one_side_or_before_the_spine() -> None:
     fused = 0
-    for seed in range(12):
+    for seed in range(6):
         labels = invented_labels(np.random.default_rng(seed), "crossed")
         mask = np.asarray(labels.array) > 0
         across = labels.world(np.argwhere(mask))[:, 0]
         side = np.sign(np.median(across))
         assert np.mean(across * side < -25) < 0.02
         fused += cc3d.connected_components(cc3d.dust(mask, 2000), connectivity=26).max() == 1
-    assert fused >= 8
+    assert fused >= 4
 
 
 def test_every_label_keeps_its_voxels_when_tissues_are_painted() -> None:
     rng = np.random.default_rng(2)
-    labels = np.array(invented_labels(rng, "normal").array)
-    labels[labels > 1] = 1
+    labels = kidneys(2)
     z, y, x = (int(v) for v in np.median(np.argwhere(labels == 1), axis=0))
     labels[z - 8 : z + 8, y - 8 : y + 8, x - 40 : x - 24] = 2
     labels[z + 10 : z + 18, y - 8 : y + 8, x - 40 : x - 24] = 3

@@ -91,6 +91,7 @@ def test_fine_tuning_on_scans_of_an_odd_appearance_raises_dice_on_others_of_it(
             "sampler.steps_per_epoch=20",
             "optimisation.learning_rate=5e-3",
             "optimisation.precision=float32",
+            "optimisation.micro_batch=4",
             "augmentation={}",
             "sampler.patch=[16, 24, 24]",
             "sampler.other_patches=[]",

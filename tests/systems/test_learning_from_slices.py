@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,9 @@ def command(tmp_path: Path, run: str, *more: str) -> list[str]:
 def test_the_fine_network_learns_from_slices_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
     slices = ["--slices", str(write_slices(tmp_path / "s.npz"))]
     assert main(command(tmp_path, "whole", *slices)) == 0
+    for run in ("other", "again"):  # the same bodies, which are not made anew
+        bodies = Path("fold_0") / "bodies"
+        shutil.copytree(tmp_path / "whole" / bodies, tmp_path / run / bodies)
     half = ["--set", "stages.fine.optimisation.stop.epochs=1"]
     assert main(command(tmp_path, "other", *slices, *half)) == 0
     assert main(command(tmp_path, "again", *slices)) == 0

@@ -27,7 +27,7 @@ CPU = Devices("cpu", threads=1)
 SMALL = (
     "network={name: simple_unet, in_channels: 1, out_channels: 1, base: 4, levels: 3}",
     "grids.slices.slice_size=32",
-    "optimisation.batch=4",
+    "optimisation.batch=12",
     "optimisation.learning_rate=0.01",
     "dataset.exclude=[case_00005, case_00006, case_00007, case_00008, case_00009]",
     "split={kind: holdout, train: 0.6, val: 0.4, test: 0.0, seed: 0}",
@@ -38,7 +38,7 @@ MASKED = (
     "stages.tumor.input_mask.threshold=0.2",
     "stages.tumor.input_mask.training=predicted",
     "stages.tumor.optimisation={optimizer: adam, learning_rate: 0.01, schedule: {kind: constant}, "
-    "batch: 4, stop: {epochs: 2}, keep: best_loss}",
+    "batch: 12, stop: {epochs: 2}, keep: best_loss}",
 )
 
 

@@ -37,9 +37,9 @@ CHANGES = (
     "grids.slices.slice_size=32",
     "stages.tumor.grids.slices.slice_size=32",
     "network={name: simple_unet, in_channels: 1, out_channels: 1, base: 4, levels: 3}",
-    "optimisation.batch=4",
+    "optimisation.batch=8",
     "optimisation.stop.epochs=2",
-    "optimisation.learning_rate=0.01",
+    "optimisation.learning_rate=0.02",
     "dataset.exclude=[case_00008, case_00009]",
     "split={kind: holdout, train: 0.75, val: 0.25, test: 0.0, seed: 0}",
 )
@@ -191,7 +191,7 @@ def test_killed_at_any_step_and_resumed_gives_the_same_bits(
     ends, lines = 0, list[str]()
     while True:
         # A little further every time.
-        count, lines = len(lines) + 5, []
+        count, lines = len(lines) + 8, []
         try:
             train_system(job, None, CPU, stopping(count, lines))
             break
@@ -229,9 +229,9 @@ def test_two_processes_share_the_folds(whole: Seen, kits: Path, tmp_path: Path) 
     run, cache = tmp_path / "two", tmp_path / "cache"
     changes = (*CHANGES, "optimisation.micro_batch=2", "optimisation.stop.epochs=1")
     sets = [part for change in changes for part in ("--set", change)]
-    command = ("-m", "renalis", "train", "resnet34-2d", "--tiny", *sets, "--data", kits,
+    command = ("renalis", "train", "resnet34-2d", "--tiny", *sets, "--data", kits,
                "--kind", "kits19", "-o", run, "--cache", cache, "--device", "cpu")  # fmt: skip
-    done = run_program(*command, "--devices", "2")
+    done = run_program("-m", "helpers.forked_processes", *command, "--devices", "2")
     assert done.returncode == 0, done.stderr
     one, two = homes(whole.run), homes(run)
     assert [load_split(h / "split.json") for h in two] == [

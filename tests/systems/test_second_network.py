@@ -47,7 +47,7 @@ def trained(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     changes = (
         *COARSE["unet3d-residual"],
         f"stages={yaml.safe_dump([{'name': 'both'}, SECOND], default_flow_style=True)}",
-        "optimisation.stop.epochs=12",
+        "optimisation.stop.epochs=7",
         "dataset.exclude=[case_00005, case_00006, case_00007, case_00008, case_00009]",
         "optimisation.learning_rate=1e-2",
         "augmentation.copies=0",

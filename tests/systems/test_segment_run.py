@@ -49,6 +49,7 @@ def run(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     changes = (
         "optimisation.stop.epochs=16",
         "optimisation.learning_rate=1e-2",
+        "dataset.exclude=[case_00005, case_00006, case_00007, case_00008, case_00009]",
         "postprocessing=[{rule: keep_if_ml, region: renal, ml: 1}]",
     )
     return train(kits, tmp_path_factory.mktemp("runs") / "one", *changes)
@@ -115,7 +116,7 @@ def test_from_a_dataset_to_metrics_html(
     assert len(summary["cases"]) == len(CASES)
     dice = {region: found["dice"]["mean"] for region, found in summary["summary"].items()}
     assert np.isfinite([dice["kidney"], dice["tumor"]]).all()
-    assert dice["kidney"] > 0.6
+    assert dice["kidney"] > 0.8
 
 
 def test_a_case_has_all_its_files_on_its_own_grid(segmented: Path, kits: Path) -> None:
@@ -294,14 +295,14 @@ def test_what_does_not_fit_is_refused_in_a_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     words = [f"{more[0]}={more[1]}"] if len(more) == 2 else more
-    assert segment(scans[0], tmp_path / "out", run, *words) == 2
+    assert segment(scans[0] / CASES[0], tmp_path / "out", run, *words) == 2
     assert said in capsys.readouterr().err
 
 
 def test_options_of_runs_are_refused_for_the_shipped_model(
     scans: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["segment", str(scans[0]), "-o", str(tmp_path), "--fold", "0"]
+    words = ["segment", str(scans[0] / CASES[0]), "-o", str(tmp_path), "--fold", "0"]
     assert main(words) == 2
     assert "--model RUN" in capsys.readouterr().err
 
@@ -362,20 +363,20 @@ def test_a_packed_run_segments_to_the_same_bits(
     assert "checksum   agrees" in said
     alone = tmp_path / "elsewhere.safetensors"
     alone.write_bytes(packed.read_bytes())  # nothing of the run's folder is needed
-    assert segment(scans[0], tmp_path / "out", alone) == 0
-    for case in CASES:
-        np.testing.assert_array_equal(labels(tmp_path / "out", case), labels(segmented, case))
-    provenance = json.loads((tmp_path / "out" / CASES[0] / "provenance.json").read_text())
+    case = CASES[0]
+    assert segment(scans[0] / case, tmp_path / "out", alone) == 0
+    np.testing.assert_array_equal(labels(tmp_path / "out", case), labels(segmented, case))
+    provenance = json.loads((tmp_path / "out" / case / "provenance.json").read_text())
     assert provenance["system"]["folds"] == [0]
 
 
 def test_a_packed_run_is_refused_where_it_does_not_fit(
     packed: Path, scans: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out"
-    assert segment(scans[0], out, packed, "--fold", "4") == 2
+    scan, out = scans[0] / CASES[0], tmp_path / "out"
+    assert segment(scan, out, packed, "--fold", "4") == 2
     assert "holds no fold 4; it has 0" in capsys.readouterr().err
-    assert segment(scans[0], out, packed, "--require-commercial") == 2
+    assert segment(scan, out, packed, "--require-commercial") == 2
     assert "does not allow commercial" in capsys.readouterr().err
     with pytest.raises(InputError, match="holds the published system unet3d-plain"):
         renalis.load_model(packed)
@@ -383,7 +384,7 @@ def test_a_packed_run_is_refused_where_it_does_not_fit(
     raw[-9] ^= 1
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(raw)
-    assert segment(scans[0], out, damaged) == 2
+    assert segment(scan, out, damaged) == 2
     assert "checksum differs" in capsys.readouterr().err
     assert not out.exists() or {path.name for path in out.iterdir()} <= {".lock"}
 

@@ -126,7 +126,8 @@ def test_killed_and_resumed_gives_the_same_bits(run: Path, begun: Path, label_fo
 
 @pytest.mark.slow
 def test_two_processes_share_each_batch(run: Path, begun: Path, label_folder: Path) -> None:
-    done = run_program("-m", "renalis", *command(label_folder, begun, "--processes", "2"))
+    words = command(label_folder, begun, "--processes", "2")
+    done = run_program("-m", "helpers.forked_processes", "renalis", *words)
     assert done.returncode == 0, done.stderr
     one, two = weights(run), weights(begun)
     for name, value in one.items():

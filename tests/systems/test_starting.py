@@ -34,7 +34,7 @@ MASKED = (
     "network={name: simple_unet, in_channels: 1, out_channels: 1, base: 4, levels: 3}",
     *SMALL[2:],
     "optimisation.learning_rate=0.01",
-    "optimisation.batch=4",
+    "optimisation.batch=12",
     "stages.tumor.input_mask.threshold=0.2",
 )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 import yaml
+from helpers.coarse_grids import COARSE
 from helpers.programs import run_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,6 +44,7 @@ SEARCH = {
 }
 STATES = ["failed", "failed", "failed", "complete", "pruned", "failed"]
 SETS = [
+    *COARSE["unet3d-plain"],
     f"dataset.exclude={json.dumps([f'case_{n:05d}' for n in range(10) if n > 2])}",
     "split.k=3",
     "augmentation.copies=0",

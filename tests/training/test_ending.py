@@ -94,7 +94,8 @@ def test_a_signal_during_the_last_epoch_keeps_the_next_training_from_beginning(
 
 @pytest.mark.slow
 def test_processes_that_train_together_end_at_the_same_step(tmp_path: Path) -> None:
-    command = ("-m", PROGRAM, tmp_path, "--processes", "2", "--accumulate", "1", "--epochs", "400")
+    words = ("--processes", "2", "--accumulate", "1", "--epochs", "400")
+    command = ("-m", "helpers.forked_processes", PROGRAM, tmp_path, *words)
     with start_program(
         *command, cwd=TESTS, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

@@ -38,7 +38,7 @@ def train(run: Path, **changes: object) -> Note:
 
 
 def program(run: Path, *arguments: str) -> None:
-    done = run_program("-m", PROGRAM, run, *arguments, cwd=TESTS)
+    done = run_program("-m", "helpers.forked_processes", PROGRAM, run, *arguments, cwd=TESTS)
     assert done.returncode == 0, done.stderr
 
 

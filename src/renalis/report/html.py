@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -45,17 +46,23 @@ def write_report(path: str | os.PathLike[str], content: ReportContent) -> Path:
 
 def render(content: ReportContent) -> str:
     """The text of the page."""
-    environment = Environment(
-        loader=PackageLoader("renalis.report"), autoescape=True, undefined=StrictUndefined
-    )
     look = _asset("report.css")
     script = _asset("stack.js") + _asset("mesh.js")
-    return environment.get_template("report.html").render(
+    template = _environment().get_template("report.html")
+    return template.render(
         page=page(content),
         styles={style.name: style for style in (*STYLES.values(), POSSIBLE_STYLE)},
         look=look,
         script=script,
         policy=content_policy(look, script),
+    )
+
+
+@cache
+def _environment() -> Environment:
+    """Keeps the compiled templates for further cases."""
+    return Environment(
+        loader=PackageLoader("renalis.report"), autoescape=True, undefined=StrictUndefined
     )
 
 

@@ -92,7 +92,11 @@ def groups(batches: int, accumulate: int, rank: int = 0, count: int = 1) -> list
 def seed_torch(seed: int, epoch: int, index: int) -> None:
     """Set torch's generators (all devices) to what follows from these three numbers."""
     state = np.random.SeedSequence((seed, epoch, index, 1)).generate_state(1, np.uint64)
-    torch.manual_seed(int(state[0]) >> 1)
+    number = int(state[0]) >> 1
+    if torch.cuda.is_available():
+        torch.manual_seed(number)
+    else:  # `torch.manual_seed` keeps the call's traceback for each kind of device that is not here
+        torch.default_generator.manual_seed(number)
 
 
 @dataclass(frozen=True)

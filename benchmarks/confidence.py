@@ -1,6 +1,7 @@
 """How sure: fits what turns a prediction's own numbers into confidences, and measures it.
 
     python benchmarks/confidence.py --segmented OUT --scans DIR --slices FILE.npz [FILE.npz ...]
+        [--mirror none|left-right|four|all]
         [--findings FILE.json] [--model FILE.safetensors] [--output FILE.json] [--page FILE.md]
 
 ``--scans`` is a folder of ``renalis synthesize`` around held-back label maps, ``--segmented`` what
@@ -10,7 +11,8 @@ there.
 
 Two halves of the patients, of synthetic scans and slices alike: a curve is fitted on one half and
 measured on the other, then the other way round. Scans and slices weigh the same. What ships is
-fitted on both halves, and written next to ``--model`` as ``NAME.confidence.json``.
+fitted on both halves, and written next to ``--model`` as ``NAME.confidence.json``, under the
+``--mirror`` that the scans were segmented with, beside what is there of other ones.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from confidence_findings import Finding, of_scans, of_slices
 from confidence_page import write_page
 from numpy.typing import NDArray
 
-from renalis.calibration import Calibration, Fit, Fits, logit
+from renalis.calibration import Calibration, Fit, Fits, calibration_of, logit
 from renalis.model import read_header
 
 TOUCHED = 0.1
@@ -199,6 +201,7 @@ def main() -> int:
     parser.add_argument("--slices", type=Path, nargs="+", default=[], metavar="FILE.npz")
     parser.add_argument("--findings", type=Path, metavar="FILE.json", help="kept, or read")
     parser.add_argument("--model", type=Path, metavar="FILE.safetensors", help="write next to it")
+    parser.add_argument("--mirror", choices=("none", "left-right", "four", "all"), default="four")
     parser.add_argument("--output", type=Path, metavar="FILE.json")
     parser.add_argument("--page", type=Path, metavar="FILE.md")
     arguments = parser.parse_args()
@@ -238,9 +241,11 @@ def main() -> int:
             }
             for what in rows
         }
+        sha256 = read_header(arguments.model).sha256
+        before = calibration_of(arguments.model, sha256)
         kept = Calibration(
-            weights_sha256=read_header(arguments.model).sha256,
-            fits={"four": fits},
+            weights_sha256=sha256,
+            fits={**({} if before is None else before.fits), arguments.mirror: fits},
             measured={"date": result["date"], "command": "benchmarks/confidence.py", **short},
         )
         path = arguments.model.with_name(f"{arguments.model.stem}.confidence.json")

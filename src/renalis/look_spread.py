@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renalis.volume import Volume
 
-__all__ = ["FULL_SPREAD", "LookSpread", "agreement_of", "spread_map"]
+__all__ = ["FULL_SPREAD", "Among", "LookSpread", "agreement_of", "spread_map"]
 
 FULL_SPREAD = 0.5
 """Standard deviation that is stored as 255: no probability can spread more."""
 
 
+Among = Literal["mirrored looks", "members"]
+"""What differs: one model's looks at mirrored copies, or the members of an ensemble."""
+
+
 @dataclass(frozen=True, eq=False)
 class LookSpread:
-    """Standard deviation of probabilities over several looks at the same scan.
+    """Standard deviation of probabilities over several looks at the same scan, all of one weight.
 
     Attributes
     ----------
@@ -27,11 +31,14 @@ class LookSpread:
         their own.
     looks : int
         How many there were, 2 or more.
+    among : {"mirrored looks", "members"}
+        What they were.
     """
 
     kidney: Volume | None
     lesion: Volume | None
     looks: int
+    among: Among = "mirrored looks"
 
 
 def spread_map(variance: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -117,6 +117,7 @@ def test_what_was_measured_is_said_of_case_and_lesion(sure: Measurements) -> Non
     assert (tumor.lesion_confidence, tumor.kind_confidence) == pytest.approx((0.8, 0.6))
     assert case.mean_probability == pytest.approx(1, abs=0.05)
     assert case.case_confidence == pytest.approx(1 / (1 + np.exp(-0.5 * logit(1))))
+    assert (case.agreement_among, case.basis) == ("4 mirrored looks", "three scans")
     row = sure.csv_row()
     assert row["case_confidence"] == "0.969"
     assert row["largest_tumor_confidence"] == row["least_lesion_confidence"] == "0.800"
@@ -125,6 +126,8 @@ def test_what_was_measured_is_said_of_case_and_lesion(sure: Measurements) -> Non
 def test_without_what_was_measured_only_agreement_is_said(found: Measurements) -> None:
     assert found.confidence is not None
     assert found.confidence.case_confidence is found.confidence.agreement_fraction is None
+    assert found.confidence.basis.startswith("nothing was measured")
+    assert found.confidence.agreement_among == ""
     known = [kidney.confidence for kidney in found.kidneys]
     low, high = (sum(getattr(one, name) for one in known) for name in ("low_ml", "high_ml"))
     assert found.confidence.margin_fraction == pytest.approx(low / high)

@@ -233,3 +233,37 @@ def test_an_ensemble_needs_members_and_weights_that_fit() -> None:
     for weights in ((1.0, 1.0), (0.0,), (-1.0,)):
         with pytest.raises(ValueError, match="weights"):
             average([member], SCAN, weights=weights)
+
+
+@pytest.mark.parametrize("weights", [None, (2.0, 2.0, 2.0), (1.0, 2.0, 1.0)])
+def test_members_of_one_weight_tell_how_much_they_differ(
+    weights: tuple[float, ...] | None,
+) -> None:
+    """Against full-size float64 arrays; of members that weigh differently nothing is said."""
+    stored = [softmax(SHAPE) for _ in range(3)]
+    members = [OnScan(each, SCAN.affine, SCAN) for each in stored]
+    done = average(members, SCAN, weights=weights, lesions=(2,))
+    mean = np.average([each[2] for each in stored], axis=0, weights=weights)
+    assert done.lesion is not None
+    np.testing.assert_allclose(done.lesion.array, mean * 255, atol=0.51)
+    if weights is not None and len(set(weights)) > 1:
+        assert done.spread is None
+        return
+    spread = done.spread
+    assert spread is not None
+    assert (spread.looks, spread.among) == (3, "members")
+    for found, wanted in (
+        (spread.kidney, np.std([1 - each[0] for each in stored], axis=0)),
+        (spread.lesion, np.std([each[2] for each in stored], axis=0)),
+    ):
+        assert found is not None
+        places = np.moveaxis(np.indices(found.shape), 0, -1).reshape(-1, 3)
+        there = np.rint(SCAN.index(found.world(places))).astype(int)
+        np.testing.assert_allclose(
+            found.array.ravel() / 510, wanted[tuple(there.T)], atol=1 / 510 + 1e-3
+        )
+
+
+def test_one_member_alone_says_nothing_of_agreement() -> None:
+    done = average([OnScan(softmax(SHAPE), SCAN.affine, SCAN)], SCAN)
+    assert (done.lesion, done.spread) == (None, None)

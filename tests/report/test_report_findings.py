@@ -12,6 +12,7 @@ from renalis.conventions import Label
 from renalis.measurement import CaseConfidence, Confidence, Measurements, measure
 from renalis.postprocessing.kidney_check import judged
 from renalis.report.findings import find, short_name
+from renalis.report.page import expected_overlap
 from renalis.report.scene import Scene
 from renalis.report.sheet import numbers
 from renalis.report.tables import (
@@ -146,7 +147,7 @@ def test_doubts_by_what_was_measured_say_it_once(
     _, _, measured = patient
     sure = Confidence(0.5, 8.0, 9.0, lesion_confidence=0.42)
     tumor = dataclasses.replace(measured.lesions[0], confidence=sure)
-    case = CaseConfidence(0.71, 0.8, 0.6, None, "three scans")
+    case = CaseConfidence(0.71, 0.8, 0.6, None, "", "three scans")
     changed = dataclasses.replace(
         measured, lesions=(tumor, *measured.lesions[1:]), confidence=case, notes=()
     )
@@ -158,6 +159,16 @@ def test_doubts_by_what_was_measured_say_it_once(
     table = lesion_table(changed)
     assert table is not None
     assert [row[-2] for row in table.rows][:2] == ["4 of 10", "–"]
+
+
+def test_the_page_says_that_nothing_was_measured_and_how_far_members_agree(
+    patient: tuple[Volume, Volume, Measurements],
+) -> None:
+    _, _, measured = patient
+    case = CaseConfidence(None, 0.8, 0.6, 0.934, "3 members", "nothing was measured with these")
+    facts = dict(expected_overlap(dataclasses.replace(measured, confidence=case)))
+    assert facts["Expected overlap with a reader's kidneys"].startswith("not known: nothing was")
+    assert facts["Agreement, not calibrated"] == "3 members agree with a Dice of 0.93"
 
 
 def test_specks_are_no_part_of_a_kidneys_pictures() -> None:

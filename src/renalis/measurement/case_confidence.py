@@ -6,12 +6,17 @@ import math
 from collections.abc import Sequence
 
 from renalis.calibration import Features, Fits, logit
+from renalis.look_spread import LookSpread
 from renalis.measurement.results import CaseConfidence, Confidence, Kidney, LesionKind
 
 __all__ = ["case_confidence", "features_of", "lesion_features"]
 
+_UNMEASURED = "nothing was measured with these networks, options and looks"
 
-def case_confidence(kidneys: Sequence[Kidney], fits: Fits | None) -> CaseConfidence | None:
+
+def case_confidence(
+    kidneys: Sequence[Kidney], fits: Fits | None, spread: LookSpread | None = None
+) -> CaseConfidence | None:
     """What the prediction says about its own kidneys, all of them together.
 
     Parameters
@@ -20,6 +25,8 @@ def case_confidence(kidneys: Sequence[Kidney], fits: Fits | None) -> CaseConfide
         With their confidences.
     fits : Fits or None
         What was measured with such looks.
+    spread : LookSpread, optional
+        What the kidneys' agreement comes from.
 
     Returns
     -------
@@ -42,8 +49,15 @@ def case_confidence(kidneys: Sequence[Kidney], fits: Fits | None) -> CaseConfide
         mean_probability=together.mean_probability,
         margin_fraction=_margin(together),
         agreement_fraction=together.agreement_fraction,
-        basis="" if fits is None else fits.basis,
+        agreement_among=_among(together, spread),
+        basis=_UNMEASURED if fits is None else fits.basis,
     )
+
+
+def _among(found: Confidence, spread: LookSpread | None) -> str:
+    if spread is None or found.agreement_fraction is None:
+        return ""
+    return f"{spread.looks} {spread.among}"
 
 
 def features_of(found: Confidence) -> Features:

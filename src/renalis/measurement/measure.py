@@ -129,7 +129,7 @@ def measure(
             *_notes(kidneys, lesions, specks),
             *(one.sentence for one in odd),
         ),
-        case_confidence(kidneys, fits),
+        case_confidence(kidneys, fits, spread),
         tuple(one.rule for one in odd),
     )
 

@@ -134,15 +134,18 @@ class CaseConfidence:
     margin_fraction : float
         Their volume above a probability of 0.75 over that above 0.25: 1 where outlines are sharp.
     agreement_fraction : float or None
-        Dice of one mirrored look with another, on average over pairs; None where there was one.
+        Dice of one look with another, on average over pairs; None where there was one.
+    agreement_among : str
+        What these looks were: "4 mirrored looks", or "3 members" of an ensemble; empty without.
     basis : str
-        What ``case_confidence`` was measured on; empty without it.
+        What ``case_confidence`` was measured on, or that nothing was measured so.
     """
 
     case_confidence: float | None
     mean_probability: float
     margin_fraction: float
     agreement_fraction: float | None
+    agreement_among: str
     basis: str
 
 

@@ -49,6 +49,7 @@ def save_prediction(folder: Path, segmented: Segmented) -> None:
         "seconds": dict(segmented.seconds),
         "runtime": segmented.runtime,
         "looks": 0 if segmented.spread is None else segmented.spread.looks,
+        "among": None if segmented.spread is None else segmented.spread.among,
         "fits": None if segmented.fits is None else segmented.fits.model_dump(),
     }
     with whole_file(folder / UNFINISHED) as file:
@@ -77,7 +78,7 @@ def load_prediction(folder: Path, labels: Volume) -> Segmented | None:
         spread = None
         if words["looks"]:
             kidney, lesion = map(maps.get, _SPREADS)
-            spread = LookSpread(kidney, lesion, int(words["looks"]))
+            spread = LookSpread(kidney, lesion, int(words["looks"]), words["among"])
         return Segmented(
             labels=labels,
             kidney=maps.get("kidney"),

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from renalis.errors import InputError
 from renalis.io.read_labels import read_label_map
 from renalis.io.scan import shown
+from renalis.look_spread import LookSpread, spread_map
 from renalis.prediction.nnunet_probabilities import open_nnunet
 from renalis.prediction.restore_probabilities import Decide, argmax, slabs
+from renalis.prediction.sliding import THIN
 from renalis.volume import Kind, Volume
 
 __all__ = ["Ensembled", "LabelVotes", "Member", "Regrouped", "average", "open_member"]
@@ -115,10 +117,16 @@ class Ensembled:
         uint8, exactly on the scan's grid.
     foreground : Volume
         uint8 0 to 255: mean probability of everything that is not background.
+    lesion : Volume or None
+        The same of the classes that are lesions; None where there are none.
+    spread : LookSpread or None
+        How much the members differ; None of one, and of members with different weights.
     """
 
     labels: Volume
     foreground: Volume
+    lesion: Volume | None = None
+    spread: LookSpread | None = None
 
 
 def average(
@@ -126,6 +134,7 @@ def average(
     scan: Volume,
     *,
     weights: Sequence[float] | None = None,
+    lesions: Sequence[int] = (),
     decide: Decide = argmax,
     progress: Callable[[int, int], None] | None = None,
 ) -> Ensembled:
@@ -140,6 +149,8 @@ def average(
         Its grid is that of the result.
     weights : sequence of float, optional
         One for each member; equal by default.
+    lesions : sequence of int
+        The classes that are lesions.
     decide : callable
         Mean probabilities of a slab to labels.
     progress : callable, optional
@@ -162,22 +173,73 @@ def average(
         raise ValueError(f"members have {' and '.join(map(str, counts))} classes; regroup them")
     labels = scan.unlabeled()
     foreground = np.zeros_like(scan.array, dtype=np.uint8)
+    lesion = np.zeros_like(foreground) if lesions else None
+    alike = len(members) > 1 and len(set(shares)) == 1
+    spread = _MemberSpread(scan, lesions, len(members)) if alike else None
     ranges = slabs(scan)
     for number, (start, stop) in enumerate(ranges):
         mean: NDArray[np.float32] | None = None
         for member, share in zip(members, shares, strict=True):
             part = member.slab(start, stop)
+            if spread is not None:
+                spread.add(part, start)
             part *= np.float32(share / sum(shares))
             mean = part if mean is None else np.add(mean, part, out=mean)
         assert mean is not None
         labels.array[:, :, start:stop] = decide(mean)
-        sure = np.rint((1 - mean[0]) * 255)
-        foreground[:, :, start:stop] = sure.clip(0, 255)
+        foreground[:, :, start:stop] = _stored(1 - mean[0])
+        if lesion is not None:
+            lesion[:, :, start:stop] = _stored(mean[list(lesions)].sum(0))
+        if spread is not None:
+            spread.settle(start, stop)
         if progress is not None:
             progress(number + 1, len(ranges))
     for member in members:
         member.finish()
-    return Ensembled(labels, scan.like(foreground, Kind.PROBABILITY))
+    return Ensembled(
+        labels,
+        scan.like(foreground, Kind.PROBABILITY),
+        None if lesion is None else scan.like(lesion, Kind.PROBABILITY),
+        None if spread is None else spread.maps(scan),
+    )
+
+
+def _stored(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Probabilities as they are kept, uint8."""
+    return np.asarray(np.rint(probability * 255).clip(0, 255), np.uint8)
+
+
+class _MemberSpread:
+    """Adds up what members say of a slab, at every second voxel, and keeps how much they differ."""
+
+    def __init__(self, scan: Volume, lesions: Sequence[int], count: int) -> None:
+        thin = tuple(-(-n // THIN) for n in scan.shape)
+        self.lesions, self.count = list(lesions), count
+        self.kept = np.zeros((2 if lesions else 1, *thin), np.uint8)
+        self.sums: list[NDArray[np.float32]] = []
+
+    def add(self, part: NDArray[np.float32], start: int) -> None:
+        """One member's probabilities (K, I, J, N) from slice ``start`` on, as they come."""
+        thin = part[:, ::THIN, ::THIN, -start % THIN :: THIN]
+        own = np.stack([1 - thin[0], *([thin[self.lesions].sum(0)] if self.lesions else [])])
+        if not self.sums:
+            self.sums = [np.zeros_like(own), np.zeros_like(own)]
+        self.sums[0] += own
+        self.sums[1] += own * own
+
+    def settle(self, start: int, stop: int) -> None:
+        """Keep the spread of a slab that all members have been added for."""
+        mean, squares = (total / np.float32(self.count) for total in self.sums)
+        first, after = -(-start // THIN), -(-stop // THIN)
+        self.kept[..., first:after] = spread_map(squares - mean * mean)
+        self.sums = []
+
+    def maps(self, scan: Volume) -> LookSpread:
+        """The spread as volumes."""
+        affine = scan.affine.copy()
+        affine[:3, :3] *= THIN
+        found = [Volume(own, affine, Kind.PROBABILITY) for own in self.kept]
+        return LookSpread(found[0], found[1] if self.lesions else None, self.count, "members")
 
 
 def open_member(path: Path, scan: Volume, classes: int, *, ignore_geometry: bool = False) -> Member:

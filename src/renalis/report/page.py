@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from renalis.measurement import Lesion
+from renalis.measurement import Lesion, Measurements
 from renalis.report.content import ReportContent
 from renalis.report.embedded_pictures import EmbeddedPicture, data_url, shown
 from renalis.report.findings import Findings, short_name
@@ -40,7 +40,7 @@ from renalis.report.tables import (
 from renalis.report.uncertainty import POSSIBLE, narrowed
 from renalis.volume import Volume
 
-__all__ = ["page"]
+__all__ = ["expected_overlap", "page"]
 
 KEY = Tile(width=460, height=345)
 CLOSE = Tile(width=400, height=300)
@@ -190,18 +190,24 @@ def _scan_table(content: ReportContent) -> list[tuple[str, str]]:
         ("Spacing (mm)", spacing),
         ("Axis directions", grid.orientation),
         *_tilt(content.image),
-        *_expected(content),
+        *expected_overlap(content.measurements),
         *content.scan_facts,
     ]
 
 
-def _expected(content: ReportContent) -> list[tuple[str, str]]:
-    """How far labels and a reader's kidneys are likely to overlap."""
-    case = content.measurements.confidence
-    if case is None or case.case_confidence is None:
+def expected_overlap(measurements: Measurements) -> list[tuple[str, str]]:
+    """How far labels and a reader's kidneys are likely to overlap, or that nobody knows."""
+    case = measurements.confidence
+    if case is None:
         return []
-    words = f"Dice of about {case.case_confidence:.2f}, as of such scans among {case.basis}"
-    return [("Expected overlap with a reader's kidneys", words)]
+    words = f"not known: {case.basis}"
+    if case.case_confidence is not None:
+        words = f"Dice of about {case.case_confidence:.2f}, as of such scans among {case.basis}"
+    facts = [("Expected overlap with a reader's kidneys", words)]
+    if case.case_confidence is None and case.agreement_fraction is not None:
+        agreed = f"{case.agreement_among} agree with a Dice of {case.agreement_fraction:.2f}"
+        facts += [("Agreement, not calibrated", agreed)]
+    return facts
 
 
 def _tilt(image: Volume) -> list[tuple[str, str]]:

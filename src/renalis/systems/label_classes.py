@@ -13,7 +13,7 @@ from renalis.errors import InputError
 from renalis.recipes.system import System
 from renalis.systems.recipe_grids import target_table
 
-__all__ = ["of_count", "regrouping", "remarks", "system_classes"]
+__all__ = ["lesion_classes", "of_count", "regrouping", "remarks", "system_classes"]
 
 _RENAL: Classes = (REGIONS["kidney"],)
 
@@ -34,6 +34,13 @@ def system_classes(system: System) -> Classes:
         taken = frozenset().union(*own)
         classes = [known - taken for known in classes] + own
     return tuple(classes)
+
+
+def lesion_classes(system: System) -> tuple[int, ...]:
+    """Those of a system's classes, background being 0, that hold lesions alone."""
+    return tuple(
+        n for n, known in enumerate(system_classes(system), 1) if Label.KIDNEY not in known
+    )
 
 
 def of_count(count: int, own: Classes) -> Classes | None:

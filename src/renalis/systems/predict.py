@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from renalis.postprocessing.context import Context
 from renalis.postprocessing.steps import make_step, run_steps
 from renalis.postprocessing.tidy import Tidied
-from renalis.prediction.ensemble import Member, average
+from renalis.prediction.ensemble import Ensembled, Member, average
 from renalis.prediction.restore_probabilities import OnScan, restore_labels
 from renalis.recipes.system import Stage
 from renalis.systems.gate import gate_notes, rules_in_force
@@ -21,6 +21,7 @@ from renalis.systems.inference import (
     likeliest_labels,
     predict_stage,
 )
+from renalis.systems.label_classes import lesion_classes
 from renalis.systems.recipe_cases import of_scan
 from renalis.systems.runs import Run
 from renalis.volume import Kind, Volume
@@ -45,8 +46,8 @@ class SystemPrediction:
         After the system's own clean-up, and what each step changed.
     classes : OnScan
         Class probabilities of this system alone, background first, on its grid.
-    foreground : Volume or None
-        uint8 0 to 255 on the scan's grid: what an ensemble takes for anything but background.
+    together : Ensembled or None
+        What an ensemble says, on the scan's grid.
     notes : tuple of str
         What a reader of the result should know.
     """
@@ -54,7 +55,7 @@ class SystemPrediction:
     raw: Volume
     tidied: Tidied
     classes: OnScan
-    foreground: Volume | None = None
+    together: Ensembled | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -79,7 +80,7 @@ def predict_scan(
     stages = run.system.all_stages()
     last = stages[-1]
     own = member(run, predicted, scan)
-    foreground = None
+    together = None
     if others or last.prediction.restore == "prob_linear":
         values = _values(stages)
 
@@ -88,9 +89,10 @@ def predict_scan(
                 return likeliest_labels(last, probability)
             return np.asarray(values[probability.argmax(0)])
 
-        together = average([own, *others], scan, weights=weights, decide=decide)
+        together = average(
+            [own, *others], scan, weights=weights, lesions=lesion_classes(run.system), decide=decide
+        )
         raw = together.labels
-        foreground = together.foreground if others else None
     else:
         grid = np.zeros(predicted[last.name].probability.shape[1:], np.uint8)
         for stage in stages:
@@ -98,7 +100,8 @@ def predict_scan(
             grid[labels > 0] = labels[labels > 0]
         raw = restore_labels(grid, predicted[last.name].affine, scan)
     notes = gate_notes(run.system, predicted[last.name])
-    return SystemPrediction(raw, _tidied(run, raw, scan, predicted), own, foreground, notes)
+    tidied = _tidied(run, raw, scan, predicted)
+    return SystemPrediction(raw, tidied, own, together if others else None, notes)
 
 
 def stage_predictions(run: Run, scan: Volume) -> dict[str, StagePrediction]:

@@ -13,7 +13,6 @@ import torch
 
 from renalis.compute_device import choose_device
 from renalis.compute_failures import device_lost, is_device_lost
-from renalis.conventions import Classes
 from renalis.errors import UsageError
 from renalis.io import Scan, ScanSource
 from renalis.known_cases import KnownModel
@@ -21,7 +20,7 @@ from renalis.plugins import installed_packages
 from renalis.recipes import needs_of
 from renalis.systems.ensemble_members import EnsembleMember, open_ensemble_member, run_hash
 from renalis.systems.gate import with_open_gate
-from renalis.systems.label_classes import remarks, system_classes
+from renalis.systems.label_classes import lesion_classes, remarks, system_classes
 from renalis.systems.predict import SystemPrediction, predict_scan
 from renalis.systems.runs import Run, check_terms, open_run
 from renalis.systems.segmenter import Clock, Segmented
@@ -131,7 +130,8 @@ class SystemSegmenter:
         with clock.timed("predict"), torch.inference_mode():
             others = [member.of(scan, classes) for member in self.members]
             prediction = predict_scan(self.run, scan.volume, others, self.weights)
-        kidney, lesion = _confidence_maps(prediction, classes)
+        kidney, lesion = _confidence_maps(prediction, lesion_classes(self.run.system))
+        together = prediction.together
         return Segmented(
             labels=prediction.tidied.labels,
             kidney=kidney,
@@ -140,6 +140,7 @@ class SystemSegmenter:
             changes=prediction.tidied.changes,
             seconds={"predict": clock.seconds["predict"]},
             provenance=self._provenance(),
+            spread=None if together is None else together.spread,
         )
 
     def _provenance(self) -> dict[str, Any]:
@@ -159,13 +160,12 @@ class SystemSegmenter:
 
 
 def _confidence_maps(
-    prediction: SystemPrediction, classes: Classes
+    prediction: SystemPrediction, lesions: Sequence[int]
 ) -> tuple[Volume | None, Volume | None]:
     """Renal and lesion probability, for the confidences in measurements."""
-    if prediction.foreground is not None:  # an ensemble keeps no more than this
-        return prediction.foreground, None
+    if prediction.together is not None:
+        return prediction.together.foreground, prediction.together.lesion
     own = prediction.classes
-    lesions = [number for number, known in enumerate(classes, 1) if 1 not in known]
 
     def summed(numbers: Sequence[int]) -> Volume | None:
         if not numbers:

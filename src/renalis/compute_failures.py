@@ -19,6 +19,7 @@ __all__ = [
     "free_memory",
     "is_device_lost",
     "is_out_of_memory",
+    "trim_heap",
     "with_freed_memory",
 ]
 
@@ -82,13 +83,18 @@ def device_lost(error: BaseException) -> DeviceLostError:
 def free_memory() -> None:
     """Give back what is freed and still held: by the heap, and by torch on a GPU."""
     gc.collect()
+    trim_heap()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def trim_heap() -> None:
+    """Give back to the system what is freed and still held by the heap."""
     if sys.platform.startswith("linux"):
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
         if trim is not None:
             trim(0)
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
 
 
 def with_freed_memory(compute: Callable[[], Result]) -> Result:

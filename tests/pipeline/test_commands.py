@@ -262,6 +262,22 @@ def test_quick_answers_import_no_torch(words: list[str]) -> None:
     assert done.stdout.splitlines()[-1] == "False False", done.stderr
 
 
+def test_a_nifti_file_is_segmented_without_what_dicom_and_recipes_need(tmp_path: Path) -> None:
+    """Their imports took a tenth of the time of a scan; nibabel alone brings pydicom and GDCM."""
+    path = tmp_path / "scan.nii"
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.diag([-1.0, -1.0, 1.0, 1.0])), path)
+    code = (
+        "import sys, renalis.io, renalis.report, renalis.pipeline.cases, renalis.pipeline.outputs;"
+        "from renalis.errors import InputError\n"
+        f"try: renalis.io.read_scan({str(path)!r})\n"
+        "except InputError as error: print(error)\n"
+        "print({'pydicom', 'gdcm', 'requests', 'yaml', 'torch'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "is empty: every voxel is 0" in done.stdout, done.stderr
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
 def test_export(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     core = pytest.importorskip("renalis.prediction.runtimes.quiet_openvino").core()
     words = ["model", "export", str(model_file), "-o", str(tmp_path / "x"), "--to"]

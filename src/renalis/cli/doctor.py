@@ -206,7 +206,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         model = facts["model"]
         lines.append(f"model       {model['name']} {model['version']}, {model['licence']}")
     if "runtimes" in facts:
-        lines.append("runtime             seconds per window   Dice with torch")
+        lines.append("runtime             CPU s per window     Dice with torch")
         for trial in facts["runtimes"]["trials"]:
             if trial["problem"]:
                 lines.append(f"  {trial['runtime']:<17} not usable: {trial['problem']}")

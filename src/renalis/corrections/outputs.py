@@ -13,7 +13,7 @@ from typing import Any
 
 from renalis.corrections.results import Result
 from renalis.io import Scan
-from renalis.io.segments.seg_sources import NoStudyError
+from renalis.io.segments.facts import NoStudyError
 from renalis.measurement import Measurements
 from renalis.pipeline.failures import reason
 from renalis.pipeline.folder import PREVIEW, REPORT

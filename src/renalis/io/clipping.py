@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.io.value_counts import LOWEST, value_counts
+
 __all__ = ["Ends", "clipped_ends"]
 
 _DEEPEST = -900
@@ -36,12 +38,11 @@ def clipped_ends(sample: NDArray[np.int16]) -> Ends:
     low, high : int or None
         HU; None where the scan is not clipped, or only where there is air or metal.
     """
-    numbers = np.clip(sample, _DEEPEST, _HIGHEST).astype(np.int32).ravel() - _DEEPEST
-    counts = np.bincount(numbers, minlength=_HIGHEST - _DEEPEST + 1)
-    inner = counts[1:-1]
+    counts = value_counts(sample)
     first = _DEEPEST + 1
+    inner = counts[first - LOWEST : _HIGHEST - LOWEST]
     low, high = _low(inner, sample.size), None
-    if counts[-1] == 0:
+    if not counts[_HIGHEST - LOWEST :].any():
         high = _high(inner, sample.size)
     return (
         None if low is None else low + first,

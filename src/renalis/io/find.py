@@ -12,8 +12,6 @@ from pathlib import Path
 from renalis.errors import InputError
 from renalis.io.archive import FolderFiles, Found, opened_files
 from renalis.io.case_names import distinct, study_hash
-from renalis.io.dicom import find_studies
-from renalis.io.dicom_listing import Listing
 from renalis.io.itk_header import ENDINGS, detached
 from renalis.io.label_maps import label_maps_among, named_label_map
 from renalis.io.natural_order import by_number
@@ -102,6 +100,8 @@ def inventory(inputs: Iterable[str | os.PathLike[str]], anonymous: bool = False)
 
 
 def _only_names(headers: object) -> object:
+    from renalis.io.dicom_listing import Listing
+
     return headers.names() if isinstance(headers, Listing) else headers
 
 
@@ -162,7 +162,7 @@ def _in_file(path: Path) -> list[ScanSource]:
         raise InputError(f"{shown(path)} is no file or folder; give a CT as DICOM or NIfTI")
     if name.endswith(ONE_FILE):
         return [_one_file(path)]
-    sources = find_studies(path)
+    sources = _studies(path)
     if sources:
         # A DICOMDIR stands for its folder.
         return [
@@ -181,6 +181,13 @@ def _in_file(path: Path) -> list[ScanSource]:
     if header != path.name and path.with_name(header).is_file():
         return [_one_file(path.with_name(header))]
     raise InputError(_no_format(path))
+
+
+def _studies(path: Path) -> list[ScanSource]:
+    """The studies of DICOM files; pydicom is imported for them alone, not for other formats."""
+    from renalis.io.dicom import find_studies
+
+    return find_studies(path)
 
 
 def _no_format(path: Path) -> str:
@@ -214,7 +221,7 @@ def _in_folder(path: Path, remarks: list[str]) -> list[ScanSource]:
             above = os.path.dirname(name)
             found += [replace(s, place=_joined(above, s.place)) for s in inside]
     try:
-        found += sorted(find_studies(path), key=lambda study: by_number(study.place))
+        found += sorted(_studies(path), key=lambda study: by_number(study.place))
     except InputError as error:
         found.append(_unreadable(path, str(error)))
     for name in below.lost:

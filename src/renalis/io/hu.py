@@ -64,14 +64,13 @@ def settle_hu(array: NDArray[np.int16], name: str, fractions: bool = False) -> l
     flat = array.ravel(order="K")
     if not np.shares_memory(flat, array):
         raise ValueError("voxels have to lie in memory without gaps")
-    _check_range(flat, name, fractions)
+    low = _check_range(flat, name, fractions)
     sample = _sample(array)
     judged = sample.size >= _FEWEST
     reading = reading_of(sample) if judged else Reading(True)
     if reading.shift is not None:
         _finish(flat, reading.shift)
         return [_shifted(reading.shift), *_clipped(_sample(array), name)]
-    low = int(flat.min())
     if not reading.plausible:
         raise InputError(f"{name} is not in HU: {_why(reading)}; {_ADVICE}")
     if low >= 0 and judged:
@@ -99,8 +98,8 @@ def _unlike(likeness: str) -> list[str]:
     ]
 
 
-def _check_range(flat: NDArray[np.int16], name: str, fractions: bool) -> None:
-    """Refuse what is no picture at all, labels, and normalized images."""
+def _check_range(flat: NDArray[np.int16], name: str, fractions: bool) -> int:
+    """Refuse what is no picture at all, labels, and normalized images; the lowest value."""
     low, high = int(flat.min()), int(flat.max())
     if max(low, AIR) == max(high, AIR):
         raise InputError(f"{name} is empty: every voxel is {max(low, AIR)}; give the CT itself")
@@ -113,6 +112,7 @@ def _check_range(flat: NDArray[np.int16], name: str, fractions: bool) -> None:
             f"{name} holds values from {low} to {high}, so it is not in HU (normalized already?); "
             "give the CT as it came from the scanner"
         )
+    return low
 
 
 def _sample(array: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.io.tissue_peaks import peaks_of
+from renalis.io.value_counts import LOWEST
 
 __all__ = ["hu_likeness"]
 
-_LOWEST = -32768
 _SHIFTS = tuple(sign * shift for shift in range(60, 401, 20) for sign in (1, -1))
 """Steps that no peak is missed between. Below 60 a contrast phase moves soft tissue as far."""
 _FACTORS = ((0.5, "halved"), (2.0, "doubled"))
@@ -35,7 +35,7 @@ def hu_likeness(sample: NDArray[np.int16]) -> str:
     """
     if peaks_of(sample)[0].pair:
         return ""
-    measured = sample[sample > _LOWEST]
+    measured = sample[sample > LOWEST]
     for factor, word in _FACTORS:
         if peaks_of(np.rint(measured / factor))[0].all_three:
             return word

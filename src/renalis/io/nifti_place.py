@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
 from renalis.io.affine_check import ADVICE, NO_DIRECTIONS, check_place
+from renalis.io.nifti_header import HeaderDataError
 
 __all__ = ["affine_of"]
 

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import nibabel as nib
 import numpy as np
 from isal import igzip
 from isal.igzip_lib import IsalError
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from renalis.errors import InputError
+from renalis.io.nifti_header import HeaderDataError, Nifti1Header, Nifti2Header
 from renalis.io.nifti_place import affine_of
 from renalis.io.scan import shown
 from renalis.io.scan_size import MOST_UNPACKED, scan_size
@@ -174,7 +173,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 def _header(stream: BinaryIO, name: str, wanted: str) -> Any:
     """Parse the header; NIfTI-1 or -2, either byte order."""
     start = stream.read(4)
-    kinds: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+    kinds: dict[int, Any] = {348: Nifti1Header, 540: Nifti2Header}
     for order in ("little", "big"):
         size = int.from_bytes(start, order)
         if size in kinds and len(start) == 4:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from renalis.errors import InputError
-from renalis.io.dicom import has_series, read_dicom
 from renalis.io.find import find_scans
 from renalis.io.itk import read_itk
 from renalis.io.nifti import read_nifti
@@ -60,6 +59,8 @@ def read_scan(path: str | os.PathLike[str] | ScanSource, series: str | None = No
                 "leave the series out"
             )
         return read_nifti(source) if source.kind == "nifti" else read_itk(source)
+    from renalis.io.dicom import read_dicom  # and pydicom, which no other format needs
+
     scan = read_dicom(source, series)
     if more:
         which = "best series" if series is None else "series asked for"
@@ -77,6 +78,8 @@ def _with_series(found: Sequence[ScanSource], series: str, path: Path) -> ScanSo
     """The one study that has a series; `read_scan` says what is wrong with a single study."""
     if len(found) == 1:
         return found[0]
+    from renalis.io.dicom import has_series
+
     having = [s for s in found if s.kind == "dicom" and has_series(s, series)]
     if len(having) == 1:
         return having[0]

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from renalis.io.value_counts import LOWEST, VALUES, value_counts
+
 __all__ = ["SHIFTS", "Peaks", "Reading", "peaks_of", "reading_of"]
 
 SHIFTS = (1024, 1000, -1024, -1000)
 """What is added to HU by a lost intercept, and taken away by one that was applied twice."""
 
 _BIN = 4
-_LOWEST = -32768
 _SMOOTHING = 2.0
 """Bins; noise of a thin slice is wider, and fat and soft tissue stay apart."""
 
@@ -112,19 +113,21 @@ def reading_of(sample: NDArray[np.int16]) -> Reading:
     Reading
         See there.
     """
-    histogram = _histogram(_numbers(sample))
+    counts = value_counts(sample)
+    counts[0] = 0
+    histogram = _histogram(counts)
     own = _peaks(histogram, 0)
     shifted = {shift: _peaks(histogram, shift) for shift in SHIFTS}
     if own.tissue and _is_tenth(histogram):
         return Reading(False, like="HU divided by 10")
-    if _peaks(_histogram(_numbers(sample) // 10), 0).all_three:
+    if _peaks(_histogram(_moved(counts, VALUES // 10)), 0).all_three:
         return Reading(False, like="HU multiplied by 10")
     if own.tissue and (own.pair or not any(p.pair for p in shifted.values())):
         return Reading(True)
     fitting = [shift for shift, peaks in shifted.items() if peaks.all_three]
     if len(fitting) == 1:
         return Reading(False, fitting[0])
-    return Reading(False, like=_likeness(sample, shifted))
+    return Reading(False, like=_likeness(counts, shifted))
 
 
 def peaks_of(numbers: NDArray[Any], shifts: Sequence[int] = (0,)) -> list[Peaks]:
@@ -137,14 +140,17 @@ def peaks_of(numbers: NDArray[Any], shifts: Sequence[int] = (0,)) -> list[Peaks]
     shifts : sequence of int
         One result for each.
     """
-    kept = numbers[(numbers > _LOWEST) & (numbers < -_LOWEST)].astype(np.int32)
-    histogram = _histogram(kept)
+    if numbers.dtype != np.int16:
+        numbers = numbers[(numbers > LOWEST) & (numbers < -LOWEST)].astype(np.int16)
+    counts = value_counts(numbers)
+    counts[0] = 0
+    histogram = _histogram(counts)
     return [_peaks(histogram, shift) for shift in shifts]
 
 
-def _likeness(sample: NDArray[np.int16], shifted: dict[int, Peaks]) -> str:
+def _likeness(counts: NDArray[np.int64], shifted: dict[int, Peaks]) -> str:
     """What values look like that are no HU and cannot be mended beyond doubt."""
-    if _peaks(_histogram(-_numbers(sample)), 0).all_three:
+    if _peaks(_histogram(_moved(counts[1:], -VALUES[1:])), 0).all_three:
         return "HU with their sign turned"
     for sign, word in ((1, "plus"), (-1, "minus")):
         if any(peaks.pair for shift, peaks in shifted.items() if sign * shift > 0):
@@ -152,9 +158,9 @@ def _likeness(sample: NDArray[np.int16], shifted: dict[int, Peaks]) -> str:
     return ""
 
 
-def _numbers(sample: NDArray[np.int16]) -> NDArray[np.int32]:
-    """What was measured, with room to calculate."""
-    return sample[sample > _LOWEST].astype(np.int32)
+def _moved(counts: NDArray[np.int64], values: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Counts of each value where values had become others."""
+    return np.bincount(values - LOWEST, counts, 1 << 16).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,13 +172,12 @@ class _Histogram:
 
     def part(self, shift: int, ends: tuple[int, int], smooth: bool = True) -> NDArray[np.float64]:
         """The bins between two HU of values to which ``shift`` was added."""
-        low, high = ((end + shift - _LOWEST) // _BIN for end in ends)
+        low, high = ((end + shift - LOWEST) // _BIN for end in ends)
         return (self.smooth if smooth else self.counted)[low:high]
 
 
-def _histogram(numbers: NDArray[np.int32]) -> _Histogram:
-    counts = np.bincount((numbers - _LOWEST) // _BIN, minlength=(1 << 16) // _BIN)
-    shares = counts / max(1, numbers.size)
+def _histogram(counts: NDArray[np.int64]) -> _Histogram:
+    shares = counts.reshape(-1, _BIN).sum(axis=1) / max(1, int(counts.sum()))
     return _Histogram(shares, np.asarray(ndimage.gaussian_filter1d(shares, _SMOOTHING)))
 
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import nibabel as nib
 import numpy as np
 from isal import igzip
 from numpy.typing import NDArray
 
 from renalis.errors import OutputError
 from renalis.io.label_names import label_table
+from renalis.io.nifti_header import Nifti1Header, Nifti2Header
 from renalis.io.scan import Scan, shown
 from renalis.volume import Volume
 
@@ -170,7 +170,7 @@ def _write_whole(target: Path, header: Any, array: NDArray[Any], extension: byte
 
 def _header_from_nifti(stored: bytes) -> Any:
     """A new header with the geometry fields of a stored one, copied field by field."""
-    kind: Any = nib.Nifti1Header if len(stored) == 348 else nib.Nifti2Header
+    kind: Any = Nifti1Header if len(stored) == 348 else Nifti2Header
     source = kind(stored, check=False).as_byteswapped("<")
     header = kind(endianness="<")
     for name in _GEOMETRY_FIELDS:
@@ -189,7 +189,7 @@ def _header_from_affine(volume: Volume) -> Any:
 
     See `renalis.io.straight` for those who need one.
     """
-    header = nib.Nifti1Header(endianness="<")
+    header = Nifti1Header(endianness="<")
     header.set_data_shape(volume.shape)
     header.set_zooms(volume.spacing)
     header.set_sform(volume.affine, code="scanner")

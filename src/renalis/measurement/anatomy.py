@@ -16,10 +16,12 @@ from renalis.measurement.results import Side
 from renalis.measurement.structures import Group
 from renalis.postprocessing.components import find_components
 from renalis.postprocessing.hull import hull_mask
+from renalis.preparation.fast_morphology import within
 from renalis.volume import Volume
 
-__all__ = ["Anatomy", "along_mm", "distance_mm", "find_anatomy"]
+__all__ = ["SIDES_MM", "Anatomy", "along_mm", "distance_mm", "find_anatomy"]
 
+SIDES_MM = (STEP_MM, STEP_MM, STEP_MM)
 LEAST_PARENCHYMA_ML = 15.0
 """With less parenchyma than this a kidney's shape is not restored."""
 LEAST_PART = 0.1
@@ -116,7 +118,7 @@ class Anatomy:
 
 def distance_mm(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Distance in mm from each frame voxel's center to the nearest voxel center of a mask."""
-    away = edt.edt(~mask, anisotropy=(STEP_MM,) * 3, black_border=False, parallel=1)
+    away = edt.edt(~mask, anisotropy=SIDES_MM, black_border=False, parallel=1)
     return np.asarray(away, dtype=np.float32)
 
 
@@ -199,10 +201,11 @@ def _sinus(
     medial: float | None,
 ) -> NDArray[np.bool_] | None:
     """The largest pocket on the medial half, after an opening that drops thin crescents."""
-    core = edt.edt(pocket, anisotropy=(STEP_MM,) * 3, black_border=True, parallel=1)
-    opened = pocket & (distance_mm(np.asarray(core > SINUS_OPENING_MM)) <= SINUS_OPENING_MM)
-    if not (core > SINUS_OPENING_MM).any():
+    core = edt.edt(pocket, anisotropy=SIDES_MM, black_border=True, parallel=1)
+    inner = np.asarray(core > SINUS_OPENING_MM)
+    if not inner.any():
         return None
+    opened = pocket & within(inner, SINUS_OPENING_MM, SIDES_MM)
     if medial is not None:
         x_mm = frame.affine[0, 3] + STEP_MM * np.arange(frame.shape[0])
         opened &= ((x_mm - center[0]) * medial >= 0)[:, None, None]
@@ -210,7 +213,7 @@ def _sinus(
     if not found.each or found.each[0].voxels * frame.voxel_ml < SINUS_ML:
         return None
     largest = np.asarray(found.array == found.each[0].number)
-    regained = find_components(pocket & (distance_mm(largest) <= SINUS_REGAIN_MM), connectivity=6)
+    regained = find_components(pocket & within(largest, SINUS_REGAIN_MM, SIDES_MM), connectivity=6)
     inside = regained.array[largest][0]
     return np.asarray(regained.array == inside)
 
@@ -232,8 +235,7 @@ def _border(sinus: NDArray[np.bool_], group: Group, frame: Volume) -> NDArray[np
     points, outside = border_points(group.labels.array > 0, group.labels)
     index = np.round(frame.index(outside)).astype(np.intp)
     # A voxel of the scan may reach beyond those of the frame that its center lies next to.
-    within = distance_mm(sinus) <= STEP_MM
-    found = points[within[tuple(index.T)]]
+    found = points[within(sinus, STEP_MM, SIDES_MM)[tuple(index.T)]]
     return found if len(found) else frame.world(np.argwhere(sinus))
 
 
@@ -247,7 +249,7 @@ def _polar_lines(
     thirds = (low + (high - low) / 3, high - (high - low) / 3)
     if sinus is None:
         return thirds, THIRDS_RULE
-    mouth = sinus & (distance_mm(~hull) <= MOUTH_MM)
+    mouth = sinus & within(~hull, MOUTH_MM, SIDES_MM)
     if not mouth.any():
         return thirds, THIRDS_RULE
     places = along[mouth]

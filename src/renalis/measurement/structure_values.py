@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.look_spread import FULL_SPREAD, agreement_of
-from renalis.measurement.anatomy import distance_mm
+from renalis.measurement.anatomy import SIDES_MM, distance_mm
 from renalis.measurement.frame import sampled
 from renalis.measurement.results import Confidence, Intensity
+from renalis.preparation.fast_morphology import within
 from renalis.volume import Volume
 
 __all__ = ["Probabilities", "confidence_of", "intensity_of"]
@@ -75,10 +76,9 @@ def confidence_of(
     if inside.mean() < 0.5:
         return None
     values = sampled(probability, frame) / 255.0
-    to_own = distance_mm(own)
-    zone = to_own <= ZONE_MM
+    zone = within(own, ZONE_MM, SIDES_MM)
     if others.any():
-        zone &= to_own < distance_mm(others)
+        zone &= distance_mm(own) < distance_mm(others)
     zone |= own
     low = np.count_nonzero(values[zone] > 0.75) * frame.voxel_ml
     high = np.count_nonzero(values[zone] > 0.25) * frame.voxel_ml

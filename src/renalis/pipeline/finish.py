@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from renalis.errors import OutputError, RenalisError
 from renalis.io import Scan, write_labels, write_text
 from renalis.io.read_labels import read_label_map
-from renalis.io.segments.seg_sources import NoStudyError
+from renalis.io.segments.facts import NoStudyError
 from renalis.io.straight import STRAIGHT, write_straight
 from renalis.measurement import Measurements, measure
 from renalis.pipeline.failures import is_internal, names_in, reason, traceback_of

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from renalis.conventions import Label
 from renalis.io import Scan, whole_file
 from renalis.io.segments.facts import Maker, SegmentFacts
-from renalis.io.segments.segmented_study import SegmentedStudy
 from renalis.measurement import Measurements
 from renalis.measurement.numbering import (
     FURTHER,
@@ -40,6 +40,9 @@ from renalis.pipeline.formats import (
 from renalis.preparation.body import Body, find_body
 from renalis.report import ReportContent
 from renalis.volume import Volume
+
+if TYPE_CHECKING:
+    from renalis.io.segments.segmented_study import SegmentedStudy
 
 __all__ = ["FinishedCase", "NothingFoundError", "files_to_write", "write_output"]
 
@@ -106,6 +109,9 @@ class FinishedCase:
         NoStudyError
             If there can be none.
         """
+        # Not before: pydicom and its codes are for DICOM objects alone.
+        from renalis.io.segments.segmented_study import SegmentedStudy
+
         return SegmentedStudy.of(self.structures.volume, self.facts, self.scan, self.maker)
 
     @cached_property

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import edt
 import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box, grown, relative_to
 from renalis.conventions import Label
 from renalis.postprocessing.hull import hull_mask
+from renalis.preparation.fast_morphology import within
 from renalis.preparation.lungs import Lungs
 from renalis.volume import Volume
 
@@ -104,7 +104,8 @@ def gather(
     finite = tissue[np.isfinite(tissue)]
     points = image.world(np.argwhere(inside) + [part.start for part in box])
     rim = _around(image.cropped(reach), labels.array[reach], own)
-    deep = _depth(own, image.spacing)[relative_to(box, reach)][inside] > SHELL_MM
+    # The scan's border is no surface.
+    deep = ~within(~own, SHELL_MM, image.spacing)[relative_to(box, reach)][inside]
     below = lungs.below_ml(float(points[:, 2].min()))
     return Evidence(
         volume_ml=float(values.size * image.voxel_ml),
@@ -121,12 +122,6 @@ def gather(
     )
 
 
-def _depth(own: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float32]:
-    """How deep (mm) in a component its voxels lie; the scan's border is no surface."""
-    component = np.ascontiguousarray(own)
-    return np.asarray(edt.edt(component, anisotropy=spacing, black_border=False, parallel=1))
-
-
 def _around(image: Volume, labels: NDArray[Any], own: NDArray[np.bool_]) -> NDArray[Any]:
     """HU of what lies around a component, outside of its hull, and is not renal."""
     steps = [max(1, int(STEP_MM / size)) for size in image.spacing]
@@ -135,9 +130,9 @@ def _around(image: Volume, labels: NDArray[Any], own: NDArray[np.bool_]) -> NDAr
         steps, thin = [1, 1, 1], (slice(None),) * 3
     sizes = tuple(size * step for size, step in zip(image.spacing, steps, strict=True))
     component = np.ascontiguousarray(own[thin])
-    away: NDArray[Any] = edt.edt(~component, anisotropy=sizes, black_border=False, parallel=1)
     # With slices thicker than the rim, what is adjacent to it in its own slices.
-    around = (away <= max(RIM_MM, min(sizes))) & ~hull_mask(component) & (labels[thin] == 0)
+    around = within(component, max(RIM_MM, min(sizes)), sizes)
+    around &= ~hull_mask(component) & (labels[thin] == 0)
     return np.asarray(image.array[thin][around])
 
 

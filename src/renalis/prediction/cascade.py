@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box, scaled_box
+from renalis.compute_failures import trim_heap
 from renalis.look_spread import LookSpread, spread_map
 from renalis.model import Model
 from renalis.model_header import Stage
@@ -64,6 +65,13 @@ class Networks:
     runtime: RuntimeName
     coarse: Network
     fine: Network
+
+    @staticmethod
+    def release(network: Network) -> None:
+        """Let a runtime give back what it keeps for the next window, where it keeps anything."""
+        give_back = getattr(network, "release", None)
+        if give_back is not None:
+            give_back()
 
 
 def open_networks(model: Model, options: PredictionOptions) -> Networks:
@@ -219,6 +227,7 @@ class _Work:
         windows = windows_over(body, (z, y, x), stage.patch, self.options.overlap, starts)
         windows = worth_looking(image, windows, stage.patch)
         seen = self.infer(stage, network, image[None], windows)
+        Networks.release(network)
         with self.timed(stage.name):
             rules = self.thresholds
             choices = rules.find_at, rules.find_ml, rules.reach_mm
@@ -254,6 +263,8 @@ class _Work:
         windows = worth_looking(image, _moved(windows, box), stage.patch, allowed)
         mirror = self.options.mirror
         found = self.infer(stage, networks.fine, image[None], windows, mirror, together)
+        Networks.release(networks.fine)
+        trim_heap()  # nothing that comes later takes as much as the windows did
         probability = found.probability
         with self.timed("fine"):
             large = nearest(large, box, tuple(1 / r for r in ratio))

@@ -18,6 +18,7 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.boxes import bounding_box, grown
 from renalis.thresholds import Thresholds
 
 __all__ = ["keep_sure_lesions"]
@@ -51,6 +52,14 @@ def keep_sure_lesions(
     _drop_unsure_voxels(probability, thresholds.lesion_at)
     renal = probability.sum(0)
     lesion = (renal >= _RENAL_AT) & (probability[1] + probability[2] > probability[0])
+    box = bounding_box(lesion)
+    if box is None:
+        return
+    # From here on only lesions are judged, which are a small part of what was looked at; with a
+    # voxel around them, where their depth begins.
+    box = grown(box, lesion.shape)
+    probability, renal = probability[(slice(None), *box)], renal[box]
+    lesion = np.ascontiguousarray(lesion[box])
     tumor = lesion & (probability[1] >= probability[2])
     tumors, cysts = _Components.of(tumor), _Components.of(lesion & ~tumor)
     no_tumor = _unsure(tumors, probability[1], renal, partial(_tumor_needs, voxel_ml, thresholds))

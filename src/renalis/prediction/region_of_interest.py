@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import Box, around_all, component_boxes, whole
-from renalis.preparation.fast_morphology import eroded, spread
+from renalis.preparation.fast_morphology import eroded, spread, within
 
 __all__ = [
     "KidneyRegion",
@@ -98,7 +98,7 @@ def find(
         everything = whole((renal.shape[0], renal.shape[1], renal.shape[2]))
         return KidneyRegion(allowed, (everything,) if unsure else (), unsure)
     found = _without_strangers(found, probability[0] > find_at, voxel_ml)
-    allowed = _distance_to(found, spacing_mm) <= reach_mm
+    allowed = within(found, reach_mm, spacing_mm)
     return KidneyRegion(allowed, tuple(component_boxes(allowed)))
 
 

@@ -48,7 +48,10 @@ class Network(Protocol):
     """A network in some runtime."""
 
     def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities (N, 3, Z, Y, X) of kidney, tumor, cyst for patches (N, C, Z, Y, X)."""
+        """Probabilities (N, 3, Z, Y, X) of kidney, tumor, cyst for patches (N, C, Z, Y, X).
+
+        The next call may overwrite them.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,21 +227,26 @@ def _mirrored(
     variance : ndarray, shape (N, 2, z, y, x)
         Of what is renal and of what is a lesion, at every second voxel; 0 with a single look.
     """
-    probability, flips = network(patches), _FLIPS[mirror]
+    flips = _FLIPS[mirror]
+    # Windows are many megabytes: what is averaged is added in place, not to copies.
+    probability = np.array(network(patches)) if flips else network(patches)
     looks = _Looks.before(probability)
     if not flips:
         return probability, looks.variance
-    again = np.flatnonzero(probability.sum(1).max((1, 2, 3)) > _HARDLY)
+    again = np.array([n for n, p in enumerate(probability) if p.sum(0).max() > _HARDLY], np.intp)
     if not len(again):
         return probability, looks.variance
-    patches, total = patches[again], probability[again]
-    looks.add(again, total)
+    everywhere = len(again) == len(patches)
+    patches = patches if everywhere else patches[again]
+    looks.add(again, probability if everywhere else probability[again])
     for axes in flips:
         turned = tuple(axis + 2 for axis in axes)
         look = np.flip(network(np.ascontiguousarray(np.flip(patches, turned))), turned)
         looks.add(again, look)
-        total += look
-    probability[again] = total / np.float32(1 + len(flips))
+        for number, own in zip(again, look, strict=True):
+            probability[number] += own
+    for number in again:
+        probability[number] /= np.float32(1 + len(flips))
     return probability, looks.variance
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from renalis.errors import InputError, UsageError
 from renalis.model import DEFAULT_MODEL, Model, find_model, is_system_model
-from renalis.recipes import stored_system
 from renalis.systems.segmenter import Segmenter
 from renalis.systems.segmenter_options import SegmenterOptions
 
@@ -54,6 +53,8 @@ def _file_or_run(named: Path) -> Path:
     """A model file, or the folder of a published system's training."""
     if not (named / "recipe.json").is_file():
         return find_model(named)
+    from renalis.recipes import stored_system  # a model file needs no recipe
+
     system = stored_system(named)
     if not system.coarse_to_fine:
         return named

@@ -20,7 +20,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless, SegmentationSt
 
 from renalis.conventions import Label
 from renalis.io.scan import SourceSlice
-from renalis.io.segments.facts import CATEGORIES, COLORS, KIDNEY, SIDES, TYPES, SegmentFacts, coded
+from renalis.io.segments.codes import CATEGORIES, KIDNEY, SIDES, TYPES, coded
+from renalis.io.segments.facts import COLORS, SegmentFacts
 from renalis.io.segments.seg_sources import plane_places, refused_headers
 from renalis.io.segments.segmented_study import LONGEST, SegmentedStudy, warned
 from renalis.io.write import whole_file

@@ -1,30 +1,18 @@
-"""What one segment stands for, in every format that is written: name, codes, color, maker."""
+"""What one segment stands for, in every format that is written: name, kind, color, maker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code
-
 from renalis.conventions import Label
+from renalis.errors import InputError
 from renalis.io.label_names import COLORS
 
-__all__ = ["CATEGORIES", "COLORS", "KIDNEY", "SIDES", "TYPES", "Maker", "SegmentFacts", "coded"]
+__all__ = ["COLORS", "Maker", "NoStudyError", "SegmentFacts"]
 
-KIDNEY: Code = codes.SCT.Kidney
-TYPES: dict[Label, Code] = {
-    Label.KIDNEY: KIDNEY,
-    Label.TUMOR: codes.SCT.Neoplasm,
-    Label.CYST: codes.SCT.Cyst,
-}
-CATEGORIES: dict[Label, Code] = {
-    Label.KIDNEY: codes.SCT.AnatomicalStructure,
-    Label.TUMOR: codes.SCT.MorphologicallyAbnormalStructure,
-    Label.CYST: codes.SCT.MorphologicallyAbnormalStructure,
-}
-SIDES: dict[str, Code] = {"left": codes.SCT.Left, "right": codes.SCT.Right}
+
+class NoStudyError(InputError):
+    """No DICOM object can be written of a scan, however often it is tried."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +59,3 @@ class Maker:
     def algorithm_type(self) -> str:
         """How DICOM calls that: ``AUTOMATIC`` or ``SEMIAUTOMATIC`` (PS3.3 C.8.20.2)."""
         return "SEMIAUTOMATIC" if self.corrected else "AUTOMATIC"
-
-
-def coded(code: Code) -> Dataset:
-    """A code as an item of a sequence."""
-    item = Dataset()
-    item.CodeValue = code.value
-    item.CodingSchemeDesignator = code.scheme_designator
-    item.CodeMeaning = code.meaning
-    return item

@@ -14,7 +14,8 @@ from pydicom.sr.coding import Code
 
 from renalis.boxes import bounding_box
 from renalis.conventions import Label
-from renalis.io.segments.facts import CATEGORIES, COLORS, KIDNEY, SIDES, TYPES, SegmentFacts
+from renalis.io.segments.codes import CATEGORIES, KIDNEY, SIDES, TYPES
+from renalis.io.segments.facts import COLORS, SegmentFacts
 from renalis.io.straight import sheared, straight
 from renalis.io.write import whole_file
 from renalis.volume import Volume

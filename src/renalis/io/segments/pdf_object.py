@@ -10,7 +10,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.sr.coding import Code
 from pydicom.uid import EncapsulatedPDFStorage
 
-from renalis.io.segments.facts import coded
+from renalis.io.segments.codes import coded
 from renalis.io.segments.segmented_study import SegmentedStudy, new_object, warned
 from renalis.io.write import whole_file
 

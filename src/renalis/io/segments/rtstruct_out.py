@@ -11,7 +11,8 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import RTStructureSetStorage
 
 from renalis.conventions import Label
-from renalis.io.segments.facts import COLORS, TYPES, SegmentFacts, coded
+from renalis.io.segments.codes import TYPES, coded
+from renalis.io.segments.facts import COLORS, SegmentFacts
 from renalis.io.segments.outlines import outlines
 from renalis.io.segments.seg_sources import image_planes
 from renalis.io.segments.segmented_study import LONGEST, SegmentedStudy, new_object, warned

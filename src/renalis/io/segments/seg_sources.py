@@ -21,10 +21,10 @@ from renalis.errors import InputError
 from renalis.io.archive import FileSet, opened_files
 from renalis.io.dicom_values import text_of
 from renalis.io.scan import Scan, SourceSlice
+from renalis.io.segments.facts import NoStudyError
 from renalis.volume import Volume
 
 __all__ = [
-    "NoStudyError",
     "Sources",
     "image_planes",
     "plane_places",
@@ -36,10 +36,6 @@ _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPIns
 _DATE, _TIME = re.compile(r"\d{8}"), re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _ON_PLACE = 1e-6
-
-
-class NoStudyError(InputError):
-    """No DICOM object can be written of a scan, however often it is tried."""
 
 
 @contextmanager

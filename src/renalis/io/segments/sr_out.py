@@ -17,8 +17,9 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from renalis.io.segments.codes import CATEGORIES, KIDNEY, SIDES, TYPES
 from renalis.io.segments.dicom_seg_out import SegKind, seg_reference
-from renalis.io.segments.facts import CATEGORIES, KIDNEY, SIDES, TYPES, SegmentFacts
+from renalis.io.segments.facts import SegmentFacts
 from renalis.io.segments.seg_sources import refused_headers
 from renalis.io.segments.segmented_study import LONGEST, SegmentedStudy, warned
 from renalis.io.write import whole_file

@@ -34,10 +34,17 @@ class OpenVinoNetwork:
         }
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(threads)
-        compiled = core().compile_model(graph, "CPU", settings)
-        self._request = compiled.create_infer_request()
+        self._compiled = core().compile_model(graph, "CPU", settings)
+        self._request = self._compiled.create_infer_request()
 
     def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities (N, 3, Z, Y, X) of kidney, tumor, cyst."""
+        """Probabilities (N, 3, Z, Y, X) of kidney, tumor, cyst, where the next call's will be."""
         self._request.infer({0: np.ascontiguousarray(patches)}, share_inputs=True)
-        return np.array(self._request.get_output_tensor(0).data[:, 1:])
+        return np.asarray(self._request.get_output_tensor(0).data[:, 1:])
+
+    def release(self) -> None:
+        """Give back what activations took; probabilities have to be copied before.
+
+        Other runtimes give it back by themselves. The next call takes it again.
+        """
+        self._compiled.release_memory()

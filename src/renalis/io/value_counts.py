@@ -1,4 +1,4 @@
-"""How often each value occurs among voxels: counted once, it answers whatever is asked of values."""
+"""How often each value occurs among voxels: counted once, whatever is asked of values."""
 
 from __future__ import annotations
 

@@ -1,90 +1,46 @@
-"""Ray's part is played by a stand-in: what is tested is what becomes of each case.
-
-With Ray itself, and a node that is lost: benchmarks/cohort_ray.py.
-"""
+"""Ray's part is played by a stand-in: what is tested is what becomes of each case."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from helpers.ray_stand_in import NodeGone, stand_in
 
+from renalis.cluster import connection
 from renalis.cohort import ray_engine
 from renalis.cohort.engine import EngineListener
 from renalis.cohort.ray_engine import RayEngine
 from renalis.errors import InputError, OutputError, UsageError
 
-VERSION = ray_engine.metadata.version("renalis")
 
+def scripted(script: Mapping[tuple[str, int], str], folder: Path) -> Callable[..., Any]:
+    """In place of a model. ``script`` says by case and attempt what happens: ``crash``, ``node``
+    for the node's end, or ``elsewhere`` for results that nobody else sees."""
 
-class RayError(Exception):
-    """As Ray's own."""
-
-
-class StandIn:
-    """A cluster of two nodes of one core; each call is answered when it is asked for.
-
-    ``script`` says by case and attempt what happens: ``crash``, or ``node`` for its node's end.
-    """
-
-    def __init__(self, script: Mapping[tuple[str, int], str], folder: Path) -> None:
-        self.script, self.folder = script, folder
-        self.alive = {"a": True, "b": True}
-        self.exceptions = SimpleNamespace(RayError=RayError)
-        self.started, self.killed = 0, 0
-        self.opening: dict[str, str] = {"version": VERSION}
-
-    def is_initialized(self) -> bool:
-        return True
-
-    def nodes(self) -> list[dict[str, Any]]:
-        return [{"NodeID": n, "Alive": alive, "Resources": {"CPU": 1.0}}
-                for n, alive in self.alive.items()]  # fmt: skip
-
-    def remote(self, kind: type) -> Any:
-        def start(options: Mapping[str, Any]) -> Any:
-            node = [n for n, alive in self.alive.items() if alive][
-                self.started % sum(self.alive.values())
-            ]
-            self.started += 1
-            return SimpleNamespace(
-                open=SimpleNamespace(remote=lambda: lambda: {"node": node, **self.opening}),
-                do=SimpleNamespace(remote=lambda job: lambda: self._do(node, job)),
-            )
-
-        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=start))
-
-    def _do(self, node: str, job: Mapping[str, Any]) -> dict[str, Any]:
+    def do(job: Mapping[str, Any]) -> dict[str, Any]:
         case = job["source"]["case_id"]
-        end = self.script.get((case, job["attempt"]))
+        end = script.get((case, job["attempt"]))
         if end == "node":
-            self.alive[node] = False
-        if end in ("node", "crash"):
-            raise RayError
+            raise NodeGone
+        if end == "crash":
+            raise RuntimeError
         if end != "elsewhere":
-            (self.folder / case).mkdir(exist_ok=True)
-            (self.folder / case / "provenance.json").write_text("{}")
+            (folder / case).mkdir(exist_ok=True)
+            (folder / case / "provenance.json").write_text("{}")
         return {"case": case, "status": "done", "folder": case, "attempt": job["attempt"]}
 
-    def wait(self, answers: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
-        return answers[:1], answers[1:]
-
-    def get(self, answer: Any) -> Any:
-        return answer()
-
-    def kill(self, actor: Any) -> None:
-        self.killed += 1
+    return lambda options, say: do
 
 
 @pytest.fixture
 def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(script: Mapping[tuple[str, int], str], **opening: str) -> list[dict[str, Any]]:
-        cluster = StandIn(script, tmp_path)
-        cluster.opening |= opening
-        monkeypatch.setattr(ray_engine, "_ray", lambda: cluster)
+        cluster = stand_in(monkeypatch)
+        cluster.opening = opening
+        monkeypatch.setattr(ray_engine, "open_cases", scripted(script, tmp_path))
         engine = RayEngine({"model": "m", "members": [], "threads": None})
         jobs = (
             {"source": {"case_id": f"c{n}", "path": "p", "kind": "nifti"},
@@ -140,6 +96,6 @@ def test_what_the_model_says_wrong_is_said_here(go: Any) -> None:
 
 
 def test_without_ray_one_sentence_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_engine.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(connection.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'renalis\[ray\]'"):
-        next(iter(RayEngine({}).run([], EngineListener())))
+        next(iter(RayEngine({"model": "m", "members": []}).run([], EngineListener())))

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from renalis.cli.engine_arguments import add_engine, cluster_place
 from renalis.cli.seeds import seed
 from renalis.errors import UsageError
 
@@ -65,6 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make label maps anew that were made from another scan or by other networks",
     )
+    add(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="with --engine ray: cores of each process that predicts (default 1)",
+    )
+    add_engine(parser, "label maps")
     add("--json", action="store_true", help="print everything as JSON")
     add("--debug", action="store_true", help=argparse.SUPPRESS)
 
@@ -73,6 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Predict, score, write. 0 done, 1 cases are left out, 2 bad usage or nothing to score."""
     if arguments.jobs < 1:
         raise UsageError("--jobs must be at least 1")
+    if arguments.threads is not None and arguments.engine != "ray":
+        raise UsageError("--threads belongs to --engine ray")
+    place = cluster_place(arguments)
     from renalis.conventions import Convention
     from renalis.crossvalidation.files import crossvalidation_json
     from renalis.crossvalidation.run import CrossOptions, crossvalidate
@@ -86,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         jobs=arguments.jobs,
         seed=arguments.seed,
         overwrite=arguments.overwrite,
+        cluster=place,
     )
     found = crossvalidate(
         arguments.runs,

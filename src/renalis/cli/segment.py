@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renalis.cli.closed_pipes import until_pipe_closes
+from renalis.cli.engine_arguments import add_engine, check_engine
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -127,19 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="work on N scans at a time, each in a process of its own (default: one)",
     )
-    add(
-        "--engine",
-        choices=("local", "ray"),
-        default="local",
-        help="with several scans: processes on this machine (default), or a Ray cluster whose "
-        "nodes see the same input and output",
-    )
-    add(
-        "--ray-address",
-        metavar="ADDRESS",
-        help="of the Ray cluster, for example auto or ray-head:6379 (default: one on this machine, "
-        "for as long as the command runs)",
-    )
+    add_engine(parser, "with several scans")
     add(
         "--staging",
         type=Path,
@@ -272,8 +261,7 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
     _check_threads(arguments.threads)
     if arguments.jobs is not None and not 1 <= arguments.jobs <= _MOST_JOBS:
         raise UsageError(f"--jobs is between 1 and {_MOST_JOBS}, not {arguments.jobs}")
-    if arguments.ray_address is not None and arguments.engine != "ray":
-        raise UsageError("--ray-address belongs to --engine ray")
+    check_engine(arguments)
     if not arguments.patience > 0:
         raise UsageError(f"--patience is a number of minutes above 0, not {arguments.patience:g}")
     folds = weights = None

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from renalis.cli.engine_arguments import add_engine, add_threads, cluster_place
 from renalis.cli.recipe_arguments import add_recipe, add_system, check_workers
 from renalis.errors import UsageError
 
@@ -56,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="GPUs, or processes on a CPU, that share each batch (default 1)",
     )
     add("--nodes", type=int, default=1, metavar="N", help="computers, started by torchrun")
+    add_threads(parser)
+    add_engine(parser, "folds")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -69,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, name) < 1:
             raise UsageError(f"--{name} must be at least 1")
     check_workers(arguments)
+    place = cluster_place(arguments, arguments.workers)
     system = load_system(
         arguments.recipe,
         tuple(arguments.set),
@@ -89,8 +93,11 @@ def run(arguments: argparse.Namespace) -> int:
         slices=tuple(arguments.slices),
         tensorboard=arguments.tensorboard,
     )
-    devices = Devices(arguments.device, arguments.devices, arguments.nodes)
-    print(f"trained: {train_system(job, _folds(arguments.fold, system), devices, _report)}")
+    devices = Devices(
+        arguments.device, arguments.devices, arguments.nodes, threads=arguments.threads
+    )
+    folds = _folds(arguments.fold, system)
+    print(f"trained: {train_system(job, folds, devices, _report, place)}")
     return 0
 
 

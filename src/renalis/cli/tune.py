@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from renalis.cli.engine_arguments import add_engine, add_threads, cluster_place
 from renalis.cli.recipe_arguments import add_recipe, add_system, check_workers
 from renalis.errors import InputError, UsageError
 
@@ -27,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--minutes", type=float, metavar="M", help="stop after so many, to go on with --resume")
     add("--fold", type=int, metavar="K", help="the fold to train and validate (default: recipe's)")
     add_system(parser)
+    add_threads(parser)
+    add_engine(parser, "trials")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.trials < 1:
         raise UsageError("--trials must be at least 1")
     check_workers(arguments)
+    place = cluster_place(arguments, arguments.workers)
     if arguments.minutes is not None and arguments.minutes <= 0:
         raise UsageError("--minutes must be more than 0")
     try:
@@ -71,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.trials,
         arguments.minutes,
         arguments.fold,
-        Devices(arguments.device),
+        Devices(arguments.device, threads=arguments.threads),
+        place,
     )
     found = tune(tuning, _report)
     print(_ending(found, arguments, system, search.metric))

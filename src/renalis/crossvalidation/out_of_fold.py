@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -25,10 +25,22 @@ from renalis.preparation import file_hash
 from renalis.systems.segmenter import Segmenter
 from renalis.voxel_hash import voxel_hash
 
-__all__ = ["LABELS", "Kept", "Report", "keep_label_maps", "label_map"]
+__all__ = [
+    "LABELS",
+    "MARK",
+    "Kept",
+    "Made",
+    "Predicted",
+    "Report",
+    "Wanted",
+    "keep_label_maps",
+    "label_map",
+    "predicted_here",
+    "predictor",
+]
 
 LABELS = "labels"
-_MARK = "run.json"
+MARK = "run.json"
 
 Report = Callable[[str], None]
 
@@ -52,6 +64,29 @@ class Kept:
     made: int
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A case that has no label map yet: the fold that predicts it, its scan, and its key."""
+
+    fold: int
+    case: str
+    image: Path
+    key: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a case: what to know of its label map, or why there is none."""
+
+    case: str
+    notes: tuple[str, ...] = ()
+    problem: str = ""
+
+
+Predicted = Callable[[Sequence[Wanted], Path], Iterator[Made]]
+"""Predicts cases into a folder of results, in any order."""
+
+
 def label_map(folder: Path, case_id: str) -> Path:
     """Where a case's label map lies in the folder of a run's results."""
     return folder / LABELS / f"{case_id}.nii.gz"
@@ -61,8 +96,8 @@ def keep_label_maps(
     run: CrossRun,
     held_out: HeldOut,
     folder: Path,
+    predicted: Predicted,
     *,
-    device: DeviceChoice,
     overwrite: bool,
     report: Report,
 ) -> Kept:
@@ -75,8 +110,8 @@ def keep_label_maps(
         Which fold predicts whom.
     folder : Path
         Of the run's results: ``labels/CASE.nii.gz``, and ``CASE.json`` next to it, written last.
-    device : str
-        Where to compute.
+    predicted : callable
+        Predicts them.
     overwrite : bool
         Make label maps anew that were made from another scan or by other networks.
     report : callable
@@ -91,7 +126,7 @@ def keep_label_maps(
     """
     problems: dict[str, str] = {}
     notes: dict[str, tuple[str, ...]] = {}
-    wanted: list[tuple[int, Case, str]] = []
+    wanted: list[Wanted] = []
     total = len(held_out.cases)
     with _alone(folder, run):
         for fold, cases in held_out.folds.items():
@@ -104,24 +139,62 @@ def keep_label_maps(
                     continue
                 known = _finished(folder, case.id, key, overwrite)
                 if known is None:
-                    wanted.append((fold, case, key))
+                    wanted.append(Wanted(fold, case.id, case.image, key))
                 else:
                     notes[case.id] = tuple(known["notes"])
         if len(wanted) < total - len(problems):
             report(f"{run.name}: {total - len(problems) - len(wanted)} label maps are there")
-        opened: dict[int, Segmenter] = {}
-        for number, (fold, case, key) in enumerate(wanted, 1):
-            report(f"{run.name}: {case.id} by fold {fold} ({number} of {len(wanted)})")
-            try:
-                if fold not in opened:
-                    opened = {fold: open_fold(run, fold, device)}
-                notes[case.id] = _made(run, fold, case, key, opened[fold], folder)
-            except OutputError:
-                raise
-            except RenalisError as error:
-                problems[case.id] = str(error)
-                report(f"{run.name}: {case.id} is left out: {error}")
-    return Kept(problems, notes, sum(1 for _, case, _ in wanted if case.id not in problems))
+        for one in predicted(wanted, folder):
+            if one.problem:
+                problems[one.case] = one.problem
+                report(f"{run.name}: {one.case} is left out: {one.problem}")
+            else:
+                notes[one.case] = one.notes
+    order = [case.id for case in held_out.cases]  # whoever was done first
+    return Kept(
+        {case: problems[case] for case in order if case in problems},
+        {case: notes[case] for case in order if case in notes},
+        sum(one.case not in problems for one in wanted),
+    )
+
+
+def predicted_here(
+    run: CrossRun, wanted: Sequence[Wanted], folder: Path, device: DeviceChoice, report: Report
+) -> Iterator[Made]:
+    """Predict cases in this process, one after another.
+
+    Raises
+    ------
+    OutputError
+        If something cannot be written.
+    """
+    predict = predictor(run, folder, device)
+    for number, one in enumerate(wanted, 1):
+        report(f"{run.name}: {one.case} by fold {one.fold} ({number} of {len(wanted)})")
+        try:
+            yield Made(one.case, predict(one))
+        except OutputError:
+            raise
+        except RenalisError as error:
+            yield Made(one.case, problem=str(error))
+
+
+def predictor(
+    run: CrossRun, folder: Path, device: DeviceChoice
+) -> Callable[[Wanted], tuple[str, ...]]:
+    """What predicts a case, writes its label map and returns its notes.
+
+    The networks of one fold are open at a time.
+    """
+    opened: dict[int, Segmenter] = {}
+
+    def predict(one: Wanted) -> tuple[str, ...]:
+        if one.fold not in opened:
+            opened.clear()
+            opened[one.fold] = open_fold(run, one.fold, device)
+        return _made(run, one, opened[one.fold], folder)
+
+    return predict
 
 
 @contextmanager
@@ -129,15 +202,15 @@ def _alone(folder: Path, run: CrossRun) -> Iterator[None]:
     """The folder is this run's, and nobody else writes there."""
     if (
         folder.exists()
-        and not (folder / _MARK).is_file()
-        and any(path.name not in (".lock", _MARK) for path in _plain(folder))
+        and not (folder / MARK).is_file()
+        and any(path.name not in (".lock", MARK) for path in _plain(folder))
     ):
         raise OutputError(
             f"{folder} holds files that are no cross-validation's; choose another output folder "
             "with -o"
         )
     with held(folder, f"another cross-validation works in {folder}; wait for its end"):
-        write_text(folder / _MARK, json.dumps({"format": OUT_OF_FOLD, "recipe": run.recipe}))
+        write_text(folder / MARK, json.dumps({"format": OUT_OF_FOLD, "recipe": run.recipe}))
         for part in (folder / LABELS).glob(".*.part"):  # of one that was killed
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -179,22 +252,20 @@ def _finished(folder: Path, case_id: str, key: str, overwrite: bool) -> dict[str
     raise OutputError(f"{labels} {what}; give --overwrite or another output folder with -o")
 
 
-def _made(
-    run: CrossRun, fold: int, case: Case, key: str, segmenter: Segmenter, folder: Path
-) -> tuple[str, ...]:
+def _made(run: CrossRun, one: Wanted, segmenter: Segmenter, folder: Path) -> tuple[str, ...]:
     """Predict a case and write its label map; returns its notes."""
-    scan = read_scan(case.image)
-    notes = [*scan.warnings, *_doubts(run, fold, case.id, scan)]
+    scan = read_scan(one.image)
+    notes = [*scan.warnings, *_doubts(run, one.fold, one.case, scan)]
     segmented = segmenter.segment(scan)
     notes += segmented.notes
-    target = label_map(folder, case.id)
+    target = label_map(folder, one.case)
     write_labels(target, segmented.labels, scan)
     content = {
         "format": OUT_OF_FOLD,
         "renalis": metadata.version("renalis"),
-        "case": case.id,
-        "system": {"name": run.recipe, "folds": [fold]},
-        "key": key,
+        "case": one.case,
+        "system": {"name": run.recipe, "folds": [one.fold]},
+        "key": one.key,
         "labels_sha256": content_hash(target),
         "rules": [
             {"name": change.name, "voxels": change.voxels, "ml": round(change.ml, 3)}
@@ -203,7 +274,7 @@ def _made(
         "notes": notes,
     }
     write_text(
-        folder / LABELS / f"{case.id}.json",
+        folder / LABELS / f"{one.case}.json",
         json.dumps(content, indent=1, ensure_ascii=False) + "\n",
     )
     return tuple(notes)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from renalis.cluster.connection import RayPlace
 from renalis.compute_device import DeviceChoice
 from renalis.conventions import Convention
 from renalis.crossvalidation.files import cases_csv, crossvalidation_json, folds_csv
-from renalis.crossvalidation.out_of_fold import Report, keep_label_maps
+from renalis.crossvalidation.out_of_fold import (
+    Made,
+    Predicted,
+    Report,
+    Wanted,
+    keep_label_maps,
+    predicted_here,
+)
 from renalis.crossvalidation.page import crossvalidation_page
+from renalis.crossvalidation.ray_predictions import predicted_on_ray
 from renalis.crossvalidation.runs import CrossRun, held_out, open_cross_run, refuse_equal_names
 from renalis.crossvalidation.scores import RunScores, score_run
 from renalis.dataset import Dataset, open_dataset
@@ -49,6 +58,8 @@ class CrossOptions:
         Of the bootstrap.
     overwrite : bool
         Make label maps anew that were made from another scan or by other networks.
+    cluster : RayPlace or None
+        Predict on a Ray cluster whose nodes see runs, data and output.
     """
 
     kind: str = "auto"
@@ -58,6 +69,7 @@ class CrossOptions:
     jobs: int = 1
     seed: int = 0
     overwrite: bool = False
+    cluster: RayPlace | None = None
 
 
 @dataclass(frozen=True)
@@ -122,13 +134,9 @@ def crossvalidate(
     scores = []
     for run, plan in plans:
         folder = output / run.name
+        predicted = _predicted(run, options, report)
         kept = keep_label_maps(
-            run,
-            plan,
-            folder,
-            device=options.device,
-            overwrite=options.overwrite,
-            report=report,
+            run, plan, folder, predicted, overwrite=options.overwrite, report=report
         )
         report(f"{run.name}: {len(plan.cases) - len(kept.problems)} label maps are scored")
         one = score_run(run, plan, kept, scoring, folder, jobs=options.jobs, seed=options.seed)
@@ -142,6 +150,18 @@ def crossvalidate(
     found = CrossValidation(tuple(scores), comparison)
     _write(output, found)
     return found
+
+
+def _predicted(run: CrossRun, options: CrossOptions, report: Report) -> Predicted:
+    """Where the run's cases are predicted."""
+    place = options.cluster
+
+    def predicted(wanted: Sequence[Wanted], folder: Path) -> Iterator[Made]:
+        if place is None or not wanted:
+            return predicted_here(run, wanted, folder, options.device, report)
+        return predicted_on_ray(run, wanted, folder, place, report)
+
+    return predicted
 
 
 def _write(output: Path, found: CrossValidation) -> None:

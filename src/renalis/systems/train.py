@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from renalis.cluster.connection import RayPlace
 from renalis.dataset import Split
-from renalis.errors import InputError
+from renalis.errors import InputError, UsageError
 from renalis.prediction.runtimes.memory_reuse import keep_freed_memory
 from renalis.recipes.data_fields import KFold
 from renalis.systems.pack import pack_run
+from renalis.systems.ray_folds import train_on_ray
 from renalis.systems.recipe_cases import keep_split
 from renalis.systems.recipe_check import check_system
 from renalis.systems.run_folder import (
@@ -49,6 +51,7 @@ def train_system(
     folds: Sequence[int] | None = None,
     devices: Devices | None = None,
     report: Report = print,
+    cluster: RayPlace | None = None,
 ) -> Path:
     """Train a recipe on one fold or on several.
 
@@ -63,6 +66,8 @@ def train_system(
         or stay on the CPU if that is asked for.
     report : callable
         Takes progress lines.
+    cluster : RayPlace, optional
+        Train each fold on a node of a Ray cluster that shares the run's folder.
 
     Returns
     -------
@@ -75,7 +80,7 @@ def train_system(
         If the data does not fit the recipe, the folder holds another training, or there is no
         such device.
     UsageError
-        If several folds are wanted, each on more than one device.
+        If several folds are wanted, each on more than one device, or there is no cluster.
     OutputError
         If the folder cannot be written.
     """
@@ -91,7 +96,7 @@ def train_system(
         raise InputError(f"the recipe has {split.k} folds, counted from 0; not {max(folds)}")
     precision = job.system.optimisation.precision
     start = None if job.start_from is None else open_starting_model(job.start_from, job.system)
-    if len(folds) == 1:
+    if len(folds) == 1 and cluster is None:
         chosen = devices or devices_here(precision)[0]
         for stage in job.system.all_stages():
             require_shares(stage.optimisation, chosen.processes)
@@ -108,15 +113,37 @@ def train_system(
         if job.system.coarse_to_fine:
             on_first_process(fabric, partial(_pack, job.run))
     else:
-        places = devices_for_folds(devices or Devices(), precision)
-        refuse_other_training(job.run, job.system, job.resume)
-        _check(job, open_training_data(job.system, job.data, job.kind), folds)
-        store_recipe(job.run, job.system)
-        keep_starting_model(job.run, start)
-        run_folds(partial(_quiet_fold, job), list(folds), places, report)
+        _train_folds(job, folds, devices or Devices(), report, cluster, start)
     if job.system.coarse_to_fine:
         return job.run / f"{job.system.name}.safetensors"
     return job.run
+
+
+def _train_folds(
+    job: Job,
+    folds: Sequence[int],
+    devices: Devices,
+    report: Report,
+    cluster: RayPlace | None,
+    start: StartingModel | None,
+) -> None:
+    """Train folds in processes of their own."""
+    precision = job.system.optimisation.precision
+    if cluster is not None and devices.processes != 1:
+        raise UsageError(
+            "on a cluster each fold is trained by one process; leave --devices and --nodes out"
+        )
+    places = devices_for_folds(devices, precision) if cluster is None else []
+    refuse_other_training(job.run, job.system, job.resume)
+    _check(job, open_training_data(job.system, job.data, job.kind), folds)
+    store_recipe(job.run, job.system)
+    keep_starting_model(job.run, start)
+    if cluster is not None:
+        train_on_ray(job, folds, replace(devices, precision=precision), cluster, report)
+    else:
+        run_folds(partial(_quiet_fold, job), list(folds), places, report)
+    if job.system.coarse_to_fine and len(folds) == 1:
+        pack_run(job.run)
 
 
 def train_fold(

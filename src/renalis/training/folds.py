@@ -11,7 +11,7 @@ import multiprocessing
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -20,7 +20,7 @@ from renalis.errors import InputError, RenalisError
 from renalis.signals import Ended
 from renalis.training.devices import Devices
 
-__all__ = ["run_folds"]
+__all__ = ["refuse_failed", "run_folds"]
 
 FoldTraining = Callable[[int, Devices], None]
 
@@ -80,6 +80,17 @@ def run_folds(
         for _, _, process, _ in running.values():
             process.terminate()
             process.join()
+    refuse_failed(failed)
+
+
+def refuse_failed(failed: Mapping[int, str]) -> None:
+    """Say which folds failed and why.
+
+    Raises
+    ------
+    InputError
+        If there are any.
+    """
     if failed:
         raise InputError("; ".join(f"fold {fold}: {why}" for fold, why in sorted(failed.items())))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from renalis.cluster.connection import RayPlace, connected
 from renalis.dataset import load_split, open_dataset
 from renalis.errors import InputError
 from renalis.io import whole_file, write_text
@@ -22,15 +24,19 @@ from renalis.systems.recipe_cases import chosen_cases, split_of
 from renalis.systems.training_job import Job
 from renalis.training.devices import Devices
 from renalis.tuning.page import tune_page
+from renalis.tuning.ray_trials import trials_on_ray
 from renalis.tuning.search import Search, check_search
 from renalis.tuning.search_space import distributions, proposed, values
 from renalis.tuning.store import open_study
 from renalis.tuning.trial_table import State, TrialRow, best_row, plain, write_trials
-from renalis.tuning.trials import NOTE, SECONDS, OutOfTime, TrialSetup, full_text, run_trial
+from renalis.tuning.trials import Outcome, TrialOrder, TrialSetup, full_text, run_trial
 
 __all__ = ["SearchResult", "Tuning", "tune"]
 
 Report = Callable[[str], None]
+
+_NOTE, _SECONDS = "note", "seconds"
+"""Names of a trial's attributes in addition to its values."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,13 @@ class Tuning:
     trials : int
         So many in all, earlier calls' included.
     minutes : float or None
-        Of this call; the trial that runs then is stopped after an epoch and goes on later.
+        Of this call; trials that run then are stopped after an epoch and go on later.
     fold : int or None
         The recipe's own when None.
     device : Devices
+        Of each trial.
+    cluster : RayPlace or None
+        Work on trials on a Ray cluster whose nodes share the search's folder.
     """
 
     recipe: str
@@ -66,6 +75,7 @@ class Tuning:
     minutes: float | None = None
     fold: int | None = None
     device: Devices = field(default_factory=Devices)
+    cluster: RayPlace | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,8 @@ def tune(tuning: Tuning, report: Report = print) -> SearchResult:
         If the search does not fit the recipe or the data, or the folder holds another search.
     OutputError
         If the folder cannot be written.
+    UsageError
+        If there is no cluster.
     """
     folder, search = tuning.job.run, tuning.search
     check_search(search, tuning.job.system)
@@ -96,44 +108,115 @@ def tune(tuning: Tuning, report: Report = print) -> SearchResult:
         _begin(tuning)
         study = open_study(folder / "journal.jsonl", search)
         deadline = None if tuning.minutes is None else time.monotonic() + 60 * tuning.minutes
-        setup = TrialSetup(
-            search, folder / "recipe.yaml", tuning.job, tuning.fold, tuning.device, deadline, report
-        )
-        reason = _search(tuning, setup, study, report)
+        setup = TrialSetup(search, folder, tuning.job, tuning.fold, tuning.device)
+        with ExitStack() as stack:
+            if tuning.cluster is not None:
+                stack.enter_context(connected(tuning.cluster.address))
+            found = _Search(tuning, setup, study, deadline, report)
+            found.until_it_ends()
         rows = _publish(folder, tuning, study)
-    return SearchResult(rows, best_row(rows, search.higher_is_better), reason)
+    return SearchResult(rows, best_row(rows, search.higher_is_better), found.reason)
 
 
-def _search(tuning: Tuning, setup: TrialSetup, study: optuna.Study, report: Report) -> str:
-    """Try values until there is a reason to stop."""
-    folder, search = tuning.job.run, tuning.search
-    while True:
-        trials = study.get_trials(deepcopy=False)
-        running = next((t for t in trials if t.state == TrialState.RUNNING), None)
-        if running is None:
-            if len(trials) >= tuning.trials:
-                return f"--trials {tuning.trials} reached"
-            if setup.deadline is not None and time.monotonic() > setup.deadline:
-                return f"{tuning.minutes:g} minutes have passed; --resume goes on"
-            params = proposed(search, trials)
-            if params is None:
-                return "no new values are left to try"
+@dataclass(eq=False)
+class _Search:
+    """A search at work: values are tried until there is a reason to stop."""
+
+    tuning: Tuning
+    setup: TrialSetup
+    study: optuna.Study
+    deadline: float | None
+    report: Report
+    reason: str = ""
+
+    def until_it_ends(self) -> None:
+        """Work on all trials that may be, then on those that had to wait for these, and so on."""
+        search, study = self.tuning.search, self.study
+        while not self.reason:
+            for order, outcome in self._worked_on(self._ready()):
+                if outcome.state == "interrupted":
+                    self._out_of_time()
+                    continue
+                _note(study, order.number, outcome)
+                rows = _publish(self.setup.folder, self.tuning, study)
+                best = best_row(rows, search.higher_is_better)
+                self.report(_line(search, rows[order.number], best))
+
+    def _worked_on(self, orders: Iterator[TrialOrder]) -> Iterator[tuple[TrialOrder, Outcome]]:
+        cluster = self.tuning.cluster
+        if cluster is not None:
+            yield from trials_on_ray(self.setup, orders, cluster, self.report, self.deadline)
+            return
+        for order in orders:
+
+            def heard(known: Mapping[int, float], number: int = order.number) -> None:
+                _note_epochs(self.study, number, known)
+
+            yield order, run_trial(self.setup, order, self.report, self.deadline, heard)
+
+    def _ready(self) -> Iterator[TrialOrder]:
+        """Trials that may begin or go on, until one has to wait for others or none is left."""
+        search, number = self.tuning.search, 0
+        while not self.reason:
+            trials = self.study.get_trials(deepcopy=False)
+            known = search.known(number)
+            if any(not trial.state.is_finished() for trial in trials[:known]):
+                return
+            if number == len(trials) and not self._added(trials):
+                return
+            trial = self.study.get_trials(deepcopy=False)[number]
+            number += 1
+            if trial.state.is_finished():
+                continue
+            row = _row(search, trial)
+            fields = ", ".join(f"{key}={plain(value)}" for key, value in row.fields.items())
+            self.report(f"trial {row.number}: {fields}")
+            others = [t for t in trials[:known] if t.state == TrialState.COMPLETE]
+            yield TrialOrder(row.number, trial.params, [t.intermediate_values for t in others])
+
+    def _added(self, trials: list[FrozenTrial]) -> bool:
+        """Add the next trial to the study, unless there is a reason to stop."""
+        search = self.tuning.search
+        if len(trials) >= self.tuning.trials:
+            self.reason = f"--trials {self.tuning.trials} reached"
+        elif self.deadline is not None and time.monotonic() > self.deadline:
+            self._out_of_time()
+        elif (params := proposed(search, trials)) is None:
+            self.reason = "no new values are left to try"
+        else:
             # One line of the journal: a trial is there with all its values, or not at all.
-            study.add_trial(
+            self.study.add_trial(
                 optuna.create_trial(
                     state=TrialState.RUNNING, params=params, distributions=distributions(search)
                 )
             )
-            running = study.get_trials(deepcopy=False)[-1]
-        row = _row(search, running)
-        fields = ", ".join(f"{key}={plain(value)}" for key, value in row.fields.items())
-        report(f"trial {row.number}: {fields}")
-        try:
-            run_trial(setup, study, optuna.Trial(study, running._trial_id), folder / row.folder)
-        except OutOfTime:
-            return f"{tuning.minutes:g} minutes have passed; --resume goes on"
-        rows = _publish(folder, tuning, study)
-        report(_line(search, rows[row.number], best_row(rows, search.higher_is_better)))
+        return not self.reason
+
+    def _out_of_time(self) -> None:
+        self.reason = f"{self.tuning.minutes:g} minutes have passed; --resume goes on"
+
+
+def _note(study: optuna.Study, number: int, outcome: Outcome) -> None:
+    """Note in the study how a trial ended."""
+    _note_epochs(study, number, outcome.by_epoch)
+    trial = _trial(study, number)
+    trial.set_user_attr(_SECONDS, outcome.seconds)
+    if outcome.state == "complete":
+        study.tell(number, outcome.value)
+        return
+    trial.set_user_attr(_NOTE, outcome.note)
+    study.tell(number, state={name: state for state, name in _STATES.items()}[outcome.state])
+
+
+def _note_epochs(study: optuna.Study, number: int, known: Mapping[int, float]) -> None:
+    there = study.get_trials(deepcopy=False)[number].intermediate_values
+    for epoch, value in known.items():
+        if epoch not in there:
+            _trial(study, number).report(value, epoch)
+
+
+def _trial(study: optuna.Study, number: int) -> optuna.Trial:
+    return optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
 
 
 def _begin(tuning: Tuning) -> None:
@@ -169,7 +252,7 @@ def _same(folder: Path, settings: dict[str, Any], system: System) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / 'search.json'} is damaged ({error})") from error
     what = {
-        "search file": search == settings["search"],
+        "search file": _with_defaults(search) == settings["search"],
         "dataset, split or fold": split == settings["split"],
         "recipe": load_system(str(folder / "recipe.yaml")) == system,
     }
@@ -179,6 +262,14 @@ def _same(folder: Path, settings: dict[str, Any], system: System) -> None:
                 f"{folder} was started with another {name}, whose trials cannot be compared with "
                 "new ones; choose another folder"
             )
+
+
+def _with_defaults(search: Any) -> Any:
+    """A stored search with the fields that came later."""
+    try:
+        return Search.model_validate(search).to_json()
+    except ValueError:
+        return search
 
 
 def _publish(folder: Path, tuning: Tuning, study: optuna.Study) -> tuple[TrialRow, ...]:
@@ -215,8 +306,8 @@ def _row(search: Search, trial: FrozenTrial) -> TrialRow:
         value=trial.value,
         fields=values(search, trial.params),
         by_epoch=dict(sorted(trial.intermediate_values.items())),
-        note=trial.user_attrs.get(NOTE, ""),
-        seconds=trial.user_attrs.get(SECONDS, 0.0),
+        note=trial.user_attrs.get(_NOTE, ""),
+        seconds=trial.user_attrs.get(_SECONDS, 0.0),
     )
 
 

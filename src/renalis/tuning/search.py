@@ -134,19 +134,26 @@ class Search(Frozen):
     ``metric`` is a score of the validation cases as the training's history has it; losses are
     better when lower, Dice when higher. ``stage`` names the network that it is of; the last one
     when not given. ``fields`` has dotted keys, as ``--set`` of the command line takes them,
-    applied in the file's order.
+    applied in the file's order. ``together`` trials learn nothing from each other, so a cluster can
+    work on them at the same time; what is found does not depend on who does the work.
     """
 
     metric: Literal["val_dice", "val_loss", "low_dice"] = "val_dice"
     stage: str | None = None
     sampler: Sampler = Sampler()
     pruner: Literal["none"] | MedianPruner = "none"
+    together: PositiveInt = 1
     fields: Annotated[dict[str, Space], Field(min_length=1)]
 
     @property
     def higher_is_better(self) -> bool:
         """Direction of the metric."""
         return not self.metric.endswith("loss")
+
+    def known(self, number: int) -> int:
+        """How many trials, from the first on, have to be finished before a trial begins."""
+        chance = self.sampler.kind == "random" or number < self.sampler.startup_trials
+        return 0 if chance and self.pruner == "none" else number - number % self.together
 
     def to_json(self) -> Any:
         """Plain data that `Search.model_validate` takes."""

@@ -54,7 +54,7 @@ def proposed(search: Search, trials: Sequence[FrozenTrial]) -> dict[str, Any] | 
     ----------
     search : Search
     trials : sequence of FrozenTrial
-        All earlier ones, finished.
+        All earlier ones; those that `Search.known` counts are finished.
 
     Returns
     -------
@@ -63,7 +63,8 @@ def proposed(search: Search, trials: Sequence[FrozenTrial]) -> dict[str, Any] | 
     """
     space = distributions(search)
     study = optuna.create_study(direction="maximize" if search.higher_is_better else "minimize")
-    study.add_trials([_frozen_trial(trial) for trial in trials])
+    known = trials[: search.known(len(trials))]
+    study.add_trials([_frozen_trial(trial) for trial in known])
     seen = [trial.params for trial in trials]
     for attempt in range(_ATTEMPTS):
         state = np.random.SeedSequence([search.sampler.seed, len(trials), attempt])

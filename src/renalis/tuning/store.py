@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.storages import JournalStorage
@@ -22,7 +22,7 @@ from optuna.storages.journal import BaseJournalBackend
 from renalis.errors import InputError, OutputError
 from renalis.tuning.search import MedianPruner, Search
 
-__all__ = ["JournalLines", "open_study"]
+__all__ = ["JournalLines", "new_study", "open_study"]
 
 NAME = "renalis"
 
@@ -72,6 +72,22 @@ def _written(path: Path) -> Iterator[None]:
         raise OutputError(f"{path} cannot be written ({error.strerror})") from error
 
 
+def new_study(search: Search) -> optuna.Study:
+    """A study in memory whose pruner is the search's."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+    if isinstance(search.pruner, MedianPruner):
+        # Optuna counts steps from 0, the epochs here count from 1.
+        pruner = optuna.pruners.MedianPruner(
+            search.pruner.startup_trials, search.pruner.warmup_epochs + 1
+        )
+    return optuna.create_study(direction=_direction(search), pruner=pruner)
+
+
+def _direction(search: Search) -> Literal["maximize", "minimize"]:
+    return "maximize" if search.higher_is_better else "minimize"
+
+
 def open_study(path: Path, search: Search) -> optuna.Study:
     """The search's study, begun or gone on with.
 
@@ -83,23 +99,17 @@ def open_study(path: Path, search: Search) -> optuna.Study:
         If it cannot be written.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
-    if isinstance(search.pruner, MedianPruner):
-        # Optuna counts steps from 0, the epochs here count from 1.
-        pruner = optuna.pruners.MedianPruner(
-            search.pruner.startup_trials, search.pruner.warmup_epochs + 1
-        )
     try:
         storage = JournalStorage(JournalLines(path))
         if not storage.get_all_studies():
             optuna.create_study(
                 storage=storage,
                 study_name=NAME,
-                direction="maximize" if search.higher_is_better else "minimize",
+                direction=_direction(search),
             )
-        # Values are proposed by `renalis.tuning.search_space`.
+        # Values are proposed by `renalis.tuning.search_space`, trials judged by `run_trial`.
         sampler = optuna.samplers.RandomSampler(0)
-        return optuna.load_study(study_name=NAME, storage=storage, sampler=sampler, pruner=pruner)
+        return optuna.load_study(study_name=NAME, storage=storage, sampler=sampler)
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise InputError(
             f"{path} is damaged ({type(error).__name__}: {error}); search again in another folder"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from renalis.io import write_text
 from renalis.io.csv_text import csv_text
 
-__all__ = ["State", "TrialRow", "best_row", "plain", "summary", "write_trials"]
+__all__ = ["State", "TrialRow", "best_row", "plain", "summary", "trial_name", "write_trials"]
 
 State = Literal["complete", "pruned", "failed", "interrupted"]
 _STATES: tuple[State, ...] = ("complete", "pruned", "failed", "interrupted")
@@ -49,7 +49,12 @@ class TrialRow:
     @property
     def folder(self) -> str:
         """Name of its run's folder."""
-        return f"trial_{self.number:04d}"
+        return trial_name(self.number)
+
+
+def trial_name(number: int) -> str:
+    """Name of a trial's folder."""
+    return f"trial_{number:04d}"
 
 
 def best_row(rows: Sequence[TrialRow], higher_is_better: bool) -> TrialRow | None:

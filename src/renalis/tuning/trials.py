@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,15 @@ from renalis.training.rounds import Round
 from renalis.training.stopping import kept_epoch, reason_to_stop
 from renalis.tuning.search import Search
 from renalis.tuning.search_space import values
+from renalis.tuning.store import new_study
+from renalis.tuning.trial_table import State, trial_name
 
-__all__ = ["OutOfTime", "TrialSetup", "full_text", "run_trial"]
+__all__ = ["Outcome", "TrialOrder", "TrialSetup", "full_text", "run_trial"]
 
-NOTE, SECONDS = "note", "seconds"
-"""Names of a trial's attributes in addition to its values."""
+ByEpoch = Mapping[int, float]
 
 
-class OutOfTime(Exception):
+class _OutOfTime(Exception):
     """The search's time is over; the trial goes on when the search does."""
 
 
@@ -52,58 +53,92 @@ class TrialSetup:
     Attributes
     ----------
     search : Search
-    recipe : Path
-        The recipe that they change.
+    folder : Path
+        Of the search; has the recipe that trials change, and gets a folder for each.
     job : Job
         Data, cache and so on; its ``system``, ``run``, ``scores`` and ``on_epoch`` are of
         each trial.
     fold : int or None
     device : Devices
-    deadline : float or None
-        When to stop, by `time.monotonic`.
-    report : callable
-        Takes progress lines.
     """
 
     search: Search
-    recipe: Path
+    folder: Path
     job: Job
     fold: int | None
     device: Devices
-    deadline: float | None
-    report: Callable[[str], None]
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe that trials change."""
+        return self.folder / "recipe.yaml"
 
 
-def run_trial(setup: TrialSetup, study: optuna.Study, trial: optuna.Trial, folder: Path) -> None:
-    """Train with a trial's values, or go on with it, and note in the study how it ended.
+@dataclass(frozen=True)
+class TrialOrder:
+    """A trial to work on, or to go on with.
+
+    Attributes
+    ----------
+    number : int
+    params : mapping
+        Its values, as Optuna remembers them.
+    others : sequence of mapping of int to float
+        The metric by epoch of the complete trials that it is compared with.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    others: Sequence[ByEpoch] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended; see `renalis.tuning.trial_table.TrialRow`."""
+
+    state: State
+    value: float | None = None
+    note: str = ""
+    seconds: float = 0.0
+    by_epoch: ByEpoch = field(default_factory=dict)
+
+
+def run_trial(
+    setup: TrialSetup,
+    order: TrialOrder,
+    report: Callable[[str], None],
+    deadline: float | None = None,
+    heard: Callable[[ByEpoch], None] | None = None,
+) -> Outcome:
+    """Train with a trial's values, or go on with it.
 
     Parameters
     ----------
     setup : TrialSetup
-    study : optuna.Study
-    trial : optuna.Trial
-        A running one of the study.
-    folder : Path
-        The trial's run; gets ``recipe.yaml`` too.
+    order : TrialOrder
+    report : callable
+        Takes progress lines.
+    deadline : float, optional
+        When to stop, by `time.monotonic`; the trial is ``interrupted`` then.
+    heard : callable, optional
+        Called with the metric by epoch after each of them.
 
     Raises
     ------
-    OutOfTime
-        If it was stopped at the deadline.
     OutputError
         If something cannot be written, which is not the fault of the values.
     """
-    fields = values(setup.search, trial.params)
+    fields = values(setup.search, order.params)
     try:
         system = load_system(str(setup.recipe), as_changes(fields))
     except InputError as error:
-        _end(study, trial, TrialState.FAIL, str(error).removeprefix(f"{setup.recipe}: "))
-        return
+        return Outcome("failed", note=str(error).removeprefix(f"{setup.recipe}: "))
+    folder = setup.folder / trial_name(order.number)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(
         folder / "recipe.yaml", full_text(str(setup.recipe), as_changes(fields), False, system)
     )
-    callback = _EpochCallback(setup, system, trial)
+    callback = _EpochCallback(setup.search, system, _judged(setup.search, order), deadline, heard)
     job = replace(
         setup.job,
         system=system,
@@ -112,14 +147,21 @@ def run_trial(setup: TrialSetup, study: optuna.Study, trial: optuna.Trial, folde
         scores=frozenset({"val_loss"} & {setup.search.metric}),
         on_epoch=callback,
     )
+
+    def say(line: str) -> None:
+        report(f"trial {order.number}: {line}")
+
+    def ended(state: State, value: float | None = None, note: str = "") -> Outcome:
+        return Outcome(state, value, note, callback.seconds, callback.known())
+
     failure = ""
     try:
-        train_system(job, None if setup.fold is None else [setup.fold], setup.device, callback.say)
+        train_system(job, None if setup.fold is None else [setup.fold], setup.device, say)
     except _Pruned as reason:
-        trial.set_user_attr(SECONDS, callback.seconds)
-        _end(study, trial, TrialState.PRUNED, str(reason))
-        return
-    except (OutOfTime, OutputError):
+        return ended("pruned", note=str(reason))
+    except _OutOfTime:
+        return ended("interrupted")
+    except OutputError:
         raise
     except InputError as error:
         failure = str(error)
@@ -127,14 +169,24 @@ def run_trial(setup: TrialSetup, study: optuna.Study, trial: optuna.Trial, folde
         # Values that no rule of the schema forbids may still not fit each other or the memory. A
         # trial without an end would be tried again by every later call, and the search stand still.
         failure = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    trial.set_user_attr(SECONDS, callback.seconds)
     value = callback.value()
     if failure or value is None:
-        missing = f"{setup.search.metric} was not measured in the epoch whose weights are kept"
-        _end(study, trial, TrialState.FAIL, failure or missing)
         _free_memory()
-    else:
-        study.tell(trial.number, value)
+        missing = f"{setup.search.metric} was not measured in the epoch whose weights are kept"
+        return ended("failed", note=failure or missing)
+    return ended("complete", value)
+
+
+def _judged(search: Search, order: TrialOrder) -> optuna.Trial:
+    """The trial among those that it is compared with, for the pruner."""
+    study = new_study(search)
+    for by_epoch in order.others:
+        study.add_trial(
+            optuna.create_trial(
+                state=TrialState.COMPLETE, value=0.0, intermediate_values=dict(by_epoch)
+            )
+        )
+    return study.ask()
 
 
 def full_text(name_or_path: str, sets: tuple[str, ...], tiny: bool, system: System) -> str:
@@ -153,37 +205,36 @@ def full_text(name_or_path: str, sets: tuple[str, ...], tiny: bool, system: Syst
 
 @dataclass(eq=False)
 class _EpochCallback:
-    """Reports a trial's epochs to the study; ends the trial when it is pruned or time is over."""
+    """Hears of a trial's epochs; ends the trial when it is pruned or time is over."""
 
-    setup: TrialSetup
+    search: Search
     system: System
     trial: optuna.Trial
+    deadline: float | None
+    heard: Callable[[ByEpoch], None] | None
     _epochs: dict[str, tuple[Round, History]] = field(default_factory=dict)
+    _reported: set[int] = field(default_factory=set)
 
     @property
     def stage(self) -> Stage:
         stages = self.system.all_stages()
-        name = self.setup.search.stage
+        name = self.search.stage
         return stages[-1] if name is None else self.system.stage(name)
 
     @property
     def seconds(self) -> float:
         return sum(epoch.seconds for _, history in self._epochs.values() for epoch in history)
 
-    def say(self, line: str) -> None:
-        self.setup.report(f"trial {self.trial.number}: {line}")
-
     def __call__(self, stage: str, round: Round, history: History) -> None:
         if stage == self.stage.name and self._counts(round.name):
             self._epochs[round.name] = (round, history)
             self._judge(round, history)
-        deadline = self.setup.deadline
-        if deadline is not None and time.monotonic() > deadline:
-            raise OutOfTime
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise _OutOfTime
 
     def value(self) -> float | None:
         """The metric of the weights that the last round keeps."""
-        metric = self.setup.search.metric
+        metric = self.search.metric
         result = None
         for round, history in self._epochs.values():
             if history and any(metric in epoch.validation for epoch in history):
@@ -194,47 +245,37 @@ class _EpochCallback:
     def _counts(self, round: str) -> bool:
         """Losses of earlier rounds are of other terms."""
         rounds = [each.name for each in self.stage.optimisation.rounds]
-        return self.setup.search.metric != "val_loss" or round in rounds[-1:] or not rounds
+        return self.search.metric != "val_loss" or round in rounds[-1:] or not rounds
 
     def _judge(self, round: Round, history: History) -> None:
-        known = self._known()
-        reported = _reported(self.trial)
+        known = self.known()
         for epoch, value in known.items():
-            if epoch not in reported:
+            if epoch not in self._reported:
                 self.trial.report(value, epoch)
+        self._reported |= known.keys()
+        if self.heard is not None:
+            self.heard(known)
         last = [each.name for each in self.stage.optimisation.rounds][-1:]
         if last in ([], [round.name]) and reason_to_stop(round.plan.stop, history):
             return  # nothing is left to be saved
-        if self.setup.search.metric not in history[-1].validation:
+        if self.search.metric not in history[-1].validation:
             return
         epoch, value = max(known.items())
-        # On resuming, earlier rounds come by again, which are judged already.
-        if epoch >= max(reported, default=0) and self.trial.should_prune():
+        if self.trial.should_prune():
             raise _Pruned(
-                f"{self.setup.search.metric} {value:.4f} after {epoch} epochs, worse than half of "
+                f"{self.search.metric} {value:.4f} after {epoch} epochs, worse than half of "
                 "the trials before"
             )
 
-    def _known(self) -> Mapping[int, float]:
+    def known(self) -> ByEpoch:
         """The metric by epoch of the stage, from 1 on, over all rounds."""
         before, known = 0, dict[int, float]()
         for _, history in self._epochs.values():
             for epoch in history:
-                if self.setup.search.metric in epoch.validation:
-                    known[before + epoch.number + 1] = epoch.validation[self.setup.search.metric]
+                if self.search.metric in epoch.validation:
+                    known[before + epoch.number + 1] = epoch.validation[self.search.metric]
             before += len(history)
         return known
-
-
-def _reported(trial: optuna.Trial) -> dict[int, float]:
-    """The metric by epoch, as far as it was reported to the study."""
-    frozen: Any = trial.study.get_trials(deepcopy=False)[trial.number]
-    return dict(frozen.intermediate_values)
-
-
-def _end(study: optuna.Study, trial: optuna.Trial, state: TrialState, note: str) -> None:
-    trial.set_user_attr(NOTE, note)
-    study.tell(trial.number, state=state)
 
 
 def _free_memory() -> None:

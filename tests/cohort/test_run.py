@@ -97,7 +97,7 @@ def test_cases_are_looked_at_when_their_turn_comes(tmp_path: Path) -> None:
 def test_a_second_process_on_one_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("renalis.cohort.run._PATIENCE_S", 0.0)
+    monkeypatch.setattr("renalis.pipeline.folder._PATIENCE_S", 0.0)
     engine = Pretending()
     with held(tmp_path, "busy"), pytest.raises(InputError, match="another renalis segment works"):
         run(tmp_path, engine, "a")

@@ -247,6 +247,24 @@ def test_leftovers_of_a_killed_run_are_removed(scan_file: Path, tmp_path: Path) 
     assert provenance(first.folder) is not None
 
 
+def test_a_second_process_on_one_folder_is_refused_also_with_one_scan(
+    scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("renalis.pipeline.folder._PATIENCE_S", 0.0)
+    (tmp_path / ".lock").touch()  # as one that was killed leaves it
+    refused: list[str] = []
+
+    class Second(Listener):
+        def case(self, case: str, number: int) -> None:
+            with pytest.raises(InputError, match="another renalis segment works on") as error:
+                segment(scan_file, tmp_path, PLAIN, model=stub_model())
+            refused.append(str(error.value))
+
+    (result,) = segment(scan_file, tmp_path, PLAIN, listener=Second(), model=stub_model())
+    assert len(refused) == 1
+    assert result.status == Status.DONE
+
+
 def test_a_result_set_aside_by_a_killed_run_comes_back(tmp_path: Path) -> None:
     with result_folder(tmp_path, "case", overwrite=False) as part:
         (part / "provenance.json").write_text("{}")

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,27 @@ def test_a_killed_process_lets_go_of_its_folder(tmp_path: Path) -> None:
         assert (tmp_path / "run" / ".lock").exists()
 
 
+def test_who_waited_for_a_folder_keeps_others_out_and_nothing_stays_behind(tmp_path: Path) -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def second() -> None:
+        with held(tmp_path, "busy", patience_s=60):
+            inside.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=second)
+    with held(tmp_path, "busy"):
+        thread.start()
+        assert not inside.wait(0.2)
+    assert inside.wait(60)
+    # The first has removed the file that the second waited at.
+    with pytest.raises(InputError, match="busy"), held(tmp_path, "busy"):
+        pass
+    leave.set()
+    thread.join()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_second_training_of_a_fold_is_refused(
     kits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,4 +103,4 @@ def test_a_second_training_of_a_fold_is_refused(
             Devices("cpu", threads=1),
             lambda _: None,
         )
-    assert {path.name for path in fold.iterdir()} == {".lock"}
+    assert not list(fold.iterdir())

@@ -12,17 +12,13 @@ from typing import Any
 from renalis.cohort.engine import Engine, EngineListener
 from renalis.cohort.listing import Listed, Listing
 from renalis.cohort.manifest import Manifest, lines_of
-from renalis.io.lock import held
 from renalis.io.source_json import source_to_json
 from renalis.pipeline.failures import reason
-from renalis.pipeline.folder import make_output, sweep
+from renalis.pipeline.folder import sweep, worked_on
 from renalis.pipeline.options import Status
 from renalis.pipeline.table import COHORT_PAGE, MANIFEST, TABLE, write_table
 
 __all__ = ["CohortListener", "Tally", "run_cohort"]
-
-_PATIENCE_S = 5.0
-"""For the workers of a killed run, which hold the lock until they have ended."""
 
 
 @dataclass
@@ -126,13 +122,7 @@ def run_cohort(
         If the engine cannot work at all.
     """
     listener = listener or CohortListener()
-    make_output(output)
-    busy = (
-        f"another renalis segment works on {output}; wait until it has ended, or choose another "
-        "output folder with -o"
-    )
-    with held(output, busy, _PATIENCE_S) as lock:
-        sweep(output)
+    with worked_on(output) as lock:
         _clear_half(output)
         for remark in listing.remarks:
             listener.remark(remark)

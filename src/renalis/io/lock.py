@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from renalis.errors import InputError, OutputError
 
@@ -16,13 +18,15 @@ except ImportError:  # not a Unix
 
 __all__ = ["held"]
 
+_NAME = ".lock"
+
 
 @contextmanager
 def held(folder: Path, busy: str, patience_s: float = 0.0) -> Iterator[tuple[int, ...]]:
     """Hold a folder's lock.
 
-    The system ties it to the process, however that ends, so a lock is never left behind: the file
-    ``.lock`` that stays says nothing. Drives without locks hold nothing back.
+    The system ties it to the process, however that ends, so a lock is never left behind: a file
+    ``.lock`` that stays after a kill says nothing. Drives without locks hold nothing back.
 
     Parameters
     ----------
@@ -45,16 +49,11 @@ def held(folder: Path, busy: str, patience_s: float = 0.0) -> Iterator[tuple[int
     OutputError
         If the folder cannot be written.
     """
+    end = time.monotonic() + patience_s
+    file = _opened(folder)
+    ours = False
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("ab")
-    except OSError as error:
-        raise OutputError(
-            f"the folder {folder} cannot be written ({error.strerror}); choose another one"
-        ) from error
-    with file:
-        end = time.monotonic() + patience_s
-        while fcntl is not None:
+        while fcntl is not None and not ours:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -63,6 +62,32 @@ def held(folder: Path, busy: str, patience_s: float = 0.0) -> Iterator[tuple[int
                 time.sleep(0.1)
                 continue
             except OSError:
-                pass  # a drive without locks
-            break
+                break  # a drive without locks
+            ours = _is_there(file)
+            if not ours:  # the one before has removed it
+                file.close()
+                file = _opened(folder)
         yield (file.fileno(),)
+    finally:
+        if ours:
+            with suppress(OSError):
+                (folder / _NAME).unlink()
+        file.close()
+
+
+def _opened(folder: Path) -> IO[bytes]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / _NAME).open("ab")
+    except OSError as error:
+        raise OutputError(
+            f"the folder {folder} cannot be written ({error.strerror}); choose another one"
+        ) from error
+
+
+def _is_there(file: IO[bytes]) -> bool:
+    """Whether an open file still has its name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), Path(file.name).stat())
+    except OSError:
+        return False

@@ -29,7 +29,7 @@ from renalis.pipeline.finish import (
     want,
     write_failure,
 )
-from renalis.pipeline.folder import make_output, missing, provenance, result_folder
+from renalis.pipeline.folder import missing, provenance, result_folder, worked_on
 from renalis.pipeline.options import CaseResult, Listener, Status
 from renalis.pipeline.origin import described, nameless, origin
 from renalis.pipeline.saved_prediction import load_prediction
@@ -83,7 +83,7 @@ def run_cases(
     Raises
     ------
     InputError
-        If there is no scan.
+        If there is no scan, or another process works on this output folder.
     OutputError
         If the output folder cannot be written.
     """
@@ -91,21 +91,21 @@ def run_cases(
     if not isinstance(found, Inventory):
         found = inventory(found, work.options.anonymous)
     sources = [next_to_the_table(source) for source in found.scans]
-    make_output(output)
-    for remark in found.remarks:
-        listener.remark(remark)
-    listener.cases(len(sources))
-    results = []
-    try:
-        for number, source in enumerate(sources):
-            listener.case(source.case_id, number)
-            result = do_case(source, output, work, Clock(listener))
-            listener.ended(result)
-            results.append(result)
-    finally:
-        # After Ctrl-C as well: finished cases are kept, and belong in the table.
-        write_table(output)
-    return results
+    with worked_on(output):
+        for remark in found.remarks:
+            listener.remark(remark)
+        listener.cases(len(sources))
+        results = []
+        try:
+            for number, source in enumerate(sources):
+                listener.case(source.case_id, number)
+                result = do_case(source, output, work, Clock(listener))
+                listener.ended(result)
+                results.append(result)
+        finally:
+            # After Ctrl-C as well: finished cases are kept, and belong in the table.
+            write_table(output)
+        return results
 
 
 def is_finished(source: ScanSource, output: Path, work: CaseWork) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 from renalis.errors import OutputError
 from renalis.io import write_text
+from renalis.io.lock import held
 from renalis.io.straight import STRAIGHT
 from renalis.pipeline.formats import is_output
 from renalis.pipeline.saved_prediction import UNFINISHED
@@ -37,6 +38,7 @@ __all__ = [
     "provenance",
     "result_folder",
     "sweep",
+    "worked_on",
     "write_json",
 ]
 
@@ -51,6 +53,9 @@ FILES = (
     LABELS, STRAIGHT, MEASUREMENTS, PREVIEW, REPORT, PROVENANCE, FAILURE, UNFINISHED,
 )  # fmt: skip
 """Files that renalis writes for every case, apart from further formats."""
+
+_PATIENCE_S = 5.0
+"""For the processes of a killed run, which hold the lock until they have ended."""
 
 _LEFT_OVER = re.compile(r"\.(?P<case>.+)\.(?P<kind>partial|old)-[0-9a-f]{8}-(?P<process>\d+)")
 """Names of folders that are being written, or set aside while they are replaced."""
@@ -77,6 +82,32 @@ def make_output(output: Path) -> None:
             f"{output} cannot be written ({error.strerror}); choose another output folder with -o"
         ) from error
     sweep(output)
+
+
+@contextlib.contextmanager
+def worked_on(output: Path) -> Iterator[tuple[int, ...]]:
+    """Make the output folder, and keep a second process out of it while the block runs.
+
+    Yields
+    ------
+    tuple of int
+        Open files of the lock, see `renalis.io.lock.held`.
+
+    Raises
+    ------
+    InputError
+        If another process works there.
+    OutputError
+        If it cannot be written.
+    """
+    make_output(output)
+    busy = (
+        f"another renalis segment works on {output}; wait until it has ended, or choose another "
+        "output folder with -o"
+    )
+    with held(output, busy, _PATIENCE_S) as lock:
+        sweep(output)
+        yield lock
 
 
 def file_sha256(path: Path) -> str:

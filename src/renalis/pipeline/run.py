@@ -57,7 +57,8 @@ def segment(
     Raises
     ------
     InputError
-        If the model cannot be used or there is no input at all.
+        If the model cannot be used, there is no input at all, or another process works on this
+        output folder.
     OutputError
         If the output folder cannot be written.
     UsageError

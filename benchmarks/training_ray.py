@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +110,8 @@ def _there(work: Path, wanted: list[str]) -> dict[str, Any]:
         head_node_args={**one, "include_dashboard": False, "_system_config": patience},
     )
     under_way: dict[str, Callable[[Path], bool]] = {
-        "train": lambda out: len(list(out.glob("fold_*/*/*/metrics.jsonl"))) == 2,
-        "tune": lambda out: len(list(out.glob("trial_*/fold_*/*/*/metrics.jsonl"))) >= 2,
+        "train": lambda out: _epochs(out.glob("fold_*/*/*/metrics.jsonl")) == 2,
+        "tune": lambda out: _epochs(out.glob("trial_*/fold_*/*/*/metrics.jsonl")) == 2,
         "crossvalidate": lambda out: len(list(out.glob("*/labels/*.json"))) >= 2,
     }
     commands = {}
@@ -141,12 +141,28 @@ def _there(work: Path, wanted: list[str]) -> dict[str, Any]:
     return {"ray": ray.__version__, "nodes": 2, "not_compared": TIMED, "commands": commands}
 
 
+def _epochs(logs: Iterable[Path]) -> int:
+    """Of how many trainings two epochs or more are done."""
+    return sum(path.read_bytes().count(b"\n") >= 2 for path in logs)
+
+
 def _hashes(folder: Path) -> dict[str, str]:
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder)): hashlib.sha256(_content(path)).hexdigest()
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in TIMED and ".part" not in path.suffixes
     }
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes; of a checkpoint the tensors, without the seconds that its header tells."""
+    content = path.read_bytes()
+    if not path.name.startswith("checkpoint"):
+        return content
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header.pop("__metadata__")
+    return json.dumps(header, sort_keys=True).encode() + content[8 + length :]
 
 
 def _different(one: Path, other: Path) -> list[str]:

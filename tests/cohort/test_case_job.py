@@ -12,8 +12,10 @@ import pytest
 from helpers.small_cohort import write_scan
 from helpers.stub import stub_model
 
+from renalis.cohort import ahead as ahead_module
 from renalis.cohort.ahead import Ahead, NoRoomError, reading_mb
 from renalis.cohort.case_job import run_job
+from renalis.cohort.worker_case import Told
 from renalis.io import Scan, inventory, read_scan
 from renalis.io.source_json import source_to_json
 from renalis.pipeline import SegmentOptions
@@ -95,6 +97,47 @@ def test_it_is_read_ahead_only_within_the_limit(limit: float, reads: bool, tmp_p
     future, told = _ahead(work(limit), scan, tmp_path, read_scan(scan))
     assert isinstance(future.exception(), NoRoomError) == (not reads)
     assert told == (["a"] if reads else [])
+
+
+def test_what_is_read_ahead_counts_in_the_memory_that_is_announced(tmp_path: Path) -> None:
+    scan = write_scan(tmp_path / "a.nii.gz")
+    voxels = read_scan(scan).volume.array.size
+    ahead, said = Ahead(work(), lambda case: None), []
+    listener = Told(lambda kind, **more: said.append(more["text"]), "current", ahead)
+    ahead.room(read_scan(scan))
+    ahead.offer(job(scan, tmp_path))
+    first = ahead._slots[0].future
+    assert first is not None
+    first.result(timeout=60)
+    listener.memory(900.0)
+    assert said == [
+        f"expected peak memory: {900 + 2.2 * voxels / 1e6:.0f} MB, the next scan counted, which is "
+        "read meanwhile"
+    ]
+    # What was announced stays true: nothing more is begun meanwhile.
+    ahead.offer(job(scan, tmp_path))
+    second = ahead._slots[1].future
+    assert second is not None
+    ahead.take(ahead._slots[0].job)
+    listener.memory(900.0)
+    assert said[1] == "expected peak memory: 900 MB"
+    ahead.take(ahead._slots[0].job)
+    assert isinstance(second.exception(timeout=60), NoRoomError)
+
+
+def test_workers_share_the_memory_that_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = write_scan(tmp_path / "a.nii.gz")
+    needed = reading_mb(inventory([scan]).scans[0])
+    monkeypatch.setattr(ahead_module, "available_mb", lambda: 1000.0 + 1.5 * needed)
+    for workers, reads in ((1, True), (2, False)):
+        ahead = Ahead(work(), lambda case: None, workers)
+        ahead.offer(job(scan, tmp_path))
+        ahead.room(read_scan(scan))
+        future = ahead._slots[0].future
+        assert future is not None
+        assert (future.exception(timeout=60) is None) == reads
 
 
 def test_a_scan_whose_turn_has_come_is_read_in_its_turn(tmp_path: Path) -> None:

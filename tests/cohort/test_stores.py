@@ -17,8 +17,10 @@ from helpers.dicom_writer import ct_slice
 from helpers.small_cohort import write_scan
 from helpers.stub import stub_model
 
+from renalis.cli import main
 from renalis.cohort.case_job import run_job
 from renalis.cohort.engine import Engine
+from renalis.cohort.report.write import write_cohort_page
 from renalis.cohort.run import CohortListener, Tally
 from renalis.cohort.stored_run import list_stored, run_stored
 from renalis.errors import InputError, OutputError, UsageError
@@ -205,6 +207,35 @@ def test_s3_gives_what_local_folders_give(
     assert str(tmp_path.parent.parent) not in told
 
 
+def test_a_store_gets_the_page_that_a_folder_with_these_results_would(
+    tmp_path: Path, bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_scan(tmp_path / "in" / "scan_0.nii.gz")
+    bad = tmp_path / "in" / "scan_1.nii.gz"
+    bad.write_bytes(b"\x1f\x8b rubbish")
+    url, out = put(tmp_path / "in", f"{bucket}/in"), f"{bucket}/out"
+    store = open_location(out)
+    for name in ("../evil/provenance.json", "/provenance.json", "deep/er/provenance.json"):
+        store.filesystem.pipe_file(f"{store.path}/{name}", b"{}")
+    tally, _ = go([url], out, SegmentOptions(prediction=PLAIN.prediction))
+    assert (tally.page, tally.page_problem) == (f"{out}/cohort.html", "")
+    found = content(out)
+    for name, written in found.items():
+        at = tmp_path / "copy" / name
+        if ".." not in name:
+            at.parent.mkdir(parents=True, exist_ok=True)
+            at.write_bytes(written)
+    (tmp_path / "copy" / "cohort.html").unlink()
+    page = found["cohort.html"]
+    assert write_cohort_page(tmp_path / "copy").read_bytes() == page
+    assert b"scan_0/report.html" in page
+    assert b"data:image/webp;base64," in page
+    store.filesystem.rm_file(f"{store.path}/cohort.html")
+    assert main(["cohort", "report", out]) == 0
+    assert capsys.readouterr().out == f"open {out}/cohort.html\n"
+    assert content(out)["cohort.html"] == page
+
+
 def test_a_new_format_is_added_to_what_is_there(tmp_path: Path, bucket: str) -> None:
     write_scan(tmp_path / "in" / "scan_0.nii.gz")
     url, out = put(tmp_path / "in", f"{bucket}/in"), f"{bucket}/out"
@@ -343,7 +374,7 @@ def test_a_damaged_scan_is_named_by_its_url(tmp_path: Path, bucket: str) -> None
     _, kept = go([f"{bucket}/in"], f"{bucket}/out")
     assert f"{bucket}/in" in kept.results[0]["problem"]
     assert "staging" not in kept.results[0]["problem"]
-    assert content(f"{bucket}/out").keys() == {"manifest.jsonl"}
+    assert content(f"{bucket}/out").keys() == {"manifest.jsonl", "cohort.html"}
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description="write OUT/cohort.html anew from the results that are there, as `renalis "
         "segment` does when it ends; also while it still works",
     )
-    report.add_argument("output", type=Path, metavar="OUT", help="-o folder of renalis segment")
+    report.add_argument("output", metavar="OUT", help="-o folder or URL of renalis segment")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,11 +39,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     from renalis.cohort.report.write import write_cohort_page
+    from renalis.remote.locations import is_url
 
-    path = write_cohort_page(arguments.output)
+    path: Path | str
+    if is_url(arguments.output):
+        path = _stored_report(arguments.output)
+    else:
+        path = write_cohort_page(Path(arguments.output))
     with until_pipe_closes(sys.stdout):
         print(f"open {path}")
     return 0
+
+
+def _stored_report(url: str) -> str:
+    from renalis.cohort.report.stored_page import write_stored_page
+    from renalis.remote.locations import open_location
+    from renalis.remote.staging import staging_folder
+
+    with staging_folder(None) as folder:
+        return write_stored_page(open_location(url), folder)
 
 
 def _check(arguments: argparse.Namespace) -> int:

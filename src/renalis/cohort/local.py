@@ -128,7 +128,8 @@ class LocalEngine:
                     return False
                 if seat == "new":
                     self._back.appendleft(job)
-                    process = WorkerProcess(self.options, self._messages, self.kept, self.command)
+                    shared = {**self.options, "workers": self.workers}
+                    process = WorkerProcess(shared, self._messages, self.kept, self.command)
                     self._seats[process] = _Seat(process)
                     continue
                 assert isinstance(seat, _Seat)

@@ -18,7 +18,7 @@ from renalis.pipeline.folder import sweep, worked_on
 from renalis.pipeline.options import Status
 from renalis.pipeline.table import COHORT_PAGE, MANIFEST, TABLE, write_table
 
-__all__ = ["CohortListener", "Tally", "run_cohort"]
+__all__ = ["CohortListener", "Tally", "page_problem", "run_cohort"]
 
 
 @dataclass
@@ -35,8 +35,8 @@ class Tally:
         Of failed and incomplete cases.
     internal : int
         Failed by a defect of the program.
-    page : Path or None
-        The page of the cohort, if it was written.
+    page : Path or str or None
+        The page of the cohort, if it was written; of one in a store its URL.
     page_problem : str
         Why it could not be; empty if nothing went wrong.
     """
@@ -45,7 +45,7 @@ class Tally:
     statuses: Counter[Status] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
     internal: int = 0
-    page: Path | None = None
+    page: Path | str | None = None
     page_problem: str = ""
 
     @property
@@ -169,11 +169,16 @@ def _write_page(output: Path, tally: Tally, listener: CohortListener) -> None:
     try:
         tally.page = write_cohort_page(output, tally.total)
     except Exception as error:
-        tally.page_problem = (
-            f"{COHORT_PAGE} could not be made: {reason(error)}; all results are kept, and "
-            "renalis cohort report makes it from them"
-        )
+        tally.page_problem = page_problem(error)
         listener.problem(tally.page_problem)
+
+
+def page_problem(error: Exception) -> str:
+    """Why there is no page, as a sentence."""
+    return (
+        f"{COHORT_PAGE} could not be made: {reason(error)}; all results are kept, and renalis "
+        "cohort report makes it from them"
+    )
 
 
 def _job(listed: Listed, output: Path, manifest: Manifest) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from renalis.cohort.engine import Engine, EngineListener
 from renalis.cohort.listing import Listed, Listing, list_cohort
-from renalis.cohort.run import CohortListener, Tally, run_cohort
+from renalis.cohort.report.stored_page import write_stored_page
+from renalis.cohort.run import CohortListener, Tally, page_problem, run_cohort
 from renalis.errors import UsageError
 from renalis.io import ScanSource
 from renalis.io.natural_order import by_number
@@ -118,7 +119,20 @@ def run_stored(
             _keep(place, folder, rows)
             raise
         _keep(place, folder, rows)
+        _write_page(place, folder / "page", tally, listener)
         return tally
+
+
+def _write_page(output: Location, folder: Path, tally: Tally, listener: CohortListener) -> None:
+    """Write the page, or say in a sentence why it could not be: results are worth more than it."""
+    if not tally.ended:
+        return
+    try:
+        folder.mkdir()
+        tally.page = write_stored_page(output, folder, tally.total)
+    except Exception as error:
+        tally.page_problem = page_problem(error)
+        listener.problem(tally.page_problem)
 
 
 def _keep(output: Location, folder: Path, rows: Mapping[str, Mapping[str, str]]) -> None:

@@ -85,12 +85,13 @@ def _work(
     from renalis.cohort.case_job import open_work
     from renalis.cohort.worker_case import work_on
 
+    workers = int(options.get("workers", 1))
     try:
-        work = open_work(options)
+        work = open_work({name: value for name, value in options.items() if name != "workers"})
     except RenalisError as error:
         tell("refused", error=type(error).__name__, sentence=str(error))
         return 2
-    ahead = Ahead(work, lambda case: tell("ahead", case=case))
+    ahead = Ahead(work, lambda case: tell("ahead", case=case), workers)
     threading.Thread(target=_take_in, args=(jobs, ahead), daemon=True).start()
     tell("ready")
     while (job := jobs.get()) is not None:

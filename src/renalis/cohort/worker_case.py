@@ -20,8 +20,8 @@ Tell = Callable[..., None]
 class Told(Listener):
     """Passes on how the work goes."""
 
-    def __init__(self, tell: Tell, case: str) -> None:
-        self._tell, self._case = tell, case
+    def __init__(self, tell: Tell, case: str, ahead: Ahead) -> None:
+        self._tell, self._case, self._ahead = tell, case, ahead
 
     def note(self, text: str) -> None:
         """Something worth knowing about the case."""
@@ -30,6 +30,12 @@ class Told(Listener):
     def step(self, name: str, done: int, total: int) -> None:
         """A step goes on: a sign of life as well."""
         self._tell("step", case=self._case, name=name, done=done, total=total)
+
+    def memory(self, expected_mb: float) -> None:
+        """With the scan that is read ahead meanwhile."""
+        beside = self._ahead.counted_mb()
+        text = f"expected peak memory: {expected_mb + beside:.0f} MB"
+        self.note(f"{text}, the next scan counted, which is read meanwhile" if beside else text)
 
 
 def work_on(work: CaseWork, job: Mapping[str, Any], ahead: Ahead, tell: Tell) -> dict[str, Any]:
@@ -44,7 +50,7 @@ def work_on(work: CaseWork, job: Mapping[str, Any], ahead: Ahead, tell: Tell) ->
         ahead.room(found[0])
         return found
 
-    return run_job(work, job, Told(tell, case), read)
+    return run_job(work, job, Told(tell, case, ahead), read)
 
 
 def _read_ahead(future: Future[tuple[Scan, str]] | None) -> tuple[Scan, str] | None:

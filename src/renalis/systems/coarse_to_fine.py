@@ -159,7 +159,7 @@ class CoarseToFineSegmenter:
             options,
             networks=self.networks,
             progress=clock.listener.step,
-            announce=lambda mb: clock.listener.note(f"expected peak memory: {mb:.0f} MB"),
+            announce=clock.listener.memory,
         )
         clock.seconds |= prediction.seconds
         return prediction

@@ -31,6 +31,10 @@ class StepListener:
     def step(self, name: str, done: int, total: int) -> None:
         """``done`` of ``total`` parts of a step of the current case are finished."""
 
+    def memory(self, expected_mb: float) -> None:
+        """The most memory that the current case will take, in MB; said before it is taken."""
+        self.note(f"expected peak memory: {expected_mb:.0f} MB")
+
 
 @dataclass(eq=False)
 class Clock:

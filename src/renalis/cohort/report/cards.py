@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -56,6 +56,7 @@ def cards(
     cohort: CohortFacts,
     chosen: Sequence[int],
     far: Mapping[int, Sequence[str]],
+    preview: Callable[[str], Path] | None = None,
 ) -> list[Card]:
     """Cards of some cases; pictures as long as there is room.
 
@@ -69,10 +70,13 @@ def cards(
         Indices of cases, at most `MOST_CARDS` are shown.
     far : mapping of int to sequence of str
         By index, sentences about values far from the cohort's.
+    preview : callable, optional
+        Where a case's picture lies; in its folder if not given.
     """
+    preview = preview or (lambda case: output / case / PREVIEW)
     found, left = [], MOST_PICTURE_BYTES
     for index in chosen[:MOST_CARDS]:
-        picture = _picture(output / cohort.names[index] / PREVIEW, left)
+        picture = _picture(preview(cohort.names[index]), left)
         left -= len(picture)
         reasons = _reasons(output, cohort, index, far.get(index, ()))
         confidence = cohort.confidence[index]

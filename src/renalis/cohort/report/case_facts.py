@@ -12,9 +12,9 @@ from typing import Any
 from renalis.cohort.report.quantities import QUANTITIES, number
 from renalis.pipeline.folder import MEASUREMENTS, PREVIEW, REPORT, missing, provenance
 
-__all__ = ["CaseFacts", "case_notes", "read_case"]
+__all__ = ["MOST_BYTES", "CaseFacts", "case_notes", "read_case"]
 
-_MOST_BYTES = 1 << 24
+MOST_BYTES = 1 << 24
 """Of a file of measurements; ours are a few kilobytes."""
 
 
@@ -124,7 +124,7 @@ def case_notes(known: Mapping[str, Any]) -> list[str]:
 
 def _measurements(path: Path) -> dict[str, Any] | None:
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        if path.stat().st_size > MOST_BYTES:
             return None
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -41,17 +41,24 @@ class _Cause:
     shown: Sequence[Trouble]
 
 
-def render(output: Path, cohort: CohortFacts, total: int | None = None) -> str:
+def render(
+    output: Path,
+    cohort: CohortFacts,
+    total: int | None = None,
+    preview: Callable[[str], Path] | None = None,
+) -> str:
     """The text of the page.
 
     Parameters
     ----------
     output : Path
-        The cohort's folder, from which the pictures are taken.
+        The cohort's folder.
     cohort : CohortFacts
         From `renalis.cohort.report.cohort_facts.gather`.
     total : int, optional
         How many scans there are in all, where a run knows it.
+    preview : callable, optional
+        Where a case's picture lies; in its folder if not given.
     """
     found = far_out(cohort)
     far_counts = how_many(found, len(cohort))
@@ -66,7 +73,7 @@ def render(output: Path, cohort: CohortFacts, total: int | None = None) -> str:
         causes=_causes(cohort, "failed"),
         incomplete=_causes(cohort, "incomplete"),
         tenth=len(tenth),
-        cards=cards(output, cohort, tenth, _sentences(cohort, found, tenth[:MOST_CARDS])),
+        cards=cards(output, cohort, tenth, _sentences(cohort, found, tenth[:MOST_CARDS]), preview),
         most_cards=MOST_CARDS,
         sure=sum(not math.isnan(value) for value in cohort.confidence),
         far=[_far(cohort, one) for one in found if len(one.cases)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from renalis.cohort.report.cohort_facts import gather
@@ -14,7 +15,9 @@ from renalis.pipeline.table import COHORT_PAGE
 __all__ = ["write_cohort_page"]
 
 
-def write_cohort_page(output: Path, total: int | None = None) -> Path:
+def write_cohort_page(
+    output: Path, total: int | None = None, preview: Callable[[str], Path] | None = None
+) -> Path:
     """Write the page of a cohort from what lies in its folder; results are only read.
 
     Parameters
@@ -23,6 +26,8 @@ def write_cohort_page(output: Path, total: int | None = None) -> Path:
         Folder of ``renalis segment``.
     total : int, optional
         How many scans there are in all, where a run knows it.
+    preview : callable, optional
+        Where a case's picture lies; in its folder if not given.
 
     Returns
     -------
@@ -41,7 +46,7 @@ def write_cohort_page(output: Path, total: int | None = None) -> Path:
     cohort = gather(output)
     if not len(cohort):
         raise InputError(f"{shown(output)} holds no results; give the -o folder of renalis segment")
-    text = render(output, cohort, total)
+    text = render(output, cohort, total, preview)
     path = output / COHORT_PAGE
     with whole_file(path) as file:
         file.write(text.encode("utf-8", "replace"))

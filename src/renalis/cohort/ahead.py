@@ -23,11 +23,8 @@ from renalis.prediction.runtimes.machine import available_mb
 __all__ = ["Ahead", "NoRoomError", "reading_mb"]
 
 _BYTES_PER_VOXEL = 8
-"""While a scan is read: stored values, HU, and what their conversion takes."""
-
-_BYTES_KEPT = 2.2
-"""Of a scan that is read and waits for its turn: HU; 2.1 were measured of a NIfTI, 5.3 while it was
-read."""
+"""While a scan is read: stored values, HU, and what their conversion takes. With what the heap
+keeps, reading ahead took 6.5 more than segmenting alone (``benchmarks/memory.py``)."""
 
 _FREE_MB = 1000.0
 """Left to other programs where there is no limit."""
@@ -115,8 +112,6 @@ class Ahead:
         """
         with self._change:
             self._known = False
-            if self._slots and self._slots[0].future is not None and self._slots[0].future.done():
-                return self._reading_mb * _BYTES_KEPT / _BYTES_PER_VOXEL
             return self._reading_mb
 
     def _left(self, scan: Scan) -> float | None:

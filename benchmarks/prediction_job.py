@@ -40,13 +40,11 @@ LIKE_RIVALS = {
         "cyst_at": 0.0,
         "lesion_at": 0.0,
         "tumor_sure": 0.0,
-        "large_tumor_sure": 0.0,
         "tumor_ml": 0.0,
         "tumor_ball": 0.0,
         "tumor_outside": 1.0,
         "lesion_sure": 1.0,
         "cyst_sure": 0.0,
-        "large_cyst_sure": 0.0,
     },
 }
 """The fine network alone decides, looking once, by the largest of four probabilities; windows are

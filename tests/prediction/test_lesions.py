@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from renalis.prediction.lesions import keep_sure_lesions
@@ -82,13 +80,6 @@ def test_a_tumor_that_may_be_nothing_renal_is_nothing() -> None:
             assert (probability[(slice(None), *box)] == 0).all()
 
 
-def test_a_large_cyst_need_not_be_so_sure() -> None:
-    for voxel_ml, stays in ((59 / 4**3, False), (61 / 4**3, True)):
-        probability, box = kidney_with(2, 0.75)
-        keep_sure_lesions(probability, voxel_ml, Thresholds(cyst_sure=0.8, large_cyst_sure=0.7))
-        assert bool((probability[(2, *box)] > 0).all()) == stays
-
-
 def test_what_winds_through_the_kidney_is_no_tumor() -> None:
     for shape, stays in (((8, 8, 8), True), ((3, 3, 60), False)):
         probability = np.zeros((3, 20, 20, 64), np.float32)
@@ -141,16 +132,3 @@ def test_a_tumor_below_the_least_volume_becomes_kidney() -> None:
         keep_sure_lesions(probability, VOXEL_ML, Thresholds(tumor_ml=least))
         assert (probability.argmax(0)[box] == (1 if stays else 0)).all()
         assert (probability.sum(0)[box] > 0.9).all()
-
-
-@given(st.floats(0.02, 3), st.floats(0.52, 0.8))
-def test_a_large_tumor_has_to_be_surer_than_a_small_one(voxel_ml: float, share: float) -> None:
-    options = Thresholds(tumor_sure=0.55, large_tumor_sure=0.7, tumor_ml=0)
-    probability, box = kidney_with(1, share)
-    keep_sure_lesions(probability, voxel_ml, options)
-    stays = bool((probability[(1, *box)] > 0).all())
-    volume = voxel_ml * 4**3
-    if share < 0.549 or (volume > 60 and share < 0.699):
-        assert not stays
-    elif share > 0.701 or (volume < 5 and share > 0.551):
-        assert stays

@@ -16,7 +16,7 @@ from renalis.pipeline.work import CaseWork
 from renalis.prediction import PredictionOptions, RuntimeName, predict
 from renalis.recipes import load_system
 from renalis.systems.segmenter_kinds import open_segmenter
-from renalis.thresholds import Thresholds
+from renalis.thresholds import RETIRED, Thresholds
 
 OPTIONS = PredictionOptions(
     runtime=RuntimeName.TORCH, keep_heap=False, thresholds={"cyst_at": 0.0, "cyst_sure": 0.0}
@@ -40,6 +40,14 @@ def test_the_models_own_thresholds_decide_unless_others_are_chosen() -> None:
     assert (predict(scan, other, chosen).labels.array == 2).any()
 
 
+def test_files_with_numbers_that_decide_nothing_any_more_are_read() -> None:
+    assert not RETIRED.keys() & Thresholds.model_fields.keys()
+    old = {"tumor_sure": 0.3, **dict.fromkeys(RETIRED, 0.5)}
+    assert Thresholds.model_validate(old) == Thresholds(tumor_sure=0.3)
+    with pytest.raises(ValueError, match="large_cyst_sure decides nothing any more: with ver"):
+        PredictionOptions(thresholds={"large_cyst_sure": 0.7})
+
+
 @pytest.mark.parametrize("wrong", [{"tumor_shure": 0.5}, {"tumor_sure": 1.5}, {"find_ml": -1.0}])
 def test_numbers_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -51,6 +59,7 @@ def test_numbers_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
     [
         ("tumor_shure=0.5", "there is no 'tumor_shure'; known are coarse_weight"),
         ("tumor_sure", "not of the form NAME=VALUE"),
+        ("large_cyst_sure=0.7", "large_cyst_sure decides nothing any more: with version 12"),
         ("tumor_sure=1.5", "tumor_sure=1.5: input should be less than or equal to 1"),
         ("tumor_sure=much", "valid number"),
     ],

@@ -311,13 +311,15 @@ def _thresholds(changes: list[str]) -> dict[str, float]:
     """Numbers to decide by, by name."""
     from pydantic import ValidationError
 
-    from renalis.thresholds import Thresholds
+    from renalis.thresholds import RETIRED, Thresholds
 
     chosen: dict[str, float] = {}
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals:
             raise UsageError(f"--threshold {change!r} is not of the form NAME=VALUE")
+        if name in RETIRED:
+            raise UsageError(f"--threshold: {name} decides nothing any more: {RETIRED[name]}")
         if name not in Thresholds.model_fields:
             known = ", ".join(Thresholds.model_fields)
             raise UsageError(f"--threshold: there is no {name!r}; known are {known}")

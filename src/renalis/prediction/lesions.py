@@ -8,9 +8,7 @@ threshold of voxels: false lesions per scan fell from 3.0 to 0.3, true ones foun
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import cc3d
@@ -25,10 +23,8 @@ __all__ = ["keep_sure_lesions"]
 
 _RENAL_AT = 0.5
 
-_SMALL_ML, _LARGE_ML = 5.0, 60.0
-"""Up to and from which volume a tumor has to be as sure as ``tumor_sure`` and
-``large_tumor_sure`` say; between them the logarithm of the volume decides. True tumors are the
-surer the larger they are, and a large unsure region is the renal sinus or a part of a kidney."""
+_LARGE_ML = 60.0
+"""From which volume on a lesion is no longer judged by its shape."""
 
 
 def keep_sure_lesions(
@@ -44,9 +40,8 @@ def keep_sure_lesions(
         Volume of a voxel (ml).
     thresholds : Thresholds
         ``cyst_at`` and ``lesion_at`` decide for voxels, ``tumor_ml``, ``tumor_ball``,
-        ``tumor_sure``, ``large_tumor_sure``, ``tumor_outside``, ``cyst_sure``,
-        ``large_cyst_sure``, ``cyst_ball``, ``lobed_cyst_sure``, ``lesion_sure``,
-        ``maybe_tumor`` and ``unclear_ml`` for whole lesions.
+        ``tumor_sure``, ``tumor_outside``, ``cyst_sure``, ``cyst_ball``, ``lobed_cyst_sure``,
+        ``lesion_sure``, ``maybe_tumor`` and ``unclear_ml`` for whole lesions.
     """
     _drop_unsure_cysts(probability, thresholds.cyst_at)
     _drop_unsure_voxels(probability, thresholds.lesion_at)
@@ -62,10 +57,11 @@ def keep_sure_lesions(
     lesion = np.ascontiguousarray(lesion[box])
     tumor = lesion & (probability[1] >= probability[2])
     tumors, cysts = _Components.of(tumor), _Components.of(lesion & ~tumor)
-    no_tumor = _unsure(tumors, probability[1], renal, partial(_tumor_needs, voxel_ml, thresholds))
-    no_cyst = _unsure(cysts, probability[2], renal, partial(_cyst_needs, voxel_ml, thresholds))
+    no_tumor = _unsure(tumors, probability[1], renal, thresholds.tumor_sure)
+    no_tumor |= tumors.where(tumors.counts * voxel_ml < thresholds.tumor_ml)
+    no_cyst = _unsure(cysts, probability[2], renal, thresholds.cyst_sure)
     lobed = _ragged(cysts, thresholds.cyst_ball, _LARGE_ML / voxel_ml)
-    no_cyst |= lobed & _unsure(cysts, probability[2], renal, lambda _: thresholds.lobed_cyst_sure)
+    no_cyst |= lobed & _unsure(cysts, probability[2], renal, thresholds.lobed_cyst_sure)
     nothing = _outside(tumors, renal, thresholds.tumor_outside)
     unclear = _of_unclear_kind((no_tumor | no_cyst) & ~nothing, probability, voxel_ml, thresholds)
     probability[1, unclear] += probability[2, unclear]
@@ -132,24 +128,6 @@ def _drop_unsure_voxels(probability: NDArray[np.float32], share: float) -> None:
     probability[1:, unsure] = 0
 
 
-def _tumor_needs(
-    voxel_ml: float, thresholds: Thresholds, voxels: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Least mean share of tumors of a number of voxels; above 1 where they are too small."""
-    volume = np.maximum(voxels * voxel_ml, 1e-6)
-    rise = np.clip(np.log(volume / _SMALL_ML) / np.log(_LARGE_ML / _SMALL_ML), 0, 1)
-    needs = thresholds.tumor_sure + rise * (thresholds.large_tumor_sure - thresholds.tumor_sure)
-    return np.where(volume < thresholds.tumor_ml, np.inf, needs)
-
-
-def _cyst_needs(
-    voxel_ml: float, thresholds: Thresholds, voxels: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Least mean share of cysts of a number of voxels; a renal pelvis is hardly ever large."""
-    large = voxels * voxel_ml >= _LARGE_ML
-    return np.where(large, thresholds.large_cyst_sure, thresholds.cyst_sure)
-
-
 def _outside(tumors: _Components, renal: NDArray[np.float32], most: float) -> NDArray[np.bool_]:
     """Tumors that on average belong to no kidney with more than ``most``.
 
@@ -197,14 +175,8 @@ def _mostly_tumor(lesion: NDArray[np.bool_], tumor: NDArray[np.bool_]) -> NDArra
 
 
 def _unsure(
-    components: _Components,
-    own: NDArray[np.float32],
-    renal: NDArray[np.float32],
-    needs: Callable[[NDArray[np.int64]], NDArray[np.float64] | float],
+    components: _Components, own: NDArray[np.float32], renal: NDArray[np.float32], least: float
 ) -> NDArray[np.bool_]:
-    """Components in which ``own`` is on average too small a share of what is renal.
-
-    ``needs`` says for numbers of voxels what share is enough.
-    """
+    """Components in which ``own`` is on average less than a share of what is renal."""
     share = components.mean(own[components.mask] / np.maximum(renal[components.mask], 1e-6))
-    return components.where(share < needs(components.counts))
+    return components.where(share < least)

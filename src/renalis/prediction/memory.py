@@ -23,14 +23,15 @@ __all__ = ["expected_peak_mb", "fitted", "needed_mb"]
 _BASE_MB = {
     RuntimeName.TORCH: 560.0,
     RuntimeName.TORCH_BF16: 490.0,
-    RuntimeName.OPENVINO: 480.0,
-    RuntimeName.OPENVINO_BF16: 480.0,
+    RuntimeName.OPENVINO: 330.0,
+    RuntimeName.OPENVINO_BF16: 330.0,
     RuntimeName.ONNX: 580.0,
 }
 """Python, NumPy, the runtime, the readers, and the coarse pass over a small scan."""
 
-_BYTES_PER_VOXEL = 2 + 1 + 1 + 1
-"""Of the scan: HU, labels, labels being tidied, and one mask; nothing else has its size."""
+_BYTES_PER_VOXEL, _BYTES_PER_LABELED_VOXEL = 2, 2 + 1 + 1 + 1
+"""Of the scan: HU alone while a network computes; then labels, labels being tidied, and one mask as
+well. Nothing else has its size."""
 
 _BYTES_PER_STAGE_VOXEL = 4 + 12 + 12 + 4 + 4 + 2 + 2
 """Image, three earlier and three own probabilities, weights, renal sum, masks, and at every eighth
@@ -155,15 +156,17 @@ def _whole_mb(view: View, stage: Stage, options: PredictionOptions) -> float:
 def _peak_mb(
     view: View, stage: Stage, options: PredictionOptions, voxels: float, windows: int
 ) -> float:
-    """Peak while a stage predicts some windows that lie in so many voxels of its grid."""
+    """Peak of a stage that predicts some windows that lie in so many voxels of its grid."""
     seen = voxels * _BYTES_PER_STAGE_VOXEL
     seen += view.turning_bytes(stage.spacing_mm, options.interpolated(stage))
     at_once = min(windows, options.together) if stage.pooled else 1
     # Where it is not chosen yet, or not among those measured: what takes the most
     runtime = options.runtime if options.runtime in _BASE_MB else RuntimeName.TORCH
     kept = _KEPT[runtime] if options.keep_heap else _KEPT[runtime] / _LEAN
-    scan = float(np.prod(view.scan.shape)) * _BYTES_PER_VOXEL
-    return _BASE_MB[runtime] + (scan + seen + _activation_bytes(stage, at_once) * kept) / 1e6
+    scan = float(np.prod(view.scan.shape))
+    computing = scan * _BYTES_PER_VOXEL + _activation_bytes(stage, at_once) * kept
+    # What windows took is given back before there are labels.
+    return _BASE_MB[runtime] + (seen + max(computing, scan * _BYTES_PER_LABELED_VOXEL)) / 1e6
 
 
 def _activation_bytes(stage: Stage, windows: int) -> float:

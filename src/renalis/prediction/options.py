@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from renalis.compute_device import Device
-from renalis.thresholds import Thresholds
+from renalis.thresholds import RETIRED, Thresholds
 
 if TYPE_CHECKING:
     from renalis.model_header import ModelHeader, Stage
@@ -110,6 +110,8 @@ class PredictionOptions:
         if self.device == "cuda" and self.runtime not in ON_CUDA:
             raise ValueError(f"{self.runtime} computes on the CPU alone, not on {self.device}")
         Thresholds(**self.thresholds)  # refuses names and numbers that cannot be
+        for name in RETIRED.keys() & self.thresholds.keys():
+            raise ValueError(f"{name} decides nothing any more: {RETIRED[name]}")
 
     def decided_by(self, header: ModelHeader) -> Thresholds:
         """The model's thresholds with those that were chosen instead."""

@@ -17,7 +17,13 @@ from typing import TypeVar
 from renalis.errors import InputError
 from renalis.signals import ENDING
 
-__all__ = ["done_by_processes", "end_with_launcher", "end_with_parent", "killed_with_parent"]
+__all__ = [
+    "done_by_processes",
+    "end_with_launcher",
+    "end_with_parent",
+    "killed_with_parent",
+    "map_cases",
+]
 
 _PR_SET_PDEATHSIG = 1
 
@@ -116,3 +122,34 @@ def done_by_processes(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def map_cases(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    jobs: int = 1,
+    progress: Callable[[int, int], None] = lambda _, __: None,
+) -> list[Result]:
+    """Results in the order of the items.
+
+    Parameters
+    ----------
+    work : callable
+        A function of a module, so that other processes find it.
+    items : sequence
+        What to work on.
+    jobs : int
+        Processes; 1 works in this one.
+    progress : callable
+        Called after each item with how many are done and how many there are.
+
+    Raises
+    ------
+    InputError
+        If one of the processes is killed.
+    """
+    results: dict[int, Result] = {}
+    for number, result in done_by_processes(work, items, jobs):
+        results[number] = result
+        progress(len(results), len(items))
+    return [results[number] for number in range(len(items))]

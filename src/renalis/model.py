@@ -32,13 +32,11 @@ __all__ = [
     "available_models",
     "check_licence",
     "find_model",
-    "is_system_model",
     "load_model",
     "load_system_model",
     "read_any_header",
     "read_header",
     "save_model",
-    "save_system_model",
 ]
 
 DEFAULT_MODEL = "renalis-kidney"
@@ -165,17 +163,6 @@ def read_any_header(name_or_path: str | Path = DEFAULT_MODEL) -> ModelHeader | S
     return _parsed(path, read_entries(path)[0])
 
 
-def is_system_model(name_or_path: str | Path) -> bool:
-    """Whether a model file holds a published system.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it is no model of renalis.
-    """
-    return isinstance(read_any_header(name_or_path), SystemHeader)
-
-
 def load_model(name_or_path: str | Path = DEFAULT_MODEL, require_commercial: bool = False) -> Model:
     """Read and check a model.
 
@@ -253,28 +240,6 @@ def save_model(path: str | Path, header: ModelHeader, networks: Mapping[str, nn.
                 raise ValueError(f"{stage}.{name} is not finite in float16")
             tensors[f"{stage}.{name}"] = array
     return write_tensors(Path(path), header, tensors)
-
-
-def save_system_model(
-    path: str | Path, header: SystemHeader, tensors: Mapping[str, NDArray[Any]]
-) -> Path:
-    """Write a packed system: weights as they were trained, header with their checksum.
-
-    Parameters
-    ----------
-    path : path-like
-        Ends in ``.safetensors``; appears whole or not at all.
-    header : SystemHeader
-        Its ``sha256`` is filled in.
-    tensors : mapping
-        ``fold_N.STAGE.PARAMETER`` to float32 or int64.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    return write_tensors(Path(path), header, dict(sorted(tensors.items())))
 
 
 def _two_passes(path: Path, entries: dict[str, Any]) -> ModelHeader:

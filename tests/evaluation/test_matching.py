@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from renalis.evaluation.lesions import Detection, LesionRule, detect, detection_table
-from renalis.evaluation.matching import one_to_one
+from renalis.evaluation.lesions import Detection, LesionRule, detect, detection_table, one_to_one
 from renalis.evaluation.surface import PlacedMasks
 
 

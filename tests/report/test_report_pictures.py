@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from renalis.conventions import Label
-from renalis.report.boxes import largest, shaped
 from renalis.report.outlines import BEYOND, outlines
 from renalis.report.picture import ABDOMEN, gray, picture, scale_bar_mm
+from renalis.report.picture_choice import largest, shaped
 from renalis.report.planes import Cut, Edges, Plane
 from renalis.report.raster import dashed, paint
 from renalis.report.scene import Scene, view

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from renalis.service.clock import open_clock
 from renalis.service.database import open_database
 from renalis.service.jobs import JobState, add_job, begin_next, end_job, outdated
+from renalis.service.store import open_clock
 
 DAY = 86400.0
 

@@ -12,7 +12,7 @@ import pytest
 from helpers.dicom_writer import ct_slice
 from pydicom.uid import ImplicitVRLittleEndian
 
-from renalis.service.collect import Patience, collect, sweep
+from renalis.service.collect import Patience, collect, expire, sweep
 from renalis.service.deliveries import (
     DeliveryState,
     add_deliveries,
@@ -36,7 +36,6 @@ from renalis.service.jobs import (
     retry,
     take_up,
 )
-from renalis.service.retention import expire
 from renalis.service.series import SeriesState, close_series, interrupt_open
 from renalis.service.store import Refused, Store, check_room, open_store
 

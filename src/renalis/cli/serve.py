@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 import threading
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from renalis.errors import UsageError
 from renalis.signals import ended_by_signals
 
 if TYPE_CHECKING:
@@ -20,6 +22,12 @@ __all__ = ["add_arguments", "run"]
 _FIELDS = {"folder": "folder", "model": "model", "threads": "threads", "host": "rest.host",
            "port": "rest.port"}  # fmt: skip
 """Options that stand for a field of the configuration."""
+_NEEDED = {
+    "fastapi": "FastAPI",
+    "uvicorn": "uvicorn",
+    "pynetdicom": "pynetdicom",
+    "dicomweb_client": "dicomweb-client",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,9 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(add_token(config.tokens, arguments.new_token))
         print(f"shown only now; its hash is in {config.tokens}", file=sys.stderr)
         return 0
-    from renalis.service.extra import check_serve
-
-    check_serve()
+    _check_installed()
     options = _options(config)
     options.check()
     if arguments.check:
@@ -101,3 +107,13 @@ def _options(config: Config) -> SegmentOptions:
         report=config.report,
         write=config.write,
     )
+
+
+def _check_installed() -> None:
+    """Refuse to begin without the packages of the extra ``serve``."""
+    lost = [name for module, name in _NEEDED.items() if importlib.util.find_spec(module) is None]
+    if lost:
+        raise UsageError(
+            f"renalis serve needs {' and '.join(lost)}, not installed here: "
+            "pip install 'renalis[serve]'"
+        )

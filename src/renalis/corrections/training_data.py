@@ -45,11 +45,6 @@ def collect_corrected(
     progress : callable
         Called after each case with how many are done and how many there are.
 
-    Returns
-    -------
-    tuple of str
-        The cases.
-
     Raises
     ------
     InputError

@@ -19,7 +19,7 @@ __all__ = ["crossvalidation_page", "main_table", "remarks"]
 
 def crossvalidation_page(scores: Sequence[RunScores], comparison: Comparison | None) -> str:
     """The page."""
-    tables = [main_table(scores), _surface_table(scores), _cases_mean(scores)]
+    tables = [main_table(scores), main_table(scores, "surface_dice"), _cases_mean(scores)]
     tables += [_fold_table(scores)]
     if comparison is not None:
         tables += comparison_page.tables(comparison)
@@ -101,10 +101,6 @@ def main_table(scores: Sequence[RunScores], metric: str = "dice") -> Table:
         "Each fold counts as the mean of its cases. The standard deviation is that of a sample "
         "(n - 1) of the folds' means.",
     )
-
-
-def _surface_table(scores: Sequence[RunScores]) -> Table:
-    return main_table(scores, "surface_dice")
 
 
 def _cases_mean(scores: Sequence[RunScores]) -> Table:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from renalis.child_processes import map_cases
 from renalis.dataset.case_facts import HU_LOW, CaseFacts, examine
 from renalis.dataset.cases import Case, Dataset, listed
 from renalis.dataset.findings import Finding, Level
-from renalis.dataset.parallel import map_cases
 
 __all__ = ["CheckReport", "check_dataset", "findings_of"]
 

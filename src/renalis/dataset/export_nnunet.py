@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from renalis.child_processes import map_cases
 from renalis.conventions import Convention, Label
 from renalis.dataset.atomic_folder import new_folder, put_in_place
 from renalis.dataset.cases import Case, Dataset, listed
-from renalis.dataset.parallel import map_cases
 from renalis.dataset.split_files import check_patients, save_splits
 from renalis.dataset.splits import Split
 from renalis.errors import InputError, OutputError, UsageError

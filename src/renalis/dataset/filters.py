@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from renalis.child_processes import map_cases
 from renalis.conventions import Convention
 from renalis.dataset.case_facts import case_volumes_ml
 from renalis.dataset.cases import Case, listed
-from renalis.dataset.parallel import map_cases
 from renalis.errors import InputError, UsageError
 from renalis.io.natural_order import by_number
 
@@ -132,19 +133,9 @@ def label_volumes(
         If a label map cannot be read or does not fit the convention.
     """
     labelled = [case for case in cases if case.label is not None]
-    work = _Volumes(convention)
+    work = partial(case_volumes_ml, convention=convention)
     found = map_cases(work, labelled, jobs, progress)
     return {case.id: ml for case, ml in zip(labelled, found, strict=True)}
-
-
-@dataclass(frozen=True)
-class _Volumes:
-    """Reads the volumes of one case; an object because other processes need to find it."""
-
-    convention: Convention
-
-    def __call__(self, case: Case) -> dict[str, float]:
-        return case_volumes_ml(case, self.convention)
 
 
 def _tumor(ml: Mapping[str, float]) -> float:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.child_processes import map_cases
 from renalis.dataset.case_facts import HU_LOW, CaseFacts, examine
 from renalis.dataset.cases import Dataset, listed
 from renalis.dataset.findings import Level
-from renalis.dataset.parallel import map_cases
 from renalis.errors import InputError
 from renalis.io.scan import shown
 

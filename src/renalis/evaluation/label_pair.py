@@ -19,7 +19,7 @@ from renalis.evaluation.regions import Region, expressed, mapping, regions
 from renalis.evaluation.scores import Options
 from renalis.volume import Kind, Volume
 
-__all__ = ["Pair", "paired", "paired_maps", "scored_labels"]
+__all__ = ["Pair", "paired_maps", "scored_labels"]
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,8 @@ class Pair:
         )
 
 
-def paired(reference: Volume, prediction: Volume, options: Options) -> Pair:
-    """Bring two label maps onto one grid and into one convention."""
-    return paired_maps(LabelMap(reference), LabelMap(prediction), options)
-
-
 def paired_maps(first: LabelMap, second: LabelMap, options: Options) -> Pair:
-    """The same for maps that may say nothing of some labels."""
+    """Bring two label maps, which may say nothing of some labels, onto one grid and convention."""
     one = _Written.of(first, "reference", options.reference_labels, options)
     two = _Written.of(second, "prediction", options.prediction_labels, options)
     reference, prediction = one.volume, two.volume

@@ -15,13 +15,7 @@ _LINES = 10
 
 
 class Progress:
-    """Call it after each case with the outcome and the number of cases.
-
-    Parameters
-    ----------
-    quiet : bool
-        Show nothing.
-    """
+    """Call it after each case with the outcome and the number of cases."""
 
     def __init__(self, quiet: bool = False) -> None:
         self._stream = sys.stderr

@@ -104,13 +104,6 @@ def regions(convention: Convention) -> tuple[Region, ...]:
 def mapping(written: Convention, scored: Convention) -> tuple[NDArray[np.uint8], frozenset[str]]:
     """How to read a file of one convention in another.
 
-    Parameters
-    ----------
-    written : Convention
-        Convention of the file.
-    scored : Convention
-        Convention of the score.
-
     Returns
     -------
     table : ndarray of uint8, shape (256,)

@@ -14,7 +14,8 @@ from renalis.conventions import Convention
 from renalis.evaluation import overlap
 from renalis.evaluation.convention_check import remarks
 from renalis.evaluation.label_boxes import label_boxes
-from renalis.evaluation.label_pair import Pair, paired
+from renalis.evaluation.label_pair import Pair, paired_maps
+from renalis.evaluation.label_sources import LabelMap
 from renalis.evaluation.lesions import Detection, detect
 from renalis.evaluation.overlap import EmptyRule
 from renalis.evaluation.regions import Region, Side
@@ -63,7 +64,7 @@ def score(reference: Volume, prediction: Volume, options: Options | None = None)
     1.0
     """
     chosen = options or Options()
-    return score_pair(paired(reference, prediction, chosen), chosen)
+    return score_pair(paired_maps(LabelMap(reference), LabelMap(prediction), chosen), chosen)
 
 
 def score_pair(pair: Pair, options: Options) -> CaseScore:

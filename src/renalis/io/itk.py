@@ -36,11 +36,6 @@ _MM = frozenset({"", "mm", "millimeter", "millimeters", "millimetre", "millimetr
 def read_itk(source: ScanSource) -> Scan:
     """Read a ``.mha``, ``.mhd``, ``.nrrd`` or ``.nhdr`` file.
 
-    Parameters
-    ----------
-    source : ScanSource
-        Names the file.
-
     Returns
     -------
     Scan

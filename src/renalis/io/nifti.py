@@ -23,11 +23,6 @@ def read_nifti(source: ScanSource) -> Scan:
     alone, of which the reader is warned. Slope and intercept are applied; values are rounded to
     whole HU.
 
-    Parameters
-    ----------
-    source : ScanSource
-        Names the file.
-
     Returns
     -------
     Scan

@@ -18,13 +18,7 @@ _WORDS = (
 
 
 def source_to_json(source: ScanSource) -> dict[str, Any]:
-    """What `renalis.io.read_scan` needs of a listed scan; of DICOM headers only the files' names.
-
-    Parameters
-    ----------
-    source : ScanSource
-        From `renalis.io.inventory`.
-    """
+    """What `renalis.io.read_scan` needs of a scan; of DICOM headers only the files' names."""
     content: dict[str, Any] = {"path": str(source.path)}
     content |= {name: value for name in _WORDS if (value := getattr(source, name))}
     if source.series is not None:

@@ -107,11 +107,6 @@ def reading_of(sample: NDArray[np.int16]) -> Reading:
     ----------
     sample : ndarray of int16, any shape
         Voxels from all over a scan; -32768 is left out.
-
-    Returns
-    -------
-    Reading
-        See there.
     """
     counts = value_counts(sample)
     counts[0] = 0

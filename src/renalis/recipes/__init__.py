@@ -1,12 +1,12 @@
 """Recipes: readable YAML files, validated by typed models."""
 
-from renalis.recipes.needs import needs_of
 from renalis.recipes.network_fields import NetworkOptions
 from renalis.recipes.output_fields import RuleOptions
 from renalis.recipes.reading import (
     find_recipe,
     load_system,
     names,
+    needs_of,
     published,
     stored_system,
     stored_text,

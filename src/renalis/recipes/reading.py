@@ -5,18 +5,17 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from renalis.errors import InputError
-from renalis.plugins import Need, require
+from renalis.plugins import NETWORKS, RULES, SAMPLERS, TERMS, Need, require
 from renalis.recipes.fields import first_problem
-from renalis.recipes.needs import needs_of
 from renalis.recipes.switches import switched
 from renalis.recipes.system import System
 from renalis.recipes.yaml_loader import load_yaml, read_yaml
@@ -26,6 +25,7 @@ __all__ = [
     "find_recipe",
     "load_system",
     "names",
+    "needs_of",
     "published",
     "set_field",
     "stored_system",
@@ -246,3 +246,28 @@ def _index(place: Any, part: str, key: str, before: str) -> str | int:
     if place is None:
         raise InputError(f"the recipe has no field {key!r}: {before} is not set, give it whole")
     raise InputError(f"the recipe has no field {key!r}: {before} is a single value")
+
+
+def needs_of(system: System) -> tuple[Need, ...]:
+    """What others offer of a recipe's networks, samplers, loss terms and rules; none twice.
+
+    Raises
+    ------
+    InputError
+        If two installed packages offer one of them.
+    """
+    return tuple(dict.fromkeys(_needs(system)))
+
+
+def _needs(system: System) -> Iterator[Need]:
+    for stage in system.all_stages():
+        if _foreign(stage.network):
+            yield NETWORKS.need(stage.network.name)
+        if _foreign(stage.sampler):
+            yield SAMPLERS.need(stage.sampler.kind)
+        yield from (TERMS.need(term.term) for term in stage.loss if _foreign(term))
+    yield from (RULES.need(rule.rule) for rule in system.postprocessing if _foreign(rule))
+
+
+def _foreign(section: BaseModel) -> bool:
+    return not type(section).__module__.startswith("renalis.")

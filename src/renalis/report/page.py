@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from renalis.measurement import Lesion, Measurements
-from renalis.report.content import ReportContent
+from renalis.report.content import SOLID, ReportContent, Subject
 from renalis.report.embedded_pictures import EmbeddedPicture, data_url, shown
 from renalis.report.findings import Findings, short_name
 from renalis.report.picture import ABDOMEN, Picture
@@ -24,7 +24,6 @@ from renalis.report.scene import Scene
 from renalis.report.scene3d import packed, still
 from renalis.report.stack import Stack, stack
 from renalis.report.style import STYLES
-from renalis.report.subject import SOLID, Subject
 from renalis.report.tables import (
     cards,
     doubts,

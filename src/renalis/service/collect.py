@@ -9,19 +9,20 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from renalis.service.jobs import add_job, find_job, new_id
+from renalis.service.jobs import add_job, delete_job, find_job, new_id, outdated
 from renalis.service.series import (
     Series,
     SeriesState,
     content_of,
     due_series,
     forget_series,
+    forgotten,
     mark_queued,
     postpone,
 )
 from renalis.service.store import Store
 
-__all__ = ["Patience", "collect", "drop_series", "sweep"]
+__all__ = ["Patience", "collect", "drop_series", "expire", "sweep"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -144,3 +145,25 @@ def sweep(store: Store) -> None:
             # Images that were being written: their sender was not told that they are kept.
             if path.name not in known:
                 path.unlink(missing_ok=True)
+
+
+def expire(store: Store, now: float) -> list[str]:
+    """Delete jobs that ended ``limits.keep_days`` ago, and series of which no job is left.
+
+    The queue forgets first: a folder that is left behind when the program ends in between is
+    removed at its next start.
+
+    Returns
+    -------
+    list of str
+        Ids of the deleted jobs.
+    """
+    gone = []
+    for job_id in outdated(store.database, now - store.limits.keep_days * 86400):
+        if delete_job(store.database, job_id):
+            shutil.rmtree(store.job(job_id), ignore_errors=True)
+            _LOG.info("job=%s deleted after limits.keep_days", job_id)
+            gone.append(job_id)
+    for key in forgotten(store.database):
+        drop_series(store, key)
+    return gone

@@ -20,11 +20,6 @@ def content_hash(content: bytes) -> str:
     File meta, group lengths, padding and whether VRs are explicit do not count: archives write
     them anew, and the same image by DIMSE and over DICOMweb is the same image.
 
-    Parameters
-    ----------
-    content : bytes
-        A DICOM file.
-
     Raises
     ------
     Exception

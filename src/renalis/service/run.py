@@ -14,7 +14,7 @@ from dicomweb_client.web import DICOMwebClient
 from renalis.io.lock import held
 from renalis.pipeline import SegmentOptions
 from renalis.service.access import TokenFile
-from renalis.service.collect import Patience, collect, sweep
+from renalis.service.collect import Patience, collect, expire, sweep
 from renalis.service.config import Archive, Config
 from renalis.service.dicomweb import fetch_due, look, open_client
 from renalis.service.encryption import server_context
@@ -24,7 +24,6 @@ from renalis.service.metrics import Counters
 from renalis.service.progress import Progress
 from renalis.service.rest import Service
 from renalis.service.rest_server import answering, listening
-from renalis.service.retention import expire
 from renalis.service.sender import opened_destinations, send_due
 from renalis.service.series import interrupt_open
 from renalis.service.store import Store, open_store

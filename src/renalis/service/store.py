@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from renalis.errors import OutputError, RenalisError
-from renalis.service.clock import SteadyClock, open_clock
 from renalis.service.config import Limits
 from renalis.service.database import Database, open_database
 from renalis.service.jobs import waiting
 
-__all__ = ["Refused", "Store", "check_room", "open_store"]
+__all__ = ["Refused", "SteadyClock", "Store", "check_room", "open_clock", "open_store"]
 
 _FOLDERS = ("series", "jobs", "arriving")
 
@@ -111,3 +111,30 @@ def check_room(store: Store) -> None:
         raise Refused("waiting", "too many scans wait already; try again later", for_now=True)
     if shutil.disk_usage(store.folder).free < store.limits.free_gb * 1e9:
         raise Refused("space", "there is too little space left; try again later", for_now=True)
+
+
+@dataclass(frozen=True)
+class SteadyClock:
+    """The time of day at the start, and what has passed since by a clock that nobody sets.
+
+    Attributes
+    ----------
+    begin : float
+        Seconds since 1970.
+    """
+
+    begin: float = field(default_factory=time.time)
+    _since: float = field(default_factory=time.monotonic)
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self.begin + time.monotonic() - self._since
+
+
+def open_clock(database: Database) -> SteadyClock:
+    """A clock that begins no earlier than the last thing that the queue knows to have happened."""
+    (row,) = database.rows(
+        "SELECT max(coalesce((SELECT max(heard) FROM series), 0), coalesce((SELECT "
+        "max(max(created, coalesce(began, 0), coalesce(ended, 0))) FROM jobs), 0)) AS last"
+    )
+    return SteadyClock(max(time.time(), float(row["last"])))

@@ -53,13 +53,7 @@ _REJECTED, _BY_USER, _CALLER = 0x01, 0x01, 0x03
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A DICOM node that listens.
-
-    Attributes
-    ----------
-    port : int
-        Its port.
-    """
+    """A DICOM node that listens."""
 
     port: int
     _entity: AE

@@ -59,11 +59,6 @@ def scan_body(
         Rows and columns of a slice; from ``matrix_for`` when not given.
     phase : Phase, optional
         Contrast phase; drawn when not given.
-
-    Returns
-    -------
-    SyntheticScan
-        Scan and label map.
     """
     body = tissue.reoriented(CANONICAL)
     codes = np.ascontiguousarray(body.array)

@@ -15,7 +15,8 @@ from torch import nn
 
 from renalis.dataset import load_split
 from renalis.errors import InputError, UsageError
-from renalis.model import save_model, save_system_model
+from renalis.model import save_model
+from renalis.model_file import write_tensors
 from renalis.model_header import FoldFacts, KnownCases, ModelHeader, SystemHeader
 from renalis.model_header import Stage as ModelStage
 from renalis.networks import build
@@ -157,7 +158,8 @@ def _pack_folds(
         **_shared(system, opened.cases, description),
         **asdict(terms),
     )
-    return save_system_model(run / f"{system.name}.safetensors", header, tensors)
+    path = run / f"{system.name}.safetensors"
+    return write_tensors(path, header, dict(sorted(tensors.items())))
 
 
 def _pack_two_passes(run: Path, system: System, description: ModelDescription) -> Path:

@@ -13,6 +13,7 @@ from renalis.postprocessing.steps import make_step, run_steps
 from renalis.postprocessing.tidy import Tidied
 from renalis.prediction.ensemble import Ensembled, Member, average
 from renalis.prediction.restore_probabilities import OnScan, restore_labels
+from renalis.preparation import prepare_case
 from renalis.recipes.system import Stage
 from renalis.systems.gate import gate_notes, rules_in_force
 from renalis.systems.inference import (
@@ -22,7 +23,6 @@ from renalis.systems.inference import (
     predict_stage,
 )
 from renalis.systems.label_classes import lesion_classes
-from renalis.systems.recipe_cases import of_scan
 from renalis.systems.runs import Run
 from renalis.volume import Kind, Volume
 
@@ -113,7 +113,7 @@ def stage_predictions(run: Run, scan: Volume) -> dict[str, StagePrediction]:
         groups = [run.folds] if shared else [(fold,) for fold in run.folds]
         for group in groups:
             specs = group[0].specs[stage.name]
-            case = of_scan(scan, list(specs.values()))
+            case = prepare_case(scan, None, list(specs.values()))
             region = None
             if stage.input_mask is not None:
                 before = result[stage.input_mask.stage].probability

@@ -30,7 +30,6 @@ from renalis.preparation import (
     cached_case,
     hu_histogram,
     mean_and_std,
-    prepare_case,
 )
 from renalis.recipes.data_fields import DataPlan, Holdout, Nested
 from renalis.recipes.data_fields import Split as SplitPlan
@@ -46,7 +45,6 @@ __all__ = [
     "grid_specs",
     "keep_split",
     "load_statistics",
-    "of_scan",
     "prepared",
     "split_of",
     "training_statistics",
@@ -132,11 +130,6 @@ def with_specs(cases: Sequence[PreparedCase], specs: Mapping[str, GridSpec]) -> 
         PreparedCase({name: replace(grid, spec=specs[name]) for name, grid in case.grids.items()})
         for case in cases
     ]
-
-
-def of_scan(scan: Volume, specs: Sequence[GridSpec]) -> PreparedCase:
-    """A scan without labels on its grids, in memory."""
-    return prepare_case(scan, None, specs)
 
 
 def grid_specs(

@@ -26,7 +26,7 @@ _UNKNOWN_SIDE = 512
 """Of slices that keep their size: what nearly every scanner makes."""
 
 _STORED = (torch.float32, torch.int64)
-"""What a packed system may hold, see `renalis.model.save_system_model`."""
+"""What a packed system may hold, see `renalis.model_file`."""
 
 _UNFIT = (ValueError, RuntimeError, TypeError, LookupError, AttributeError, AssertionError)
 """What networks raise when options or sizes do not fit."""

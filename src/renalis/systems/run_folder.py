@@ -34,7 +34,7 @@ _PATIENCE_S = 10.0
 """Folds of a killed training end within moments."""
 
 
-def on_first_process(fabric: Fabric, act: Callable[[], None]) -> None:
+def on_first_process(fabric: Fabric, act: Callable[[], object]) -> None:
     """Let the first process act; what it raises is raised in all of them.
 
     Further processes are started with the same command: what the first one has stored would be

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from renalis.errors import InputError, UsageError
-from renalis.model import DEFAULT_MODEL, Model, find_model, is_system_model
+from renalis.model import DEFAULT_MODEL, Model, find_model, read_any_header
+from renalis.model_header import ModelHeader
 from renalis.systems.segmenter import Segmenter
 from renalis.systems.segmenter_options import SegmenterOptions
 
@@ -67,4 +68,4 @@ def _file_or_run(named: Path) -> Path:
 
 
 def _two_passes(path: Path) -> bool:
-    return not path.is_dir() and not is_system_model(path)
+    return not path.is_dir() and isinstance(read_any_header(path), ModelHeader)

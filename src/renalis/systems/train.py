@@ -111,7 +111,7 @@ def train_system(
         fold_report = report if fabric.global_rank == 0 else _silent
         train_fold(job, folds[0], fabric, fold_report, training_data, start)
         if job.system.coarse_to_fine:
-            on_first_process(fabric, partial(_pack, job.run))
+            on_first_process(fabric, partial(pack_run, job.run))
     else:
         _train_folds(job, folds, devices or Devices(), report, cluster, start)
     if job.system.coarse_to_fine:
@@ -199,10 +199,6 @@ def _quiet_fold(job: Job, fold: int, devices: Devices) -> None:
 
     start = None if job.start_from is None else open_starting_model(job.start_from, job.system)
     train_fold(job, fold, open_fabric(devices), report, start=start)
-
-
-def _pack(run: Path) -> None:
-    pack_run(run)
 
 
 def _silent(_: str) -> None:

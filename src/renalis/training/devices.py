@@ -113,13 +113,6 @@ def devices_for_folds(
 ) -> list[Devices]:
     """What folds are spread over: one entry per fold at a time.
 
-    Parameters
-    ----------
-    devices : Devices
-        What was asked for.
-    precision : {"float32", "bfloat16", "float16"}
-        To compute in.
-
     Raises
     ------
     UsageError

@@ -81,11 +81,6 @@ def fit(
         resuming.
         What it raises ends the training, which can be resumed.
 
-    Returns
-    -------
-    History
-        All finished epochs.
-
     Raises
     ------
     InputError

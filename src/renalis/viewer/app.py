@@ -29,16 +29,19 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
+from renalis.conventions import REGIONS
 from renalis.corrections import Result, save, versions
 from renalis.corrections.history import Version, measurements_of, version_named
 from renalis.errors import InputError, RenalisError
-from renalis.viewer.agreement import agreement
 from renalis.viewer.cases import Cases
 from renalis.viewer.files import static_file
 from renalis.viewer.grids import grid_code, labels_from_page, nifti_chunks, packed_labels
 from renalis.viewer.surfaces import packed_surfaces
+from renalis.volume import Volume
 
-__all__ = ["MOST_BYTES", "App", "Request", "Response"]
+__all__ = ["MOST_BYTES", "App", "Request", "Response", "agreement"]
 
 MOST_BYTES = 64 << 20
 """Most bytes that a request may bring: label maps pack to some kilobytes."""
@@ -251,3 +254,20 @@ def _json(content: Any, status: int = 200) -> Response:
 
 def _problem(status: int, sentence: str) -> Response:
     return _json({"problem": sentence}, status)
+
+
+_SHOWN = ("kidney", "tumor", "cyst")
+
+
+def agreement(one: Volume, other: Volume) -> dict[str, float | None]:
+    """Dice of the regions kidney (everything renal), tumor and cyst; None where neither has it."""
+    counts = np.bincount(
+        (one.array.astype(np.uint8) * 4 + other.array).ravel(order="K"), minlength=16
+    ).reshape(4, 4)
+    found: dict[str, float | None] = {}
+    for name in _SHOWN:
+        values = [int(label) for label in REGIONS[name]]
+        both = counts[np.ix_(values, values)].sum()
+        total = counts[values].sum() + counts[:, values].sum()
+        found[name] = float(2 * both / total) if total else None
+    return found

@@ -82,11 +82,6 @@ class Sources:
 def read_sources(scan: Scan) -> Sources:
     """Read the headers of a scan's images.
 
-    Parameters
-    ----------
-    scan : Scan
-        From `renalis.io.read_scan`.
-
     Raises
     ------
     NoStudyError

@@ -6,6 +6,7 @@ Everything else that is raised is a defect of the program and exits with 3.
 """
 
 __all__ = [
+    "CacheWarning",
     "DamageWarning",
     "InputError",
     "MemoryWarning",
@@ -30,6 +31,10 @@ class OutputError(RenalisError):
 
 class UsageError(RenalisError):
     """The options given do not fit together."""
+
+
+class CacheWarning(UserWarning):
+    """Files that can be made again went, or leave too little room for others."""
 
 
 class DamageWarning(UserWarning):

@@ -31,7 +31,9 @@ def arguments(kits: Path, run: Path, *more: str) -> list[str]:
 def alone(kits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("alone") / "run"
     for fold in "01":
-        assert main(arguments(kits, run, "--fold", fold, "--resume")) == 0
+        words = arguments(kits, run, "--fold", fold, "--resume", "--cache-limit", "1G")
+        assert main(words) == 0
+    assert json.loads((run / "prepared" / "limit.json").read_text()) == {"most_bytes": 10**9}
     return run
 
 

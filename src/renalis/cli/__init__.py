@@ -20,7 +20,14 @@ from typing import Any
 
 from renalis.cli.closed_pipes import discard_output, ensure_streams
 from renalis.compute_failures import is_out_of_memory
-from renalis.errors import DamageWarning, MemoryWarning, PluginWarning, RenalisError, UsageError
+from renalis.errors import (
+    CacheWarning,
+    DamageWarning,
+    MemoryWarning,
+    PluginWarning,
+    RenalisError,
+    UsageError,
+)
 from renalis.signals import Ended, end, ended_by_signals
 
 __all__ = ["VERBS", "main", "verb_parser"]
@@ -156,7 +163,7 @@ def _plain_warnings() -> Iterator[None]:
         others = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            if issubclass(category, PluginWarning | MemoryWarning | DamageWarning):
+            if issubclass(category, PluginWarning | MemoryWarning | DamageWarning | CacheWarning):
                 print(f"renalis: {message}", file=sys.stderr)
             else:
                 others(message, category, *place, **more)

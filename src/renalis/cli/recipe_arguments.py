@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from renalis.cli.sizes import megabytes
 from renalis.errors import UsageError
 
-__all__ = ["add_recipe", "add_system", "check_workers"]
+__all__ = ["add_recipe", "add_system", "cache_bytes", "check_workers"]
 
 
 def add_recipe(parser: argparse.ArgumentParser, data: str, output: str) -> None:
@@ -44,7 +45,19 @@ def add_system(group: argparse._ActionsContainer) -> None:
     add("--tiny", action="store_true", help="the recipe's small variant: minutes on a CPU")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train")
     add("--cache", type=Path, help="folder of prepared cases (default: in the output folder)")
+    add(
+        "--cache-limit",
+        metavar="SIZE",
+        help="how large that folder may grow, for example 200G; prepared cases that were used "
+        "longest ago and that no training uses go. It is kept in the folder",
+    )
     add("--workers", type=int, default=0, metavar="N", help="processes that prepare batches")
+
+
+def cache_bytes(arguments: argparse.Namespace) -> int | None:
+    """What ``--cache-limit`` says."""
+    found = megabytes("--cache-limit", arguments.cache_limit)
+    return None if found is None else int(found * 1e6)
 
 
 def check_workers(arguments: argparse.Namespace) -> None:

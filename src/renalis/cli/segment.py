@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from renalis.cli.closed_pipes import until_pipe_closes
 from renalis.cli.engine_arguments import add_engine, check_engine
+from renalis.cli.sizes import megabytes
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -301,7 +302,7 @@ def _prediction(arguments: argparse.Namespace) -> PredictionOptions | None:
         "windows": arguments.windows and Windows(arguments.windows),
         "interpolation": arguments.interpolation,
         "thresholds": _thresholds(arguments.threshold) or None,
-        "max_ram_mb": _megabytes(arguments.max_ram),
+        "max_ram_mb": megabytes("--max-ram", arguments.max_ram),
     }
     chosen = {name: value for name, value in chosen.items() if value is not None}
     return PredictionOptions(**chosen) if chosen else None
@@ -328,20 +329,6 @@ def _thresholds(changes: list[str]) -> dict[str, float]:
         except ValidationError as error:
             raise UsageError(f"--threshold {change}: {error.errors()[0]['msg'].lower()}") from error
     return chosen
-
-
-def _megabytes(text: str | None) -> float | None:
-    """``4G`` or ``3500M`` in MB.
-
-    >>> _megabytes("4G"), _megabytes("1.5g"), _megabytes("800M")
-    (4000.0, 1500.0, 800.0)
-    """
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([GM])B?", text.strip(), re.IGNORECASE)
-    if match is None:
-        raise UsageError(f"--max-ram {text!r} is no size; write for example 4G or 3500M")
-    return float(match[1]) * (1000.0 if match[2].upper() == "G" else 1.0)
 
 
 def _as_json(result: CaseResult) -> dict[str, Any]:

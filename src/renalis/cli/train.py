@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from renalis.cli.engine_arguments import add_engine, add_threads, cluster_place
-from renalis.cli.recipe_arguments import add_recipe, add_system, check_workers
+from renalis.cli.recipe_arguments import add_recipe, add_system, cache_bytes, check_workers
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         start_from=arguments.start_from,
         slices=tuple(arguments.slices),
         tensorboard=arguments.tensorboard,
+        cache_bytes=cache_bytes(arguments),
     )
     devices = Devices(
         arguments.device, arguments.devices, arguments.nodes, threads=arguments.threads

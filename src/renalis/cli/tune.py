@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from renalis.cli.engine_arguments import add_engine, add_threads, cluster_place
-from renalis.cli.recipe_arguments import add_recipe, add_system, check_workers
+from renalis.cli.recipe_arguments import add_recipe, add_system, cache_bytes, check_workers
 from renalis.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.cache or arguments.output / "prepared",
         arguments.resume,
         arguments.workers,
+        cache_bytes=cache_bytes(arguments),
     )
     tuning = Tuning(
         arguments.recipe,

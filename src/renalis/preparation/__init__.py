@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from renalis.preparation.cache import cached_case, file_hash, open_prepared
+from renalis.preparation.cache_limit import CacheUse, set_limit
 from renalis.preparation.grid_origin import grid_offset
 from renalis.preparation.grids import GridSpec, normalized, place_grid
 from renalis.preparation.hu_statistics import hu_histogram, mean_and_std
@@ -29,6 +30,7 @@ from renalis.preparation.upright import (
 
 __all__ = [
     "OBLIQUE_DEG",
+    "CacheUse",
     "Grid",
     "GridSpec",
     "Interpolation",
@@ -54,6 +56,7 @@ __all__ = [
     "regrid_labels",
     "resample",
     "resample_upright",
+    "set_limit",
     "stage_grid",
     "triangle_weights",
     "upright_frame",

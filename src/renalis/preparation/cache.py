@@ -26,6 +26,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from renalis.errors import DamageWarning, InputError, OutputError
+from renalis.preparation.cache_limit import INDEX, CacheUse, make_room, take_away
 from renalis.preparation.grids import GridSpec
 from renalis.preparation.prepared import PreparedCase, PreparedGrid, prepare_case
 from renalis.volume import Volume
@@ -35,7 +36,6 @@ __all__ = ["FORMAT", "cached_case", "file_hash", "open_prepared"]
 FORMAT = 1
 """Raised whenever the same scan and grids would be prepared otherwise."""
 
-_INDEX = "prepared.json"
 _STALE_S = 24 * 3600
 _DTYPES = {"image": "int16", "label": "uint8", "weights": "float16"}
 
@@ -67,6 +67,7 @@ def cached_case(
     load: Callable[[], tuple[Volume, Volume | None]],
     grids: Sequence[GridSpec],
     case_id: str = "this case",
+    use: CacheUse | None = None,
 ) -> PreparedCase:
     """A prepared case from the cache, prepared first if it is not there.
 
@@ -82,6 +83,9 @@ def cached_case(
         As in `renalis.preparation.prepare_case`.
     case_id : str
         For messages; not stored.
+    use : CacheUse, optional
+        Of all cases that are opened together; keeps them from being removed, see
+        `renalis.preparation.cache_limit`.
 
     Returns
     -------
@@ -102,17 +106,19 @@ def cached_case(
     """
     root = Path(cache)
     folder = root / _key(content, grids)
-    if (folder / _INDEX).is_file() and (damage := _damage(folder)):
+    use = use or CacheUse(root)
+    use.add(folder.name)
+    if (folder / INDEX).is_file() and (damage := _damage(folder)):
         warnings.warn(
             f"the prepared case in {folder} is damaged ({damage}); it is prepared again",
             DamageWarning,
             stacklevel=2,
         )
-        _take_away(folder)
-    if not (folder / _INDEX).is_file():
+        take_away(folder)
+    if not (folder / INDEX).is_file():
         image, label = load()
         _store(folder, prepare_case(image, label, grids, case_id))
-    return open_prepared(folder, grids)
+    return open_prepared(folder, grids, use)
 
 
 def _damage(folder: Path) -> str:
@@ -121,7 +127,7 @@ def _damage(folder: Path) -> str:
     A case that an earlier version prepared has none.
     """
     try:
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         for name, entry in index.items():
             for kind, expected in entry.get("crc32", {}).items():
                 file = folder / f"{name}-{kind}.npy"
@@ -141,21 +147,14 @@ def _checksum(file: Path) -> int:
     return total
 
 
-def _take_away(folder: Path) -> None:
-    """Remove a case at once for all who look for it, then its files."""
-    aside = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.part"
-    # Gone already: another process found the same
-    with contextlib.suppress(FileNotFoundError):
-        folder.rename(aside)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
 def _key(content: str, grids: Sequence[GridSpec]) -> str:
     made = json.dumps([FORMAT, content, [spec.stored() for spec in grids]], sort_keys=True)
     return hashlib.sha256(made.encode()).hexdigest()[:32]
 
 
-def open_prepared(folder: str | os.PathLike[str], grids: Sequence[GridSpec]) -> PreparedCase:
+def open_prepared(
+    folder: str | os.PathLike[str], grids: Sequence[GridSpec], use: CacheUse | None = None
+) -> PreparedCase:
     """Open a prepared case.
 
     Parameters
@@ -164,6 +163,8 @@ def open_prepared(folder: str | os.PathLike[str], grids: Sequence[GridSpec]) -> 
         The case's folder in the cache.
     grids : sequence of GridSpec
         Grids to open; their intensities (``sub``, ``div``) may differ from when it was stored.
+    use : CacheUse, optional
+        Kept with the arrays.
 
     Raises
     ------
@@ -172,8 +173,8 @@ def open_prepared(folder: str | os.PathLike[str], grids: Sequence[GridSpec]) -> 
     """
     path = Path(folder)
     try:
-        index = json.loads((path / _INDEX).read_text(encoding="utf-8"))
-        return PreparedCase({spec.name: _open(path, index[spec.name], spec) for spec in grids})
+        index = json.loads((path / INDEX).read_text(encoding="utf-8"))
+        return PreparedCase({spec.name: _open(path, index[spec.name], spec, use) for spec in grids})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"the prepared case in {path} is damaged or of other grids ({error}); delete the "
@@ -181,12 +182,14 @@ def open_prepared(folder: str | os.PathLike[str], grids: Sequence[GridSpec]) -> 
         ) from error
 
 
-def _open(folder: Path, entry: dict[str, Any], spec: GridSpec) -> PreparedGrid:
+def _open(
+    folder: Path, entry: dict[str, Any], spec: GridSpec, use: CacheUse | None
+) -> PreparedGrid:
     arrays: dict[str, NDArray[Any] | None] = dict.fromkeys(_DTYPES)
     for kind in entry["arrays"]:
         array = np.load(folder / f"{spec.name}-{kind}.npy", mmap_mode="r", allow_pickle=False)
         if list(array.shape) != entry["shape"] or array.dtype != _DTYPES[kind]:
-            raise ValueError(f"{spec.name}-{kind}.npy is not what {_INDEX} says")
+            raise ValueError(f"{spec.name}-{kind}.npy is not what {INDEX} says")
         arrays[kind] = array
     image = arrays["image"]
     if image is None:
@@ -200,6 +203,7 @@ def _open(folder: Path, entry: dict[str, Any], spec: GridSpec) -> PreparedGrid:
         None if slices is None else np.array(slices, np.uint32),
         np.array(entry["affine"]),
         folder,
+        use,
     )
 
 
@@ -208,6 +212,7 @@ class _MappedGrid(PreparedGrid):
     """A grid whose arrays are memory maps; sent to another process as the folder's name only."""
 
     folder: Path
+    use: CacheUse | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopened, (str(self.folder), self.spec)
@@ -223,10 +228,13 @@ def _store(folder: Path, case: PreparedCase) -> None:
     try:
         part.mkdir(parents=True)
         _forget_stale_parts(folder.parent)
+        make_room(
+            folder.parent,
+            sum(array.nbytes for grid in case.grids.values() for array in _present(grid).values()),
+        )
         index = {}
         for name, grid in case.grids.items():
-            arrays = {"image": grid.image, "label": grid.label, "weights": grid.weights}
-            present = {kind: array for kind, array in arrays.items() if array is not None}
+            present = _present(grid)
             for kind, array in present.items():
                 _save(part / f"{name}-{kind}.npy", array)
             index[name] = {
@@ -236,14 +244,14 @@ def _store(folder: Path, case: PreparedCase) -> None:
                 "arrays": sorted(present),
                 "crc32": {kind: _checksum(part / f"{name}-{kind}.npy") for kind in present},
             }
-        with (part / _INDEX).open("w", encoding="utf-8") as file:
+        with (part / INDEX).open("w", encoding="utf-8") as file:
             json.dump(index, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         try:
             part.rename(folder)
         except OSError:
-            if not (folder / _INDEX).is_file():
+            if not (folder / INDEX).is_file():
                 raise
     except OSError as error:
         raise OutputError(
@@ -252,6 +260,11 @@ def _store(folder: Path, case: PreparedCase) -> None:
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _present(grid: PreparedGrid) -> dict[str, NDArray[Any]]:
+    arrays = {"image": grid.image, "label": grid.label, "weights": grid.weights}
+    return {kind: array for kind, array in arrays.items() if array is not None}
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:

@@ -28,6 +28,7 @@ def job_to_json(job: Job) -> dict[str, Any]:
         "start_from": os.path.abspath(start) if start and Path(start).exists() else start,
         "slices": [os.path.abspath(path) for path in job.slices],
         "tensorboard": job.tensorboard,
+        "cache_bytes": job.cache_bytes,
     }
 
 

@@ -25,6 +25,7 @@ from renalis.dataset.filters import CaseFilter, label_volumes
 from renalis.dataset.reading import case_content, read_case, read_case_labels
 from renalis.errors import InputError
 from renalis.preparation import (
+    CacheUse,
     GridSpec,
     PreparedCase,
     cached_case,
@@ -114,12 +115,13 @@ def prepared(cases: Sequence[Case], specs: Sequence[GridSpec], cache: Path) -> l
     InputError, OutputError
         See `renalis.preparation.cached_case`.
     """
+    use = CacheUse(cache)
 
     def one(case: Case) -> PreparedCase:
         def load() -> tuple[Volume, Volume | None]:
             return read_case(case), read_case_labels(case)
 
-        return cached_case(cache, case_content(case), load, specs, case.id)
+        return cached_case(cache, case_content(case), load, specs, case.id, use)
 
     return [one(case) for case in cases]
 

@@ -14,6 +14,7 @@ from renalis.cluster.connection import RayPlace
 from renalis.dataset import Split
 from renalis.errors import InputError, UsageError
 from renalis.prediction.runtimes.memory_reuse import keep_freed_memory
+from renalis.preparation import set_limit
 from renalis.recipes.data_fields import KFold
 from renalis.systems.pack import pack_run
 from renalis.systems.ray_folds import train_on_ray
@@ -108,6 +109,7 @@ def train_system(
         _check(job, training_data, folds)
         on_first_process(fabric, partial(store_recipe, job.run, job.system))
         on_first_process(fabric, partial(keep_starting_model, job.run, start))
+        on_first_process(fabric, partial(_limit_cache, job))
         fold_report = report if fabric.global_rank == 0 else _silent
         train_fold(job, folds[0], fabric, fold_report, training_data, start)
         if job.system.coarse_to_fine:
@@ -138,6 +140,7 @@ def _train_folds(
     _check(job, open_training_data(job.system, job.data, job.kind), folds)
     store_recipe(job.run, job.system)
     keep_starting_model(job.run, start)
+    _limit_cache(job)
     if cluster is not None:
         train_on_ray(job, folds, replace(devices, precision=precision), cluster, report)
     else:
@@ -199,6 +202,11 @@ def _quiet_fold(job: Job, fold: int, devices: Devices) -> None:
 
     start = None if job.start_from is None else open_starting_model(job.start_from, job.system)
     train_fold(job, fold, open_fabric(devices), report, start=start)
+
+
+def _limit_cache(job: Job) -> None:
+    if job.cache_bytes is not None:
+        set_limit(job.prepared_cases, job.cache_bytes)
 
 
 def _silent(_: str) -> None:

@@ -46,6 +46,9 @@ class Job:
         Files of single real slices to train with.
     tensorboard : bool
         Also write event files for TensorBoard, next to each round's metrics.
+    cache_bytes : int, optional
+        How large the folder of prepared cases may be, from now on; its own limit, if it has one,
+        when not given.
     """
 
     system: System
@@ -61,6 +64,7 @@ class Job:
     start_from: str | None = None
     slices: tuple[Path, ...] = ()
     tensorboard: bool = False
+    cache_bytes: int | None = None
 
     @property
     def prepared_cases(self) -> Path:

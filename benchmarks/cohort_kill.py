@@ -39,6 +39,13 @@ EXEMPT = ("seconds", "peak_mb")
 REPORTED = re.compile(rb">[^<>]* s \([a-z0-9-]+\)</td>")
 """The cell of ``report.html`` with the seconds of the prediction."""
 
+NOT_COMPARED = {
+    "provenance.json": list(EXEMPT),
+    "report.html": ["the cell with the seconds of the prediction"],
+    "whole files": ["manifest.jsonl", "cohort.html"],
+}
+"""Times and memory, which differ between any two runs."""
+
 PATIENCE_S = 3600.0
 
 
@@ -169,7 +176,7 @@ def killed_cohort(
         ),
         "attempts_lost_with_a_worker": sum(found.count("failed") for found in statuses.values()),
         "left_over": left,
-        "exempt_fields_of_provenance": list(EXEMPT),
+        "not_compared": NOT_COMPARED,
         "whole_and_alike": not (different or twice or touched or left)
         and len(statuses) == total
         and all(found[-1] in ("done", "skipped") for found in statuses.values()),

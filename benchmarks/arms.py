@@ -97,6 +97,8 @@ def run(arm: Arm, threads: int = 1) -> dict[str, Any]:
     """
     environment = {**os.environ, **dict.fromkeys(_THREADS, str(threads))}
     environment |= {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(HERE)}
+    # As installed: modules are compiled once, the rivals' while they are installed.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     words = [str(word) for word in arm.command]
     if arm.command[0] == PEERS and not PEERS.exists():
         raise ArmError("the rivals are not installed; run: make bench-peers")

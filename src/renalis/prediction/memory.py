@@ -25,7 +25,7 @@ _BASE_MB = {
     RuntimeName.TORCH_BF16: 490.0,
     RuntimeName.OPENVINO: 330.0,
     RuntimeName.OPENVINO_BF16: 330.0,
-    RuntimeName.ONNX: 580.0,
+    RuntimeName.ONNX: 470.0,
 }
 """Python, NumPy, the runtime, the readers, and the coarse pass over a small scan."""
 
@@ -48,7 +48,7 @@ _KEPT = {
     RuntimeName.TORCH_BF16: 0.85,
     RuntimeName.OPENVINO: 1.05,
     RuntimeName.OPENVINO_BF16: 0.85,
-    RuntimeName.ONNX: 2.0,
+    RuntimeName.ONNX: 1.6,
 }
 """What a runtime takes of the reckoned activations, with freed ones that stay in the heap; chosen,
 as the base, so that the estimate lies 5 to 25 % above the peak that ``provenance.json`` reports

@@ -12,6 +12,7 @@ from renalis.calibration import Fits
 from renalis.laterality import Midline
 from renalis.look_spread import LookSpread
 from renalis.measurement.case_confidence import case_confidence
+from renalis.measurement.contrast_phase import contrast_phase
 from renalis.measurement.kidneys import measure_kidney
 from renalis.measurement.lesions import measure_lesions
 from renalis.measurement.measurements import Measurements
@@ -113,7 +114,8 @@ def measure(
     part = crop.like(np.ascontiguousarray(crop.array, dtype=np.uint8), Kind.LABELS)
     groups, specks = find_groups(part, box, midline)
     kidneys, lesions, left = _all(scene, part, groups)
-    odd = unusual(scene.image, scene.labels, body, kidneys)
+    phase = contrast_phase(scene.image, scene.labels)
+    odd = unusual(scene.image, scene.labels, body, kidneys, phase)
     counts = np.bincount(part.array.ravel(), minlength=4) * part.voxel_ml
     totals = Totals(float(counts[1]), float(counts[2]), float(counts[3]), specks)
     center = part.world(np.argwhere(part.array > 0).mean(axis=0))
@@ -131,6 +133,7 @@ def measure(
         ),
         case_confidence(kidneys, fits, spread),
         tuple(one.rule for one in odd),
+        phase,
     )
 
 

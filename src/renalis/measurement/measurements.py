@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from renalis.measurement.contrast_phase import ContrastPhase
 from renalis.measurement.export import confidence_columns, csv_columns, to_json
 from renalis.measurement.results import CaseConfidence, Grid, Kidney, Lesion, Side, Totals
 
@@ -35,6 +36,8 @@ class Measurements:
     unusual : tuple of str
         Names of the rules by which the scan lies beyond what the model learned from
         (`renalis.measurement.unusual`); their sentences are among the notes.
+    contrast_phase : ContrastPhase or None
+        As the kidneys tell it; None without any.
     """
 
     grid: Grid
@@ -46,6 +49,7 @@ class Measurements:
     notes: tuple[str, ...]
     confidence: CaseConfidence | None = None
     unusual: tuple[str, ...] = ()
+    contrast_phase: ContrastPhase | None = None
 
     def kidney(self, side: Side | str) -> Kidney | None:
         """The left or the right kidney, if there is one."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.boxes import bounding_box
+from renalis.measurement.contrast_phase import UNENHANCED_HU, ContrastPhase
 from renalis.measurement.results import Kidney
 from renalis.preparation.body import Body
 from renalis.preparation.plausibility import NARROW_MM, extent_mm, is_cut
@@ -34,8 +35,6 @@ _LAG_MM = 4.0
 _TISSUE_HU = (-150, 200)
 METAL_HU, METAL_ML = 2500, 0.3
 """Cortical bone stays below 2000 HU, stones below 1700. A surgical clip is smaller."""
-UNENHANCED_HU = 60.0
-"""Parenchyma without contrast medium has 20 to 45 HU, from the arterial phase on 100 and more."""
 _RIM_MM = 3.0
 _SAME = 0.95
 """Share of the voxels outside the reconstruction circle that have one value: padding, not air."""
@@ -58,7 +57,11 @@ class Unusual:
 
 
 def unusual(
-    image: Volume, labels: Volume, body: Body, kidneys: Sequence[Kidney]
+    image: Volume,
+    labels: Volume,
+    body: Body,
+    kidneys: Sequence[Kidney],
+    phase: ContrastPhase | None = None,
 ) -> tuple[Unusual, ...]:
     """What is unusual about a scan.
 
@@ -70,8 +73,11 @@ def unusual(
         From `renalis.preparation.body.find_body`.
     kidneys : sequence of Kidney
         As measured.
+    phase : ContrastPhase, optional
+        As the kidneys tell it.
     """
-    return tuple(Unusual(*found) for found in _found(image, labels, body, kidneys))
+    found = [*_found(image, labels, body, kidneys), *_phase(kidneys, phase)]
+    return tuple(Unusual(*one) for one in found)
 
 
 def _found(
@@ -101,7 +107,6 @@ def _found(
             "cut_by_circle",
             "a kidney reaches the edge of the reconstructed field of view and may go on outside",
         )
-    yield from _phase(kidneys)
 
 
 def _sampling(image: Volume) -> Iterator[tuple[str, str]]:
@@ -179,8 +184,8 @@ def _beside_padding(image: Volume, renal: NDArray[np.bool_], levels: NDArray[np.
     return bool(outside.size and (outside == outside.min()).mean() >= _SAME)
 
 
-def _phase(kidneys: Sequence[Kidney]) -> Iterator[tuple[str, str]]:
-    """Kidneys without contrast medium, in which most tumors look like parenchyma."""
+def _phase(kidneys: Sequence[Kidney], phase: ContrastPhase | None) -> Iterator[tuple[str, str]]:
+    """Phases in which lesions look unlike those of real scans that the model was measured on."""
     counted = [kidney for kidney in kidneys if kidney.is_kidney.answer.counts]
     known = [kidney.intensity.median_hu for kidney in counted if kidney.intensity is not None]
     if known and max(known) < UNENHANCED_HU:
@@ -188,4 +193,10 @@ def _phase(kidneys: Sequence[Kidney]) -> Iterator[tuple[str, str]]:
             "unenhanced",
             f"the kidneys have {max(known):.0f} HU, as without contrast medium: tumors of the "
             "same density do not show",
+        )
+    if phase is not None and phase.name == "excretory":
+        yield (
+            "excretory",
+            "urine in the kidneys is opaque, as in the excretory phase: the model was tested on "
+            "hardly any such real scan, and bright calyces may hide lesions",
         )

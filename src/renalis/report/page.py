@@ -189,9 +189,18 @@ def _scan_table(content: ReportContent) -> list[tuple[str, str]]:
         ("Spacing (mm)", spacing),
         ("Axis directions", grid.orientation),
         *_tilt(content.image),
+        *_phase(content.measurements),
         *expected_overlap(content.measurements),
         *content.scan_facts,
     ]
+
+
+def _phase(measurements: Measurements) -> list[tuple[str, str]]:
+    """The contrast phase as the kidneys tell it, whatever a header says."""
+    found = measurements.contrast_phase
+    if found is None:
+        return []
+    return [("Contrast phase (by the kidneys)", found.name or "cannot be told")]
 
 
 def expected_overlap(measurements: Measurements) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ them, and where a kidney shows too little of itself, the phase cannot be told.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +125,7 @@ def _named(middle: float, excess: float | None, opaque: float) -> PhaseName | No
 
 
 def _tissues(
-    hu: NDArray[np.generic], labels: NDArray[np.generic], pixel: tuple[float, float]
+    hu: NDArray[Any], labels: NDArray[Any], pixel: tuple[float, float]
 ) -> tuple[NDArray[np.float32], ...]:
     """HU of parenchyma, cortex, medulla, and of all that is deep in a kidney, in one slice."""
     renal, kidney = labels > 0, labels == Label.KIDNEY

@@ -8,9 +8,10 @@ from pydicom.sr.coding import Code
 
 from renalis.conventions import Label
 
-__all__ = ["CATEGORIES", "KIDNEY", "SIDES", "TYPES", "coded"]
+__all__ = ["CATEGORIES", "KIDNEY", "REPORT", "SIDES", "TYPES", "coded"]
 
 KIDNEY: Code = codes.SCT.Kidney
+REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 TYPES: dict[Label, Code] = {
     Label.KIDNEY: KIDNEY,
     Label.TUMOR: codes.SCT.Neoplasm,

@@ -23,8 +23,7 @@ from renalis.io.scan import SourceSlice
 from renalis.io.segments.codes import CATEGORIES, KIDNEY, SIDES, TYPES, coded
 from renalis.io.segments.facts import COLORS, SegmentFacts
 from renalis.io.segments.seg_sources import plane_places, refused_headers
-from renalis.io.segments.segmented_study import LONGEST, SegmentedStudy, warned
-from renalis.io.write import whole_file
+from renalis.io.segments.segmented_study import LONGEST, SegmentedStudy, write_object
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
@@ -82,15 +81,14 @@ def write_dicom_seg(path: Path, study: SegmentedStudy, kind: SegKind = SegKind.B
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # highdicom's remarks on values quote the patient's name
         made = _segmentation(study, kind)
-    with whole_file(path) as file:
-        made.save_as(file)
+    write_object(path, made)
 
 
 def _segmentation(study: SegmentedStudy, kind: SegKind) -> Dataset:
     from highdicom.content import PlanePositionSequence
     from highdicom.seg import Segmentation
 
-    numbers, facts, sources, maker = study.numbers, study.facts, study.sources, study.maker
+    numbers, facts, sources = study.numbers, study.facts, study.sources
     kept = study.kept
     frames = np.stack([numbers.array[:, :, k].T for k in kept])
     frames = frames.astype(np.uint8 if len(facts) < 256 else np.uint16, copy=False)
@@ -103,34 +101,18 @@ def _segmentation(study: SegmentedStudy, kind: SegKind) -> Dataset:
             segmentation_type=str(kind),
             segment_descriptions=[_description(n, f, study) for n, f in enumerate(facts, 1)],
             plane_positions=[PlanePositionSequence("PATIENT", places[k][0]) for k in kept],
-            series_instance_uid=study.uid(f"{name} series"),
-            series_number=study.series_number(place),
-            series_description=study.series_description("kidneys, tumors, cysts"),
-            sop_instance_uid=study.uid(f"{name} instance"),
-            instance_number=1,
-            manufacturer="renalis",
-            manufacturer_model_name=maker.model[:LONGEST],
-            software_versions=maker.version[:LONGEST],
-            device_serial_number="none",
             content_label="RENALIS",
             content_description="Research software, not for clinical use",
-            content_date=sources.date,
-            content_time=sources.time,
-            specific_character_set="ISO_IR 192",
             omit_empty_frames=True,
             transfer_syntax_uid=_SYNTAXES[kind],
+            **study.fields(name, place, "kidneys, tumors, cysts"),
         )
     _refer(study, made)
     _derive(study, made, places)
-    # Of this run, and not of the object: the same input gives the same bytes.
-    del made.InstanceCreationDate, made.InstanceCreationTime
-    for item in made.get("ContributingEquipmentSequence", []):
-        if "ContributionDateTime" in item:
-            del item.ContributionDateTime
     organization = study.uid(f"{name} dimensions")
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
         item.DimensionOrganizationUID = organization
-    return warned(made)
+    return made
 
 
 def _description(number: int, facts: SegmentFacts, study: SegmentedStudy) -> SegmentDescription:

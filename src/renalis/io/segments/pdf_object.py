@@ -5,18 +5,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from pydicom.dataset import Dataset
-from pydicom.filewriter import dcmwrite
-from pydicom.sr.coding import Code
 from pydicom.uid import EncapsulatedPDFStorage
 
-from renalis.io.segments.codes import coded
-from renalis.io.segments.segmented_study import SegmentedStudy, new_object, warned
-from renalis.io.write import whole_file
+from renalis.io.segments.codes import REPORT, coded
+from renalis.io.segments.segmented_study import SegmentedStudy, new_object, write_object
 
 __all__ = ["write_pdf_object"]
 
-_TITLE = Code("126000", "DCM", "Imaging Measurement Report")
 _PLACE = 3
 
 
@@ -47,15 +42,10 @@ def write_pdf_object(path: Path, pdf: bytes, study: SegmentedStudy) -> None:
     # The case's name on the page may be the patient's, where a folder is named so.
     made.BurnedInAnnotation = "YES"
     made.DocumentTitle = "renalis: kidneys, tumors, cysts (research only)"
-    made.ConceptNameCodeSequence = [coded(_TITLE)]
+    made.ConceptNameCodeSequence = [coded(REPORT)]
     made.VerificationFlag = "UNVERIFIED"
-    made.SourceInstanceSequence = _sources(study)
+    made.SourceInstanceSequence = [one for items in study.images().values() for one in items]
     made.MIMETypeOfEncapsulatedDocument = "application/pdf"
     made.EncapsulatedDocumentLength = len(pdf)
     made.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
-    with whole_file(path) as file:
-        dcmwrite(file, warned(made), enforce_file_format=True)
-
-
-def _sources(study: SegmentedStudy) -> list[Dataset]:
-    return [item for items in study.images().values() for item in items]
+    write_object(path, made)

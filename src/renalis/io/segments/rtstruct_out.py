@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.filewriter import dcmwrite
 from pydicom.uid import RTStructureSetStorage
 
 from renalis.conventions import Label
@@ -15,8 +14,7 @@ from renalis.io.segments.codes import TYPES, coded
 from renalis.io.segments.facts import COLORS, SegmentFacts
 from renalis.io.segments.outlines import outlines
 from renalis.io.segments.seg_sources import image_planes
-from renalis.io.segments.segmented_study import LONGEST, SegmentedStudy, new_object, warned
-from renalis.io.write import whole_file
+from renalis.io.segments.segmented_study import LONGEST, SegmentedStudy, new_object, write_object
 
 __all__ = ["write_rtstruct"]
 
@@ -65,8 +63,7 @@ def write_rtstruct(path: Path, study: SegmentedStudy) -> None:
         made.ROIContourSequence.append(contours)
         made.RTROIObservationsSequence.append(_observation(number, facts))
     made.ApprovalStatus = "UNAPPROVED"
-    with whole_file(path) as file:
-        dcmwrite(file, warned(made), enforce_file_format=True)
+    write_object(path, made)
 
 
 def _frame_of_reference(study: SegmentedStudy) -> Dataset:

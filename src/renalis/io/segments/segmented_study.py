@@ -12,18 +12,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from renalis.io.scan import Scan, SourceSlice
 from renalis.io.segments.facts import Maker, SegmentFacts
 from renalis.io.segments.seg_sources import Sources, read_sources
+from renalis.io.write import whole_file
 from renalis.volume import Volume
 
-__all__ = ["LONGEST", "SegmentedStudy", "new_object", "reference", "warned"]
+__all__ = ["LONGEST", "SegmentedStudy", "new_object", "of_patient", "reference", "write_object"]
 
 LONGEST = 64
 """Characters of a long string (LO)."""
@@ -112,6 +115,33 @@ class SegmentedStudy:
         name = f"renalis {what} {self.seed}"
         return UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}")
 
+    def fields(self, kind: str, place: int, what: str) -> dict[str, Any]:
+        """What highdicom's objects all take: the series, the object and what made it.
+
+        Parameters
+        ----------
+        kind : str
+            Tells its UIDs from those of others.
+        place : int
+            See `series_number`.
+        what : str
+            See `series_description`.
+        """
+        return {
+            "series_instance_uid": self.uid(f"{kind} series"),
+            "series_number": self.series_number(place),
+            "series_description": self.series_description(what),
+            "sop_instance_uid": self.uid(f"{kind} instance"),
+            "instance_number": 1,
+            "manufacturer": "renalis",
+            "manufacturer_model_name": self.maker.model[:LONGEST],
+            "software_versions": self.maker.version[:LONGEST],
+            "device_serial_number": "none",
+            "content_date": self.sources.date,
+            "content_time": self.sources.time,
+            "specific_character_set": "ISO_IR 192",
+        }
+
     def tracking_uid(self, facts: SegmentFacts) -> UID:
         """The same in every object."""
         return self.uid(f"segment {facts.id}")
@@ -141,15 +171,11 @@ def new_object(study: SegmentedStudy, sop_class: UID, kind: str, place: int) -> 
     place : int
         See `SegmentedStudy.series_number`.
     """
-    header, maker = study.sources.header, study.maker
-    made = Dataset()
+    maker = study.maker
+    made = of_patient(study)
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     made.SpecificCharacterSet = "ISO_IR 192"
-    for tag in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID",
-                "StudyDate", "StudyTime", "AccessionNumber", "StudyID",
-                "ReferringPhysicianName"):  # fmt: skip
-        made[tag] = header[tag]
     made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = sop_class
     made.SOPInstanceUID = study.uid(f"{kind} instance")
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
@@ -163,11 +189,27 @@ def new_object(study: SegmentedStudy, sop_class: UID, kind: str, place: int) -> 
     return made
 
 
-def warned(made: Dataset) -> Dataset:
-    """The object with a private note that it is research software."""
+def of_patient(study: SegmentedStudy) -> Dataset:
+    """What says of which patient and study something is, and no more."""
+    made = Dataset()
+    for tag in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID",
+                "StudyDate", "StudyTime", "AccessionNumber", "StudyID",
+                "ReferringPhysicianName"):  # fmt: skip
+        made[tag] = study.sources.header[tag]
+    return made
+
+
+def write_object(path: Path, made: Dataset) -> None:
+    """Write an object with a private note that it is research software, whole or not at all."""
+    # Of this run, and not of the object: the same input gives the same bytes.
+    for tag in ("InstanceCreationDate", "InstanceCreationTime"):
+        made.pop(tag, None)
+    for item in made.get("ContributingEquipmentSequence", []):
+        item.pop("ContributionDateTime", None)
     block = made.private_block(_PRIVATE, "RENALIS", create=True)
     block.add_new(0x01, "LO", _WARNING)
-    return made
+    with whole_file(path) as file:
+        dcmwrite(file, made, enforce_file_format=True)
 
 
 def reference(source: SourceSlice) -> Dataset:

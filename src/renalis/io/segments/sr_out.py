@@ -17,19 +17,17 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from renalis.io.segments.codes import CATEGORIES, KIDNEY, SIDES, TYPES
+from renalis.io.segments.codes import CATEGORIES, KIDNEY, REPORT, SIDES, TYPES
 from renalis.io.segments.dicom_seg_out import SegKind, seg_reference
 from renalis.io.segments.facts import SegmentFacts
 from renalis.io.segments.seg_sources import refused_headers
-from renalis.io.segments.segmented_study import LONGEST, SegmentedStudy, warned
-from renalis.io.write import whole_file
+from renalis.io.segments.segmented_study import LONGEST, SegmentedStudy, of_patient, write_object
 
 if TYPE_CHECKING:
     from highdicom import sr
 
 __all__ = ["MeasuredSegment", "Quantity", "write_sr"]
 
-_TITLE = Code("126000", "DCM", "Imaging Measurement Report")
 _PROCEDURE = Code("25045-6", "LN", "CT unspecified body region")
 _PLACE = 2
 
@@ -102,8 +100,7 @@ def write_sr(
     with warnings.catch_warnings(), refused_headers():
         warnings.simplefilter("ignore")  # highdicom's remarks on values quote the patient's name
         made = _report(study, measured, segmentation)
-    with whole_file(path) as file:
-        made.save_as(file)
+    write_object(path, made)
 
 
 def _report(
@@ -111,7 +108,7 @@ def _report(
 ) -> Dataset:
     from highdicom import sr
 
-    sources, maker = study.sources, study.maker
+    maker = study.maker
     device = sr.ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
@@ -125,34 +122,17 @@ def _report(
         observation_context=sr.ObservationContext(observer_device_context=device),
         procedure_reported=_PROCEDURE,
         imaging_measurements=[_group(study, one, segmentation) for one in measured],
-        title=_TITLE,
+        title=REPORT,
     )
-    name = f"report {segmentation or ''}"
     made: Dataset = sr.ComprehensiveSR(
         evidence=_evidence(study, segmentation),
         content=content[0],
-        series_instance_uid=study.uid(f"{name} series"),
-        series_number=study.series_number(_PLACE),
-        series_description=study.series_description("measurements"),
-        sop_instance_uid=study.uid(f"{name} instance"),
-        instance_number=1,
-        manufacturer="renalis",
-        manufacturer_model_name=maker.model[:LONGEST],
-        software_versions=maker.version[:LONGEST],
-        device_serial_number="none",
-        content_date=sources.date,
-        content_time=sources.time,
         is_complete=True,
         is_final=False,
         is_verified=False,
-        specific_character_set="ISO_IR 192",
+        **study.fields(f"report {segmentation or ''}", _PLACE, "measurements"),
     )
-    # Of this run, and not of the object: the same input gives the same bytes.
-    del made.InstanceCreationDate, made.InstanceCreationTime
-    for item in made.get("ContributingEquipmentSequence", []):
-        if "ContributionDateTime" in item:
-            del item.ContributionDateTime
-    return warned(made)
+    return made
 
 
 def _group(study: SegmentedStudy, measured: MeasuredSegment, segmentation: SegKind | None) -> Any:
@@ -222,29 +202,14 @@ def _shown_on(
 
 def _evidence(study: SegmentedStudy, segmentation: SegKind | None) -> list[Dataset]:
     """All images, and the segmentation, as far as references need them."""
-    header = study.sources.header
-    found = []
-    seen = set()
-    for one, series in zip(study.sources.slices, study.sources.series, strict=True):
-        if one.sop_instance_uid not in seen:
-            seen.add(one.sop_instance_uid)
-            item = _of_study(header, series)
-            item.SOPClassUID, item.SOPInstanceUID = one.sop_class_uid, one.sop_instance_uid
-            found.append(item)
+    slices = zip(study.sources.slices, study.sources.series, strict=True)
+    named = {one.sop_instance_uid: (one.sop_class_uid, series) for one, series in slices}
     if segmentation is not None:
         sop_class, instance, own_series = seg_reference(study, segmentation)
-        item = _of_study(header, own_series)
-        item.SOPClassUID, item.SOPInstanceUID = sop_class, instance
+        named[instance] = sop_class, own_series
+    found = []
+    for uid, (kind, series) in named.items():
+        item = of_patient(study)
+        item.SOPClassUID, item.SOPInstanceUID, item.SeriesInstanceUID = kind, uid, series
         found.append(item)
     return found
-
-
-def _of_study(header: Dataset, series: str) -> Dataset:
-    """What highdicom takes from an image, and no more."""
-    item = Dataset()
-    for tag in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID",
-                "StudyDate", "StudyTime", "AccessionNumber", "StudyID",
-                "ReferringPhysicianName"):  # fmt: skip
-        item[tag] = header[tag]
-    item.SeriesInstanceUID = series
-    return item

@@ -128,11 +128,7 @@ def labels_of(version: Version, scan: Scan) -> Volume:
 
 def measurements_of(version: Version) -> Mapping[str, Any] | None:
     """Content of a version's ``measurements.json``; None where it is missing or damaged."""
-    try:
-        content = json.loads((version.folder / MEASUREMENTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, Mapping) else None
+    return _mapping(version.folder / MEASUREMENTS)
 
 
 def save(
@@ -232,9 +228,12 @@ def _next_name(folder: Path) -> str:
 
 def _about(folder: Path) -> Mapping[str, Any] | None:
     """What a correction's folder says about it; None if it is none."""
+    return _mapping(folder / ABOUT) if (folder / LABELS).is_file() else None
+
+
+def _mapping(path: Path) -> Mapping[str, Any] | None:
     try:
-        content = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    known = isinstance(content, Mapping) and (folder / LABELS).is_file()
-    return content if known else None
+    return content if isinstance(content, Mapping) else None

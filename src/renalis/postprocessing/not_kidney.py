@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.boxes import Box
+from renalis.boxes import Box, in_whole
 from renalis.conventions import Label
 from renalis.postprocessing.components import find_components
 from renalis.postprocessing.evidence import gather
@@ -54,11 +54,8 @@ def drop_impossible(
     for component in found.each:
         if component.voxels * labels.voxel_ml < rule.least_ml:
             break  # the largest come first
-        i, j, k = (
-            slice(outer.start + inner.start, outer.start + inner.stop)
-            for outer, inner in zip(box, component.box, strict=True)
-        )
-        evidence = gather(image, labels, found.mask(component), (i, j, k), lungs, probability)
+        place = in_whole(component.box, box)
+        evidence = gather(image, labels, found.mask(component), place, lungs, probability)
         verdict = judged(evidence, rule)
         if verdict.answer is KidneyAnswer.NO:
             dropped.append(component)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.boxes import Box, grown_mm
+from renalis.boxes import Box, grown_mm, whole
 from renalis.report.findings import Findings
 from renalis.report.picture import Picture
 from renalis.report.planes import Plane
@@ -55,14 +55,13 @@ def overviews(scene: Scene, tile: Tile) -> list[Picture]:
     that there is nothing.
     """
     shape = scene.image.shape
-    whole = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
     if scene.box is None:
         return [
             view(
                 scene,
                 plane,
                 shape[plane.axis] // 2,
-                box=whole,
+                box=whole(shape),
                 size=tile.size,
                 title=f"{plane.capitalize()}, middle of the scan",
             )
@@ -70,7 +69,7 @@ def overviews(scene: Scene, tile: Tile) -> list[Picture]:
         ]
     index = scene.box[1].start + largest(scene.labels.array[scene.box] > 0, 1)
     title = "Overview, coronal"
-    shown = view(scene, Plane.CORONAL, index, box=whole, size=tile.size, title=title)
+    shown = view(scene, Plane.CORONAL, index, box=whole(shape), size=tile.size, title=title)
     rows, columns = scene.box[0], scene.box[2]
     high, wide = shown.height / shape[0], shown.width / shape[2]
     frame = (

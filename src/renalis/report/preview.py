@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from renalis.boxes import whole
 from renalis.io import whole_file
 from renalis.measurement import Measurements
 from renalis.report.content import ReportContent
@@ -120,8 +121,7 @@ def _extra(scene: Scene, findings: Findings, measurements: Measurements) -> Iter
 
 def _slices(scene: Scene) -> Iterator[Picture]:
     """Axial slices from head to feet: through everything labeled, else through the whole scan."""
-    whole = tuple(slice(0, length) for length in scene.image.shape)
-    box = scene.box or (whole[0], whole[1], whole[2])
+    box = scene.box or whole(scene.image.shape)
     extent = scene.tight or box
     shown = SMALL.filled(box, scene, Plane.AXIAL)
     for index in evenly(extent[0], 2 * SMALL_COLUMNS)[::-1]:

@@ -66,6 +66,11 @@ class Database:
                 raise
             self._connection.commit()
 
+    def change(self, query: str, values: tuple[Any, ...] = ()) -> int:
+        """Make one change, whole or not at all; how many rows it met."""
+        with self.transaction() as db:
+            return db.execute(query, values).rowcount
+
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
         """The rows that a query finds."""
         with self._lock:

@@ -108,12 +108,11 @@ def _set(
     due: float,
     problem: str,
 ) -> None:
-    with database.transaction() as db:
-        db.execute(
-            "UPDATE deliveries SET state = ?, attempts = ?, due = ?, problem = ? "
-            "WHERE job = ? AND file = ? AND destination = ?",
-            (str(state), attempts, due, problem, one.job, one.file, one.destination),
-        )
+    database.change(
+        "UPDATE deliveries SET state = ?, attempts = ?, due = ?, problem = ? "
+        "WHERE job = ? AND file = ? AND destination = ?",
+        (str(state), attempts, due, problem, one.job, one.file, one.destination),
+    )
 
 
 def count_deliveries(database: Database) -> dict[DeliveryState, int]:

@@ -65,28 +65,26 @@ def seen(
 
     It is fetched when two looks in a row see as many, and again when there are others later.
     """
-    with database.transaction() as db:
-        db.execute(
-            "INSERT INTO fetches (archive, study_uid, series_uid, seen, state, due) "
-            "VALUES (?, ?, ?, ?, 'noticed', ?) ON CONFLICT (archive, series_uid) DO UPDATE SET "
-            "state = CASE WHEN seen != excluded.seen THEN 'noticed' "
-            "WHEN state = 'noticed' THEN 'waiting' ELSE state END, "
-            "attempts = CASE WHEN seen != excluded.seen THEN 0 ELSE attempts END, "
-            "due = CASE WHEN state = 'noticed' THEN excluded.due ELSE due END, "
-            "seen = excluded.seen",
-            (archive, study_uid, series_uid, images, now),
-        )
+    database.change(
+        "INSERT INTO fetches (archive, study_uid, series_uid, seen, state, due) "
+        "VALUES (?, ?, ?, ?, 'noticed', ?) ON CONFLICT (archive, series_uid) DO UPDATE SET "
+        "state = CASE WHEN seen != excluded.seen THEN 'noticed' "
+        "WHEN state = 'noticed' THEN 'waiting' ELSE state END, "
+        "attempts = CASE WHEN seen != excluded.seen THEN 0 ELSE attempts END, "
+        "due = CASE WHEN state = 'noticed' THEN excluded.due ELSE due END, "
+        "seen = excluded.seen",
+        (archive, study_uid, series_uid, images, now),
+    )
 
 
 def want(database: Database, archive: str, study_uid: str, series_uid: str, now: float) -> Fetch:
     """Fetch a series now, whatever was fetched before."""
-    with database.transaction() as db:
-        db.execute(
-            "INSERT INTO fetches (archive, study_uid, series_uid, seen, state, due) "
-            "VALUES (?, ?, ?, '', 'waiting', ?) ON CONFLICT (archive, series_uid) DO UPDATE SET "
-            "state = 'waiting', attempts = 0, due = excluded.due, problem = ''",
-            (archive, study_uid, series_uid, now),
-        )
+    database.change(
+        "INSERT INTO fetches (archive, study_uid, series_uid, seen, state, due) "
+        "VALUES (?, ?, ?, '', 'waiting', ?) ON CONFLICT (archive, series_uid) DO UPDATE SET "
+        "state = 'waiting', attempts = 0, due = excluded.due, problem = ''",
+        (archive, study_uid, series_uid, now),
+    )
     where = "WHERE archive = ? AND series_uid = ?"
     return _found(database, where, (archive, series_uid))[0]
 
@@ -117,9 +115,8 @@ def missed(database: Database, one: Fetch, problem: str, most: int, now: float) 
 def _set(
     database: Database, one: Fetch, state: FetchState, attempts: int, due: float, problem: str
 ) -> None:
-    with database.transaction() as db:
-        db.execute(
-            "UPDATE fetches SET state = ?, attempts = ?, due = ?, problem = ? "
-            "WHERE archive = ? AND series_uid = ? AND seen = ?",
-            (str(state), attempts, due, problem, one.archive, one.series_uid, one.seen),
-        )
+    database.change(
+        "UPDATE fetches SET state = ?, attempts = ?, due = ?, problem = ? "
+        "WHERE archive = ? AND series_uid = ? AND seen = ?",
+        (str(state), attempts, due, problem, one.archive, one.series_uid, one.seen),
+    )

@@ -197,23 +197,21 @@ def end_job(
 
     One that was superseded meanwhile ends as such, whatever came out.
     """
-    with database.transaction() as db:
-        changed = db.execute(
-            "UPDATE jobs SET state = CASE WHEN superseded_by IS NULL THEN ? ELSE 'superseded' END, "
-            "problem = ?, notes = ?, ended = ? WHERE id = ? AND state = 'running'",
-            (str(state), problem, json.dumps(list(notes)), now, job_id),
-        )
-        return changed.rowcount == 1
+    changed = database.change(
+        "UPDATE jobs SET state = CASE WHEN superseded_by IS NULL THEN ? ELSE 'superseded' END, "
+        "problem = ?, notes = ?, ended = ? WHERE id = ? AND state = 'running'",
+        (str(state), problem, json.dumps(list(notes)), now, job_id),
+    )
+    return changed == 1
 
 
 def give_back(database: Database, job_id: str) -> None:
     """Queue a running job again that was stopped in good order; this attempt does not count."""
-    with database.transaction() as db:
-        db.execute(
-            "UPDATE jobs SET state = 'queued', began = NULL, attempts = attempts - 1 "
-            "WHERE id = ? AND state = 'running'",
-            (job_id,),
-        )
+    database.change(
+        "UPDATE jobs SET state = 'queued', began = NULL, attempts = attempts - 1 "
+        "WHERE id = ? AND state = 'running'",
+        (job_id,),
+    )
 
 
 def take_up(database: Database, most_attempts: int, now: float) -> tuple[list[str], list[str]]:
@@ -245,21 +243,18 @@ def take_up(database: Database, most_attempts: int, now: float) -> tuple[list[st
 
 def retry(database: Database, job_id: str) -> bool:
     """Queue a job again that failed or is incomplete; False if it is neither."""
-    with database.transaction() as db:
-        changed = db.execute(
-            "UPDATE jobs SET state = 'queued', began = NULL, ended = NULL, attempts = 0, "
-            "problem = '' WHERE id = ? AND state IN ('failed', 'incomplete') "
-            "AND superseded_by IS NULL",
-            (job_id,),
-        )
-        return changed.rowcount == 1
+    changed = database.change(
+        "UPDATE jobs SET state = 'queued', began = NULL, ended = NULL, attempts = 0, "
+        "problem = '' WHERE id = ? AND state IN ('failed', 'incomplete') "
+        "AND superseded_by IS NULL",
+        (job_id,),
+    )
+    return changed == 1
 
 
 def delete_job(database: Database, job_id: str) -> bool:
     """Forget a job and its deliveries; False if it is running or not known."""
-    with database.transaction() as db:
-        changed = db.execute("DELETE FROM jobs WHERE id = ? AND state != 'running'", (job_id,))
-        return changed.rowcount == 1
+    return database.change("DELETE FROM jobs WHERE id = ? AND state != 'running'", (job_id,)) == 1
 
 
 def outdated(database: Database, before: float) -> list[str]:

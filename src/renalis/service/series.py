@@ -94,11 +94,10 @@ def series_size(database: Database, key: str) -> tuple[int, int]:
 
 def close_series(database: Database, key: str, state: SeriesState, now: float) -> None:
     """Note how what brought a series ended."""
-    with database.transaction() as db:
-        db.execute(
-            "UPDATE series SET state = ?, heard = ? WHERE key = ? AND state = 'open'",
-            (str(state), now, key),
-        )
+    database.change(
+        "UPDATE series SET state = ?, heard = ? WHERE key = ? AND state = 'open'",
+        (str(state), now, key),
+    )
 
 
 def interrupt_open(database: Database, now: float) -> None:
@@ -136,25 +135,21 @@ def content_of(database: Database, key: str) -> tuple[str, list[str]]:
 
 def mark_queued(database: Database, key: str, heard: float) -> bool:
     """Note that a job has all of a series; False if more has come since ``heard``."""
-    with database.transaction() as db:
-        changed = db.execute(
-            "UPDATE series SET state = 'queued' WHERE key = ? AND heard = ? AND state != 'open'",
-            (key, heard),
-        )
-        return changed.rowcount == 1
+    changed = database.change(
+        "UPDATE series SET state = 'queued' WHERE key = ? AND heard = ? AND state != 'open'",
+        (key, heard),
+    )
+    return changed == 1
 
 
 def postpone(database: Database, key: str, until: float) -> None:
     """Look at a series again later."""
-    with database.transaction() as db:
-        db.execute("UPDATE series SET heard = ? WHERE key = ?", (until, key))
+    database.change("UPDATE series SET heard = ? WHERE key = ?", (until, key))
 
 
 def forget_series(database: Database, key: str) -> bool:
     """Forget a series and its images, unless it is coming in."""
-    with database.transaction() as db:
-        changed = db.execute("DELETE FROM series WHERE key = ? AND state != 'open'", (key,))
-        return changed.rowcount == 1
+    return database.change("DELETE FROM series WHERE key = ? AND state != 'open'", (key,)) == 1
 
 
 def forgotten(database: Database) -> list[str]:

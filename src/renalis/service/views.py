@@ -114,13 +114,7 @@ def job_view(store: Store, progress: Progress, job: Job) -> JobView:
         study_uid=named[0]["study_uid"] if named else None,
         series_uid=named[0]["series_uid"] if named else None,
         deliveries=[
-            DeliveryView(
-                file=one.file,
-                destination=one.destination,
-                state=one.state,
-                attempts=one.attempts,
-                problem=one.problem,
-            )
+            DeliveryView.model_validate(one, from_attributes=True)
             for one in deliveries_of(store.database, job.id)
         ],
     )

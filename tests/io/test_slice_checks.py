@@ -254,6 +254,17 @@ def test_a_distance_in_the_headers_that_contradicts_positions_is_named(
     assert re.search(words, " ".join(scan.warnings))
 
 
+@pytest.mark.parametrize(
+    ("age", "child"),
+    [("009Y", True), ("020M", True), ("016Y", False), ("000Y", False), ("", False)],
+)
+def test_a_childs_age_is_noted_without_the_age(tmp_path: Path, age: str, child: bool) -> None:
+    hu = np.zeros((4, 8, 8), np.int16) - np.arange(8, dtype=np.int16)
+    notes = " ".join(read_scan(written(tmp_path, hu, PatientAge=age)).warnings)
+    assert ("is a child" in notes) is child
+    assert not re.search(r"\b0*(9|20)\b", notes)
+
+
 def test_every_second_slice_alone_is_named(tmp_path: Path, torso: Volume) -> None:
     def change(data: Dataset, index: int) -> None:
         data.InstanceNumber = 2 * index + 1

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from helpers.kidney_phantoms import LEFT, RIGHT, Phantom, grid_around
 
 from renalis.laterality import Midline
-from renalis.measurement import measure
+from renalis.measurement import Kidney, measure
 from renalis.measurement.unusual import noise_hu, unusual
 from renalis.preparation.body import Body
 from renalis.volume import Kind, Volume
@@ -22,14 +23,14 @@ class Scan:
     image: Volume
     labels: Volume
 
-    def rules(self, width: float = 340.0) -> list[str]:
+    def rules(self, width: float = 340.0, kidneys: Sequence[Kidney] = ()) -> list[str]:
         """What is unusual about it, with a body of some width."""
         wide = round(width / 4) + 1
         mask = np.zeros((12, 60, wide + 30), np.uint8)
         mask[:, 10:50, 15 : 15 + wide] = 1
         coarse = Volume(mask, np.diag([4.0, 4.0, 4.0, 1.0]), Kind.LABELS)
         body = Body(coarse, (1, 1, 1), Midline(0.0))
-        return [one.rule for one in unusual(self.image, self.labels, body, ())]
+        return [one.rule for one in unusual(self.image, self.labels, body, kidneys)]
 
 
 def scan(thick: float = 3.0, count: int = 40, noise: float = 12.0, side: int = 96) -> Scan:
@@ -41,6 +42,32 @@ def scan(thick: float = 3.0, count: int = 40, noise: float = 12.0, side: int = 9
         labels[: count // 2 + 1, 40:55, x : x + 15] = 1
     image = Volume(np.rint(hu).astype(np.int16), affine)
     return Scan(image, image.like(labels, Kind.LABELS))
+
+
+@pytest.fixture(scope="module")
+def kidneys() -> tuple[Kidney, ...]:
+    return measure(*Phantom((LEFT, RIGHT)).draw(*grid_around((2.5, 2.5, 2.5)))).kidneys
+
+
+@pytest.mark.parametrize(
+    ("width", "lengths", "odd"),
+    [
+        (270.0, (82.0, 85.0), True),
+        (250.0, (60.0, 70.0), True),
+        (270.0, (82.0, 104.0), False),
+        (270.0, (100.0, 104.0), False),
+        (330.0, (82.0, 85.0), False),
+        (270.0, (82.0,), False),
+    ],
+)
+def test_short_kidneys_in_a_slim_body_are_a_childs(
+    kidneys: tuple[Kidney, ...], width: float, lengths: tuple[float, ...], odd: bool
+) -> None:
+    short = [replace(one, length_mm=mm) for one, mm in zip(kidneys, lengths, strict=False)]
+    assert scan().rules(width, short) == (["small_body"] if odd else [])
+    # A kidney that is cut by the scan's border may be longer.
+    cut = [replace(one, location=replace(one.location, borders=("superior",))) for one in short]
+    assert scan().rules(width, cut) == []
 
 
 def test_an_ordinary_scan_is_not_unusual() -> None:

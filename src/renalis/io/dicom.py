@@ -258,4 +258,6 @@ def _doubts(stack: Stack, stacks: Sequence[Stack], series: str | None) -> list[s
         notes.append("the slices are not axial")
     if stack.frames[0].doubt:
         notes.append(stack.frames[0].doubt)
+    if stack.tags.child:
+        notes.append("by the header the patient is a child, and the model learned from adults")
     return notes

@@ -14,7 +14,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from renalis.io.dicom_meta import check_unpacked_size
 from renalis.io.dicom_values import numbers_of, text_of
-from renalis.io.patient import identifiers, owner_of
+from renalis.io.patient import identifiers, is_child, owner_of
 from renalis.io.scan import FARTHEST_MM, shown
 
 __all__ = ["COMPUTED", "PROJECTION", "Frame", "SeriesTags", "frames_of"]
@@ -47,8 +47,9 @@ _TAGS = [
     "InstanceNumber", "TemporalPositionIdentifier", "ConvolutionKernel", "Rows", "Columns",
     "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", "ImagePositionPatient",
     "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "RescaleType",
-    "PatientName", "PatientID", "PatientBirthDate", "PatientIdentityRemoved", "PatientPosition",
-    "SliceLocation", "SliceLocationVector", "SpacingBetweenSlices", "SliceThickness",
+    "PatientName", "PatientID", "PatientBirthDate", "PatientAge", "PatientIdentityRemoved",
+    "PatientPosition", "SliceLocation", "SliceLocationVector", "SpacingBetweenSlices",
+    "SliceThickness",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 
@@ -57,7 +58,8 @@ _TAGS = [
 class SeriesTags:
     """What all files of a series share.
 
-    ``patient`` holds only hashes of the patient's identifiers, ``owner`` a short one of the ID.
+    ``patient`` holds only hashes of the patient's identifiers, ``owner`` a short one of the ID,
+    ``child`` whether PatientAge is below 16 years; the age itself is not kept.
     """
 
     uid: str
@@ -69,6 +71,7 @@ class SeriesTags:
     agent: str = ""
     patient: frozenset[str] = field(default=frozenset(), repr=False)
     owner: str = field(default="", repr=False)
+    child: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,7 @@ def _series_tags(header: Dataset) -> SeriesTags:
         agent=text_of(header, "ContrastBolusAgent"),
         patient=frozenset() if removed else identifiers(*person),
         owner=owner_of(person[1]),
+        child=is_child(text_of(header, "PatientAge")),
     )
 
 

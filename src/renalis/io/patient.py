@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-__all__ = ["hashed", "identifiers", "owner_of", "tells_patient"]
+__all__ = ["hashed", "identifiers", "is_child", "owner_of", "tells_patient"]
 
 _APOSTROPHE = re.compile("['`\u00b4\u02bc\u2018\u2019]")
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -18,6 +18,8 @@ _SHORTEST_ID = 4
 _HOSPITAL_NUMBER = re.compile(r"[^\W\d_]{0,2}\d{6,}[^\W\d_]?")
 """What hospitals give; pseudonyms of studies (KiTS-00210, sub-012) are what users go by."""
 _MOST_JOINED = 4
+_ADULT = {"D": 16 * 365, "W": 16 * 52, "M": 16 * 12, "Y": 16}
+"""From how many days, weeks, months or years on a patient is as large as an adult, about."""
 
 
 def hashed(word: str) -> str:
@@ -28,6 +30,18 @@ def hashed(word: str) -> str:
 def owner_of(patient_id: str) -> str:
     """Short hash of a PatientID, by which studies of two patients are told apart."""
     return hashed(f"owner {patient_id}")[:16] if patient_id else ""
+
+
+def is_child(age: str) -> bool:
+    """Whether a PatientAge (0010,1010) is below 16 years; not of what is no age, as 000Y is not.
+
+    >>> [is_child(age) for age in ("015Y", "016Y", "030M", "012D", "000Y", "015", "")]
+    [True, False, True, True, False, False, False]
+    """
+    known = re.fullmatch(r"(\d{1,3})([DWMY])", age.strip().upper())
+    if known is None or not int(known[1]):
+        return False
+    return int(known[1]) < _ADULT[known[2]]
 
 
 def identifiers(name: str, patient_id: str, birth_date: str) -> frozenset[str]:

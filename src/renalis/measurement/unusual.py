@@ -28,6 +28,9 @@ FEW_SLICES = 10
 """Kidneys are 9 to 13 cm long: as few slices show a part of one, or are very far apart."""
 SMALL_MM, LARGE_MM = 240.0, 500.0
 """Bodies of synthetic scans are 270 to 480 mm wide (`renalis.synthesis.anatomy`)."""
+SLIM_MM, SHORT_KIDNEY_MM = 290.0, 90.0
+"""Narrower bodies with two whole kidneys that are both shorter are children's: an adult's kidneys
+are 9 to 13 cm long, those of ten years 9 cm at most (Han and Babcock, AJR 1985;145:611)."""
 NOISE_HU = 45.0
 """Synthetic scans have noise of up to 42 HU (`renalis.synthesis.scanner`)."""
 _LAG_MM = 4.0
@@ -84,7 +87,7 @@ def _found(
     image: Volume, labels: Volume, body: Body, kidneys: Sequence[Kidney]
 ) -> Iterator[tuple[str, str]]:
     yield from _sampling(image)
-    yield from _size(body)
+    yield from _size(body, kidneys)
     noise = noise_hu(image)
     if noise is not None and noise > NOISE_HU:
         yield (
@@ -126,7 +129,7 @@ def _sampling(image: Volume) -> Iterator[tuple[str, str]]:
         )
 
 
-def _size(body: Body) -> Iterator[tuple[str, str]]:
+def _size(body: Body, kidneys: Sequence[Kidney]) -> Iterator[tuple[str, str]]:
     """Patients smaller or larger than those of training."""
     width = extent_mm(body, 2)
     if width is None or is_cut(body, 2):
@@ -137,12 +140,24 @@ def _size(body: Body) -> Iterator[tuple[str, str]]:
             f"the body is only {width / 10:.0f} cm wide, as a child's; the model learned from "
             "adults",
         )
+    elif SMALL_MM <= width < SLIM_MM and _are_short(kidneys):
+        yield (
+            "small_body",
+            f"the body is {width / 10:.0f} cm wide and both kidneys are shorter than "
+            f"{SHORT_KIDNEY_MM / 10:.0f} cm, as a child's; the model learned from adults",
+        )
     if width > LARGE_MM:
         yield (
             "large_body",
             f"the body is {width / 10:.0f} cm wide, or arms lie beside it: more than in the scans "
             "that the model learned from",
         )
+
+
+def _are_short(kidneys: Sequence[Kidney]) -> bool:
+    """Whether two kidneys or more are whole, and all of them short."""
+    whole = [one for one in kidneys if one.is_kidney.answer.counts and not one.location.borders]
+    return len(whole) > 1 and all(one.length_mm < SHORT_KIDNEY_MM for one in whole)
 
 
 def noise_hu(image: Volume) -> float | None:

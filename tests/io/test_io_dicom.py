@@ -247,8 +247,10 @@ def test_two_regions_in_turn_stay_one_volume(tmp_path: Path) -> None:
     assert read_scan(tmp_path).volume.shape[2] == 12
 
 
-def several(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study as a PACS sends it."""
+    folder = tmp_path_factory.mktemp("several")
 
     def series(number: int, slices: int, description: str, **tags) -> None:
         uid = f"1.2.3.1.{number}"
@@ -271,11 +273,11 @@ def several(folder: Path) -> None:
     series(8, 3, "Dose Report", SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
     series(10, 30, "Thorax 3.0")
     series(9, 30, "PET", Modality="PT", SOPClassUID="1.2.840.10008.5.1.4.1.1.128")
+    return folder
 
 
-def test_the_abdominal_axial_series_is_chosen_and_the_others_are_listed(tmp_path: Path) -> None:
-    several(tmp_path)
-    scan = read_scan(tmp_path)
+def test_the_abdominal_axial_series_is_chosen_and_the_others_are_listed(several: Path) -> None:
+    scan = read_scan(several)
     assert scan.source.series_description == "Abdomen portal venous 3.0"
     assert scan.source.phase == "nephrographic"
     remarks = {other.name: other.remark for other in scan.source.others}
@@ -288,12 +290,11 @@ def test_the_abdominal_axial_series_is_chosen_and_the_others_are_listed(tmp_path
     assert remarks["10"] == "does not say that it shows the abdomen"
 
 
-def test_kept_headers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    several(tmp_path)
-    (kept,) = find_scans([tmp_path])
+def test_kept_headers_change_nothing(several: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (kept,) = find_scans([several])
     assert kept.headers is not None
     monkeypatch.setattr("renalis.io.find._MOST_HEADERS", 100)
-    (bare,) = find_scans([tmp_path])
+    (bare,) = find_scans([several])
     assert not hasattr(bare.headers, "frames")  # where its files are, to read them again
     assert bare == kept
     for series in (None, "3"):
@@ -304,17 +305,15 @@ def test_kept_headers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("wanted", ["3", "1.2.3.1.3", "Abdomen nativ 5.0", "nativ", "NATIV"])
-def test_series_overrules(tmp_path: Path, wanted: str) -> None:
-    several(tmp_path)
-    scan = read_scan(tmp_path, series=wanted)
+def test_series_overrules(several: Path, wanted: str) -> None:
+    scan = read_scan(several, series=wanted)
     assert scan.source.series_number == "3"
     assert scan.source.phase == "unenhanced"
     assert scan.volume.shape[2] == 18
 
 
-def test_a_coronal_series_can_be_asked_for(tmp_path: Path) -> None:
-    several(tmp_path)
-    scan = read_scan(tmp_path, series="5")
+def test_a_coronal_series_can_be_asked_for(several: Path) -> None:
+    scan = read_scan(several, series="5")
     assert scan.volume.orientation[:2] == "LI"
     assert "not axial" in " ".join(scan.warnings)
 

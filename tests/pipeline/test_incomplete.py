@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.stub import phantom, stub_model
+from helpers.stub import half_phantom, stub_model
 from test_segment import PLAIN, SHOWN, everything_below, save, with_air
 
 import renalis.pipeline.finish as sample_transform
@@ -39,10 +39,8 @@ LATER = ("measurements.json", "preview.png", "report.html")
 
 @pytest.fixture(scope="module")
 def scan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One kidney with its lesion: less to measure and to draw."""
-    both = phantom(spacing=(8.0, 4.0, 4.0))
-    half = both.cropped((slice(None), slice(None), slice(both.shape[2] // 2)))
-    return save(tmp_path_factory.mktemp("Miller_Anna") / "patient.nii.gz", with_air(half))
+    folder = tmp_path_factory.mktemp("Miller_Anna")
+    return save(folder / "patient.nii.gz", with_air(half_phantom((8.0, 4.0, 4.0))))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.dicom_writer import write_series
-from helpers.stub import phantom, stub_model
+from helpers.stub import half_phantom, stub_model
 from test_segment import save, with_air
 
 from renalis.pipeline import Listener, SegmentOptions, Status, segment
@@ -34,7 +34,7 @@ class Heard(Listener):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of two series, in a folder that tells where the patient lies."""
-    hu = np.asarray(with_air(phantom(spacing=(4.0, 2.0, 2.0))).array)
+    hu = np.asarray(with_air(half_phantom((4.0, 2.0, 2.0))).array)
     place = tmp_path_factory.mktemp("input") / "Zimmer12" / "Bett3"
     tags = {"StudyInstanceUID": STUDY, "PixelSpacing": ["2", "2"], "step": (0, 0, 4.0)}
     write_series(
@@ -77,7 +77,7 @@ def test_the_series_that_was_read_is_said_and_kept(folder: Path, tmp_path: Path)
 
 
 def test_a_nifti_file_is_named(tmp_path: Path) -> None:
-    scan = with_air(phantom(spacing=(4.0, 2.0, 2.0)))
+    scan = with_air(half_phantom((4.0, 2.0, 2.0)))
     save(tmp_path / "in" / "p" / "a.nii.gz", scan)
     _, provenance, lines = run(tmp_path / "in", tmp_path / "out")
     shape = " × ".join(map(str, scan.shape))
@@ -100,7 +100,7 @@ def test_anonymous_results_hold_nothing_that_identifies(folder: Path, tmp_path: 
 
 
 def test_other_results_are_not_taken_for_anonymous_ones(tmp_path: Path) -> None:
-    scan = with_air(phantom(spacing=(4.0, 2.0, 2.0)))
+    scan = with_air(half_phantom((4.0, 2.0, 2.0)))
     path = save(tmp_path / "in" / "a.nii.gz", scan)
     named, _, _ = run(path, tmp_path / "out")
     hidden, _, _ = run(path, tmp_path / "out", anonymous=True)

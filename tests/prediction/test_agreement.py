@@ -60,7 +60,7 @@ class BadInBf16(StubModel):
 
 def test_a_runtime_that_agrees_is_kept() -> None:
     torch.set_num_threads(1)
-    choice, found = confirm([phantom()], stub_model(), BF16_FIRST, 1)
+    choice, found = confirm([phantom((5.0, 3.0, 3.0))], stub_model(), BF16_FIRST, 1)
     assert choice.runtime == RuntimeName.TORCH_BF16
     assert [one.runtime for one in found] == [RuntimeName.TORCH_BF16]
     assert found[0].agrees
@@ -72,7 +72,7 @@ def test_a_runtime_whose_labels_differ_is_given_up() -> None:
     torch.set_num_threads(1)
     good = stub_model()
     model = BadInBf16(good.header, good.tensors, good.path)
-    choice, found = confirm([phantom()], model, BF16_FIRST, 1)
+    choice, found = confirm([phantom((5.0, 3.0, 3.0))], model, BF16_FIRST, 1)
     assert choice.runtime == RuntimeName.TORCH
     assert not found[0].agrees
     assert found[0].decisive < AGREEMENT

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.stub import CYST, FAT, KIDNEY, TUMOR, phantom, stub_model
+from helpers.stub import CYST, FAT, KIDNEY, TUMOR, half_phantom, phantom, stub_model
 
 from renalis.errors import UsageError
 from renalis.prediction import Mirror, PredictionOptions, RuntimeName, Windows, predict
@@ -58,9 +58,7 @@ def test_labels_are_right(scan: Volume, labels: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def half() -> Volume:
-    """The half of the phantom with the tumor."""
-    both = phantom(spacing=(4.0, 2.6, 2.9))
-    return both.cropped((slice(None), slice(None), slice(both.shape[2] // 2)))
+    return half_phantom((4.0, 2.6, 2.9))
 
 
 @pytest.fixture(scope="module")

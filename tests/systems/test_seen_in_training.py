@@ -173,7 +173,8 @@ def test_model_files_of_both_kinds_know_their_cases(kits: Path, run: Path, tmp_p
 
 def test_a_training_notes_the_voxels_of_its_cases(kits: Path, tmp_path: Path) -> None:
     words = ["train", "unet3d-plain", "--tiny", "--data", str(kits), "--kind", "kits19"]
-    changes = ["optimisation.stop.epochs=1", "split.k=2", "augmentation.copies=0"]
+    short = ("optimisation.stop.epochs=1", "split.k=2", "augmentation.copies=0")
+    changes = (*COARSE["unet3d-plain"], *short)
     sets = [part for change in changes for part in ("--set", change)]
     assert main([*words, "-o", str(tmp_path / "run"), "--device", "cpu", *sets]) == 0
     known = known_cases(tmp_path / "run")

@@ -402,7 +402,11 @@ def test_every_system_is_packed_with_all_that_its_prediction_needs(tmp_path: Pat
 
 
 def test_a_training_starts_from_a_packed_system(packed: Path, kits: Path, tmp_path: Path) -> None:
-    still = ("optimisation.stop.epochs=1", "optimisation.learning_rate=1e-12")
+    still = (
+        *COARSE["unet3d-plain"],
+        "optimisation.stop.epochs=1",
+        "optimisation.learning_rate=1e-12",
+    )
     sets = [part for change in still for part in ("--set", change)]
     words = ["train", "unet3d-plain", "--tiny", "--data", str(kits), "--kind", "kits19"]
     start = ["--start-from", str(packed), "--device", "cpu", "-o", str(tmp_path / "run")]

@@ -9,9 +9,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import Api
 from helpers.dicom_writer import body
 from helpers.planted import PLANTED, found_in, planted_series
+from helpers.service_api import Api
 from helpers.stub import stub_model
 
 from renalis.pipeline import SegmentOptions

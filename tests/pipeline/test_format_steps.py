@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from helpers.dicom_writer import write_series
-from helpers.stub import FAT, phantom, stub_model
+from helpers.stub import FAT, half_phantom, phantom, stub_model
 from test_segment import PLAIN, save, with_air
 
 from renalis.cli import main
@@ -82,7 +82,7 @@ def test_a_failed_object_costs_only_itself_and_is_made_later(
 
 
 def test_a_scan_without_a_study_is_finished_and_says_what_it_lacks(tmp_path: Path) -> None:
-    path = save(tmp_path / "scan.nii.gz", with_air(phantom(spacing=(8.0, 4.0, 4.0))))
+    path = save(tmp_path / "scan.nii.gz", with_air(half_phantom((8.0, 4.0, 4.0))))
     result = run(path, tmp_path / "out")
     assert result.status == Status.DONE, result.problem
     (note,) = [note for note in result.notes if "not written" in note]
@@ -167,7 +167,7 @@ def test_all_formats_at_once_and_again(study: Path, tmp_path: Path) -> None:
 
 
 def test_a_scan_without_a_study_gets_the_formats_that_need_none(tmp_path: Path) -> None:
-    path = save(tmp_path / "scan.nii.gz", with_air(phantom(spacing=(8.0, 4.0, 4.0))))
+    path = save(tmp_path / "scan.nii.gz", with_air(half_phantom((8.0, 4.0, 4.0))))
     result = run(path, tmp_path / "out", replace(PLAIN, write=ALL))
     assert result.status == Status.DONE, result.problem
     assert result.folder is not None

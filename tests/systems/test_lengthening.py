@@ -29,7 +29,7 @@ SMALL = (
     "grids.slices.slice_size=32",
     "optimisation.batch=12",
     "optimisation.learning_rate=0.01",
-    "dataset.exclude=[case_00005, case_00006, case_00007, case_00008, case_00009]",
+    "dataset.exclude=[case_00004, case_00005, case_00006, case_00007, case_00008, case_00009]",
     "split={kind: holdout, train: 0.6, val: 0.4, test: 0.0, seed: 0}",
 )
 MASKED = (

@@ -2,8 +2,9 @@
 
     python benchmarks/cohort_listing.py [-n 10000]
 
-The scans are links to one small file, the results are made up (`tests/helpers/cohort_folders.py`).
-CPU seconds of this process, which are those of ``renalis segment`` for that part.
+The scans are links to one file of 512 × 512 × 40 voxels, the results are made up
+(`tests/helpers/cohort_folders.py`). CPU seconds of this process, which are those of ``renalis
+segment`` for that part.
 """
 
 from __future__ import annotations
@@ -63,10 +64,10 @@ def main() -> None:
 
 
 def links(folder: Path, count: int) -> None:
-    """So many names of one small scan."""
-    noise = np.random.default_rng(0).normal(-100, 5, (24, 24, 12)).astype(np.int16)
+    """So many names of one scan of 512 × 512 × 40 voxels."""
+    noise = np.random.default_rng(0).normal(-100, 5, (512, 512, 40)).astype(np.int16)
     first = folder / "case_00000.nii.gz"
-    nib.save(nib.Nifti1Image(noise, np.diag([9.0, 9.0, 12.0, 1.0])), first)
+    nib.save(nib.Nifti1Image(noise, np.diag([0.8, 0.8, 3.0, 1.0])), first)
     for number in range(1, count):
         os.link(first, folder / f"case_{number:05d}.nii.gz")
 

@@ -163,7 +163,6 @@ def killed_cohort(
     statuses = _statuses(killed)
     twice = sorted(case for case, found in statuses.items() if found.count("done") > 1)
     left = [path.name for path in killed.iterdir() if path.name.startswith(".")]
-    left.remove(".lock")
     return {
         "scans": total,
         **met,

@@ -38,6 +38,8 @@ def main() -> int:
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
     }
+    if about["commit"] == "unknown":
+        parser.error("figures need a commit: run this in a checkout, not in a copy of its files")
     rows = []
     for runtime in arguments.runtimes:
         for scan in arguments.scans:
@@ -63,6 +65,7 @@ def read_ahead(scan: Path, runtime: str, output: Path) -> dict[str, Any]:
     lines = (output / "out" / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
     found = {
         "scan": scan.parent.name,
+        "runtime": runtime,
         "expected_peak_mb": max(map(int, re.findall(r"expected peak memory: (\d+) MB", said))),
         "peak_mb": max(json.loads(line)["peak_mb"] for line in lines),
     }

@@ -111,7 +111,7 @@ def test_what_is_read_ahead_counts_in_the_memory_that_is_announced(tmp_path: Pat
     first.result(timeout=60)
     listener.memory(900.0)
     assert said == [
-        f"expected peak memory: {900 + 8 * voxels / 1e6:.0f} MB, the next scan counted, which is "
+        f"expected peak memory: {900 + 9 * voxels / 1e6:.0f} MB, the next scan counted, which is "
         "read meanwhile"
     ]
     # What was announced stays true: nothing more is begun meanwhile.

@@ -22,9 +22,9 @@ from renalis.prediction.runtimes.machine import available_mb
 
 __all__ = ["Ahead", "NoRoomError", "reading_mb"]
 
-_BYTES_PER_VOXEL = 8
-"""While a scan is read: stored values, HU, and what their conversion takes. With what the heap
-keeps, reading ahead took 6.5 more than segmenting alone (``benchmarks/memory.py``)."""
+_BYTES_PER_VOXEL = 9
+"""While a scan is read: stored values, HU, what their conversion takes, and what the heap keeps of
+it. Reading ahead took 8.1 more than segmenting alone (``benchmarks/memory.py``)."""
 
 _FREE_MB = 1000.0
 """Left to other programs where there is no limit."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers.dicom_writer import write_series
 from pydicom.dataset import Dataset
+from scipy import ndimage
 
 from renalis.errors import InputError
 from renalis.io import read_scan
@@ -122,14 +123,36 @@ def test_a_slice_from_elsewhere_is_interpolated_and_named(tmp_path: Path, torso:
     assert np.median(np.abs(torso_hu(scan)[20] - torso.array[20].astype(int))) < 25
 
 
-@pytest.mark.parametrize(
-    "places", [[0], [39], [*range(10, 20)]], ids=["first", "last", "ten together"]
-)
-def test_slices_that_cannot_be_interpolated_are_refused(
-    tmp_path: Path, torso: Volume, places: list[int]
+@pytest.mark.parametrize("place", [0, 39], ids=["first", "last"])
+def test_a_slice_at_an_end_that_does_not_fit_is_left_out_and_named(
+    tmp_path: Path, torso: Volume, place: int
 ) -> None:
     hu = torso.array.astype(np.int32)
-    hu[places] += 300
+    hu[place] += 300
+    scan = read_scan(written(tmp_path, hu))
+    (note,) = scan.warnings
+    assert "1 slice does not fit" in note
+    assert f"left out, at the end of the scan, at {20 + STEP_MM * place:.1f}" in note
+    assert np.all(torso_hu(scan)[place] == -1024)
+    good = np.setdiff1d(np.arange(40), [place])
+    assert np.array_equal(torso_hu(scan)[good], torso.array[good])
+
+
+@pytest.mark.parametrize("value", [-1024, -1000, 0])
+@pytest.mark.parametrize("places", [[0], [*range(33, 40)]], ids=["one ahead", "seven behind"])
+def test_empty_slices_at_an_end_are_nothing_to_say(
+    tmp_path: Path, torso: Volume, places: list[int], value: int
+) -> None:
+    hu = torso.array.copy()
+    hu[places] = value
+    scan = read_scan(written(tmp_path, hu))
+    assert scan.warnings == ()
+    assert np.array_equal(torso_hu(scan), hu)
+
+
+def test_too_many_slices_that_do_not_fit_are_refused(tmp_path: Path, torso: Volume) -> None:
+    hu = torso.array.astype(np.int32)
+    hu[10:20] += 300
     with pytest.raises(InputError, match="do not fit those of their neighbors"):
         read_scan(written(tmp_path, hu))
 
@@ -140,6 +163,24 @@ def test_pictures_in_another_order_than_their_positions_are_refused(
     hu = torso.array[np.random.default_rng(0).permutation(40)]
     with pytest.raises(InputError, match=r"do not follow each other|do not fit those"):
         read_scan(written(tmp_path, hu))
+
+
+def test_parts_in_another_order_than_their_positions_are_refused(
+    tmp_path: Path, torso: Volume
+) -> None:
+    parts = np.arange(40).reshape(8, 5)[[3, 0, 6, 2, 7, 4, 1, 5]]
+    with pytest.raises(InputError, match="do not follow each other"):
+        read_scan(written(tmp_path, torso.array[parts.ravel()]))
+
+
+def test_breathing_between_stops_of_the_table_is_no_wrong_order() -> None:
+    """Every five slices the body lies nine slices further, or back again."""
+    body = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 1, (90, 80, 80)), (6, 4, 4))
+    body = (body / body.std() * 60).astype(np.int16)
+    moved = [body[k + 9 * (k // 5 % 2)] for k in range(60)]
+    faults = slice_faults(moved, near=25)
+    assert len(faults.jumps) >= 4
+    assert not faults.disorder
 
 
 def test_a_picture_that_changes_abruptly_is_named(tmp_path: Path, torso: Volume) -> None:

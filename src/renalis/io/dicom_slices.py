@@ -47,8 +47,7 @@ def checked_slices(
     Raises
     ------
     InputError
-        If the values are no HU, too many slices do not belong to the others, or one at an end does
-        not.
+        If the values are no HU, or too many slices do not belong to the others.
     """
     frames = grid.frames
     intercepts = [frame.intercept for frame in frames]
@@ -62,8 +61,16 @@ def checked_slices(
     stray = [good[k] for k in faults.stray]
     lost = sorted([*levels.lost, *stray])
     _check_few(lost, frames, name, "pictures that do not fit those of their neighbors")
-    for k in stray:
+    ends = _at_ends(lost, len(frames))
+    for k in (*stray, *ends):
         stack[rows[k]] = AIR
+    lost = [k for k in lost if k not in ends]
+    if ends:
+        doubts.append(
+            f"{_slices(len(ends), 'does', 'do')} not fit the neighbors (damaged, or from another "
+            f"scan?) and {'was' if len(ends) == 1 else 'were'} left out, at the end of the scan, "
+            f"at {places_in_words([frames[k] for k in ends])}"
+        )
     if lost:
         doubts.append(
             f"{_slices(len(lost), 'does', 'do')} not fit the neighbors (damaged, or from another "
@@ -122,10 +129,9 @@ def _check_order(faults: SliceFaults, name: str) -> None:
 
 
 def _check_few(lost: Sequence[int], frames: Sequence[Frame], name: str, what: str) -> None:
-    """Refuse lost slices that cannot be interpolated."""
+    """Refuse lost slices that are too many to go on without."""
     if not lost:
         return
-    ends = [k for k in lost if k in (0, len(frames) - 1)]
     runs = [list(run) for _, run in groupby(enumerate(lost), key=lambda pair: pair[1] - pair[0])]
     many = len(lost) > max(1, _MOST_LOST * len(frames))
     if many or any(len(run) > _most_in_gap(frames) for run in runs):
@@ -134,11 +140,14 @@ def _check_few(lost: Sequence[int], frames: Sequence[Frame], name: str, what: st
             f"{places_in_words([frames[k] for k in lost])}; export the series again, best from "
             "the archive that it came from"
         )
-    if ends:
-        raise InputError(
-            f"{name} has {what} at its end, at {places_in_words([frames[k] for k in ends])}; "
-            "export the series again, or leave this slice out"
-        )
+
+
+def _at_ends(lost: Sequence[int], count: int) -> list[int]:
+    """Lost slices with which a scan of ``count`` begins or ends."""
+    there = set(lost)
+    first = next(k for k in range(count) if k not in there)
+    last = next(k for k in range(count - 1, -1, -1) if k not in there)
+    return [k for k in lost if k < first or k > last]
 
 
 def _most_in_gap(frames: Sequence[Frame]) -> int:

@@ -25,6 +25,8 @@ _SAME_HU = 40.0
 """By how much the medians of halves of neighbors differ at most: up to 12 in real scans."""
 _NEAR_HU = 12.0
 """How near to a shift with a cause the values have to lie."""
+_SHOWS_HU = 100.0
+"""What the values of a slice span at least that shows a body; empty slices end many exports."""
 _LEAST_INTERCEPT = 8.0
 """Intercepts that differ by less are not looked at: anatomy moves a median by up to 2 HU."""
 
@@ -59,20 +61,24 @@ def levels_of(pictures: Sequence[NDArray[np.int16]], intercepts: Sequence[float]
     Returns
     -------
     Levels
-        All right where slices are too small to tell.
+        All right where slices are too small to tell, and those at an end that show nothing.
     """
     small = [_thinned(picture) for picture in pictures]
-    if len(small) < 3:
+    shown = [k for k, picture in enumerate(small) if _shows(picture)]
+    if len(shown) < 3:
         return Levels((0,) * len(small), ())
-    steps = [_step(small, intercepts, k, k + 1) for k in range(len(small) - 1)]
-    start, end = _longest_run(steps)
+    first, last = shown[0], shown[-1]
+    steps = [_step(small, intercepts, k, k + 1) for k in range(first, last)]
+    start, end = (first + k for k in _longest_run(steps))
     levels: dict[int, int] = dict.fromkeys(range(start, end + 1), 0)
-    _walk(levels, small, intercepts, end, range(end + 1, len(small)))
-    _walk(levels, small, intercepts, start, range(start - 1, -1, -1))
+    _walk(levels, small, intercepts, end, range(end + 1, last + 1))
+    _walk(levels, small, intercepts, start, range(start - 1, first - 1, -1))
     values, counts = np.unique(list(levels.values()), return_counts=True)
     usual = int(values[counts.argmax()])
     offsets = tuple(levels.get(k, usual) - usual for k in range(len(small)))
-    return Levels(offsets, tuple(k for k in range(len(small)) if k not in levels))
+    lost = tuple(k for k in range(first, last + 1) if k not in levels)
+    empty = (*range(first), *range(last + 1, len(small)))
+    return Levels(tuple(0 if k in empty else o for k, o in enumerate(offsets)), lost)
 
 
 def mend_levels(
@@ -103,6 +109,12 @@ def mend_levels(
 def _thinned(picture: NDArray[np.int16]) -> NDArray[np.int32]:
     step = [max(1, -(-n // _SIDE)) for n in picture.shape]
     return picture[:: step[0], :: step[1]].astype(np.int32)
+
+
+def _shows(picture: NDArray[np.int32]) -> bool:
+    """Whether a slice holds more than one value and noise."""
+    values = picture[picture != _UNMEASURED]
+    return values.size > 0 and bool(np.ptp(np.percentile(values, (2, 98))) > _SHOWS_HU)
 
 
 def _longest_run(steps: Sequence[int | None]) -> tuple[int, int]:

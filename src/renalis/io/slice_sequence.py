@@ -35,7 +35,9 @@ _JUMP = 3.0
 by 2.1 times at most."""
 _AROUND = 11
 _DISORDER = 4
-"""As many jumps come of an order that is wrong, not of a scan with parts."""
+"""As many jumps, each to a picture that goes on from one far away, come of an order that is wrong.
+Jumps alone come of breathing too, where a scanner stops for each few slices."""
+_GOES_ON = 1.5
 
 _WINDOW = 16
 _IN_TURN = {2: ((0.55, 0.65), 1.0), 3: ((0.417, 0.917), 0.667)}
@@ -45,7 +47,7 @@ _STRONGER = 8.0
 _LEAST_HU = 2.0
 _TISSUE_HU = -100
 _FEWEST_BLOCKS = 50
-_SHARE = 0.07
+_SHARE = 0.1
 """Of the blocks in a body, those in which every other slice differs 8 times as strongly as slices
 change more slowly: 0.035 at most in whole scans, thinned to slices of 9 mm too, since neighbors
 are alike, and 0.04 in mere noise; 0.14 and more with phases in turn."""
@@ -64,7 +66,7 @@ class SliceFaults:
     jumps : tuple of int
         Slices with which the picture changes abruptly, once, from the one before.
     disorder : bool
-        Whether there are so many jumps that the order must be wrong.
+        Whether pictures go on from others far away so often that the order must be wrong.
     in_turn : int
         How many pictures of different brightness follow each other in turn, 2 or 3; 0 if none do.
     """
@@ -76,15 +78,16 @@ class SliceFaults:
     in_turn: int = 0
 
 
-def slice_faults(pictures: Sequence[NDArray[np.int16]], longest_stray: int = 3) -> SliceFaults:
+def slice_faults(pictures: Sequence[NDArray[np.int16]], near: int = 3) -> SliceFaults:
     """Compare slices with those around them.
 
     Parameters
     ----------
     pictures : sequence of ndarray, shape (rows, columns), int16
         HU of slices in order along the body.
-    longest_stray : int
-        How many slices next to each other may be called stray, at most 3.
+    near : int
+        Slices within 25 mm. As many next to each other may be called stray, at most 3, and
+        breathing moves a body by no more.
 
     Returns
     -------
@@ -101,11 +104,11 @@ def slice_faults(pictures: Sequence[NDArray[np.int16]], longest_stray: int = 3) 
         and np.array_equal(blocks[k], blocks[k - 1])
         and np.array_equal(pictures[k], pictures[k - 1])
     )
-    stray = _stray(blocks, min(longest_stray, _LONGEST_STRAY))
+    stray = _stray(blocks, min(near, _LONGEST_STRAY))
     kept = np.setdiff1d(np.arange(len(blocks)), stray)
     blocks = blocks[kept]
     jumps = _jumps(blocks)
-    disorder = len(jumps) >= _DISORDER
+    disorder = len(jumps) >= _DISORDER and _goes_on_afar(blocks, jumps, near) >= _DISORDER
     return SliceFaults(
         stray=stray,
         copies=copies,
@@ -159,6 +162,19 @@ def _jumps(blocks: NDArray[np.float32]) -> list[int]:
     shows = blocks.std(axis=(1, 2)) > _FLAT_HU
     both = shows[1:] & shows[:-1]  # empty slices at an end are followed by a body
     return [int(k) + 1 for k in np.flatnonzero((change > _JUMP * usual) & both)]
+
+
+def _goes_on_afar(blocks: NDArray[np.float32], jumps: Sequence[int], near: int) -> int:
+    """How many jumps lead to a picture that is as like to one far away as neighbors are."""
+    change = np.abs(np.diff(blocks, axis=0)).mean(axis=(1, 2))
+    usual = max(float(np.median(change)), _FLAT_HU)
+    places = np.arange(len(blocks))
+    found = 0
+    for k in jumps:
+        afar = blocks[np.abs(places - k) > max(near, _LONGEST_STRAY)]
+        apart = np.abs(afar - blocks[k]).mean(axis=(1, 2))
+        found += bool(apart.size and apart.min() <= _GOES_ON * usual)
+    return found
 
 
 def _in_turn(blocks: NDArray[np.float32]) -> int:

@@ -36,6 +36,7 @@ def begun(folder: Path) -> list[list[str]]:
     return [line.split() for line in (folder / "log").read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("way", "cause"), [("abort", "crash"), ("kill", "killed")])
 def test_a_case_whose_worker_dies_is_tried_once_more_when_others_are_done(
     way: str, cause: str, tmp_path: Path
@@ -47,6 +48,7 @@ def test_a_case_whose_worker_dies_is_tried_once_more_when_others_are_done(
     assert [case for case, *_ in begun(tmp_path)] == ["a", "b", "c", "a"]
 
 
+@pytest.mark.slow
 def test_a_case_that_kills_its_worker_again_fails_and_says_why(tmp_path: Path) -> None:
     options = {"ways": {"b": ["kill", "abort"]}, "log": str(tmp_path / "log")}
     engine = LocalEngine(options, 2, command=COMMAND)

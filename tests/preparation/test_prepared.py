@@ -263,6 +263,7 @@ def _race(root: str, barrier: object, results: object) -> None:
     results.put(int(case.grid("mm4").image.astype(int).sum()))  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(tmp_path: Path) -> None:
     """Both find the case missing, both prepare it, one folder remains and both read it."""
     context = multiprocessing.get_context("fork")

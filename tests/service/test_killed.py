@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from helpers.killed_service import killed_service
 
 
+@pytest.mark.slow
 def test_each_series_ends_with_exactly_one_result(tmp_path: Path) -> None:
     # `python tests/helpers/killed_service.py FOLDER` does it with 20 series and 10 kills.
     outcome = killed_service(tmp_path, series=3, kills=2)

@@ -104,7 +104,6 @@ SMALL: dict[str, dict[str, Any]] = {
         # Valid convolutions give the same with larger tiles, sooner.
         "prediction.tile": 76,
         "prediction.output": 60,
-        "prediction.stride": 60,
     },
 }
 

@@ -105,7 +105,6 @@ PAIRED = {
     "optimisation.schedule.gamma": 0.9,
     "prediction.tile": 108,
     "prediction.output": 20,
-    "prediction.stride": 20,
 }
 GIVEN: dict[str, dict[str, Any]] = {
     "resnet34-2d": R1_SHARED
@@ -257,7 +256,7 @@ def test_published_scores(name: str) -> None:
     assert [score.dice for score in load_system(name).publication.scores] == SCORES[name]
 
 
-def test_the_first_phase_clips_and_the_second_does_not_reuse_it() -> None:
+def test_the_first_stage_clips_and_the_second_does_not_reuse_it() -> None:
     kidney, tumor = load_system("resnet34-2d").all_stages()
     assert kidney.grid("slices").clip_hu == (0, 200)
     assert tumor.grid("slices").clip_hu == (-1000, 1000)

@@ -129,9 +129,18 @@ def test_a_key_that_is_there_twice_is_refused_with_both_lines(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["cascade3d", "multires3d"])
-def test_tiles_that_would_overlap_are_refused(name: str) -> None:
+def test_tiles_that_would_overlap_are_refused_and_an_old_recipes_stride_is_read(
+    name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    text = find_recipe(name).read_text(encoding="utf-8")
+    text = text.replace("tiny:", "tiny:\n  prediction.stride: 12")
+    path.write_text(text.replace("kind: tiles", "kind: tiles\n  stride: 10"), encoding="utf-8")
     with pytest.raises(InputError, match="stride 10 differs from output 20"):
-        load_system(name, ("prediction.stride=10",))
+        load_system(str(path))
+    path.write_text(text.replace("kind: tiles", "kind: tiles\n  stride: 20"), encoding="utf-8")
+    assert load_system(str(path)).prediction == load_system(name).prediction
+    assert load_system(str(path), tiny=True) == load_system(name, tiny=True)
 
 
 def test_a_flat_affine_is_refused_where_it_would_turn_about_every_axis() -> None:

@@ -36,7 +36,6 @@ def test_fine_tiles_compute_less_of_the_coarse_network_and_give_the_same(
         " norm: batch}",
         "prediction.tile=36",
         "prediction.output=20",
-        "prediction.stride=20",
         "prediction.gate=null",
     )
     stage = load_system("multires3d", changes, tiny=True).all_stages()[0]

@@ -18,7 +18,6 @@ MISFITS = [
     ("resnet34-2d", ("network.base=6",), "base must be a positive multiple of 4"),
     ("unet3d-plain", ("network.levels=9",), "levels must be 2 to 8"),
     ("unet3d-plain", ("network.levels=8",), "sampler.patch 80 x 160 x 160 does not fit"),
-    ("unet3d-plain", ("network.in_channels=2",), "network.in_channels is 2"),
     ("unet3d-plain", ("sampler.patch=[16, 30, 32]",), "sampler.patch 16 x 30 x 32 does not fit"),
     ("unet3d-plain", ("prediction.tile=[16, 30, 32]",), "prediction.tile 16 x 30 x 32"),
     (
@@ -31,8 +30,8 @@ MISFITS = [
     ("cascade3d", ("sampler.output=21",), "no common center"),
     ("cascade3d", ("sampler.low_target=labels",), "more than one class"),
     ("cascade3d", ("grids.mm4.spacing_mm=[20, 20, 20]",), "is not 4 times grids.mm1.spacing_mm"),
-    ("cascade3d", ("prediction.output=8", "prediction.stride=8"), "prediction.output is 8 x 8 x 8"),
-    ("cascade3d", ("prediction.output=18", "prediction.stride=18"), "no even multiple of 4"),
+    ("cascade3d", ("prediction.output=8",), "prediction.output is 8 x 8 x 8"),
+    ("cascade3d", ("prediction.output=18",), "no even multiple of 4"),
     ("cascade3d", ("prediction.coarse=null",), "prediction.coarse needs a grid"),
     ("cascade3d", ("network.classify=false",), r"loss.2 \(mse\) is about the output cls"),
     ("cascade3d", ("optimisation.rounds.low.outputs=[cls]",), "cls comes with seg alone"),

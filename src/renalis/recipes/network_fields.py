@@ -29,7 +29,7 @@ class NetworkOptions(Frozen):
     """What every network's fields begin with; those of other packages too."""
 
     name: str
-    in_channels: PositiveInt
+    in_channels: Literal[1] = 1
     out_channels: PositiveInt
 
     def config(self) -> dict[str, Any]:
@@ -44,7 +44,6 @@ class ResNet34UNet(NetworkOptions):
     """
 
     name: Literal["resnet34_unet"]
-    in_channels: PositiveInt
     out_channels: PositiveInt
     base: PositiveInt
     init_weights: str | None = None
@@ -58,7 +57,6 @@ class SimpleUNet(NetworkOptions):
     """R1's baseline; ``base`` channels at full resolution, doubled at every further level."""
 
     name: Literal["simple_unet"]
-    in_channels: PositiveInt
     out_channels: PositiveInt
     base: PositiveInt
     levels: PositiveInt
@@ -68,7 +66,6 @@ class QuickNat(NetworkOptions):
     """R2; ``bottleneck_excitation: unused`` keeps weights that the published code never calls."""
 
     name: Literal["quicknat"]
-    in_channels: PositiveInt
     out_channels: PositiveInt
     filters: PositiveInt
     kernel: PositiveInt
@@ -85,7 +82,6 @@ class UNet3d(NetworkOptions):
     """
 
     name: Literal["unet3d"]
-    in_channels: PositiveInt
     out_channels: PositiveInt
     variant: Literal["plain", "residual", "preact"]
     base: PositiveInt
@@ -104,7 +100,6 @@ class UNet(NetworkOptions):
     """
 
     name: Literal["unet"]
-    in_channels: PositiveInt
     out_channels: PositiveInt
     channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=8)]
     stem: PositiveInt = 1
@@ -137,7 +132,6 @@ class Cascade3d(NetworkOptions):
     """
 
     name: Literal["cascade3d"]
-    in_channels: PositiveInt
     out_channels: PositiveInt
     base: PositiveInt
     low_base: PositiveInt

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -81,26 +82,26 @@ class Gate(Frozen):
 
 
 class TilePrediction(_Prediction):
-    """Inputs of ``tile`` voxels, outputs of ``output`` voxels next to each other, no overlap.
-
-    ``stride`` says so too, as publications do: it is as large as ``output``.
-    """
+    """Inputs of ``tile`` voxels, outputs of ``output`` voxels next to each other, no overlap."""
 
     kind: Literal["tiles"]
     coarse: str | None
     tile: PositiveInt
     output: PositiveInt
-    stride: PositiveInt
     gate: Gate | None = None
 
-    @model_validator(mode="after")
-    def _no_overlap(self) -> TilePrediction:
-        if self.stride != self.output:
+    @model_validator(mode="before")
+    @classmethod
+    def _without_stride(cls, fields: Any) -> Any:
+        """Recipes of earlier versions name a stride, which is as large as ``output``."""
+        if not isinstance(fields, Mapping) or "stride" not in fields:
+            return fields
+        if fields["stride"] != fields.get("output"):
             raise ValueError(
-                f"stride {self.stride} differs from output {self.output}, but tiles lie next to "
-                "each other; set both to the same number"
+                f"stride {fields['stride']} differs from output {fields.get('output')}, but tiles "
+                "lie next to each other; leave stride out"
             )
-        return self
+        return {name: value for name, value in fields.items() if name != "stride"}
 
 
 class CoarseToFine(_Prediction):

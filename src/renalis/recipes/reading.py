@@ -198,7 +198,15 @@ def _without_retired(content: Any) -> Any:
         part = content.get(section) if isinstance(content, dict) else None
         if isinstance(part, dict):
             part.pop(field, None)
+    if isinstance(content, dict) and _of_tiles(content.get("prediction")):
+        tiny = content.get("tiny")
+        if isinstance(tiny, dict):
+            tiny.pop("prediction.stride", None)
     return content
+
+
+def _of_tiles(prediction: Any) -> bool:
+    return isinstance(prediction, dict) and prediction.get("kind") == "tiles"
 
 
 def set_field(content: Any, change: str) -> list[str | int]:

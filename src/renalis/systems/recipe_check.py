@@ -48,8 +48,6 @@ def check_system(system: System) -> None:
 
 
 def _check_stage(stage: Stage) -> None:
-    if stage.network.in_channels != 1:
-        raise InputError(f"network.in_channels is {stage.network.in_channels}; CT has 1")
     try:
         with torch.device("meta"):
             network = build(stage.network.config()).eval()

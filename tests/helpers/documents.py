@@ -1,4 +1,4 @@
-"""The command lines that README, CONTRIBUTING, the model card and all pages of docs show."""
+"""The command lines that the documents show."""
 
 from __future__ import annotations
 
@@ -54,7 +54,14 @@ class Block:
 
 def pages() -> list[Path]:
     """All documents, in a fixed order."""
-    single = ["README.md", "CONTRIBUTING.md", "src/renalis/weights/renalis-kidney.md"]
+    single = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "integrations/slicer/README.md",
+        "src/renalis/weights/renalis-kidney.md",
+    ]
     return [*(ROOT / name for name in single), *sorted((ROOT / "docs").rglob("*.md"))]
 
 

@@ -52,7 +52,7 @@ def test_a_file_expresses_all_of_its_own_convention(one: Convention) -> None:
 
 @pytest.mark.parametrize("one", Convention)
 def test_the_classes_of_a_convention_cover_everything_renal_once(one: Convention) -> None:
-    assert frozenset().union(*one.meaning) == REGIONS["kidney"]
+    assert frozenset().union(*one.label_sets) == REGIONS["kidney"]
     for first, second in itertools.combinations({c.labels for c in one.classes}, 2):
         assert not first & second
     assert len(set(one.values.values())) == len(one.classes)

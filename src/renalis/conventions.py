@@ -98,7 +98,7 @@ class Convention(StrEnum):
         return {one.name: one.value for one in self.classes}
 
     @property
-    def meaning(self) -> Classes:
+    def label_sets(self) -> Classes:
         """The labels that each class stands for."""
         return tuple(one.labels for one in self.classes)
 

@@ -89,24 +89,24 @@ class KnownModel:
         What it knows case by case; None: nothing.
     folds : tuple of int or None
         Those that predict; all by default.
-    about : str
+    description : str
         What it says about its training in general.
     """
 
     name: str
     cases: KnownCases | None
     folds: tuple[int, ...] | None = None
-    about: str = ""
+    description: str = ""
 
     @property
     def remark(self) -> str:
         """A sentence where nothing can be said case by case; else empty."""
         if self.cases is not None:
             return ""
-        about = f" It says: {self.about}" if self.about else ""
+        said = f" It says: {self.description}" if self.description else ""
         return (
             f"{self.name} does not say case by case what it learned from, so these may be among "
-            f"them.{about}"
+            f"them.{said}"
         )
 
     def seen(self, names: Collection[str], *, image: str = "", label: str = "") -> Seen | None:

@@ -17,24 +17,24 @@ from renalis.pipeline.table import COHORT_PAGE, MANIFEST, TABLE
 
 
 class _Engine:
-    """Results without a network; ``fate`` says what becomes of each case."""
+    """Results without a network; ``end`` says what becomes of each case."""
 
-    def __init__(self, output: Path, fate: Mapping[str, str]) -> None:
-        self._output, self._fate = output, fate
+    def __init__(self, output: Path, end: Mapping[str, str]) -> None:
+        self._output, self._end = output, end
 
     def run(
         self, jobs: Iterable[Mapping[str, Any]], listener: EngineListener
     ) -> Iterator[dict[str, Any]]:
         for job in jobs:
             case = job["source"]["case_id"]
-            fate = self._fate.get(case, "done")
-            if fate == "interrupt":
+            end = self._end.get(case, "done")
+            if end == "interrupt":
                 raise KeyboardInterrupt
-            if fate == "done":
+            if end == "done":
                 add_result(self._output, case, line=False)
-            problem = f"{case}: it is no scan" if fate == "failed" else ""
+            problem = f"{case}: it is no scan" if end == "failed" else ""
             yield {
-                "case": case, "status": fate, "attempt": 1, "problem": problem,
+                "case": case, "status": end, "attempt": 1, "problem": problem,
                 "cause": "bad input" if problem else "", "outputs": {}, "internal": False,
             }  # fmt: skip
 
@@ -47,10 +47,10 @@ class _Heard(CohortListener):
         self.problems.append(text)
 
 
-def _run(output: Path, listener: CohortListener | None = None, **fate: str) -> Tally:
+def _run(output: Path, listener: CohortListener | None = None, **end: str) -> Tally:
     sources = [ScanSource(name, output / name, "nifti") for name in ("a", "b", "c")]
     listing = Listing(3, iter(map(Listed, sources)))
-    return run_cohort(listing, output, lambda kept: _Engine(output, fate), listener)
+    return run_cohort(listing, output, lambda kept: _Engine(output, end), listener)
 
 
 def test_a_run_of_failures_only_has_its_page(tmp_path: Path) -> None:

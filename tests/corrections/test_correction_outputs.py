@@ -58,7 +58,7 @@ def test_objects_of_a_correction_hold_its_labels_and_say_that_a_person_was_there
     result, scan = segmented(tmp_path, ("dicom-seg", "sr", "rtstruct", "pdf", "nrrd"))
     made = save(result, scan, all_cysts(scan), who="A. Reader")
 
-    assert "not_written" not in made.about
+    assert "not_written" not in made.record
     names = {path.name for path in made.folder.iterdir()}
     assert names >= {*OBJECTS, "report.pdf", "report.html", "preview.png", "segmentation.seg.nrrd"}
     for name in OBJECTS:
@@ -91,7 +91,7 @@ def test_what_fails_costs_only_itself(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setitem(outputs._WRITERS, "structures.dcm", (broken, False))
     made = save(result, scan, all_cysts(scan))
     assert newest(result).name == made.name == "0001"
-    (sentence,) = made.about["not_written"]
+    (sentence,) = made.record["not_written"]
     assert sentence.startswith("structures.dcm could not be made: ")
     assert (made.folder / "segmentation.seg.nrrd").is_file()
     assert not list(made.folder.glob("*.partial"))

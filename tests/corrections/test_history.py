@@ -48,7 +48,7 @@ def test_a_correction_is_a_version_beside_the_models(tmp_path: Path, order: str)
     made = save(case, scan, corrected, who="Reader", note="no tumor")
 
     assert [one.name for one in versions(case)] == [MODEL, "0001"]
-    assert newest(case).about == made.about
+    assert newest(case).record == made.record
     stored = read_label_map(made.folder / "segmentation.nii.gz")
     own = read_label_map(case.labels)
     assert np.array_equal(stored.affine, own.affine)
@@ -57,11 +57,11 @@ def test_a_correction_is_a_version_beside_the_models(tmp_path: Path, order: str)
     assert content == measure(scan.volume, corrected).to_json()
     assert {lesion["kind"] for lesion in json.loads(content)["lesions"]} == {"cyst"}
     voxels = int((labels.array == Label.TUMOR).sum())
-    assert made.about["who"] == "Reader"
-    assert made.about["based_on"] == MODEL
-    assert made.about["note"] == "no tumor"
-    assert made.about["changed_voxels"]["cyst"] == {"gained": voxels, "lost": 0}
-    assert made.about["changed_voxels"]["tumor"] == {"gained": 0, "lost": voxels}
+    assert made.record["who"] == "Reader"
+    assert made.record["based_on"] == MODEL
+    assert made.record["note"] == "no tumor"
+    assert made.record["changed_voxels"]["cyst"] == {"gained": voxels, "lost": 0}
+    assert made.record["changed_voxels"]["tumor"] == {"gained": 0, "lost": voxels}
     after = snapshot(case.folder)
     assert before == {name: after[name] for name in before}, "the model's own result was changed"
 
@@ -74,7 +74,7 @@ def test_versions_count_on_and_older_ones_stay(tmp_path: Path) -> None:
     empty = labels.like(np.zeros_like(labels.array), Kind.LABELS)
     save(case, scan, empty, based_on="0001")
     assert [one.name for one in versions(case)] == [MODEL, "0001", "0002"]
-    assert newest(case).about["based_on"] == "0001"
+    assert newest(case).record["based_on"] == "0001"
     assert np.array_equal(labels_of(versions(case)[1], scan).array, with_cysts(labels).array)
     assert not labels_of(newest(case), scan).array.any()
 

@@ -19,9 +19,9 @@ from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.io.segments.contours import filled
 from renalis.io.segments.dicom_seg import read_dicom_seg
-from renalis.io.segments.meaning import Segment, label_of, label_of_name
 from renalis.io.segments.nrrd import read_seg_nrrd
 from renalis.io.segments.rtstruct import read_rtstruct
+from renalis.io.segments.segment_labels import Segment, label_of, label_of_name
 from renalis.io.segments.stored import placed
 from renalis.volume import Kind, Volume
 

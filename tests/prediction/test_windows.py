@@ -100,7 +100,7 @@ def test_without_anything_the_whole_lattice_is_looked_at() -> None:
 
 @settings(deadline=None)
 @given(st.tuples(*[st.integers(-300, 300)] * 3), st.tuples(*[st.integers(0, 90)] * 3))
-def test_the_pace_is_the_same_in_the_patient_however_the_scan_was_cut(
+def test_the_step_is_the_same_in_the_patient_however_the_scan_was_cut(
     corner: tuple[int, int, int], cut: tuple[int, int, int]
 ) -> None:
     affine = np.array([[0, 0, -2.0, 0], [0, -2.0, 0, 0], [2.0, 0, 0, 0], [0, 0, 0, 1]])

@@ -25,7 +25,7 @@ from renalis.errors import InputError
 from renalis.service.config import DimseDestination, DimseNode, Rest, Tls
 from renalis.service.encryption import client_context, server_context
 from renalis.service.metrics import Counters
-from renalis.service.rest_server import answering, listening
+from renalis.service.rest_server import listening, serving
 from renalis.service.sender import opened_destinations
 from renalis.service.store import Store
 from renalis.service.store_scp import open_node
@@ -55,7 +55,7 @@ def trusting(own: Tls) -> Tls:
 def test_the_rest_api_speaks_tls_alone(api: Api, own: Tls) -> None:
     rest = Rest(port=0, tls=Tls(certificate=own.certificate, key=own.key))
     api.service.__dict__["config"] = api.service.config.model_copy(update={"rest": rest})
-    with closing(listening(rest)) as listener, answering(api.service, listener):
+    with closing(listening(rest)) as listener, serving(api.service, listener):
         port = listener.getsockname()[1]
 
         def health() -> bool:

@@ -201,7 +201,7 @@ def test_another_version_of_a_needed_package_makes_another_result(
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_thresholds_that_were_chosen_stand_in_the_story(
+def test_thresholds_that_were_chosen_stand_in_the_provenance(
     models: dict[str, Path], kits: Path
 ) -> None:
     chosen = PredictionOptions(

@@ -83,13 +83,13 @@ def test_a_share_of_the_negatives_are_the_hardest_of_the_epoch_before(
     worst = every[-negatives:][::-1]
     losses = SampleLosses.of([(int(n), float(n)) for n in every])
     after = source.after(losses)
-    mined = shown(after, 2)
-    assert len(mined) == len(plain)
-    assert sum(number >= 0 for number in mined) == negatives
-    copies = len(mined) // (len(after.orders[2]))
+    drawn = shown(after, 2)
+    assert len(drawn) == len(plain)
+    assert sum(number >= 0 for number in drawn) == negatives
+    copies = len(drawn) // (len(after.orders[2]))
     wanted = round(negatives / copies / 2)
-    assert set(worst[:wanted].tolist()) <= set(mined)
-    # The same epoch again is the same; before its time nothing is mined.
+    assert set(worst[:wanted].tolist()) <= set(drawn)
+    # The same epoch again is the same; before its time none are sought.
     again, before = source.after(losses), source.after(losses)
     again(2, 0, np.random.default_rng(0))
     before(1, 0, np.random.default_rng(0))

@@ -19,7 +19,7 @@ def rounds(name: str, *changes: str, processes: int = 1, **options: object) -> l
     return planned_rounds(stage.optimisation, stage.loss, batches, 7, processes, **options)
 
 
-def test_two_phases_in_two_dimensions() -> None:
+def test_two_stages_in_two_dimensions() -> None:
     (round,) = rounds("resnet34-2d")
     plan = round.plan
     assert plan.terms == (LossTerm("bce", BinaryCrossEntropy()),)

@@ -251,7 +251,7 @@ def test_an_ensemble_of_two_runs_and_nnunet(
     ]
 
 
-def test_a_system_of_two_phases_in_an_ensemble(
+def test_a_system_of_two_stages_in_an_ensemble(
     kits: Path, scans: tuple[Path, Path], tmp_path: Path
 ) -> None:
     case = CASES[1]
@@ -319,11 +319,11 @@ def test_classes_are_regrouped_or_refused() -> None:
     renal = of_count(2, kits19)
     assert kits19 == two_stages == (frozenset({1, 3}), frozenset({2}))
     assert radboud == (frozenset({1}), frozenset({2, 3}))
-    assert regrouping(Convention.KITS23.meaning, kits19, "it") == (0, 1, 2, 1)
-    assert regrouping(Convention.KITS23.meaning, radboud, "it") == (0, 1, 2, 2)
+    assert regrouping(Convention.KITS23.label_sets, kits19, "it") == (0, 1, 2, 1)
+    assert regrouping(Convention.KITS23.label_sets, radboud, "it") == (0, 1, 2, 2)
     assert renal is not None
     assert regrouping(kits19, renal, "it") == (0, 1, 1)
-    assert regrouping(Convention.KITS23.meaning, (frozenset({1}),), "it") == (0, 1, 0, 0)
+    assert regrouping(Convention.KITS23.label_sets, (frozenset({1}),), "it") == (0, 1, 0, 0)
     assert of_count(5, kits19) is None
     with pytest.raises(InputError, match="cannot be divided"):
         regrouping(renal, kits19, "it")

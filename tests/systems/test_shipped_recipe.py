@@ -192,7 +192,7 @@ def test_what_does_not_fit_is_refused(
     assert message in capsys.readouterr().err
 
 
-def test_every_phase_gets_bodies_of_its_spacing(run: Path) -> None:
+def test_every_stage_gets_bodies_of_its_spacing(run: Path) -> None:
     for spacing in (8.0, 6.0):
         for number in range(2):
             body = load_body(bodies_folder(run / "fold_0", spacing) / f"{number:05d}.body")

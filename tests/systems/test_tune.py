@@ -343,7 +343,7 @@ def test_a_search_that_makes_no_sense_is_refused_before_anything_is_written(
     assert not (tmp_path / "tune").exists()
 
 
-def test_fields_of_phases_and_of_searched_sections_are_found() -> None:
+def test_fields_of_stages_and_of_searched_sections_are_found() -> None:
     fields = {
         "stages.tumor.sampler.keep": {"choice": ["mask", "all"]},
         "optimisation.schedule": {"choice": [{"kind": "constant"}, {"kind": "step"}]},

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import mined_run
-from helpers.mined_run import NEGATIVE, PLAN, SAMPLES, mined
+from helpers import hard_samples_run
+from helpers.hard_samples_run import NEGATIVE, PLAN, SAMPLES, hard_samples
 from helpers.programs import TESTS, run_program, start_program
 from helpers.small_run import small_batch, small_network, small_validation
 from safetensors.torch import load_file
@@ -25,14 +25,14 @@ from renalis.training.hard_samples import SAMPLE, HardSampleBatches, SampleLosse
 from renalis.training.losses import CrossEntropy, Dice, LossTerm, total_loss
 from renalis.training.stopping import Epochs
 
-PROGRAM = mined_run.__name__
+PROGRAM = hard_samples_run.__name__
 Note = list[list[list[int]]]
 
 
 def train(run: Path, **changes: object) -> Note:
     fabric = open_fabric(Devices("cpu", threads=1))
     plan = replace(PLAN, **changes)
-    source = mined(run.with_suffix(".0"))
+    source = hard_samples(run.with_suffix(".0"))
     fit(fabric, small_network(), plan, source, small_validation, run, True, lambda _: None)
     return notes(run)
 

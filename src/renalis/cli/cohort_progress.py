@@ -38,7 +38,7 @@ class CohortLines(CohortListener):
         self._print(text)
 
     def problem(self, text: str) -> None:
-        """Something went wrong beside the cases."""
+        """Something went wrong that is no case's own."""
         with until_pipe_closes(self._stream):
             print(f"{self._clear()}renalis: {text}", file=self._stream)
 

@@ -204,8 +204,8 @@ def _known_model(name: str) -> KnownModel:
 
     header = read_any_header(name)
     images = header.training.get("images")
-    about = ". ".join(filter(None, (str(images or ""), header.data_credit)))
-    return KnownModel(f"{header.name} {header.version}", header.cases, about=about)
+    description = ". ".join(filter(None, (str(images or ""), header.data_credit)))
+    return KnownModel(f"{header.name} {header.version}", header.cases, description=description)
 
 
 def _print(evaluation: Evaluation, out: Path) -> None:

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from renalis.service.config import read_config
     from renalis.service.tokens import add_token
 
-    config = read_config(arguments.config, _changes(arguments))
+    config = read_config(arguments.config, _overrides(arguments))
     if arguments.new_token is not None:
         print(add_token(config.tokens, arguments.new_token))
         print(f"shown only now; its hash is in {config.tokens}", file=sys.stderr)
@@ -87,7 +87,7 @@ def example() -> str:
     return (resources.files("renalis.service") / "example.yaml").read_text(encoding="utf-8")
 
 
-def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
+def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {field: getattr(arguments, name) for name, field in _FIELDS.items()}
     return {field: value for field, value in given.items() if value is not None}
 

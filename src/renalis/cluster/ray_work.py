@@ -62,7 +62,7 @@ class Loss:
 
 
 @dataclass(eq=False)
-class _Seat:
+class _ActorState:
     """A process, what it was asked, and the job it works on."""
 
     actor: Any
@@ -104,7 +104,7 @@ class RayWork:
     said: Say | None = None
     _ray: Any = None
     _lines: Any = None
-    _seats: list[_Seat] = field(default_factory=list)
+    _states: list[_ActorState] = field(default_factory=list)
     _back: deque[Job] = field(default_factory=deque)
     _losses: Counter[tuple[str, bool]] = field(default_factory=Counter)
     _idle_deaths: int = 0
@@ -134,20 +134,20 @@ class RayWork:
             try:
                 yield from self._all(iter(jobs), begun or _nobody)
             finally:
-                for actor in [*(seat.actor for seat in self._seats), self._lines]:
+                for actor in [*(state.actor for state in self._states), self._lines]:
                     if actor is not None:
                         ray.kill(actor)
-                self._seats.clear()
+                self._states.clear()
 
     def _all(self, jobs: Iterator[Job], begun: Begun) -> Iterator[Answer | Loss]:
         more = True
         while True:
             more = self._hand_out(jobs, begun, more)
-            busy = [seat for seat in self._seats if seat.answer is not None]
-            if not more and not self._back and not any(seat.job for seat in busy):
+            busy = [state for state in self._states if state.answer is not None]
+            if not more and not self._back and not any(state.job for state in busy):
                 self._pass_on()
                 return
-            answers = {seat.answer: seat for seat in busy}
+            answers = {state.answer: state for state in busy}
             ready, _ = self._ray.wait(list(answers), timeout=_TICK_S) if answers else ([], [])
             self._pass_on()
             for answer in ready:
@@ -156,21 +156,21 @@ class RayWork:
 
     def _hand_out(self, jobs: Iterator[Job], begun: Begun, more: bool) -> bool:
         """Give jobs to those who have none; False when there are no more."""
-        for seat in self._seats:
-            if seat.answer is not None:
+        for state in self._states:
+            if state.answer is not None:
                 continue
             job = self._back.popleft() if self._back else next(jobs, None) if more else None
             if job is None:
                 more = False
                 continue
-            seat.job, seat.began = job, time.monotonic()
-            seat.answer = seat.actor.do.remote({**job, **(begun(job) or {})})
+            state.job, state.began = job, time.monotonic()
+            state.answer = state.actor.do.remote({**job, **(begun(job) or {})})
         room = self.place.room(self._ray)
-        while (more or self._back) and len(self._seats) < room:
-            self._seats.append(self._new_seat())
+        while (more or self._back) and len(self._states) < room:
+            self._states.append(self._new_actor())
         return more
 
-    def _new_seat(self) -> _Seat:
+    def _new_actor(self) -> _ActorState:
         cores = self.place.cores
         environment = {"env_vars": {"OMP_NUM_THREADS": str(cores)}}
         remote = self._ray.remote(NodeProcess).options(
@@ -181,31 +181,31 @@ class RayWork:
             runtime_env=environment,
         )
         actor = remote.remote(self.opener, self.settings, self._lines)
-        return _Seat(actor, actor.open.remote())
+        return _ActorState(actor, actor.open.remote())
 
-    def _answered(self, seat: _Seat) -> Iterator[Answer | Loss]:
+    def _answered(self, state: _ActorState) -> Iterator[Answer | Loss]:
         """A process is ready, has done its job, or is gone."""
-        answer, seat.answer = seat.answer, None
+        answer, state.answer = state.answer, None
         try:
             found = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
-            self._leave(seat)  # where it only seems to be gone, too
-            yield from self._died(seat, error)
+            self._leave(state)  # where it only seems to be gone, too
+            yield from self._died(state, error)
             return
-        if seat.job is None:
-            self._opened(seat, found)
+        if state.job is None:
+            self._opened(state, found)
             return
-        job, seat.job = seat.job, None
+        job, state.job = state.job, None
         self._idle_deaths = 0
         if self.once:
-            self._leave(seat)
+            self._leave(state)
         yield Answer(job, found)
 
-    def _leave(self, seat: _Seat) -> None:
-        self._seats.remove(seat)
-        self._ray.kill(seat.actor)
+    def _leave(self, state: _ActorState) -> None:
+        self._states.remove(state)
+        self._ray.kill(state.actor)
 
-    def _opened(self, seat: _Seat, found: Mapping[str, str]) -> None:
+    def _opened(self, state: _ActorState, found: Mapping[str, str]) -> None:
         if "error" in found:
             kind = getattr(renalis.errors, found["error"], RenalisError)
             raise kind(found["sentence"])
@@ -215,11 +215,11 @@ class RayWork:
                 f"a node of the cluster has renalis {found['version']} and this machine {here}; "
                 "install the same everywhere"
             )
-        seat.node = found["node"]
+        state.node = found["node"]
 
-    def _died(self, seat: _Seat, error: Exception) -> Iterator[Loss]:
+    def _died(self, state: _ActorState, error: Exception) -> Iterator[Loss]:
         """Account for the job of a process that is gone."""
-        if seat.job is None:
+        if state.job is None:
             self._idle_deaths += 1
             if self._idle_deaths >= _IDLE_DEATHS:
                 raise RenalisError(
@@ -227,27 +227,27 @@ class RayWork:
                     "with one and without --engine ray what is wrong"
                 )
             return
-        alive = any(n["NodeID"] == seat.node and n["Alive"] for n in self._ray.nodes())
+        alive = any(n["NodeID"] == state.node and n["Alive"] for n in self._ray.nodes())
         # A connection breaks before the cluster knows that the node is gone.
-        lost = not seat.timed_out and (not alive or _of_node(error))
-        counted = str(seat.job["name"]), lost
+        lost = not state.timed_out and (not alive or _of_node(error))
+        counted = str(state.job["name"]), lost
         self._losses[counted] += 1
         again = self._losses[counted] < (_MOST_NODES_LOST if lost else _MOST_CRASHES)
         if again:
-            self._back.append({**seat.job, "attempt": int(seat.job.get("attempt", 1)) + 1})
+            self._back.append({**state.job, "attempt": int(state.job.get("attempt", 1)) + 1})
         how: Literal["node", "process", "time"] = "node" if lost else "process"
-        if seat.timed_out:
+        if state.timed_out:
             how = "time"
-        yield Loss(seat.job, how, time.monotonic() - seat.began, seat.node, again)
+        yield Loss(state.job, how, time.monotonic() - state.began, state.node, again)
 
     def _end_the_silent(self) -> None:
         if self.longest_s is None:
             return
         now = time.monotonic()
-        for seat in self._seats:
-            if seat.job is not None and not seat.timed_out and now - seat.began > self.longest_s:
-                seat.timed_out = True
-                self._ray.kill(seat.actor)
+        for state in self._states:
+            if state.job is not None and not state.timed_out and now - state.began > self.longest_s:
+                state.timed_out = True
+                self._ray.kill(state.actor)
 
     def _pass_on(self) -> None:
         """Pass on what processes have said since."""

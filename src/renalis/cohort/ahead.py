@@ -106,7 +106,7 @@ class Ahead:
             self._change.notify_all()
 
     def counted_mb(self) -> float:
-        """What the scan that is read ahead takes beside the current one, in MB.
+        """What the scan that is read ahead takes on top of the current one, in MB.
 
         From now on none is begun before the next turn, so that this stays true.
         """

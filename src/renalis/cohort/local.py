@@ -28,7 +28,7 @@ _TICK_S = 1.0
 
 
 @dataclass(eq=False)
-class _Seat:
+class _WorkerState:
     """A worker and what it has been given."""
 
     process: WorkerProcess
@@ -67,7 +67,7 @@ class LocalEngine:
     kept: Sequence[int] = ()
     command: Sequence[str] = COMMAND
     _messages: Messages = field(default_factory=queue.Queue)
-    _seats: dict[WorkerProcess, _Seat] = field(default_factory=dict)
+    _states: dict[WorkerProcess, _WorkerState] = field(default_factory=dict)
     _suspects: deque[Job] = field(default_factory=deque)
     _back: deque[Job] = field(default_factory=deque)
     _remarks: set[str] = field(default_factory=set)
@@ -93,26 +93,26 @@ class LocalEngine:
         more = True
         while True:
             more = self._hand_out(jobs, depth, many) if more or self._back else False
-            if not more and not self._back and not any(s.jobs for s in self._seats.values()):
+            if not more and not self._back and not any(s.jobs for s in self._states.values()):
                 return
             try:
                 process, message = self._messages.get(timeout=_TICK_S)
             except queue.Empty:
                 self._end_the_silent()
                 continue
-            seat = self._seats.get(process)
-            if seat is None:
+            state = self._states.get(process)
+            if state is None:
                 continue
             if message is None:
-                yield from self._died(seat, alone)
+                yield from self._died(state, alone)
                 continue
-            seat.sign = time.monotonic()
-            if self._heard(seat, message, listener) and not alone:
+            state.sign = time.monotonic()
+            if self._heard(state, message, listener) and not alone:
                 many = self.workers
             if message["kind"] == "result":
-                seat.jobs.popleft()
-                seat.begun = seat.ahead = False
-                yield {**message["result"], "worker": seat.process.number}
+                state.jobs.popleft()
+                state.begun = state.ahead = False
+                yield {**message["result"], "worker": state.process.number}
             if self._messages.empty():  # else somebody may have spoken since
                 self._end_the_silent()
 
@@ -120,46 +120,48 @@ class LocalEngine:
         """Give jobs to those who have too few; False when there are no more."""
         for level in range(1, depth + 1):
             while True:
-                seat = self._place(level, many)
-                if seat is None:
+                state = self._place(level, many)
+                if state is None:
                     break
                 job = self._back.popleft() if self._back else next(jobs, None)
                 if job is None:
                     return False
-                if seat == "new":
+                if state == "new":
                     self._back.appendleft(job)
                     shared = {**self.options, "workers": self.workers}
                     process = WorkerProcess(shared, self._messages, self.kept, self.command)
-                    self._seats[process] = _Seat(process)
+                    self._states[process] = _WorkerState(process)
                     continue
-                assert isinstance(seat, _Seat)
-                seat.jobs.append(job)
-                seat.sign = time.monotonic()
-                seat.process.send(job)
+                assert isinstance(state, _WorkerState)
+                state.jobs.append(job)
+                state.sign = time.monotonic()
+                state.process.send(job)
         return True
 
-    def _place(self, level: int, many: int) -> _Seat | str | None:
+    def _place(self, level: int, many: int) -> _WorkerState | str | None:
         """Who takes the next job: somebody with fewer than ``level``, or a new worker."""
-        seats = self._seats.values()
-        if level == 1 and len(self._seats) < many and all(s.ready for s in seats):
-            return next((s for s in seats if not s.jobs), "new")
+        states = self._states.values()
+        if level == 1 and len(self._states) < many and all(s.ready for s in states):
+            return next((s for s in states if not s.jobs), "new")
         # A second job goes to those whose first has begun: it is read ahead.
-        free = (s for s in seats if s.ready and len(s.jobs) < level and (level == 1 or s.begun))
+        free = (s for s in states if s.ready and len(s.jobs) < level and (level == 1 or s.begun))
         return next(free, None)
 
-    def _heard(self, seat: _Seat, message: Mapping[str, Any], listener: EngineListener) -> bool:
+    def _heard(
+        self, state: _WorkerState, message: Mapping[str, Any], listener: EngineListener
+    ) -> bool:
         """Pass a message on; True when further workers may start."""
         kind, case = message["kind"], str(message.get("case", ""))
         if kind == "refused":
             raise _error(message)
         if kind == "ready":
-            seat.ready = True
+            state.ready = True
         elif kind == "begin":
-            seat.begun, seat.ahead, self._idle_deaths = True, False, 0
-            seat.started, seat.began = utc_now(), time.monotonic()
+            state.begun, state.ahead, self._idle_deaths = True, False, 0
+            state.started, state.began = utc_now(), time.monotonic()
             listener.begun(case)
         elif kind == "ahead":
-            seat.ahead = True
+            state.ahead = True
         elif kind == "remark":
             if message["text"] not in self._remarks:  # each worker makes it
                 self._remarks.add(message["text"])
@@ -174,15 +176,15 @@ class LocalEngine:
             return bool(message["result"]["status"] != "skipped")
         return False
 
-    def _died(self, seat: _Seat, alone: bool) -> Iterator[dict[str, Any]]:
+    def _died(self, state: _WorkerState, alone: bool) -> Iterator[dict[str, Any]]:
         """Account for the cases of a worker that ended by itself."""
-        cause, why = ending(seat.process.wait())
-        del self._seats[seat.process]
-        if seat.timed_out:
+        cause, why = ending(state.process.wait())
+        del self._states[state.process]
+        if state.timed_out:
             minutes = self.silence_s / 60
             cause, why = Cause.TIMED_OUT, f"it showed no progress for {minutes:.0f} minutes"
-        left = list(seat.jobs)
-        if not seat.begun:
+        left = list(state.jobs)
+        if not state.begun:
             self._idle_deaths += 1
             if self._idle_deaths >= _IDLE_DEATHS:
                 raise RenalisError(
@@ -192,41 +194,41 @@ class LocalEngine:
             self._back.extendleft(reversed(left))
             return
         job, rest = left[0], left[1:]
-        if seat.ahead:  # its reading may have been what killed them
+        if state.ahead:  # its reading may have been what killed them
             self._suspects += rest
         else:
             self._back.extendleft(reversed(rest))
         if not alone:
             self._suspects.append({**job, "attempt": int(job.get("attempt", 1)) + 1})
-        begun = (seat.started, time.monotonic() - seat.began)
-        lost = lost_attempt(job, cause, why, seat.process.last_words(), begun, not alone)
-        yield {**lost, "worker": seat.process.number}
+        begun = (state.started, time.monotonic() - state.began)
+        lost = lost_attempt(job, cause, why, state.process.last_words(), begun, not alone)
+        yield {**lost, "worker": state.process.number}
 
     def _end_the_silent(self) -> None:
         now = time.monotonic()
-        for seat in self._seats.values():
-            if seat.jobs and not seat.timed_out and now - seat.sign > self.silence_s:
-                seat.timed_out = True
-                seat.process.kill()
+        for state in self._states.values():
+            if state.jobs and not state.timed_out and now - state.sign > self.silence_s:
+                state.timed_out = True
+                state.process.kill()
 
     def _dismiss(self) -> None:
         """End all workers, which have nothing to do."""
-        for process in self._seats:
+        for process in self._states:
             process.send(None)
-        for process in self._seats:
+        for process in self._states:
             process.wait()
-        self._seats.clear()
+        self._states.clear()
 
     def _stop(self) -> None:
         """End all workers whatever they do; what they were writing is taken away."""
-        for process, seat in self._seats.items():
-            if seat.jobs:
+        for process, state in self._states.items():
+            if state.jobs:
                 process.interrupt()
             else:
                 process.send(None)
-        for process in self._seats:
+        for process in self._states:
             process.wait()
-        self._seats.clear()
+        self._states.clear()
 
 
 def _error(message: Mapping[str, Any]) -> RenalisError:

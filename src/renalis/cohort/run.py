@@ -75,7 +75,7 @@ class CohortListener(EngineListener):
     """Is told how a cohort goes; this one keeps silent."""
 
     def problem(self, text: str) -> None:
-        """Something went wrong beside the cases."""
+        """Something went wrong that is no case's own."""
 
     def cases(self, total: int) -> None:
         """So many scans are listed."""
@@ -193,7 +193,7 @@ def _job(listed: Listed, output: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def _clear_half(output: Path) -> None:
-    """Remove what a killed run was writing beside the cases' folders."""
+    """Remove what a killed run was writing next to the cases' folders."""
     for name in (TABLE, MANIFEST, COHORT_PAGE):
         for path in _parts(output, name):
             with contextlib.suppress(OSError):

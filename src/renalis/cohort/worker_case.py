@@ -33,9 +33,9 @@ class Told(Listener):
 
     def memory(self, expected_mb: float) -> None:
         """With the scan that is read ahead meanwhile."""
-        beside = self._ahead.counted_mb()
-        text = f"expected peak memory: {expected_mb + beside:.0f} MB"
-        self.note(f"{text}, the next scan counted, which is read meanwhile" if beside else text)
+        ahead_mb = self._ahead.counted_mb()
+        text = f"expected peak memory: {expected_mb + ahead_mb:.0f} MB"
+        self.note(f"{text}, the next scan counted, which is read meanwhile" if ahead_mb else text)
 
 
 def work_on(work: CaseWork, job: Mapping[str, Any], ahead: Ahead, tell: Tell) -> dict[str, Any]:
@@ -56,5 +56,5 @@ def work_on(work: CaseWork, job: Mapping[str, Any], ahead: Ahead, tell: Tell) ->
 def _read_ahead(future: Future[tuple[Scan, str]] | None) -> tuple[Scan, str] | None:
     try:
         return None if future is None else future.result()
-    except (NoRoomError, MemoryError):  # read with nothing beside it, it may have room
+    except (NoRoomError, MemoryError):  # read while no other scan is in memory, it may have room
         return None

@@ -130,7 +130,7 @@ class WorkerProcess:
 
 
 def _threads(options: Mapping[str, Any]) -> dict[str, str]:
-    """Libraries beside the networks would start as many threads as there are cores."""
+    """Libraries other than the networks' would start as many threads as there are cores."""
     threads = options.get("threads")
     return {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
 

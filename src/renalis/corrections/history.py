@@ -69,7 +69,7 @@ class Version:
         `MODEL`, or the number of the correction, such as ``"0001"``.
     folder : Path
         Where its label map and measurements lie.
-    about : mapping
+    record : mapping
         Content of ``correction.json``: ``based_on``, ``who``, ``when`` (UTC), ``note``,
         ``changed_voxels``, and ``not_written`` (sentences) where a file failed; empty for the
         model's.
@@ -77,7 +77,7 @@ class Version:
 
     name: str
     folder: Path
-    about: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 def versions(result: Result) -> tuple[Version, ...]:
@@ -86,9 +86,9 @@ def versions(result: Result) -> tuple[Version, ...]:
     folder = result.folder / CORRECTIONS
     if folder.is_dir():
         for path in sorted(folder.iterdir(), key=lambda p: (len(p.name), p.name)):
-            about = _about(path) if _NUMBER.fullmatch(path.name) else None
-            if about is not None:
-                found.append(Version(path.name, path, about))
+            record = _record(path) if _NUMBER.fullmatch(path.name) else None
+            if record is not None:
+                found.append(Version(path.name, path, record))
     return tuple(found)
 
 
@@ -182,7 +182,7 @@ def save(
             write_text(part / MEASUREMENTS, measured.to_json())
             who = who or this_user()
             not_written = write_outputs(part, result, scan, labels, measured, who)
-            about = {
+            record = {
                 "schema": "renalis-correction-1",
                 "case": result.name,
                 "based_on": based_on,
@@ -194,9 +194,9 @@ def save(
                 "labels_sha256": file_sha256(part / LABELS),
                 **({"not_written": not_written} if not_written else {}),
             }
-            write_json(part / ABOUT, about)
+            write_json(part / ABOUT, record)
             put_in_place(part, target, (), ABOUT)
-    return Version(target.name, target, about)
+    return Version(target.name, target, record)
 
 
 def this_user() -> str:
@@ -226,7 +226,7 @@ def _next_name(folder: Path) -> str:
     return f"{max(taken, default=0) + 1:04d}"
 
 
-def _about(folder: Path) -> Mapping[str, Any] | None:
+def _record(folder: Path) -> Mapping[str, Any] | None:
     """What a correction's folder says about it; None if it is none."""
     return _mapping(folder / ABOUT) if (folder / LABELS).is_file() else None
 

@@ -99,7 +99,7 @@ def _write(part: Path, result: Result, version: Version, places: Sequence[Path])
         "patient": f"patient-{owner}" if owner else result.name,
         "convention": Convention.KITS23.value,
         "version": version.name,
-        "who": str(version.about.get("who", "")),
-        "when": str(version.about.get("when", "")),
+        "who": str(version.record.get("who", "")),
+        "when": str(version.record.get("when", "")),
         "series": scan.source.series_number,
     }

@@ -161,12 +161,12 @@ def held_out(run: CrossRun, dataset: Dataset, cases: Sequence[Case]) -> HeldOut:
         If the data lacks cases of the split, or folds hold out the same ones.
     """
     known = {case.id: case for case in cases}
-    sides = _sides(run)
+    by_fold = _folds_held_out(run)
     everyone = {i for fold in run.known.folds for i in (*fold.train, *fold.val, *fold.test)}
-    dataset.chosen(sorted(everyone & {i for ids in sides.values() for i in ids}))
+    dataset.chosen(sorted(everyone & {i for ids in by_fold.values() for i in ids}))
     folds = {
         number: tuple(known[i] for i in ids if i in known)
-        for number, ids in sides.items()
+        for number, ids in by_fold.items()
         if number in run.finished
     }
     told = {case.id for some in folds.values() for case in some}
@@ -174,14 +174,14 @@ def held_out(run: CrossRun, dataset: Dataset, cases: Sequence[Case]) -> HeldOut:
         raise InputError(f"{run.path} has no finished fold that holds cases out")
     rest = sorted((everyone & known.keys()) - told)
     validated = any(
-        told.intersection(fold.val) & set(sides[fold.number]) for fold in run.known.folds
+        told.intersection(fold.val) & set(by_fold[fold.number]) for fold in run.known.folds
     )
     if run.by_folds:
         return HeldOut(folds, tuple(rest), 0, validated)
     return HeldOut(folds, (), len(rest), validated)
 
 
-def _sides(run: CrossRun) -> dict[int, tuple[str, ...]]:
+def _folds_held_out(run: CrossRun) -> dict[int, tuple[str, ...]]:
     """Ids that each fold holds out."""
     for side in ("test", "val"):
         found = {fold.number: tuple(getattr(fold, side)) for fold in run.known.folds}
@@ -220,7 +220,7 @@ def _of_folder(name: str, path: Path) -> CrossRun:
         tuple(done),
         tuple(sorted(missing)),
         Convention.KITS23 if model is not None else Convention(system.dataset.labels),
-        Convention.KITS23.meaning if model is not None else system_classes(system),
+        Convention.KITS23.label_sets if model is not None else system_classes(system),
     )
 
 
@@ -237,7 +237,7 @@ def _of_file(name: str, path: Path) -> CrossRun:
         numbers = tuple(fold.number for fold in header.cases.folds)
         return CrossRun(
             name, path, path, None, header.name, header.cases, numbers, (),
-            Convention.KITS23, Convention.KITS23.meaning,
+            Convention.KITS23, Convention.KITS23.label_sets,
         )  # fmt: skip
     system = packed_system(path, header)
     numbers = tuple(fold.number for fold in header.folds)

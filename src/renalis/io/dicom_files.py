@@ -67,7 +67,7 @@ class SeriesTags:
     number: str = ""
     description: str = ""
     modality: str = ""
-    about: str = ""
+    descriptions: str = ""
     agent: str = ""
     patient: frozenset[str] = field(default=frozenset(), repr=False)
     owner: str = field(default="", repr=False)
@@ -174,7 +174,7 @@ def frames_of(stream: BinaryIO, name: str) -> list[Frame] | None:
 
 
 def _series_tags(header: Dataset) -> SeriesTags:
-    about = ("BodyPartExamined", "SeriesDescription", "ProtocolName", "StudyDescription")
+    described = ("BodyPartExamined", "SeriesDescription", "ProtocolName", "StudyDescription")
     sop_class = text_of(header, "SOPClassUID")
     modality = text_of(header, "Modality").upper()
     if not modality and sop_class in (_CT, *_ENHANCED_CT):
@@ -187,7 +187,7 @@ def _series_tags(header: Dataset) -> SeriesTags:
         number=text_of(header, "SeriesNumber"),
         description=text_of(header, "SeriesDescription"),
         modality=modality,
-        about=" | ".join(text_of(header, tag) for tag in about),
+        descriptions=" | ".join(text_of(header, tag) for tag in described),
         agent=text_of(header, "ContrastBolusAgent"),
         patient=frozenset() if removed else identifiers(*person),
         owner=owner_of(person[1]),

@@ -251,7 +251,14 @@ def _kind_key(frame: Frame, name: str) -> Hashable:
     """What slices of one series share although their UIDs differ."""
     tags = frame.series
     study = tags.study if name == "SeriesInstanceUID" else ""
-    words = (tags.number, tags.description, tags.about, tags.modality, tags.agent, tags.owner)
+    words = (
+        tags.number,
+        tags.description,
+        tags.descriptions,
+        tags.modality,
+        tags.agent,
+        tags.owner,
+    )
     made = (frame.kernel, frame.image_type, frame.sop_class, frame.doubt)
     return study, words, made, _size_key(frame)
 

@@ -116,11 +116,11 @@ def rank_of(stack: Stack) -> tuple[float, ...]:
         return (0,)
     distances = slice_places(stack.frames)
     description = stack.tags.description
-    where = description if _ELSEWHERE.search(description) else stack.tags.about
+    where = description if _ELSEWHERE.search(description) else stack.tags.descriptions
     if _CHEST.search(description) and not _ABDOMEN.search(description):
         abdomen = 0
     else:
-        abdomen = 2 if _ABDOMEN.search(stack.tags.about) else 1
+        abdomen = 2 if _ABDOMEN.search(stack.tags.descriptions) else 1
     return (
         1,
         not (frame.doubt == PROJECTION or _PROJECTED.search(description)),

@@ -31,15 +31,15 @@ _APART_MM = 30.0
 """Cross-sections this far apart are compared."""
 
 _LEAST_MM = 100.0
-"""Over less height, lordosis and belly say more than the posture."""
+"""Over less height, lordosis and belly say more than how the patient lies."""
 
 _LEAST_VOXELS = 500
 """Of tissue; 256 ml."""
 
 _SURELY = 1.01
 """By how much the scan's own axes must suit the body better; in doubt the affine is believed. Of
-16 scans turned in many ways (`benchmarks/posture.py`), both kinds of error are about as frequent:
-2 to 3 of 96 at 5 degrees, 1 to 2 at 8, none at 12 and more."""
+16 scans turned in many ways (`benchmarks/orientation_check.py`), both kinds of error are about as
+frequent: 2 to 3 of 96 at 5 degrees, 1 to 2 at 8, none at 12 and more."""
 
 _Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 

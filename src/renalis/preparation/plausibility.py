@@ -112,7 +112,7 @@ def place_doubts(scan: Volume) -> list[Doubt]:
         Empty for nearly every scan.
     """
     canonical = scan.reoriented()
-    axes = _exchanged(canonical)
+    axes = _swapped(canonical)
     if axes is not None:
         return [axes]
     body = find_body(canonical)
@@ -130,7 +130,7 @@ def _stacked(scan: Volume, place: int) -> Doubt:
     )
 
 
-def _exchanged(scan: Volume) -> Doubt | None:
+def _swapped(scan: Volume) -> Doubt | None:
     """Axes exchanged: the body ends in air at head and feet, and is cut through elsewhere."""
     steps = [max(1, n // _SAMPLES) for n in scan.shape]
     small = scan.array[:: steps[0], :: steps[1], :: steps[2]]

@@ -68,21 +68,21 @@ class DicomStudy:
 
     Attributes
     ----------
-    about : Study
+    study : Study
         What its name follows from.
     folders : tuple of DicomFolder
         In the order of numbers in their names.
     """
 
-    about: Study
+    study: Study
     folders: tuple[DicomFolder, ...]
 
-    def with_(self, about: Study, folder: DicomFolder) -> DicomStudy:
+    def with_(self, study: Study, folder: DicomFolder) -> DicomStudy:
         """The study with one more folder."""
         both = replace(
-            self.about,
-            patient=self.about.patient | about.patient,
-            files=self.about.files | about.files,
+            self.study,
+            patient=self.study.patient | study.patient,
+            files=self.study.files | study.files,
         )
         ordered = sorted((*self.folders, folder), key=lambda one: by_number(one.name))
         return DicomStudy(both, tuple(ordered))
@@ -139,14 +139,14 @@ def study_folders(
     """
     unknown: list[str] = []
     groups: dict[tuple[str, str], DicomStudy] = {}
-    for folder, about in zip(folders, at_once(place, lambda f: _study(place, f), folders),
+    for folder, study in zip(folders, at_once(place, lambda f: _study(place, f), folders),
                              strict=True):  # fmt: skip
-        if about is None:
+        if study is None:
             unknown.append(folder.name)
             continue
-        key = about.uid, about.group
+        key = study.uid, study.group
         known = groups.get(key)
-        groups[key] = DicomStudy(about, (folder,)) if known is None else known.with_(about, folder)
+        groups[key] = DicomStudy(study, (folder,)) if known is None else known.with_(study, folder)
     return list(groups.values()), unknown
 
 

@@ -245,14 +245,14 @@ def _one_file(place: Location, file: StoredFile, folder: StoredFolder, own: str)
 def _of_studies(place: Location, studies: list[DicomStudy]) -> list[_Named]:
     """DICOM studies, named as all studies of a place are."""
     named = []
-    ids = study_names(case_id_from(place.name), [study.about for study in studies])
+    ids = study_names(case_id_from(place.name), [study.study for study in studies])
     for study, case_id in zip(studies, ids, strict=True):
         names = tuple(folder.name for folder in study.folders)
         size = sum(folder.size for folder in study.folders)
         scan = StoredScan(place, "dicom", names, "", size, study.state)
         source = ScanSource(
             case_id, Path(scan.url), "dicom", place=scan.below,
-            study_uid=study.about.uid, group=study.about.group,
+            study_uid=study.study.uid, group=study.study.group,
         )  # fmt: skip
         named.append(_Named(scan, source, place.name))
     return sorted(named, key=lambda one: by_number(one.scan.below))

@@ -19,7 +19,7 @@ from renalis.service.rest_fetches import fetches
 from renalis.service.rest_jobs import jobs
 from renalis.service.rest_viewer import viewer
 
-__all__ = ["answering", "listening"]
+__all__ = ["listening", "serving"]
 
 _LOG = logging.getLogger(__name__)
 _ENDING_S = 20.0
@@ -44,7 +44,7 @@ def listening(rest: Rest) -> socket.socket:
 
 
 @contextlib.contextmanager
-def answering(service: Service, listener: socket.socket) -> Iterator[None]:
+def serving(service: Service, listener: socket.socket) -> Iterator[None]:
     """The REST API at work, in a thread of its own so that signals stay with the process."""
     tls = service.config.rest.tls
     asks = tls is not None and tls.authority is not None

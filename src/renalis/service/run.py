@@ -23,7 +23,7 @@ from renalis.service.loops import Loop
 from renalis.service.metrics import Counters
 from renalis.service.progress import Progress
 from renalis.service.rest import Service
-from renalis.service.rest_server import answering, listening
+from renalis.service.rest_server import listening, serving
 from renalis.service.sender import opened_destinations, send_due
 from renalis.service.series import interrupt_open
 from renalis.service.store import Store, open_store
@@ -105,7 +105,7 @@ def serve(config: Config, options: SegmentOptions, stopping: threading.Event) ->
                 )
         parts |= {name: one.alive for name, one in loops.items()}
         service = Service(config, store, progress, counters, tokens, parts, stopping)
-        ending.enter_context(answering(service, listener))
+        ending.enter_context(serving(service, listener))
         stopping.wait()
         _LOG.info("ending")
 

@@ -169,10 +169,11 @@ class _FolderMember:
         return _regrouped(other, regrouping(known, wanted, shown(path)), wanted)
 
     def _votes(self, path: Path, scan: Scan, wanted: Classes) -> Member:
-        other = open_member(path, scan.volume, 1 + len(Convention.KITS23.meaning))
+        other = open_member(path, scan.volume, 1 + len(Convention.KITS23.label_sets))
         # Label maps hold KiTS23 labels or coarser ones; value 2 then is what the ensemble's
         # tumor or abnormality is, and value 1 its kidney.
-        return _regrouped(other, regrouping(Convention.KITS23.meaning, wanted, shown(path)), wanted)
+        classes = regrouping(Convention.KITS23.label_sets, wanted, shown(path))
+        return _regrouped(other, classes, wanted)
 
     def _file(self, case_id: str) -> Path:
         for name in (case_id, case_id.removesuffix(_CHANNEL)):

@@ -23,7 +23,7 @@ def system_classes(system: System) -> Classes:
 
     Later stages look inside earlier ones and take their part of them.
     """
-    stored = Convention(system.dataset.labels).meaning
+    stored = Convention(system.dataset.labels).label_sets
     classes: list[frozenset[int]] = []
     for stage in system.all_stages():
         table = target_table(stage.target)
@@ -51,7 +51,7 @@ def of_count(count: int, own: Classes) -> Classes | None:
     """
     if count == 1 + len(own):
         return own
-    return {2: _RENAL, 3: Convention.KITS19.meaning, 4: Convention.KITS23.meaning}.get(count)
+    return {2: _RENAL, 3: Convention.KITS19.label_sets, 4: Convention.KITS23.label_sets}.get(count)
 
 
 def regrouping(given: Classes, wanted: Classes, who: str) -> tuple[int, ...]:
@@ -71,7 +71,7 @@ def regrouping(given: Classes, wanted: Classes, who: str) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> regrouping(Convention.KITS23.meaning, Convention.RADBOUD.meaning, "nnU-Net")
+    >>> regrouping(Convention.KITS23.label_sets, Convention.RADBOUD.label_sets, "nnU-Net")
     (0, 1, 2, 2)
     """
     unknown = frozenset().union(*wanted) - frozenset().union(*given)

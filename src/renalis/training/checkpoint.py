@@ -67,7 +67,7 @@ class Position:
         Time that this process has computed for it.
     drawn_by : SampleLosses
         Means of the last finished epoch, which decide what the unfinished one draws; empty when
-        samples are not mined.
+        hard samples are not sought.
     seen : SampleLosses
         Those of the unfinished epoch so far, of all processes.
     """

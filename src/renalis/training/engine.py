@@ -164,7 +164,7 @@ def _epochs(
     )
     batches: Iterator[Batch] | None = None
     while not (reason := reason_to_stop(plan.stop, position.history)):
-        # What a mined epoch draws is known when it begins, so nothing is loaded beyond its end.
+        # What an epoch of hard samples draws is known when it begins: nothing is loaded beyond it.
         if batches is None or isinstance(batch, HardSampleBatches):
             batches = _batches(batch, plan, process, position)
         position = train_epoch(session, position, batches, time_left)

@@ -120,7 +120,7 @@ class App:
             case "GET", ["api", "cases"]:
                 answer = _json([_listed(result) for result in self.cases.results])
             case "GET", ["api", "cases", name]:
-                answer = _json(self._about(self._case(name)))
+                answer = _json(self._described(self._case(name)))
             case "GET", ["api", "cases", name, "scan"]:
                 answer = self._scan(self._case(name))
             case "GET", ["api", "cases", name, what, version] if what in _VERSIONED:
@@ -139,7 +139,7 @@ class App:
         except InputError as error:
             raise _Missing(str(error)) from error
 
-    def _about(self, result: Result) -> dict[str, Any]:
+    def _described(self, result: Result) -> dict[str, Any]:
         """What the page needs before voxels arrive; it reads the scan, which it needs anyway."""
         scan = self.cases.scan(result)
         grid = scan.volume
@@ -236,7 +236,7 @@ def _listed(result: Result) -> dict[str, Any]:
 
 
 def _version(version: Version) -> dict[str, Any]:
-    return {"name": version.name, **version.about}
+    return {"name": version.name, **version.record}
 
 
 def _headers(kind: str, size: int) -> dict[str, str]:

@@ -85,7 +85,7 @@ def render(
         peak=_memory(cohort),
         per_hour=_per_hour(cohort.run.cases_per_hour),
         busy=_duration(cohort.run.busy_s),
-        beside=[name for name in (TABLE, MANIFEST) if (output / name).is_file()],
+        files=[name for name in (TABLE, MANIFEST) if (output / name).is_file()],
         left_out=max(0, len(table) - MOST_ROWS),
         rows=Markup(case_rows(cohort, table, tenth, found, remarks(cohort, far_counts))),
         version=metadata.version("renalis"),

@@ -16,7 +16,7 @@ from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.io.archive import opened_whole
 from renalis.io.scan import shown
-from renalis.io.segments.meaning import Code, Segment, label_of, unknown_note
+from renalis.io.segments.segment_labels import Code, Segment, label_of, unknown_note
 from renalis.io.segments.stored import Segmented, painted
 from renalis.volume import Kind, Volume
 
@@ -59,7 +59,7 @@ class _Planes:
 
 
 def read_dicom_seg(path: Path) -> Segmented:
-    """Read the segments that `renalis.io.segments.meaning` knows.
+    """Read the segments that `renalis.io.segments.segment_labels` knows.
 
     Parameters
     ----------

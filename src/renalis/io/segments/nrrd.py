@@ -19,7 +19,7 @@ from renalis.io.itk import check_size, itk_affine, opened
 from renalis.io.itk_header import read_header
 from renalis.io.scan import shown
 from renalis.io.scan_size import scan_size
-from renalis.io.segments.meaning import Code, Segment, label_of, unknown_note
+from renalis.io.segments.segment_labels import Code, Segment, label_of, unknown_note
 from renalis.io.segments.stored import Segmented, painted
 from renalis.volume import Kind, Volume
 
@@ -27,7 +27,7 @@ __all__ = ["read_seg_nrrd"]
 
 
 def read_seg_nrrd(path: Path) -> Segmented:
-    """Read the segments that `renalis.io.segments.meaning` knows.
+    """Read the segments that `renalis.io.segments.segment_labels` knows.
 
     Parameters
     ----------

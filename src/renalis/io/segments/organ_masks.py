@@ -1,8 +1,8 @@
 """A folder with one mask for each structure, as TotalSegmentator writes it.
 
 ``kidney_left.nii.gz``, ``kidney_right.nii.gz``, ``kidney_cyst_left.nii.gz``,
-``kidney_tumor.nii.gz``: files whose names `renalis.io.segments.meaning` knows, without a number;
-other organs are no matter.
+``kidney_tumor.nii.gz``: files whose names `renalis.io.segments.segment_labels` knows, without a
+number; other organs are no matter.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.io.scan import shown
-from renalis.io.segments.meaning import label_of_name, words_of
+from renalis.io.segments.segment_labels import label_of_name, words_of
 from renalis.io.segments.stored import Segmented, painted
 from renalis.volume import Kind, Volume
 

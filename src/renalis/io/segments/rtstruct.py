@@ -18,7 +18,7 @@ from renalis.io.archive import opened_whole
 from renalis.io.scan import shown
 from renalis.io.segments.contours import filled
 from renalis.io.segments.dicom_seg import codes_of
-from renalis.io.segments.meaning import Segment, label_of, unknown_note
+from renalis.io.segments.segment_labels import Segment, label_of, unknown_note
 from renalis.io.segments.stored import Segmented, painted
 from renalis.volume import Kind, Volume
 
@@ -32,7 +32,7 @@ _TIE = 1e-6
 
 
 def read_rtstruct(path: Path, grid: Volume) -> Segmented:
-    """Read the structures that `renalis.io.segments.meaning` knows, on a grid.
+    """Read the structures that `renalis.io.segments.segment_labels` knows, on a grid.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """A small training with hard negatives; as a program, so that tests can kill it or start two.
 
-``python mined_run.py RUN --processes 2 --accumulate 1``
+``python hard_samples_run.py RUN --processes 2 --accumulate 1``
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Samples:
         }
 
 
-def mined(note: Path, pause: float = 0.0) -> HardSampleBatches:
+def hard_samples(note: Path, pause: float = 0.0) -> HardSampleBatches:
     """Hard negatives from the second epoch on; notes what each epoch was made of."""
 
     def after(losses: SampleLosses) -> Samples:
@@ -79,7 +79,7 @@ def main() -> None:
     fabric = open_fabric(Devices("cpu", arguments.processes, threads=1))
     rank = fabric.global_rank
     plan = replace(PLAN, accumulate=arguments.accumulate)
-    source = mined(arguments.run.with_suffix(f".{rank}"), arguments.pause)
+    source = hard_samples(arguments.run.with_suffix(f".{rank}"), arguments.pause)
     fit(fabric, small_network(), plan, source, small_validation, arguments.run, True, report)
 
 

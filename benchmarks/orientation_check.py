@@ -1,9 +1,9 @@
 """Is it told right along which axes a patient lies?
 
-Run: ``python benchmarks/posture.py --data DATA [--scans FOLDER]`` with the folder that holds
-``real-ct`` and one of further scans. Each scan is given an oblique affine, so that the patient
-lies straight along the array's axes; and it is resampled to an oblique grid, which holds it whole
-or only its inner part, so that the patient leans in the array. Each also with 60 HU of noise.
+Run: ``python benchmarks/orientation_check.py --data DATA [--scans FOLDER]`` with the folder that
+holds ``real-ct`` and one of further scans. Each scan is given an oblique affine, so that the
+patient lies straight along the array's axes; and it is resampled to an oblique grid, which holds it
+whole or only its inner part, so that the patient leans in the array. Each also with 60 HU of noise.
 `renalis.preparation.lies_along_own_axes` has to tell these apart; in doubt it says no, so the two
 kinds of errors are counted apart. Patients who do not lie straight themselves count against it.
 """

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from renalis.errors import InputError
+from renalis.model_header import SystemHeader
 from renalis.recipes import load_system, names, published, stored_system
 from renalis.recipes.reading import find_recipe
 from renalis.recipes.text import recipe_text
+from renalis.systems.runs import packed_system
+from renalis.tuning.trials import full_text
 
 REFUSED = [
     ("optimisation.learing_rate=1", "no field 'optimisation.learing_rate'; did you mean"),
@@ -229,6 +232,23 @@ def test_fields_that_recipes_once_had_do_no_harm_in_a_run(tmp_path: Path) -> Non
     content["evaluation"]["also_without_far_slices"] = False
     (tmp_path / "recipe.json").write_text(json.dumps(content), encoding="utf-8")
     assert stored_system(tmp_path) == recipe
+
+
+def test_fields_that_recipes_once_had_do_no_harm_in_a_model_file(tmp_path: Path) -> None:
+    recipe = load_system("resnet34-2d")
+    content = recipe.model_dump(mode="json")
+    content["dataset"]["annotation"] = "aggregated_MAJ_seg"
+    header = SystemHeader.model_construct(recipe=content, needs=())
+    assert packed_system(tmp_path / "model.safetensors", header) == recipe
+    assert header.recipe["dataset"]["annotation"] == "aggregated_MAJ_seg"  # stays what it was
+
+
+def test_fields_that_recipes_once_had_do_no_harm_in_a_search(tmp_path: Path) -> None:
+    text = find_recipe("resnet34-2d").read_text(encoding="utf-8")
+    old = tmp_path / "mine.yaml"
+    old.write_text(text.replace("dataset:\n", "dataset:\n  annotation: MAJ\n"), encoding="utf-8")
+    recipe = load_system("resnet34-2d")
+    assert full_text(str(old), (), False, recipe) == old.read_text(encoding="utf-8")
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ __all__ = [
     "names",
     "needs_of",
     "published",
+    "read_system",
     "set_field",
     "stored_system",
     "stored_text",
@@ -119,7 +121,7 @@ def load_system(
     if _is_old(content):
         raise InputError(f"{path} is a recipe of an earlier version; begin with a new copy")
     try:
-        recipe = System.model_validate(_without_retired(content))
+        recipe = read_system(content)
         if with_slices:
             if not recipe.with_slices:
                 raise InputError(f"{path}: this recipe does not learn from single slices")
@@ -136,6 +138,22 @@ def load_system(
     except ValidationError as error:
         raise InputError(f"{path}: {first_problem(error, list(System.model_fields))}") from error
     return switched(recipe) if switches else recipe
+
+
+def read_system(content: Any) -> System:
+    """The recipe with these fields, whichever version wrote them; its switches are not applied.
+
+    Parameters
+    ----------
+    content : mapping
+        As JSON or YAML holds it; stays as it is.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If a field is unknown, missing or out of range.
+    """
+    return System.model_validate(_without_retired(content))
 
 
 def tiny_changes(recipe: System, path: Path) -> tuple[str, ...]:
@@ -177,7 +195,7 @@ def stored_system(run: Path) -> System:
     try:
         if isinstance(content, dict):
             require(_NEEDS.validate_python(content.pop("needs", ())), run)
-        return System.model_validate(_without_retired(content))
+        return read_system(content)
     except ValidationError as error:
         raise InputError(
             f"{run} is not the folder of a training that this version of renalis can read "
@@ -194,6 +212,7 @@ def stored_text(system: System) -> str:
 
 
 def _without_retired(content: Any) -> Any:
+    content = deepcopy(content)
     for section, field in _RETIRED:
         part = content.get(section) if isinstance(content, dict) else None
         if isinstance(part, dict):

@@ -19,6 +19,7 @@ from renalis.networks import build, with_weights
 from renalis.plugins import require
 from renalis.preparation import GridSpec
 from renalis.recipes import stored_system
+from renalis.recipes.reading import read_system
 from renalis.recipes.system import System
 from renalis.systems.recipe_cases import grid_specs, load_statistics
 from renalis.systems.run_folder import fold_folder, fold_numbers, is_finished
@@ -165,7 +166,7 @@ def packed_system(path: Path, header: SystemHeader) -> System:
     """
     require(header.needs, path)
     try:
-        return System.model_validate(header.recipe)
+        return read_system(header.recipe)
     except ValidationError as error:
         raise InputError(
             f"{path} holds a recipe of another version of renalis, which this one cannot read; use "

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from renalis.errors import InputError, OutputError
 from renalis.io import write_text
 from renalis.recipes import System, load_system
-from renalis.recipes.reading import as_changes
+from renalis.recipes.reading import as_changes, read_system
 from renalis.recipes.switches import switched
 from renalis.recipes.system import Stage
 from renalis.recipes.text import recipe_text
@@ -196,7 +196,7 @@ def full_text(name_or_path: str, sets: tuple[str, ...], tiny: bool, system: Syst
     """
     try:
         text = recipe_text(name_or_path, sets, tiny)
-        if switched(System.model_validate(load_yaml(text))) == system:
+        if switched(read_system(load_yaml(text))) == system:
             return text
     except InputError:
         pass  # a change of what the text leaves to a default that is no single value

@@ -12,6 +12,8 @@ Parts:
 - ``report/demo``: everything that ``renalis segment`` writes for the demo scan;
 - ``shipped/OPTIMIZER/PROCESSES``: the shipped model's recipe, trained for four steps;
 - ``recipes/NAME``: the small variant of each recipe, trained for two epochs, and what it segments;
+- ``cohort``: what ``renalis segment`` writes for a folder of two scans, each by a process;
+- ``measurements/KIDNEYS``: ``measurements.json`` of phantoms whose labels are known;
 - ``metrics``: tables of ``renalis evaluate``.
 
 All on one thread: sums over several are rounded otherwise. ``benchmarks/results/same-bits.json``
@@ -42,6 +44,7 @@ from safetensors import safe_open
 
 import renalis
 import renalis.io
+from renalis.measurement import measure
 from renalis.prediction import Mirror, PredictionOptions, RuntimeName, predict
 from renalis.recipes import published
 from renalis.synthesis.cohort import Cohort, make_scan
@@ -58,6 +61,9 @@ SCANS = {
 }
 RUNTIMES = (RuntimeName.TORCH, RuntimeName.OPENVINO)
 MIRRORS = (Mirror.NONE, Mirror.FOUR)
+
+PHANTOMS = ("normal", "horseshoe")
+"""Kinds of invented kidneys."""
 
 TINY_NETWORK = "network={name: unet, in_channels: 1, out_channels: 4, channels: [16, 16]}"
 """Of both stages of the shipped recipe: the same, whatever its small variant has."""
@@ -118,6 +124,9 @@ def all_parts(data: Path) -> dict[str, Callable[[Path], Digests]]:
             parts[f"shipped/{optimizer}/{processes}"] = partial(_shipped, optimizer, processes)
     for name in published():
         parts[f"recipes/{name}"] = partial(_recipe, name)
+    parts["cohort"] = _cohort
+    for kidneys in PHANTOMS:
+        parts[f"measurements/{kidneys}"] = partial(_measurements, kidneys)
     parts["metrics"] = _metrics
     return parts
 
@@ -153,6 +162,29 @@ def _report(folder: Path) -> Digests:
     _run("segment", path, "-o", folder / "out", "--runtime", "torch", "--threads", 1)
     wanted = ("segmentation.nii.gz", "measurements.json", "preview.png", "report.html")
     return {name: _of_file(folder / "out" / "demo" / name) for name in wanted}
+
+
+def _cohort(folder: Path) -> Digests:
+    """Two coarse scans by the shipped model; provenance, which tells seconds, is left out."""
+    for number in range(2):
+        _write_case(folder / "kits", number)
+    scans, out = folder / "scans", folder / "out"
+    scans.mkdir()
+    for case in sorted((folder / "kits").iterdir()):
+        (case / "imaging.nii.gz").rename(scans / f"{case.name}.nii.gz")
+    _run("segment", scans, "-o", out, "--jobs", 2, "--threads", 1, "--runtime", "torch",
+         "--mirror", "none", "--no-report")  # fmt: skip
+    found = [*out.glob("*/segmentation.nii.gz"), *out.glob("*/measurements.json")]
+    found.append(out / "measurements.csv")
+    return {str(path.relative_to(out)): _of_file(path) for path in sorted(found)}
+
+
+def _measurements(kidneys: str, folder: Path) -> Digests:
+    del folder
+    cohort = Cohort(1, 4, (3.0, 1.6, 1.6), 256, "nephrographic", kidneys)
+    scan, _ = make_scan(cohort, 0, [])
+    text = measure(scan.image, scan.labels).to_json()
+    return {"measurements.json": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _shipped(optimizer: str, processes: int, folder: Path) -> Digests:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from renalis.boxes import Box
 from renalis.volume import Volume
 
-__all__ = ["Midline", "between_kidneys_mm", "field_middle", "right_of", "world_x"]
+__all__ = ["Midline", "between_kidneys_mm", "field_middle", "field_midline", "right_of", "world_x"]
 
 _BIN_MM = 2.0
 _APART_MM = 60.0
@@ -59,6 +59,21 @@ class Midline:
 def field_middle(grid: Volume) -> NDArray[np.float64]:
     """Center of the field of view in patient coordinates (RAS+, mm), shape (3,)."""
     return grid.world((np.array(grid.shape) - 1) / 2)
+
+
+def field_midline(grid: Volume, why: str = "") -> Midline:
+    """The middle of the field of view as midline, where nothing better is known.
+
+    Parameters
+    ----------
+    grid : Volume
+        Only its shape and affine are used.
+    why : str
+        Why nothing is, for the midline's ``rule``.
+    """
+    x_mm, _, z_mm = (float(value) for value in field_middle(grid))
+    rule = "middle of the field of view"
+    return Midline(x_mm, z_mm, rule=f"{rule}, because {why}" if why else rule)
 
 
 def between_kidneys_mm(grid: Volume, renal_x: NDArray[np.float64]) -> float:

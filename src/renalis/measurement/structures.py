@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.boxes import Box
+from renalis.boxes import Box, around_all, in_whole
 from renalis.conventions import Label
 from renalis.laterality import Midline
 from renalis.measurement.fused_kidneys import WHOLE_KIDNEY_ML, split_fused
@@ -298,16 +298,9 @@ def _group(
     second: bool = False,
 ) -> Group:
     """Cut a group's box out of the scan, without its neighbors."""
-    boxes = [entry.component.box for entry in own]
-    i, j, k = (
-        slice(min(box[a].start for box in boxes), max(box[a].stop for box in boxes))
-        for a in range(3)
-    )
-    crop = part.cropped((i, j, k))
-    inside = np.isin(components.array[i, j, k], [entry.component.number for entry in own])
+    box = around_all(entry.component.box for entry in own)
+    crop = part.cropped(box)
+    inside = np.isin(components.array[box], [entry.component.number for entry in own])
     labels = Volume(np.where(inside, crop.array, 0).astype(np.uint8), crop.affine, Kind.LABELS)
-    z, y, x = (
-        slice(outer.start + inner.start, outer.start + inner.stop)
-        for outer, inner in zip(start, (i, j, k), strict=True)
-    )
-    return Group(labels, (z, y, x), side, is_kidney, _crosses(whole), second, whole.offset_mm)
+    place = in_whole(box, start)
+    return Group(labels, place, side, is_kidney, _crosses(whole), second, whole.offset_mm)

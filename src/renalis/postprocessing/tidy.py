@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from renalis.boxes import Box, bounding_box, grown
 from renalis.conventions import Label
-from renalis.laterality import Midline, field_middle
+from renalis.laterality import Midline, field_midline
 from renalis.postprocessing.holes import fill_holes
 from renalis.postprocessing.kidneys import Surroundings, judge
 from renalis.postprocessing.lesions import drop_small_lesions, face_areas, vote
@@ -151,10 +151,7 @@ def _with_reasons(change: RuleChange, reasons: tuple[str, ...]) -> RuleChange:
 
 def _midline(body: Body | None, canonical: Volume) -> Midline:
     """The body's midline, or the middle of the field of view without an image."""
-    if body is not None:
-        return body.midline
-    center = field_middle(canonical)
-    return Midline(float(center[0]), float(center[2]), rule="middle of the field of view")
+    return field_midline(canonical) if body is None else body.midline
 
 
 def _run(work: Volume, around: Surroundings, rules: Rules) -> dict[str, int]:

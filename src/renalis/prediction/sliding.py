@@ -1,4 +1,9 @@
-"""Sliding window: a network over overlapping patches of an image, their predictions averaged."""
+"""Sliding window: a network over overlapping patches of an image, their predictions averaged.
+
+A loop of its own beside `renalis.prediction.strided_windows`, because the shipped model's windows
+lie about what was found, are mirrored and go in smaller batches where memory is short;
+``test_both_sliding_windows_are_one_to_the_bit`` holds both equal where they do the same.
+"""
 
 from __future__ import annotations
 

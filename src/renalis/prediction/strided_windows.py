@@ -1,4 +1,9 @@
-"""Sliding window with a fixed stride, averaged, as in the published 3D U-Nets."""
+"""Sliding window with a fixed stride, averaged, as in the published 3D U-Nets.
+
+A loop of its own beside `renalis.prediction.sliding`, because published systems differ in classes,
+fill, weights and stored values, and pad and prepare each window for itself;
+``test_both_sliding_windows_are_one_to_the_bit`` holds both equal where they do the same.
+"""
 
 from __future__ import annotations
 

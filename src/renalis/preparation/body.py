@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from renalis.boxes import Box
-from renalis.laterality import Midline, field_middle
+from renalis.laterality import Midline, field_middle, field_midline
 from renalis.preparation.fast_morphology import eroded, filled_levels, spread
 from renalis.volume import CANONICAL, Kind, Volume
 
@@ -95,12 +95,11 @@ def find_body(image: Volume) -> Body:
     affine = canonical.affine.copy()
     affine[:3, :3] *= steps
     coarse = Volume(np.ascontiguousarray(sample), affine, Kind.IMAGE)
-    center = field_middle(coarse)
     mask = _body_mask(coarse)
     if mask is None:
-        rule = "middle of the field of view, because no body was found"
-        return Body(None, (steps[0], steps[1], steps[2]), Midline(float(center[0]), rule=rule))
-    midline = _midline(_levels(coarse, mask))
+        midline = field_midline(coarse, "no body was found")
+        return Body(None, (steps[0], steps[1], steps[2]), midline)
+    midline = _midline(coarse, _levels(coarse, mask))
     wider = spread(mask, corners=True)
     return Body(
         coarse.like(wider.astype(np.uint8), Kind.LABELS), (steps[0], steps[1], steps[2]), midline
@@ -182,19 +181,15 @@ def _row_ends(mask: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
     return np.concatenate([np.insert(rows, axis, end, axis=1) for end in ends])
 
 
-def _midline(levels: _Levels) -> Midline:
+def _midline(coarse: Volume, levels: _Levels) -> Midline:
     """Spine first, flanks second, field of view last."""
     spine = _spine(levels)
     if spine is not None:
         return spine
-    x_mm, z_mm = float(levels.center[0]), float(levels.center[2])
     if levels.flanks is not None:
+        z_mm = float(levels.center[2])
         return Midline(levels.flanks, z_mm, rule="middle between the body's flanks")
-    return Midline(
-        x_mm,
-        z_mm,
-        rule="middle of the field of view, because it cuts the body's flanks and shows no spine",
-    )
+    return field_midline(coarse, "it cuts the body's flanks and shows no spine")
 
 
 def _spine(levels: _Levels) -> Midline | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from renalis.corrections import find_results, versions
 from renalis.errors import InputError
 from renalis.io import read_scan, write_labels
 from renalis.io.read_labels import read_label_map
+from renalis.report.style import STYLES
 from renalis.viewer import App, Cases, Request, Response
 from renalis.viewer.surfaces import surfaces_of
 from renalis.volume import Kind, Volume
@@ -54,6 +56,17 @@ def test_the_page_and_its_parts_are_all_in_the_package(app: App) -> None:
         assert f"static/{name}" in page
         assert get(app, f"static/{name}").status == 200
     assert "://" not in page.replace("http://www.w3.org/2000/svg", ""), "nothing from elsewhere"
+
+
+def test_the_page_names_and_colors_labels_as_the_report_does(app: App) -> None:
+    names = re.search(r"NAMES = (\[.*\]);", body(get(app, "static/labels.js")).decode())
+    assert names is not None
+    assert json.loads(names[1])[1:] == [style.name for style in STYLES.values()]
+    colors = re.search(r"const COLORS = (\[.*\]);", body(get(app, "static/scene.js")).decode())
+    assert colors is not None
+    assert json.loads(colors[1])[1:] == [[*style.rgb] for style in STYLES.values()]
+    sheet = body(get(app, "static/style.css")).decode()
+    assert all(f"--{style.name}: {style.color};" in sheet for style in STYLES.values())
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from renalis.conventions import Label
 from renalis.io import Scan, whole_file
+from renalis.io.label_names import LABEL_NAMES
 from renalis.io.segments.facts import Maker, SegmentFacts
 from renalis.measurement import Measurements
 from renalis.measurement.numbering import (
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from renalis.io.segments.segmented_study import SegmentedStudy
 
 __all__ = ["FinishedCase", "NothingFoundError", "files_to_write", "write_output"]
-
-_NAMES = {Label.KIDNEY: "kidney", Label.TUMOR: "tumor", Label.CYST: "cyst"}
 
 
 class NothingFoundError(Exception):
@@ -262,7 +261,7 @@ _WRITERS: dict[str, tuple[Callable[[Path, FinishedCase], list[str] | None], bool
 
 def _name(structure: Structure) -> str:
     """What viewers show: ``Left kidney``, ``Kidney other-1``, ``Tumor 1 (left kidney)``."""
-    what = _NAMES[structure.label]
+    what = LABEL_NAMES[structure.label]
     sided = structure.side in ("left", "right")
     if structure.label == Label.KIDNEY:
         if structure.id == UNASSIGNED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from renalis.conventions import Label
+from renalis.io.label_names import LABEL_NAMES
 
 __all__ = ["POSSIBLE_STYLE", "STYLES", "Style"]
 
@@ -41,12 +42,13 @@ class Style:
 
 
 STYLES = {
-    Label.KIDNEY: Style("kidney", "K", "#4fc3f7", (), "solid"),
-    Label.TUMOR: Style("tumor", "T", "#ff5330", (7.0, 2.5), "dashed"),
-    Label.CYST: Style("cyst", "C", "#fff27a", (2.0, 2.0), "dotted"),
+    Label.KIDNEY: Style(LABEL_NAMES[Label.KIDNEY], "K", "#4fc3f7", (), "solid"),
+    Label.TUMOR: Style(LABEL_NAMES[Label.TUMOR], "T", "#ff5330", (7.0, 2.5), "dashed"),
+    Label.CYST: Style(LABEL_NAMES[Label.CYST], "C", "#fff27a", (2.0, 2.0), "dotted"),
 }
 """The three colors differ in lightness as well as in hue, so that they stay apart for the color
-blind (the tests simulate protanopia, deuteranopia and tritanopia) and on a gray printer."""
+blind (the tests simulate protanopia, deuteranopia and tritanopia) and on a gray printer. They are
+light, to be seen on a dark scan; for any ground files have `renalis.io.label_names.COLORS`."""
 
 POSSIBLE_STYLE = Style("possible", "", "#ffffff", (1.0, 3.0), "fine dots")
 """For how far a kidney or lesion might reach."""

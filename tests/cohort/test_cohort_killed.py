@@ -16,8 +16,10 @@ from helpers.small_cohort import OPTIONS, deadly_model, environment, write_scan
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 OWN_GROUP = """
 import os, sys
+from helpers.forked_workers import fork_workers
 from renalis.cli import main
 os.setsid()
+fork_workers()
 sys.exit(main(sys.argv[1:]))
 """
 

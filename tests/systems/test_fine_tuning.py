@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+from helpers.programs import start_program
 from numpy.typing import NDArray
 
 from renalis.cli import main
@@ -46,9 +48,9 @@ def odd_scan(folder: Path, number: int) -> None:
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Twelve to learn from, six others."""
+    """Twelve to learn from, three others."""
     folder = tmp_path_factory.mktemp("scans")
-    for number in range(18):
+    for number in range(15):
         odd_scan(folder / ("learn" if number < 12 else "judge"), number)
     return folder / "learn", folder / "judge"
 
@@ -131,19 +133,47 @@ def test_what_it_starts_from_has_to_fit_and_stays(
     assert not (tmp_path / "run").exists()
 
 
-def test_bodies_and_scans_are_mixed_as_the_recipe_says_and_resumed_from_the_same_start(
-    model: Path, scans: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = tmp_path / "run"
-    mixed = [
+def mixed(scans: tuple[Path, Path], run: Path, *more: str) -> list[str]:
+    """Half of the patches are synthetic, the others of the scans."""
+    changes = [
         f"{stage}{change}"
         for stage in ("", "stages.fine.")
-        for change in ("sampler.mix={synthetic: 0.5, volumes: 0.5}", "optimisation.stop.epochs=1")
+        for change in ("sampler.mix={synthetic: 0.5, volumes: 0.5}", "optimisation.stop.epochs=2")
     ]
-    words = ["--data", str(scans[0]), "--kind", "kits23", "-o", str(run), *sets(*mixed)]
-    assert main([*COMMON, *words, "--start-from", str(model)]) == 0
-    assert load_model(run / "renalis-kidney.safetensors").header.training["bodies"] == 2
-    capsys.readouterr()
+    words = ["--data", str(scans[0]), "--kind", "kits23", "-o", str(run), *sets(*changes)]
+    return [*COMMON, *words, *more]
+
+
+@pytest.fixture(scope="module")
+def tuned(model: Path, scans: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole training that started from the model."""
+    run = tmp_path_factory.mktemp("tuned") / "run"
+    assert main(mixed(scans, run, "--start-from", str(model))) == 0
+    return run
+
+
+def test_bodies_and_scans_are_mixed_as_the_recipe_says_and_resumed_from_the_same_start(
+    tuned: Path, scans: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert load_model(tuned / "renalis-kidney.safetensors").header.training["bodies"] == 2
     # Not from the same start, and so of another recipe.
-    assert main([*COMMON, *words, "--resume"]) == 2
+    assert main(mixed(scans, tuned, "--resume")) == 2
     assert "was started" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_it_ends_with_the_same_bits(
+    tuned: Path, model: Path, scans: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = mixed(scans, run, "--start-from", str(model))
+    for more in ([], ["--resume"]):  # within the coarse network, then within the fine one
+        with start_program("-m", "renalis", *words, *more, stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            assert any("epoch 1/2" in said for said in process.stderr)
+            process.kill()
+        assert process.returncode == -9
+    assert not (run / "renalis-kidney.safetensors").exists()
+    assert main([*words, "--resume"]) == 0
+    one, other = (load_model(folder / "renalis-kidney.safetensors") for folder in (tuned, run))
+    assert one.header.sha256 == other.header.sha256

@@ -25,10 +25,10 @@ import torch
 from arms import HERE, PEERS
 from small_recipes import Entry, entry, small_system
 
+from renalis.choices import EmptyRule
 from renalis.conventions import Convention
 from renalis.dataset import Case, load_split, open_dataset
 from renalis.evaluation.cases import score_cases
-from renalis.evaluation.overlap import EmptyRule
 from renalis.evaluation.pairing import CasePair
 from renalis.evaluation.scores import Options
 from renalis.io import read_scan, whole_file, write_labels

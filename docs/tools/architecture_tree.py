@@ -24,8 +24,8 @@ END = "<!-- end of rooms -->"
 
 ROOMS = (
     "errors", "signals", "child_processes", "compute_device", "compute_failures", "cluster",
-    "plugins", "boxes", "volume", "voxel_hash", "conventions", "laterality", "thresholds",
-    "look_spread", "calibration", "io", "remote", "charts",
+    "plugins", "boxes", "volume", "voxel_hash", "conventions", "choices", "laterality",
+    "thresholds", "look_spread", "calibration", "io", "remote", "charts",
     "preparation", "networks", "model_header", "model_file", "known_cases", "model", "dataset",
     "synthesis", "sampling", "augmentation",
     "postprocessing", "measurement", "prediction",

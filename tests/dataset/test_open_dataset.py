@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 from helpers.small_datasets import kits_case, labels_with, plain_case, save, scan_of
 
+from renalis.choices import DATASET_KINDS
 from renalis.conventions import Convention
 from renalis.dataset import open_dataset
+from renalis.dataset.adapters import ADAPTERS
 from renalis.errors import InputError, UsageError
+
+
+def test_every_kind_that_can_be_chosen_can_be_opened() -> None:
+    assert sorted(DATASET_KINDS) == sorted(ADAPTERS)
 
 
 @pytest.mark.parametrize("below", ["", "data"])

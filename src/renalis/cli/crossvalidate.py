@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from renalis.choices import EmptyRule
 from renalis.cli.engine_arguments import add_engine, cluster_place
 from renalis.cli.seeds import seed
+from renalis.conventions import SCORED
 from renalis.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,12 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--labels",
-        choices=("kits19", "kits23", "radboud"),
+        choices=[one.value for one in SCORED],
         help="convention that is scored (default: that of the runs)",
     )
     add(
         "--empty",
-        choices=("kits", "kits19", "skip-agreement", "skip-empty-reference"),
+        choices=[one.value for one in EmptyRule],
         default="kits",
         help="what empty masks count (default kits: both empty 1, one empty 0)",
     )
@@ -87,7 +89,6 @@ def run(arguments: argparse.Namespace) -> int:
     from renalis.conventions import Convention
     from renalis.crossvalidation.files import crossvalidation_json
     from renalis.crossvalidation.run import CrossOptions, crossvalidate
-    from renalis.evaluation.overlap import EmptyRule
 
     options = CrossOptions(
         kind=arguments.kind,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from renalis.choices import DATASET_KINDS
 from renalis.cli.seeds import seed
 from renalis.conventions import SCORED
 from renalis.errors import UsageError
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_KINDS = (
-    "auto", "kits19", "kits21", "kits21-maj", "kits21-and", "kits21-or", "kits23", "radboud",
-    "nnunet", "folder", "csv", "slices",
-)  # fmt: skip
 _SHOWN = 3
 
 
@@ -126,7 +123,10 @@ def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
     parser.add_argument("data", type=Path, metavar="DATA", help="folder of the dataset, or a CSV")
     parser.add_argument(
-        "--kind", choices=_KINDS, default="auto", help="default: detected from the file names"
+        "--kind",
+        choices=("auto", *DATASET_KINDS),
+        default="auto",
+        help="default: detected from the file names",
     )
     parser.add_argument(
         "--labels",

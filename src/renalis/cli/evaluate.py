@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from renalis.choices import EmptyRule
 from renalis.cli.seeds import seed
 from renalis.conventions import SCORED, Convention
 from renalis.errors import UsageError
@@ -80,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--empty",
-        choices=("kits", "kits19", "skip-agreement", "skip-empty-reference"),
+        choices=[one.value for one in EmptyRule],
         default="kits",
         help="what empty masks count (default kits: both empty 1, one empty 0)",
     )
@@ -124,7 +125,6 @@ def run(arguments: argparse.Namespace) -> int:
     from renalis.evaluation.evaluation import evaluate
     from renalis.evaluation.grids import Grid
     from renalis.evaluation.lesions import LesionRule
-    from renalis.evaluation.overlap import EmptyRule
     from renalis.evaluation.page import metrics_page
     from renalis.evaluation.scores import Options
     from renalis.evaluation.tables import details_csv, headline_csv, metrics_json, write_json

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from renalis.choices import EmptyRule
 from renalis.cluster.connection import RayPlace
 from renalis.compute_device import DeviceChoice
 from renalis.conventions import Convention
@@ -28,7 +29,6 @@ from renalis.errors import InputError, UsageError
 from renalis.evaluation.comparison import Comparison, compare, strata
 from renalis.evaluation.comparison_page import comparison_csv
 from renalis.evaluation.evaluated_systems import System, common_cases, read_system
-from renalis.evaluation.overlap import EmptyRule
 from renalis.evaluation.scores import Options
 from renalis.evaluation.tables import metrics_json, write_json
 from renalis.io import write_text

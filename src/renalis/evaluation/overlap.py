@@ -9,39 +9,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.choices import EmptyRule
 from renalis.evaluation.regions import Region, Side
 
-__all__ = ["Counts", "EmptyRule", "dice", "slice_dice", "smooth_dice", "tally"]
+__all__ = ["Counts", "dice", "slice_dice", "smooth_dice", "tally"]
 
 LABELS = 4
 """Label values that are counted: 0 to 3."""
-
-
-class EmptyRule(StrEnum):
-    """What a case counts whose reference or prediction lacks a region."""
-
-    KITS = "kits"
-    """KiTS21 and KiTS23: both empty 1, one empty 0."""
-    KITS19 = "kits19"
-    """KiTS19's evaluator: 0 as soon as the quotient has no value, so both empty 0, one empty 0."""
-    SKIP_AGREEMENT = "skip-agreement"
-    """Both empty: the case does not count. One empty: 0."""
-    SKIP_EMPTY_REFERENCE = "skip-empty-reference"
-    """Reference empty: the case does not count, whatever was predicted; the false-positive volume
-    tells. Prediction empty: 0."""
-
-    def score(self, reference_empty: bool, prediction_empty: bool) -> float:
-        """The Dice or surface Dice of a case where at least one mask is empty; NaN: not counted."""
-        if reference_empty and prediction_empty:
-            return {"kits": 1.0, "kits19": 0.0}.get(self.value, math.nan)
-        if reference_empty and self is EmptyRule.SKIP_EMPTY_REFERENCE:
-            return math.nan
-        return 0.0
 
 
 @dataclass(frozen=True)

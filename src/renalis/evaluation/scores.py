@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from renalis.choices import EmptyRule
 from renalis.conventions import Convention
 from renalis.evaluation.grids import Grid
 from renalis.evaluation.lesions import Detection, LesionRule
-from renalis.evaluation.overlap import EmptyRule
 
 __all__ = ["CaseScore", "Options", "RegionScore"]
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from renalis import laterality
 from renalis.boxes import Box
+from renalis.choices import EmptyRule
 from renalis.conventions import Convention
 from renalis.evaluation import overlap
 from renalis.evaluation.convention_check import remarks
@@ -17,7 +18,6 @@ from renalis.evaluation.label_boxes import label_boxes
 from renalis.evaluation.label_pair import Pair, paired_maps
 from renalis.evaluation.label_sources import LabelMap
 from renalis.evaluation.lesions import Detection, detect
-from renalis.evaluation.overlap import EmptyRule
 from renalis.evaluation.regions import Region, Side
 from renalis.evaluation.scores import CaseScore, Options, RegionScore
 from renalis.evaluation.surface import PlacedMasks, SurfaceDistances, surface_distances

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Protocol
 
+from renalis.choices import Region
 from renalis.volume import Kind, Volume
 
-__all__ = ["Context", "Region", "Step"]
-
-Region = Literal["kidney", "tumor", "renal"]
-"""What a step works on: the kidney label, the lesions' labels, or both together."""
+__all__ = ["Context", "Step"]
 
 
 @dataclass(frozen=True, eq=False)

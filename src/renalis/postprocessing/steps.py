@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from renalis.boxes import Box, bounding_box, grown
+from renalis.choices import Region
 from renalis.postprocessing.component_filters import Neighbors, detached, shorter_than, smaller_than
 from renalis.postprocessing.components import find_components
-from renalis.postprocessing.context import Context, Region, Step
+from renalis.postprocessing.context import Context, Step
 from renalis.postprocessing.make_steps import make_step, register_step
 from renalis.postprocessing.morphology import closed, dilated, filled, opened
 from renalis.postprocessing.sides import Split, middle_x_mm, smaller_on_each_side
@@ -35,7 +36,6 @@ __all__ = [
     "MaskByLow",
     "MinFeret",
     "Opening",
-    "Region",
     "RestrictToRoi",
     "SideLargest",
     "Step",

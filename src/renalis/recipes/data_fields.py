@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from renalis.choices import DatasetKind
 from renalis.conventions import ScoredName
 from renalis.recipes.fields import Frozen, NonNegative, Positive, Range, Seed, Share, Size3, Triple
 
@@ -51,7 +52,7 @@ class DataPlan(Frozen):
     are used.
     """
 
-    kind: Literal["kits19", "kits21", "kits23", "radboud", "nnunet", "folder", "csv", "slices"]
+    kind: DatasetKind
     labels: ScoredName
     exclude: tuple[str, ...] = ()
     tumor_ml_max: Positive | None = None

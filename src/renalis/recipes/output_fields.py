@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from renalis.choices import Region
 from renalis.plugins import RULES
 from renalis.recipes.by_name import ByName
 from renalis.recipes.fields import Frozen, NonNegative, Positive, Share, Size3
@@ -32,9 +33,6 @@ __all__ = [
     "TilePrediction",
     "WindowPrediction",
 ]
-
-Region = Literal["kidney", "tumor", "renal"]
-"""What a rule works on: label 1, label 2, or both."""
 
 
 class _Prediction(Frozen):

@@ -6,7 +6,6 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -212,16 +211,15 @@ def stored_text(system: System) -> str:
 
 
 def _without_retired(content: Any) -> Any:
-    content = deepcopy(content)
+    if not isinstance(content, dict):
+        return content
+    kept = {name: dict(part) if isinstance(part, dict) else part for name, part in content.items()}
     for section, field in _RETIRED:
-        part = content.get(section) if isinstance(content, dict) else None
-        if isinstance(part, dict):
-            part.pop(field, None)
-    if isinstance(content, dict) and _of_tiles(content.get("prediction")):
-        tiny = content.get("tiny")
-        if isinstance(tiny, dict):
-            tiny.pop("prediction.stride", None)
-    return content
+        if isinstance(kept.get(section), dict):
+            kept[section].pop(field, None)
+    if _of_tiles(kept.get("prediction")) and isinstance(kept.get("tiny"), dict):
+        kept["tiny"].pop("prediction.stride", None)
+    return kept
 
 
 def _of_tiles(prediction: Any) -> bool:

@@ -24,6 +24,11 @@ _NRRD = re.compile(r"NRRD000[1-6]")
 _NRRD_DATA = re.compile(rb"^[ \t]*data[ \t]*file[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _META_DATA = re.compile(rb"ElementDataFile", re.IGNORECASE)
 _SIZES = r"[1-9]\d{0,8}(\s+[1-9]\d{0,8})*"
+_NUMBER = r"[-+]?(?:\d{1,40}\.?\d{0,40}|\.\d{1,40}|nan|inf)(?:e[-+]?\d{1,4})?"
+_NUMBERS = rf"{_NUMBER}(\s+{_NUMBER}){{0,24}}\s*"
+_VECTOR = rf"(none|\(\s*{_NUMBER}\s*(,\s*{_NUMBER}\s*){{0,4}}\))"
+_VECTORS = rf"{_VECTOR}(\s*{_VECTOR}){{0,4}}\s*"
+_QUOTED = r'("[^"]{0,60}"|[^\s"]{1,40})(\s*("[^"]{0,60}"|\s[^\s"]{1,40})){0,4}\s*'
 _META_WORDS = {
     "ndims": r"[1-5]",
     "dimsize": _SIZES,
@@ -31,6 +36,10 @@ _META_WORDS = {
     "elementnumberofchannels": r"[1-9]\d?",
     "compresseddatasize": r"\d{1,15}",
     "headersize": r"-?\d{1,12}",
+    **dict.fromkeys(("offset", "position", "origin", "centerofrotation"), _NUMBERS),
+    **dict.fromkeys(("transformmatrix", "rotation", "orientation"), _NUMBERS),
+    **dict.fromkeys(("elementspacing", "elementsize", "elementmin", "elementmax"), _NUMBERS),
+    "anatomicalorientation": r"\S{1,10}",
 }
 _NRRD_WORDS = {
     "dimension": r"[1-5]",
@@ -42,6 +51,9 @@ _NRRD_WORDS = {
     "endian": r"little|big",
     "space": r".{1,60}",
     **dict.fromkeys(("kinds", "centers", "centerings"), r"\S{1,40}(\s+\S{1,40}){0,15}\s*"),
+    **dict.fromkeys(("spacedirections", "spaceorigin", "measurementframe"), _VECTORS),
+    **dict.fromkeys(("spacings", "thicknesses", "axismins", "axismaxs"), _NUMBERS),
+    **dict.fromkeys(("units", "labels", "spaceunits"), _QUOTED),
     "byteskip": r"-?\d{1,12}",
     "lineskip": r"\d{1,9}",
 }
@@ -160,8 +172,8 @@ def _add(fields: dict[str, str], key: str, value: str, name: str) -> None:
 def _check_words(fields: Mapping[str, str], words: Mapping[str, str], name: str) -> None:
     """Refuse what no program writes before ITK sees it: it takes headers at their word.
 
-    Of 65536 axes, values of a type that it does not know, or a space's name of 130 letters, it
-    crashes with the whole program.
+    Of 65536 axes, values of a type that it does not know, a space's name of 130 letters, or a long
+    word where it expects numbers, it crashes with the whole program.
     """
     for key, form in words.items():
         if key in fields and not re.fullmatch(form, fields[key], re.IGNORECASE):

@@ -137,8 +137,11 @@ def mixed(scans: tuple[Path, Path], run: Path, *more: str) -> list[str]:
     """Half of the patches are synthetic, the others of the scans."""
     changes = [
         f"{stage}{change}"
-        for stage in ("", "stages.fine.")
-        for change in ("sampler.mix={synthetic: 0.5, volumes: 0.5}", "optimisation.stop.epochs=2")
+        for stage, epochs in (("", 2), ("stages.fine.", 8))
+        for change in (
+            "sampler.mix={synthetic: 0.5, volumes: 0.5}",
+            f"optimisation.stop.epochs={epochs}",
+        )
     ]
     words = ["--data", str(scans[0]), "--kind", "kits23", "-o", str(run), *sets(*changes)]
     return [*COMMON, *words, *more]
@@ -170,7 +173,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
     for more in ([], ["--resume"]):  # within the coarse network, then within the fine one
         with start_program("-m", "renalis", *words, *more, stderr=subprocess.PIPE) as process:
             assert process.stderr is not None
-            assert any("epoch 1/2" in said for said in process.stderr)
+            assert any("epoch 1/" in said for said in process.stderr)
             process.kill()
         assert process.returncode == -9
     assert not (run / "renalis-kidney.safetensors").exists()

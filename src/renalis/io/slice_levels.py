@@ -76,9 +76,7 @@ def levels_of(pictures: Sequence[NDArray[np.int16]], intercepts: Sequence[float]
     values, counts = np.unique(list(levels.values()), return_counts=True)
     usual = int(values[counts.argmax()])
     offsets = tuple(levels.get(k, usual) - usual for k in range(len(small)))
-    lost = tuple(k for k in range(first, last + 1) if k not in levels)
-    empty = (*range(first), *range(last + 1, len(small)))
-    return Levels(tuple(0 if k in empty else o for k, o in enumerate(offsets)), lost)
+    return Levels(offsets, tuple(k for k in range(first, last + 1) if k not in levels))
 
 
 def mend_levels(

@@ -73,6 +73,7 @@ def ours(one: Entry, work: Path, minutes: float, seed: int) -> dict[str, Any]:
     first = replace(opened[0], system=system)
     name = f"{folder_name(one.name)}-{short_hash([system, *trained])}"
     raw, tidied = predict(first, opened[1:], work, name)
+    told = tidied.parent / "notes.json"
     labels = convention(system)
     return {
         "training": [about(run) for run in runs],
@@ -84,6 +85,8 @@ def ours(one: Entry, work: Path, minutes: float, seed: int) -> dict[str, Any]:
         "labels": str(labels),
         "values": sorted({v for stage in system.all_stages() for v in stage.written}),
         "predict_s": json.loads((tidied.parent / "seconds.json").read_text(encoding="utf-8")),
+        "notes": json.loads(told.read_text(encoding="utf-8")) if told.exists() else {},
+        "clock": "computing",
         "scores": scores(tidied, work, labels),
         "scores_raw": scores(raw, work, labels),
     }
@@ -141,7 +144,7 @@ def about(run: Path) -> dict[str, Any]:
         ends[str(path.parent.relative_to(run))] = json.loads(last)["steps"]
     return {
         "run": run.name,
-        "minutes": sum(epoch["seconds"] for epoch in epochs) / 60,
+        "minutes": sum(epoch["cpu_seconds"] for epoch in epochs) / 60,
         "epochs": len(epochs),
         "steps": sum(ends.values()),
     }
@@ -155,6 +158,8 @@ def predict(first: Run, others: Sequence[Run], work: Path, name: str) -> tuple[P
         folder.mkdir(parents=True, exist_ok=True)
     path = place / "seconds.json"
     seconds = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    told = place / "notes.json"
+    notes = json.loads(told.read_text(encoding="utf-8")) if told.exists() else {}
     for case in held_out(work):
         if case.id in seconds:
             continue
@@ -165,6 +170,9 @@ def predict(first: Run, others: Sequence[Run], work: Path, name: str) -> tuple[P
         taken = time.perf_counter() - began
         write_labels(raw / f"{case.id}.nii.gz", said.raw, scan)
         write_labels(tidied / f"{case.id}.nii.gz", said.tidied.labels, scan)
+        if said.notes:
+            notes[case.id] = list(said.notes)
+            write_json(told, notes)
         seconds[case.id] = taken
         write_json(path, seconds)
         print(f"{name}: {case.id} predicted in {taken:.1f} s", flush=True)

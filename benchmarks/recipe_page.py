@@ -27,10 +27,12 @@ for minutes on a CPU. The figures compare systems with each other under equal co
 nothing about how well a published system, at full size, segments patients.
 
 """
-METHOD = """Every system learns from the same scans for the same wall-clock time, validation
-included, preparation of the scans excluded; a training ends with the epoch in which the time is
-over. Stages and their rounds share the time. Other work on the machine slows a training: where
-systems of the same kind differ in *steps*, the one with fewer was disturbed. There is one training
+METHOD = """Every system learns from the same scans for the same time, validation included,
+preparation of the scans excluded. Rows made since 2026-11-29, those with *computing* beside their
+minutes, count what the training computed on its core, and end with the epoch nearest to that time;
+the others count minutes that passed, end with the epoch in which the time is over, and were slowed
+by other work on the machine: where such systems of the same kind differ in *steps*, the one with
+fewer was disturbed. Stages and their rounds share the time. There is one training
 of each, so that differences between trainings of the same system are not in the intervals: these
 are 95 % intervals of the mean over the held-out scans (studentized bootstrap, 10 000 resamples),
 and differences are paired by scan. *Kidney* counts everything renal, *tumor* is label 2,
@@ -38,10 +40,10 @@ and differences are paired by scan. *Kidney* counts everything renal, *tumor* is
 the mean volume of tumor (of abnormality) in these. *Made* names the commit and the day; a row in
 brackets was made from changed files and does not count until it is repeated.
 
-In R4 and R5 the coarse half decides alone where the fine one may speak: while it stays below its
-threshold the result is empty, whatever the fine network says. 0.000 there may be a closed gate and
-no verdict on the network. Since 2026-11-28 `prediction.gate.closed` has the choice `everywhere`;
-rows made before have not been repeated with it.
+In R4 and R5 the coarse half decides alone where the fine one may speak: as published, the result is
+empty while it stays below its threshold, whatever the fine network says. Here the fine network then
+looks everywhere (`prediction.gate.closed: everywhere`), so that no 0.000 is a closed gate; *gate
+closed* counts the held-out scans in which that was so.
 
 """
 ABLATION = """Base, one part at a time, and all: the recipe's switches. *Clean-up's part* is Dice
@@ -120,7 +122,7 @@ def recipes_table(found: Mapping[str, Result]) -> str:
         lines.append(
             row(
                 [
-                    f"{one.name}: {one.about}",
+                    f"{one.name}: {one.about}{gate(result)}",
                     *costs(result),
                     *dices(result),
                     false_ml(result),
@@ -136,10 +138,23 @@ def costs(result: Result) -> list[str]:
     training = result["training"]
     return [
         f"{result['parameters']:,}",
-        f"{sum(t['minutes'] for t in training):.1f}",
+        minutes(result),
         f"{sum(t['steps'] for t in training)}",
         f"{statistics.median(result['predict_s'].values()):.1f}",
     ]
+
+
+def minutes(result: Result) -> str:
+    """How long the training was, and by which clock."""
+    spent = f"{sum(t['minutes'] for t in result['training']):.1f}"
+    return f"{spent} {result['clock']}" if "clock" in result else spent
+
+
+def gate(result: Result) -> str:
+    """In how many of the held-out scans the coarse half of a cascade found nothing."""
+    notes = result.get("notes", {})
+    closed = sum(any("found no kidney anywhere" in note for note in n) for n in notes.values())
+    return f"; gate closed in {closed} of {len(result['predict_s'])}" if closed else ""
 
 
 def made(result: Result) -> str:
@@ -255,7 +270,7 @@ def ablation_table(found: Mapping[str, Result]) -> str:
     lines = table(heads)
     for one in shown:
         result = found[one.name]
-        cells = [one.about, *costs(result)[1:3]]
+        cells = [f"{one.about}{gate(result)}", *costs(result)[1:3]]
         cells += [cell(region_summary(result, r)) for r in regions]
         cells += [against(one, found, region) for region in regions]
         part = compared(result, result, "abnormality", ("scores_raw", "scores"))
@@ -285,7 +300,7 @@ def options_table(found: Mapping[str, Result]) -> str:
     lines = table(heads)
     for one in shown:
         result = found[one.name]
-        cells = [f"{one.name}: {one.about}", one.recipe, costs(result)[1]]
+        cells = [f"{one.name}: {one.about}{gate(result)}", one.recipe, costs(result)[1]]
         cells += [cell(region_summary(result, r)) for r in ("kidney", "tumor")]
         cells += [against(one, found, region) for region in ("kidney", "tumor")]
         cells.append(made(result))

@@ -4,7 +4,7 @@
                                  [--only NAME…] [--jobs N]
 
 Makes the cohort (as ``renalis synthesize`` does, from label maps), splits it by patient, trains the
-small variant of every recipe for the same wall-clock time, predicts the held-out scans and scores
+small variant of every recipe for the same time of computing, predicts the held-out scans and scores
 them; with R5's ablation, the options that the publications wish for, and MONAI's networks with
 MONAI's usual components (``make bench-peers`` installs it). Systems run one after another. Stopped,
 the same command goes on where it was. Results are kept in ``benchmarks/results/comparison/``.
@@ -72,7 +72,7 @@ def options() -> argparse.Namespace:
     add("--phase", default="corticomedullary", help="contrast phase of all scans; default: that of "
         "KiTS, which the publications learned from")  # fmt: skip
     add("--seed", type=int, default=0, help="of cohort, split and trainings")
-    add("--minutes", type=float, default=5.0, help="training time of each system")
+    add("--minutes", type=float, default=5.0, help="of computing, of each training")
     add("--only", nargs="+", metavar="NAME", choices=[one.name for one in ENTRIES])
     add("--jobs", type=int, default=1, help="systems at the same time, sharing the cores")
     add("--threads", type=int, help="of each system; default: cores divided by jobs")

@@ -63,6 +63,9 @@ _VALID: dict[str, Any] = {
     "network.low_base": 8,
     # 10 mm, as published.
     "prediction.gate.dilate": 4,
+    # After minutes the coarse half may stay below its threshold everywhere, which says nothing
+    # about the fine network.
+    "prediction.gate.closed": "everywhere",
     "optimisation.validation_cases": 1,
     # Published: 1e-4, times 0.9 after every pass of up to 2000 steps. Here a training has some
     # hundred steps in all, so it starts higher and falls by as much over all of them.
@@ -288,7 +291,7 @@ def small_system(one: Entry, minutes: float) -> System:
     one : Entry
         Not a rival.
     minutes : float
-        Wall-clock time of training; stages and their rounds share it.
+        Time of computing of a training; stages and their rounds share it.
     """
     published, own = load_system(one.recipe), dict(one.changes)
     stages = len(own.get("stages", published.all_stages()))
@@ -310,8 +313,8 @@ def _budget(published: System, minutes: float, stages: int) -> dict[str, Any]:
         for name, share in shares.items():
             budget[f"optimisation.rounds.{name}.stop"] = {
                 "epochs": endless,
-                "minutes": minutes * share,
+                "cpu_minutes": minutes * share,
             }
         return budget
     each = minutes / stages
-    return {"optimisation.stop": {"epochs": endless, "minutes": each}}
+    return {"optimisation.stop": {"epochs": endless, "cpu_minutes": each}}

@@ -39,7 +39,7 @@ def test_stages_and_rounds_share_the_minutes_and_nothing_else_ends_a_training(on
     for stage in small_system(one, 6.0).all_stages():
         plan = stage.optimisation
         stops += [each.stop for each in plan.rounds] or [plan.stop]
-    assert sum(stop.minutes or 0 for stop in stops) == pytest.approx(6.0)
+    assert sum(stop.cpu_minutes or 0 for stop in stops) == pytest.approx(6.0)
     assert all(s.rises is None and s.patience is None and s.reach is None for s in stops)
 
 

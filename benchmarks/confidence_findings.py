@@ -13,13 +13,12 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from slice_reader import SliceReader, drop_small_tumors
 
 from renalis.dataset.slices import SliceSet, read_slices, slice_hu
 from renalis.io.read_labels import read_label_map
 from renalis.look_spread import agreement_of
 from renalis.model import load_model
-from renalis.postprocessing.slice_tumors import drop_small_tumors
-from renalis.prediction.single_slice import SliceReader
 
 Finding = dict[str, Any]
 KINDS = {"tumor": 2, "cyst": 3}

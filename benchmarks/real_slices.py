@@ -4,7 +4,7 @@
 
 Each file holds axial slices with label maps (`renalis.dataset.slices` says how). The rule: a slice
 is taken to go on unchanged along the body, the model's fine network looks at all of it and at its
-mirror image (`renalis.prediction.single_slice`), and what it names is compared on the slice's own
+mirror image (`slice_reader`), and what it names is compared on the slice's own
 grid. Areas of tumor that are smaller than ``--least-mm2`` are given to what lies around them.
 
 Masks that hold only tumors, or only kidneys, score what they hold: kidneys are scored in files
@@ -32,14 +32,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from slice_reader import SliceReader, drop_small_tumors
 
 from renalis.conventions import Label
 from renalis.dataset.slices import SliceSet, read_slices, slice_hu
 from renalis.errors import InputError
 from renalis.evaluation.statistics import summary
 from renalis.model import load_model
-from renalis.postprocessing.slice_tumors import drop_small_tumors
-from renalis.prediction.single_slice import SliceReader
 
 REGIONS: dict[str, tuple[int, ...]] = {"kidney": (1, 2, 3), "tumor": (2,), "cyst": (3,)}
 _COLORS = {1: (80, 220, 80), 2: (255, 60, 60), 3: (70, 150, 255)}

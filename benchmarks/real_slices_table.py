@@ -48,10 +48,10 @@ from real_slices_trainings import (
     trainings,
 )
 from results import commit
+from slice_reader import SliceReader
 
 from renalis.dataset.slices import SliceSet, read_slices, slice_image
 from renalis.model import load_model
-from renalis.prediction.single_slice import SliceReader
 from renalis.systems import open_run, predict_scan
 
 RESULTS = HERE / "results" / "real-slices"

@@ -11,9 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from renalis.cli import main
-from renalis.dataset.slices import read_slices
 from renalis.model import load_model
-from renalis.prediction.single_slice import SliceReader
+from renalis.networks.unet import UNet
 from renalis.recipes import load_system
 
 
@@ -72,9 +71,9 @@ def test_the_fine_network_learns_from_slices_and_resumes_to_the_same_bits(tmp_pa
     model = load_model(tmp_path / "whole" / "renalis-kidney.safetensors")
     assert model.header.training["images"] == "synthetic CT and single real slices"
     assert "No CT" not in model.header.data_credit
-    one = read_slices(tmp_path / "s.npz")
-    hu = one.image[0].astype(np.float32)
-    assert SliceReader.of(model).labels(hu, (3.0, 3.0)).shape == hu.shape
+    network = model.network("fine")
+    assert isinstance(network, UNet)
+    assert network.forward_slices(torch.zeros(1, 1, 96, 128)).shape == (1, 4, 96, 128)
 
 
 def test_slices_of_every_fifth_patient_are_kept_back(

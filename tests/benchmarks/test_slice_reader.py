@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from slice_reader import SliceReader, drop_small_tumors
 
 from renalis.networks.unet import UNet
-from renalis.postprocessing.slice_tumors import drop_small_tumors
-from renalis.prediction.single_slice import SliceReader
 
 
 def bright_is_kidney() -> SliceReader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 # Before numpy and torch are imported, here and in the programs that tests start: as many processes
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import settings
 from scipy import ndimage
 
+from renalis.io import read_scan, whole_file
 from renalis.volume import Volume
 
 # No test cuts the power: what a file holds is there for every process at once, also after a kill,
@@ -51,6 +53,30 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: set RENALIS_DATA to its folder (looked in {folder})")
     return folder
+
+
+@pytest.fixture(scope="session")
+def real_ct(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Volume]:
+    """A real scan by its place below ``real-ct``, as `read_scan` gives it; a DICOM series of 160
+    slices is decoded once for all tests, of whichever process."""
+    kept = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        kept = kept.parent
+
+    def read(place: str) -> Volume:
+        path = data_folder / "real-ct" / place
+        if not path.exists():
+            pytest.skip(f"{place} is missing")
+        name = place.replace("/", "_")
+        files = [kept / f"{name}.{part}.npy" for part in ("array", "affine")]
+        if not all(file.exists() for file in files):
+            scan = read_scan(path).volume
+            for file, values in zip(files, (scan.array, scan.affine), strict=True):
+                with whole_file(file) as part:
+                    np.save(part, values)
+        return Volume(*[np.load(file) for file in files])
+
+    return read
 
 
 @pytest.fixture(scope="session")

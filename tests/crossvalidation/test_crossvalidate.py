@@ -68,6 +68,20 @@ def two_folds(four: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return untrained("unet3d-plain", four, folder, ["split.k=2"])
 
 
+@pytest.fixture(scope="module")
+def two_scored(two_folds: Path, four: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their cross-validation."""
+    out = tmp_path_factory.mktemp("two")
+    assert main(command(four, out, two_folds)) == 0
+    return out
+
+
+@pytest.fixture
+def out(two_scored: Path, tmp_path: Path) -> Path:
+    """A folder that holds it already."""
+    return shutil.copytree(two_scored, tmp_path / "out")
+
+
 def test_every_case_is_predicted_by_the_fold_that_held_it_out(
     whole: Path, run: Path, ten: Path
 ) -> None:
@@ -159,25 +173,25 @@ def test_cases_of_unfinished_folds_are_named_and_left_out(
 
 
 def test_several_runs_are_compared_case_by_case(
-    four: Path, two_folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    four: Path, two_folds: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = untrained("unet3d-preact", four, tmp_path / "preact", ["split.k=2"], seed=1)
-    assert main(command(four, tmp_path / "out", f"plain={two_folds}", other)) == 0
-    tests = rows(tmp_path / "out" / "comparison.csv")
-    assert {(row["first"], row["second"]) for row in tests} == {("plain", "preact")}
+    assert main(command(four, out, two_folds, other)) == 0
+    tests = rows(out / "comparison.csv")
+    assert {(row["first"], row["second"]) for row in tests} == {("two", "preact")}
     # Out of fold is a test, whatever the run as a whole has learned from.
-    place = ["-p", str(tmp_path / "out" / "plain" / "labels"), "-o", str(tmp_path / "scores")]
+    place = ["-p", str(out / "two" / "labels"), "-o", str(tmp_path / "scores")]
     words = ["evaluate", "-r", str(four), *place, "--labels", "kits19", "--model", str(two_folds)]
     assert main([*words, "--jobs", "1"]) == 0
     assert "learned from" not in capsys.readouterr().err
-    metrics = [str(tmp_path / "out" / name) for name in ("plain", "preact")]
+    metrics = [str(out / name) for name in ("two", "preact")]
     capsys.readouterr()
     assert main(["compare", *metrics, "-o", str(tmp_path / "again")]) == 0
     again = (tmp_path / "again" / "comparison.csv").read_bytes()
-    assert again == (tmp_path / "out" / "comparison.csv").read_bytes()
-    page = (tmp_path / "out" / "crossvalidation.html").read_text(encoding="utf-8")
+    assert again == (out / "comparison.csv").read_bytes()
+    page = (out / "crossvalidation.html").read_text(encoding="utf-8")
     assert "Paired tests" in page
-    assert main(command(four, tmp_path / "out", two_folds, two_folds)) == 2  # one name for two
+    assert main(command(four, out, two_folds, two_folds)) == 2  # one name for two
 
 
 @pytest.mark.parametrize(
@@ -219,13 +233,11 @@ def test_the_shipped_recipe_predicts_what_it_held_out(
     assert "only the 2 cases that it held out are predicted" in capsys.readouterr().err
 
 
-def test_a_packed_run_gives_the_same_as_its_folder(
-    four: Path, two_folds: Path, tmp_path: Path
-) -> None:
+def test_a_packed_run_gives_the_same_as_its_folder(four: Path, two_folds: Path, out: Path) -> None:
     packed = pack_run(two_folds)
-    assert main(command(four, tmp_path, two_folds, f"file={packed}")) == 0
-    assert label_maps(tmp_path, "two") == label_maps(tmp_path, "file")
-    assert len(label_maps(tmp_path, "file")) == 4
+    assert main(command(four, out, two_folds, f"file={packed}")) == 0
+    assert label_maps(out, "two") == label_maps(out, "file")
+    assert len(label_maps(out, "file")) == 4
 
 
 def test_a_file_that_does_not_know_its_cases_is_refused(
@@ -264,17 +276,15 @@ def test_an_unreadable_scan_is_named_and_the_others_are_scored(
 
 
 def test_label_maps_of_other_networks_are_not_replaced_unasked(
-    four: Path, two_folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    four: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = untrained("unet3d-plain", four, tmp_path / "run", ["split.k=2"], seed=7)
-    out = tmp_path / "out"
-    assert main(command(four, out, f"one={two_folds}")) == 0
-    before = label_maps(out, "one")
-    assert main(command(four, out, f"one={other}")) == 2
+    before = label_maps(out, "two")
+    assert main(command(four, out, f"two={other}")) == 2
     assert "give --overwrite" in capsys.readouterr().err
-    assert label_maps(out, "one") == before
-    assert main([*command(four, out, f"one={other}"), "--overwrite"]) == 0
-    assert label_maps(out, "one") != before
+    assert label_maps(out, "two") == before
+    assert main([*command(four, out, f"two={other}"), "--overwrite"]) == 0
+    assert label_maps(out, "two") != before
 
 
 def test_files_of_somebody_else_are_left_alone(

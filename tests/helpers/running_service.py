@@ -31,7 +31,7 @@ def wait_until(what: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
         found = what()
         if found:
             return found
-        time.sleep(0.1)
+        time.sleep(0.2)
     raise AssertionError("waited too long")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -215,11 +216,10 @@ def test_a_scan_without_faults_has_none(torso: Volume, every: int) -> None:
 
 
 @pytest.mark.parametrize("file", REAL)
-def test_real_scans_have_no_faults_at_any_distance_of_slices(data_folder: Path, file: str) -> None:
-    path = data_folder / "real-ct" / file
-    if not path.exists():
-        pytest.skip(f"{file} is missing")
-    array = read_scan(path).volume.reoriented().array
+def test_real_scans_have_no_faults_at_any_distance_of_slices(
+    real_ct: Callable[[str], Volume], file: str
+) -> None:
+    array = real_ct(file).reoriented().array
     for every in (1, 3):
         pictures = list(array[::every])
         assert slice_faults(pictures) == SliceFaults()

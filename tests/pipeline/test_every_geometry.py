@@ -1,4 +1,4 @@
-"""From reading to the report over 270 geometries, with the right labels and nothing that fails."""
+"""From reading to the report over 160 geometries, with the right labels and nothing that fails."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from renalis.report.picture_choice import Tile, overviews, pair_pictures
 from renalis.report.uncertainty import POSSIBLE, narrowed, possible
 from renalis.volume import Volume
 
-STEPS, PER_PART, WHOLE = 240, 40, 30
+STEPS, PER_PART, WHOLE = 144, 36, 16
 STUB_MM = 4.0
 """Spacing of the stub's coarse stage, its fine stage's is 2 mm."""
 

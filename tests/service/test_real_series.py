@@ -27,7 +27,7 @@ def test_a_real_series_pushed_by_its_archive_comes_back_segmented(
     with running_orthanc(tmp_path / "orthanc", {"renalis": ("RENALIS", port)}) as orthanc:
         with zipfile.ZipFile(packed) as archive:
             images = sorted(n for n in archive.namelist() if n.lower().endswith(".dcm"))
-            for name in images[::2]:  # a series of slices twice as far apart
+            for name in images[24:100:2]:  # those around the kidneys, twice as far apart
                 stored = orthanc.post("/instances", archive.read(name))
         dimse = {
             "port": port,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -44,6 +45,19 @@ def test_nothing() -> None:
     assert found.lesions == ()
     assert found.totals.kidney_ml == 0
     assert found.notes == ("no kidney, tumor or cyst was found",)
+
+
+@pytest.mark.parametrize(("beside", "kidney"), [(105.0, True), (170.0, False)])
+def test_what_lies_as_far_beside_the_midline_as_a_shoulder_is_doubtful(
+    beside: float, kidney: bool
+) -> None:
+    right = replace(RIGHT, center=(beside, -20, 0))
+    image, labels = Phantom((LEFT, right)).draw(*grid_around((4.0, 4.0, 4.0), (210, 100, 80)))
+    midline = Body(None, (1, 1, 1), Midline(0.0, 0.0, 0.0, "known"))
+    found = {one.id: one.is_kidney for one in measure(image, labels, body=midline).kidneys}
+    assert found["right"].answer.counts == kidney
+    assert any("beside the midline" in reason for reason in found["right"].reasons) != kidney
+    assert found["left"].answer.counts
 
 
 @pytest.mark.parametrize(

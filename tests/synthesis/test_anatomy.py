@@ -21,7 +21,7 @@ from renalis.synthesis.patch_additions import (
     paint_wide_pelvis,
 )
 from renalis.synthesis.random_fields import smooth_field
-from renalis.synthesis.renal_tissues import renal_tissues
+from renalis.synthesis.renal_tissues import paint_sinus, renal_tissues
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, RENAL, Tissue
 from renalis.synthesis.varied_labels import add_lesions, varied_labels
 from renalis.volume import CANONICAL, Volume
@@ -243,6 +243,18 @@ def test_what_masks_leave_free_inside_is_mostly_fat_and_calyces_are_labelled_kid
     assert np.median(fat) > 0.85
     assert min(fat) < 0.8  # hydronephrosis is not forgotten
     assert 0.01 < np.median(inside) < 0.2
+
+
+def test_some_sinuses_hold_stones_and_these_belong_to_no_label() -> None:
+    sinus = np.ones((12, 14, 14), bool)
+    depth = np.full(sinus.shape, 10, np.float32)
+    held = []
+    for seed in range(60):
+        tissue = np.zeros(sinus.shape, np.uint8)
+        paint_sinus(tissue, sinus, depth, np.random.default_rng(seed), 1.5)
+        held.append((tissue == Tissue.STONE).any())
+    assert 0.04 < np.mean(held) < 0.35
+    assert LABEL_OF_TISSUE[Tissue.STONE] == 0
 
 
 def test_a_new_inside_leaves_the_ureter_alone() -> None:

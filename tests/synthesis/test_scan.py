@@ -50,6 +50,16 @@ def test_contrast_phases_order_cortex_medulla_and_urine(body: Volume) -> None:
     assert mean(early, Tissue.ARTERY) > mean(late, Tissue.ARTERY) > unenhanced
 
 
+def test_some_tumors_hold_fat_and_some_cysts_are_denser_than_water() -> None:
+    drawn = [draw_appearance(np.random.default_rng(i)).mean for i in range(400)]
+    fatty = np.array([mean[Tissue.TUMOR_B] < 5 for mean in drawn])
+    assert 0.015 < fatty.mean() < 0.08  # angiomyolipomas
+    dense = np.array([mean[Tissue.CYST_B] for mean in drawn])
+    assert (dense > 70).mean() > 0.1
+    assert max(mean[Tissue.CYST_A] for mean in drawn) < 40
+    assert np.median([mean[Tissue.STONE] for mean in drawn]) > 400
+
+
 def test_rendering_gives_each_tissue_its_number(body: Volume) -> None:
     rng = np.random.default_rng(0)
     appearance = draw_appearance(rng, Phase.UNENHANCED)

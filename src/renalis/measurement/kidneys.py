@@ -66,7 +66,8 @@ def _verdict(scene: Scene, group: Group) -> Verdict:
     """Whether this is a kidney, as seen in the scan."""
     probability = scene.prediction.kidney if scene.prediction is not None else None
     inside = group.labels.array > 0
-    return judged(gather(scene.image, scene.labels, inside, group.box, scene.lungs, probability))
+    evidence = gather(scene.image, scene.labels, inside, group.box, scene.lungs, probability)
+    return judged(evidence, beside_mm=abs(group.offset_mm))
 
 
 def _doubts(verdict: Verdict) -> tuple[str, ...]:

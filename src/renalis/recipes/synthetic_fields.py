@@ -63,6 +63,7 @@ class Rendering(Frozen):
     wide_pelvis: Share = 0
     new_inside: Share = 0
     mottled: Share = 0
+    shoulders: Share = 0
     phases: tuple[float, float, float, float] | None = None
 
     @field_validator("phases")

@@ -23,6 +23,7 @@ from renalis.synthesis.patch_additions import (
 )
 from renalis.synthesis.random_fields import Array
 from renalis.synthesis.scanner import acquire, draw_scanner
+from renalis.synthesis.shoulders import paint_shoulders
 from renalis.synthesis.tissues import LABEL_OF_TISSUE, Tissue
 
 __all__ = [
@@ -83,6 +84,8 @@ class PatchPlan:
         Share of patches whose cortex, medulla and sinus are drawn anew, in `draw_patch`.
     mottled : float
         Share of patches in which the parenchyma is as uneven as a tumor, in `draw_patch`.
+    shoulders : float
+        Share of patches that get humeral heads where they show the chest, in `draw_patch`.
     other_patches : tuple of tuple of int
         Sizes that every second patch is drawn from instead, in `draw_patch`: what instance
         normalization takes from a window depends on its shape, and should not be relied on.
@@ -103,6 +106,7 @@ class PatchPlan:
     wide_pelvis: float = 0.0
     new_inside: float = 0.0
     mottled: float = 0.0
+    shoulders: float = 0.0
     other_patches: tuple[tuple[int, int, int], ...] = ()
     phases: tuple[float, ...] | None = None
 
@@ -173,6 +177,8 @@ def draw_patch(
         paint_large_mass(tissue, rng, body.spacing)
     if plan.wide_pelvis and rng.random() < plan.wide_pelvis:
         paint_wide_pelvis(tissue, rng, body.spacing)
+    if plan.shoulders and rng.random() < plan.shoulders:
+        paint_shoulders(tissue, rng, body.spacing)
     appearance = draw_appearance(rng, shares=plan.phases or PHASE_SHARE)
     if plan.mottled and rng.random() < plan.mottled:
         appearance = mottled(appearance, rng)

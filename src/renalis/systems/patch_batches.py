@@ -239,6 +239,7 @@ def _patch_plan(stage: Stage, sampler: Patches, body: Body, augment: bool) -> Pa
         rendering.wide_pelvis,
         rendering.new_inside,
         rendering.mottled,
+        rendering.shoulders,
         sampler.other_patches if augment else (),
         rendering.phases,
     )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from renalis.io.hu import settle_hu
 from renalis.io.hu_likeness import hu_likeness
+from renalis.io.value_counts import value_counts
 
 
 def body(seed: int = 0, fat: float = 0.25, air: float = 0.4, soft: float = 45.0) -> np.ndarray:
@@ -26,7 +27,7 @@ def stored(values: np.ndarray) -> np.ndarray:
 
 @given(st.integers(0, 1000), st.floats(0.1, 0.4), st.floats(0.1, 0.45), st.floats(20.0, 90.0))
 def test_hu_look_like_nothing_else(seed: int, fat: float, air: float, soft: float) -> None:
-    assert hu_likeness(stored(body(seed, fat, air, soft))) == ""
+    assert hu_likeness(value_counts(stored(body(seed, fat, air, soft)))) == ""
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_hu_look_like_nothing_else(seed: int, fat: float, air: float, soft: floa
 )
 def test_scaled_and_shifted_values_are_named(change, words: str) -> None:
     values = stored(change(body()))
-    likeness = hu_likeness(values)
+    likeness = hu_likeness(value_counts(values))
     assert likeness.split()[0] == words.split(maxsplit=1)[0]
     if "about" in words:
         assert int(likeness.split()[-1]) == pytest.approx(int(words.rsplit(maxsplit=1)[-1]), abs=20)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from renalis.io.value_counts import LOWEST, value_counts
+from renalis.io.value_counts import LOWEST
 
 __all__ = ["Ends", "clipped_ends"]
 
@@ -25,25 +25,26 @@ _NEIGHBOURS = 10
 Ends = tuple[int | None, int | None]
 
 
-def clipped_ends(sample: NDArray[np.int16]) -> Ends:
+def clipped_ends(counts: NDArray[np.int64]) -> Ends:
     """The ends of the window that a scan in HU was clipped to.
 
     Parameters
     ----------
-    sample : ndarray of int16, any shape
-        Voxels from all over the scan; padding of -900 and below does not matter.
+    counts : ndarray, shape (65536,), int64
+        `renalis.io.value_counts.value_counts` of voxels from all over the scan; padding of -900 and
+        below does not matter.
 
     Returns
     -------
     low, high : int or None
         HU; None where the scan is not clipped, or only where there is air or metal.
     """
-    counts = value_counts(sample)
+    size = int(counts.sum())
     first = _DEEPEST + 1
     inner = counts[first - LOWEST : _HIGHEST - LOWEST]
-    low, high = _low(inner, sample.size), None
+    low, high = _low(inner, size), None
     if not counts[_HIGHEST - LOWEST :].any():
-        high = _high(inner, sample.size)
+        high = _high(inner, size)
     return (
         None if low is None else low + first,
         None if high is None else high + first,

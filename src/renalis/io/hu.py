@@ -9,6 +9,7 @@ from renalis.errors import InputError
 from renalis.io.clipping import clipped_ends
 from renalis.io.hu_likeness import hu_likeness
 from renalis.io.tissue_peaks import Reading, reading_of
+from renalis.io.value_counts import value_counts
 
 __all__ = ["AIR", "HIGHEST", "UNMEASURED", "settle_hu"]
 
@@ -65,12 +66,12 @@ def settle_hu(array: NDArray[np.int16], name: str, fractions: bool = False) -> l
     if not np.shares_memory(flat, array):
         raise ValueError("voxels have to lie in memory without gaps")
     low = _check_range(flat, name, fractions)
-    sample = _sample(array)
-    judged = sample.size >= _FEWEST
-    reading = reading_of(sample) if judged else Reading(True)
+    counts = value_counts(_sample(array))
+    judged = counts.sum() >= _FEWEST
+    reading = reading_of(counts) if judged else Reading(True)
     if reading.shift is not None:
         _finish(flat, reading.shift)
-        return [_shifted(reading.shift), *_clipped(_sample(array), name)]
+        return [_shifted(reading.shift), *_clipped(value_counts(_sample(array)), name)]
     if not reading.plausible:
         raise InputError(f"{name} is not in HU: {_why(reading)}; {_ADVICE}")
     if low >= 0 and judged:
@@ -78,14 +79,14 @@ def settle_hu(array: NDArray[np.int16], name: str, fractions: bool = False) -> l
             f"{name} is not in HU: no value is below 0, as in pictures of 8 bits and in MR, and "
             f"fat and air cannot be told from tissue; {_ADVICE}"
         )
-    likeness = hu_likeness(sample) if judged else ""
+    likeness = hu_likeness(counts) if judged else ""
     _finish(flat)
     if low >= 0:
         return [
             "no value is below 0, so this is probably not in HU (intercept -1024 lost, or windowed "
             "already) and the result is not to be trusted"
         ]
-    return [*_unlike(likeness), *_clipped(sample, name)] if judged else []
+    return [*_unlike(likeness), *_clipped(counts, name)] if judged else []
 
 
 def _unlike(likeness: str) -> list[str]:
@@ -151,7 +152,7 @@ def _why(reading: Reading) -> str:
     return f"air (-1000), fat (-100) and soft tissue (40) do not show where they should{looks}"
 
 
-def _clipped(sample: NDArray[np.int16], name: str) -> list[str]:
+def _clipped(counts: NDArray[np.int64], name: str) -> list[str]:
     """What is lost in a scan with a display window baked in.
 
     Raises
@@ -159,7 +160,7 @@ def _clipped(sample: NDArray[np.int16], name: str) -> list[str]:
     InputError
         If fat looks like fluid.
     """
-    low, high = clipped_ends(sample)
+    low, high = clipped_ends(counts)
     if low is not None and low >= _FLUID_HU:
         raise InputError(
             f"{name} is clipped at {low} HU, a display window baked in, so that air, fat and fluid "

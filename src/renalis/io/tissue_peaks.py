@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from renalis.io.value_counts import LOWEST, VALUES, value_counts
+from renalis.io.value_counts import LOWEST, VALUES
 
 __all__ = ["SHIFTS", "Peaks", "Reading", "peaks_of", "reading_of"]
 
@@ -100,16 +99,15 @@ class Reading:
     like: str = ""
 
 
-def reading_of(sample: NDArray[np.int16]) -> Reading:
+def reading_of(counts: NDArray[np.int64]) -> Reading:
     """Judge values by where their peaks lie.
 
     Parameters
     ----------
-    sample : ndarray of int16, any shape
-        Voxels from all over a scan; -32768 is left out.
+    counts : ndarray, shape (65536,), int64
+        `renalis.io.value_counts.value_counts` of voxels from all over a scan; -32768 is left out.
     """
-    counts = value_counts(sample)
-    counts[0] = 0
+    counts = _measured(counts)
     histogram = _histogram(counts)
     own = _peaks(histogram, 0)
     shifted = {shift: _peaks(histogram, shift) for shift in SHIFTS}
@@ -125,22 +123,25 @@ def reading_of(sample: NDArray[np.int16]) -> Reading:
     return Reading(False, like=_likeness(counts, shifted))
 
 
-def peaks_of(numbers: NDArray[Any], shifts: Sequence[int] = (0,)) -> list[Peaks]:
+def peaks_of(counts: NDArray[np.int64], shifts: Sequence[int] = (0,)) -> list[Peaks]:
     """Peaks of values, if they were HU to which each of ``shifts`` was added.
 
     Parameters
     ----------
-    numbers : ndarray, any shape
-        Voxels from all over a scan; those of -32768 and below, or above 32767, are left out.
+    counts : ndarray, shape (65536,), int64
+        `renalis.io.value_counts.value_counts` of voxels from all over a scan; -32768 is left out.
     shifts : sequence of int
         One result for each.
     """
-    if numbers.dtype != np.int16:
-        numbers = numbers[(numbers > LOWEST) & (numbers < -LOWEST)].astype(np.int16)
-    counts = value_counts(numbers)
-    counts[0] = 0
-    histogram = _histogram(counts)
+    histogram = _histogram(_measured(counts))
     return [_peaks(histogram, shift) for shift in shifts]
+
+
+def _measured(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Without the value that marks what was not measured."""
+    measured = counts.copy()
+    measured[0] = 0
+    return measured
 
 
 def _likeness(counts: NDArray[np.int64], shifted: dict[int, Peaks]) -> str:

@@ -82,6 +82,19 @@ def test_onnx_equals_torch(model_file: Path, stage: str) -> None:
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-4)
 
 
+@pytest.mark.parametrize("runtime", [RuntimeName.OPENVINO, RuntimeName.ONNX])
+def test_longer_windows_are_computed_as_torch_does(model_file: Path, runtime: RuntimeName) -> None:
+    pytest.importorskip(f"renalis.prediction.runtimes.{runtime}_runtime")
+    model = load_model(model_file)
+    chosen = model.header.stage("fine")
+    network, ours = (open_network(model, chosen, r) for r in (RuntimeName.TORCH, runtime))
+    z, y, x = chosen.patch
+    for more in (0, chosen.stride):
+        patch = (z + 2 * more, y, x + more)
+        image = np.concatenate([phantom(patch) * a for a in (1, 0.5)])
+        np.testing.assert_allclose(ours(image), network(image), atol=1e-4)
+
+
 STRANGE = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.GELU())
 
 

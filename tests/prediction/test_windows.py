@@ -17,11 +17,13 @@ from renalis.prediction.region_of_interest import (
 from renalis.prediction.sliding import batches, slide, worth_looking
 from renalis.prediction.windows import (
     WindowGrid,
+    fewest_voxels,
     gaussian,
     merge_boxes,
     regular_windows,
     windows_around,
     windows_over,
+    windows_over_boxes,
 )
 
 
@@ -50,6 +52,38 @@ def test_windows_cover_the_box_and_stay_inside(
             assert 0 <= s <= max(0, n - p)
             assert (s - origin) % stride == 0 or s in (0, n - p)
     assert covered[box].all()
+
+
+@settings(deadline=None)
+@given(st.data(), st.sampled_from([1, 4, 8]), st.sampled_from([0.0, 0.34, 1.0]))
+def test_longer_windows_cover_all_boxes_with_no_more_voxels(
+    data: st.DataObject, stride: int, longer: float
+) -> None:
+    grid = WindowGrid(stride, (0, stride // 2, stride - 1))
+    shape = tuple(data.draw(st.integers(1, 70)) for _ in range(3))
+    given_patch = tuple(8 * data.draw(st.integers(1, 3)) for _ in range(3))
+    found = [data.draw(boxes(shape)) for _ in range(data.draw(st.integers(1, 3)))]
+    patch, windows = fewest_voxels(found, shape, given_patch, 0.33, grid, longer)
+    before = windows_over_boxes(found, shape, given_patch, 0.33, grid)
+    assert len(windows) * np.prod(patch) <= len(before) * np.prod(given_patch)
+    if longer == 0 or stride == 1:
+        assert (patch, windows) == (given_patch, before)
+    covered = np.zeros(shape, bool)
+    for p, given_side, n in zip(patch, given_patch, shape, strict=True):
+        assert p == given_side or (
+            given_side < p <= min(n, given_side * (1 + longer)) and (p - given_side) % stride == 0
+        )
+    for start in windows:
+        covered[tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))] = True
+    assert all(covered[box].all() for box in found)
+
+
+def test_a_kidney_a_little_longer_than_a_window_takes_one_longer_window() -> None:
+    kidneys = [(slice(20, 125), slice(36, 126), slice(x, x + 80)) for x in (20, 170)]
+    shape, patch, grid = (240, 288, 288), (96, 96, 96), WindowGrid(16)
+    assert len(windows_over_boxes(kidneys, shape, patch, 0.33, grid)) == 4
+    longer, windows = fewest_voxels(kidneys, shape, patch, 0.33, grid, 1 / 3)
+    assert (longer, windows) == ((112, 96, 96), [(16, 32, 16), (16, 32, 160)])
 
 
 def nnunet_steps(size: int, tile: int) -> list[int]:

@@ -42,10 +42,11 @@ from renalis.prediction.view import View
 from renalis.prediction.windows import (
     Shape,
     WindowGrid,
+    as_many_voxels,
+    fewest_voxels,
     regular_windows,
     windows_around,
     windows_over,
-    windows_over_boxes,
 )
 from renalis.preparation import Grid, linear_weights, window
 from renalis.preparation.resample import apply_matrices
@@ -240,9 +241,12 @@ class _Work:
         the looks differed there.
         """
         low, stage = model.header.stage("coarse"), model.header.stage("fine")
+        given = stage.patch
         grid = self.view.grid(stage.spacing_mm)
         ratio = tuple(a / b for a, b in zip(low.spacing_mm, stage.spacing_mm, strict=True))
         renal = coarse.probability.sum(0) * region.allowed
+        large = large_mass(renal, low.spacing_mm, self.thresholds.large_mm)
+        massive = bool(large.any())
         if self.options.windows == Windows.LATTICE:
             where = renal > self.thresholds.find_at
             windows = regular_windows(grid.shape, stage.patch)
@@ -250,13 +254,14 @@ class _Work:
         else:
             boxes = [scaled_box(box, ratio, grid.shape) for box in region.boxes]
             starts = WindowGrid.of(grid.affine, stage.stride)
-            windows = windows_over_boxes(
-                boxes, grid.shape, stage.patch, self.options.overlap, starts
+            longer = 0.0 if massive else self.options.longer
+            patch, windows = fewest_voxels(
+                boxes, grid.shape, stage.patch, self.options.overlap, starts, longer
             )
+            stage = stage.model_copy(update={"patch": patch})
         box = _around(windows, grid.shape, stage.patch)
         voxels = int(np.prod([side.stop - side.start for side in box]))
-        large = large_mass(renal, low.spacing_mm, self.thresholds.large_mm)
-        together = 1 if large.any() else self.options.together
+        together = 1 if massive else as_many_voxels(self.options.together, given, stage.patch)
         self.expected(stage, voxels, min(len(windows), together))
         image = self.image(stage, box)
         allowed = nearest(region.allowed, box, tuple(1 / r for r in ratio))

@@ -75,10 +75,14 @@ class PredictionOptions:
         How the fine pass's image is made of the scan; None for the way its network learned from.
     overlap : float
         Share of a window that its neighbour covers as well, 0 to 0.9.
+    longer : float
+        By how much of its length each side of the fine pass's windows may grow, in whole strides of
+        the network, where fewer voxels are computed then; 0 for windows as in the model's file, as
+        they are where there is a large mass (``large_mm``) and with `Windows.LATTICE`.
     together : int
-        Most windows that a network that normalizes windows together sees at a time; more take more
-        memory. Where there is a large mass (``large_mm``) it is 1: windows full of it say nothing
-        about the others.
+        Most windows that a network that normalizes windows together sees at a time, fewer of longer
+        ones; more take more memory. Where there is a large mass (``large_mm``) it is 1: windows
+        full of it say nothing about the others.
     thresholds : mapping of str to float
         By name, fields of `renalis.thresholds.Thresholds` to use in place of the model's.
     max_ram_mb : float or None
@@ -96,6 +100,7 @@ class PredictionOptions:
     windows: Windows = Windows.FITTED
     interpolation: Interpolation | None = None
     overlap: float = 0.33
+    longer: float = 1 / 3
     together: int = 6
     thresholds: Mapping[str, float] = field(default_factory=dict)
     max_ram_mb: float | None = None
@@ -105,6 +110,8 @@ class PredictionOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.overlap <= 0.9:
             raise ValueError(f"overlap is a share from 0 to 0.9, not {self.overlap}")
+        if not 0 <= self.longer <= 1:
+            raise ValueError(f"longer is a share from 0 to 1, not {self.longer}")
         if self.together < 1:
             raise ValueError(f"together is a number of windows from 1 on, not {self.together}")
         if self.device == "cuda" and self.runtime not in ON_CUDA:

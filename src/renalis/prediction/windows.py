@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from renalis.boxes import Box, around_all
 __all__ = [
     "Shape",
     "WindowGrid",
+    "as_many_voxels",
+    "fewest_voxels",
     "gaussian",
     "merge_boxes",
     "padding",
@@ -111,6 +114,61 @@ def windows_over_boxes(
     """Windows that cover several boxes, each window once, boxes joined where that saves some."""
     merged = merge_boxes(boxes, shape, patch, overlap, grid)
     return sorted({one for box in merged for one in windows_over(box, shape, patch, overlap, grid)})
+
+
+def fewest_voxels(
+    boxes: Sequence[Box],
+    shape: Shape,
+    patch: Shape,
+    overlap: float,
+    grid: WindowGrid = ANYWHERE,
+    longer: float = 0.0,
+) -> tuple[Shape, list[Shape]]:
+    """Windows over several boxes as in `windows_over_boxes`, of the shape that computes least.
+
+    A box that is a little longer than a window, or begins a little before the place where one may
+    begin, takes two that lie over each other almost wholly. One that is longer by a stride or two
+    computes little more than half of their voxels.
+
+    Parameters
+    ----------
+    boxes : sequence of Box
+        What has to be covered, in voxels of the grid.
+    shape, patch : tuple of int
+        Of the grid, and of the windows that the network was made for.
+    overlap : float
+        Share of a window that its neighbor covers as well.
+    grid : WindowGrid
+        Where windows may begin.
+    longer : float
+        By how much of its length each side may grow, in whole strides; never beyond the grid.
+
+    Returns
+    -------
+    patch : tuple of int
+        The windows' shape, one for all: those of a scan may be normalized together.
+    windows : list
+        Their first voxels.
+    """
+    sides = [
+        [p, *range(p + grid.stride, min(n, int(p * (1 + longer))) + 1, grid.stride)]
+        if grid.stride > 1
+        else [p]
+        for n, p in zip(shape, patch, strict=True)
+    ]
+    best: tuple[int, int, Shape, list[Shape]] | None = None
+    for z, y, x in product(*sides):
+        windows = windows_over_boxes(boxes, shape, (z, y, x), overlap, grid)
+        size = z * y * x
+        if best is None or (len(windows) * size, size) < best[:2]:
+            best = len(windows) * size, size, (z, y, x), windows
+    assert best is not None
+    return best[2], best[3]
+
+
+def as_many_voxels(windows: int, patch: Shape, longer: Shape) -> int:
+    """How many longer windows have no more voxels than ``windows`` of ``patch``; at least one."""
+    return max(1, windows * math.prod(patch) // math.prod(longer))
 
 
 def merge_boxes(

@@ -66,23 +66,25 @@ def exported_graph(model: Model, stage: Stage) -> Any:
 def exported_onnx(model: Model, stage: Stage) -> bytes:
     """A stage's network, with a softmax at its end, as a serialized ONNX model in float32.
 
+    It takes patches of any shape that the network's strides divide.
+
     Parameters, source and errors are those of `exported_graph`.
     """
-    folder = _folder(model, stage, "onnx")
+    folder = _folder(model, stage, "onnx", "any shape")
     kept = _read(folder, _ONNX) if model.header.sha256 else None
     if kept is not None:
         return kept[0]
     from renalis.prediction.runtimes.onnx_graph import onnx_model
 
-    graph: bytes = onnx_model(model.network(stage.name), (1, *stage.patch)).SerializeToString()
+    graph: bytes = onnx_model(model.network(stage.name), (1, None, None, None)).SerializeToString()
     if model.header.sha256:
         _write(folder, _ONNX, lambda part: (part / _ONNX[0]).write_bytes(graph))
     return graph
 
 
-def _folder(model: Model, stage: Stage, package: str) -> Path:
+def _folder(model: Model, stage: Stage, package: str, *made: str) -> Path:
     """Named after what the graph depends on."""
-    versions = [metadata.version("renalis"), package, metadata.version(package)]
+    versions = [metadata.version("renalis"), package, metadata.version(package), *made]
     parts = [model.header.sha256, stage.model_dump_json(), *versions]
     key = hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]
     return cache_folder() / "networks" / key

@@ -48,7 +48,7 @@ class _Writer:
 
 
 def onnx_model(
-    network: nn.Module, shape: Sequence[int], notes: dict[str, str] | None = None
+    network: nn.Module, shape: Sequence[int | None], notes: dict[str, str] | None = None
 ) -> onnx.ModelProto:
     """The network, with a softmax at its end, as an ONNX model.
 
@@ -56,8 +56,8 @@ def onnx_model(
     ----------
     network : Module
         Gives logits (N, 4, Z, Y, X).
-    shape : sequence of int
-        C, Z, Y, X of what it sees; a batch may have any size.
+    shape : sequence of int or None
+        C, Z, Y, X of what it sees, None for any; a batch may have any size.
     notes : dict, optional
         Stored with it (``metadata_props``).
 

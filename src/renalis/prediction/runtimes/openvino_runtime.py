@@ -13,7 +13,7 @@ __all__ = ["OpenVinoNetwork"]
 
 
 class OpenVinoNetwork:
-    """A network compiled by OpenVINO for one shape of patch.
+    """A network compiled by OpenVINO for patches of any shape that its strides divide.
 
     Parameters
     ----------
@@ -34,6 +34,8 @@ class OpenVinoNetwork:
         }
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(threads)
+        channels = graph.input(0).get_partial_shape()[1]
+        graph.reshape([-1, channels, -1, -1, -1])
         self._compiled = core().compile_model(graph, "CPU", settings)
         self._request = self._compiled.create_infer_request()
 

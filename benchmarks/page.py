@@ -77,6 +77,8 @@ def section(room: dict[str, Any]) -> str:
         for claim in room["claims"]:
             sign = "≥" if claim["least"] else "≤"
             verdict = "kept" if claim["holds"] else "**not kept**"
+            if not claim["holds"] and claim.get("taken_back"):
+                verdict = f"**taken back**: {claim['taken_back']}"
             lines.append(
                 f"| {claim['what']} | {shown(claim['value'])} | {sign} {claim['target']:g} "
                 f"| {verdict} |"

@@ -34,12 +34,20 @@ class Claim:
         Promised.
     least : bool
         Whether the target is a least value; otherwise a largest one.
+    taken_back : str
+        Why it is promised no longer, where it is not kept; the page says so.
     """
 
     what: str
     value: float | None
     target: float
     least: bool = True
+    taken_back: str = ""
+
+    @property
+    def broken(self) -> bool:
+        """Whether it is promised still, and not kept."""
+        return not self.holds and not self.taken_back
 
     @property
     def holds(self) -> bool:

@@ -52,7 +52,9 @@ _RULES = """## What was done
   alike.
 - **Time**: {minutes:g} minutes of computing of one core for each row (what the process
   computed, not how long it waited), validation included, preparation of the slices not; it ends
-  with the epoch whose end is nearest. `resnet34-2d` halves them between its two stages.
+  with the epoch whose end is nearest. `resnet34-2d` halves them between its two stages; the first
+  names nothing for some 3500 steps, in (b) for more than half of its time, so that in (c) the
+  second stage begins anew.
 - **The recipes** are as published but for what a core cannot do in the time; with the recipes'
   own numbers the minutes are about {own} optimizer steps. With all numbers but the publications'
   as below and batches of 128 they are 306; after 66 of these `simple-unet-2d` had a loss of

@@ -18,10 +18,14 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from renalis.child_processes import end_with_parent
 from renalis.cli import main
+from renalis.networks import build
 from renalis.recipes import load_system
 from renalis.recipes.system import System
+from renalis.training.checkpoint import save_weights
 
 SPAWN = multiprocessing.get_context("spawn")
 Learned = Literal["real", "synthetic", "both"]
@@ -30,6 +34,8 @@ LEARNED: dict[Learned, str] = {
     "synthetic": "synthetic slices",
     "both": "synthetic, then real slices",
 }
+BAD_INPUT = 2
+"""Exit code of a command that cannot go on with what it is given."""
 TEST_EVERY = 5
 """Patients whose number this divides are tested with; no training and no label map sees them."""
 
@@ -67,7 +73,7 @@ CHANGES: dict[str, tuple[Change, ...]] = {
         Change("network.base", "16", "a quarter of the channels of ResNet34"),
         Change("grids.slices.slice_size", "128", _COARSE),
         Change("stages.tumor.grids.slices.slice_size", "128", _COARSE),
-        # It names nothing in its first 3000 steps, whatever their size; see below.
+        # It names nothing in its first 3000 steps, whatever their size.
         Change("optimisation.batch", "8", _STEPS),
         Change(
             "optimisation.stop.epochs", "100000", "in place of the publication's 100: equal time"
@@ -152,10 +158,16 @@ class Workshop:
             return target
         with self.lock(recipe):
             if not target.exists():
-                run = self.run_folder(one)
-                self._train(one, run, "synthetic", minutes / 2)
-                self.call(one.name, "model", "pack", str(run))
                 target.parent.mkdir(parents=True, exist_ok=True)
+                run = self.run_folder(one)
+                try:
+                    self._train(one, run, "synthetic", minutes / 2)
+                except Stopped as stopped:
+                    if stopped.code != BAD_INPUT:
+                        raise
+                    # Its first stage finds nothing yet that the second one could learn from.
+                    run = begun(one, run, target.with_name(f"{target.stem}-begun"))
+                self.call(one.name, "model", "pack", str(run))
                 part = target.with_suffix(".part")
                 shutil.copyfile(run / f"{recipe}.safetensors", part)
                 part.replace(target)
@@ -245,7 +257,52 @@ def carry_out(words: Sequence[str], log: Path) -> None:
 
 
 class Stopped(Exception):
-    """A training that did not come to its end."""
+    """A training that did not come to its end, and the command's exit code, if it had one."""
+
+    def __init__(self, text: str, code: int = 0) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def begun(one: Training, run: Path, folder: Path) -> Path:
+    """A run's folder in which the stages that are not trained yet have their first weights.
+
+    Parameters
+    ----------
+    one : Training
+    run : Path
+        Its folder, of which at least one stage is trained.
+    folder : Path
+        The new one; replaced.
+
+    Returns
+    -------
+    Path
+        The new one.
+    """
+    system, source, target = one.system(), run / "fold_0", folder / "fold_0"
+    shutil.rmtree(folder, ignore_errors=True)
+    target.mkdir(parents=True)
+    shutil.copyfile(run / "recipe.json", folder / "recipe.json")
+    for path in source.glob("*.json"):
+        shutil.copyfile(path, target / path.name)
+    trained = [stage for stage in system.all_stages() if _weights(source, stage.name).exists()]
+    for stage in system.all_stages():
+        if stage in trained:
+            shutil.copyfile(_weights(source, stage.name), _weights(target, stage.name))
+            continue
+        torch.manual_seed(system.seed)
+        network = build(stage.network.config())
+        save_weights(_weights(target, stage.name), network.state_dict(), {"steps": 0})
+        # What the first stage's grey values are normalized with: nobody reads it of this one.
+        plan = json.loads((source / f"{trained[0].name}.plan.json").read_text(encoding="utf-8"))
+        plan["stage"] = stage.name
+        (target / f"{stage.name}.plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    return folder
+
+
+def _weights(fold: Path, stage: str) -> Path:
+    return fold / f"{stage}.safetensors"
 
 
 def so_far(one: Training, run: Path, folder: Path) -> bool:

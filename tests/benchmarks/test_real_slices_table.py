@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import real_slices_page as page
 import real_slices_table as table
+import torch
 from real_slices_trainings import (
     CHANGES,
     SPAWN,
@@ -19,11 +20,14 @@ from real_slices_trainings import (
     Stopped,
     Training,
     Workshop,
+    begun,
     so_far,
     trainings,
 )
 
 from renalis.dataset.slices import SliceSet
+from renalis.networks import build
+from renalis.training.checkpoint import load_weights
 
 
 def workshop(folder: Path) -> tuple[Workshop, list[list[str]]]:
@@ -94,6 +98,22 @@ def test_the_third_row_goes_on_from_the_second_one_at_half_its_minutes(tmp_path:
     shop.train(Training("simple-unet-2d", "both"), 40)
     assert said[-1][0] == "simple-unet-2d-both"
     assert "--resume" in said[-1]
+
+
+def test_a_stage_that_is_not_trained_yet_has_its_first_weights(tmp_path: Path) -> None:
+    one, run = Training("resnet34-2d", "synthetic"), tmp_path / "run"
+    (run / "fold_0").mkdir(parents=True)
+    (run / "recipe.json").write_text("{}")
+    (run / "fold_0" / "kidney.safetensors").write_bytes(b"trained")
+    (run / "fold_0" / "kidney.plan.json").write_text('{"stage": "kidney", "statistics": {}}')
+    folder = begun(one, run, tmp_path / "begun") / "fold_0"
+    assert (folder / "kidney.safetensors").read_bytes() == b"trained"
+    assert json.loads((folder / "tumor.plan.json").read_text())["stage"] == "tumor"
+    torch.manual_seed(one.system().seed)
+    network = build(one.system().all_stages()[1].network.config())
+    first = {name: each.clone() for name, each in network.state_dict().items()}
+    load_weights(folder / "tumor.safetensors", network)
+    assert all(torch.equal(first[name], each) for name, each in network.state_dict().items())
 
 
 def test_two_stages_share_the_minutes() -> None:

@@ -237,7 +237,8 @@ class Workshop:
         done.join()
         self.working.discard(done)
         if done.exitcode:
-            raise Stopped(f"{name}: renalis {words[0]} ended with {done.exitcode}, see {log}")
+            text = f"{name}: renalis {words[0]} ended with {done.exitcode}, see {log}"
+            raise Stopped(text, done.exitcode)
 
     def close(self) -> None:
         """End what is at work; trainings save their step."""

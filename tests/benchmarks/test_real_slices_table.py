@@ -14,6 +14,7 @@ import real_slices_page as page
 import real_slices_table as table
 import torch
 from real_slices_trainings import (
+    BAD_INPUT,
     CHANGES,
     SPAWN,
     Sources,
@@ -219,8 +220,9 @@ def test_a_command_runs_in_a_process_of_its_own_and_its_lines_go_to_a_log(tmp_pa
     shop = Workshop(tmp_path, Sources(tmp_path, tmp_path, 1, 1, 0))
     shop.call("names", "recipe", "list")
     assert "quicknat-2d" in (tmp_path / "logs" / "names.txt").read_text()
-    with pytest.raises(Stopped, match="renalis recipe ended with 2"):
+    with pytest.raises(Stopped, match="renalis recipe ended with 2") as stopped:
         shop.call("names", "recipe", "show", "none")
+    assert stopped.value.code == BAD_INPUT
     assert shop.working == set()
 
 

@@ -83,7 +83,7 @@ def ways(
 
     every = windows_over(tuple(slice(0, n) for n in shape), shape, patch, 0.5, pace)  # type: ignore[arg-type]
     return {
-        "as predicted": places,
+        "fitted, of the model's length": places,
         "moved by one voxel": moved(1),
         "and moved by all strides": moved(pace.stride),
         "over the whole scan, half overlapping": worth_looking(image, every, patch, allowed),

@@ -101,11 +101,18 @@ def windows_over(
     box: Box, shape: Shape, patch: Shape, overlap: float, grid: WindowGrid = ANYWHERE
 ) -> list[Shape]:
     """First voxels of the windows that cover a box of an array of shape ``shape``."""
-    z, y, x = (
+    z, y, x = _starts_along(box, shape, patch, overlap, grid)
+    return [(i, j, k) for i in z for j in y for k in x]
+
+
+def _starts_along(
+    box: Box, shape: Shape, patch: Shape, overlap: float, grid: WindowGrid
+) -> list[list[int]]:
+    """First voxels along each axis of the windows that cover a box."""
+    return [
         starts(b.start, b.stop, n, p, overlap, grid.stride, origin)
         for b, n, p, origin in zip(box, shape, patch, grid.origin, strict=True)
-    )
-    return [(i, j, k) for i in z for j in y for k in x]
+    ]
 
 
 def windows_over_boxes(
@@ -177,18 +184,21 @@ def merge_boxes(
     """Join boxes wherever that needs no more windows than each alone."""
 
     def count(box: Box) -> int:
-        return len(windows_over(box, shape, patch, overlap, grid))
+        return math.prod(map(len, _starts_along(box, shape, patch, overlap, grid)))
 
     result = list(boxes)
+    alone = [count(box) for box in result]
     merged = True
     while merged:
         merged = False
         for a in range(len(result)):
             for b in range(a + 1, len(result)):
                 union = around_all((result[a], result[b]))
-                alone = sum(count(box) for box in (result[a], result[b]))
-                if count(union) <= alone:
-                    result = [x for i, x in enumerate(result) if i not in (a, b)] + [union]
+                together = count(union)
+                if together <= alone[a] + alone[b]:
+                    left = [i for i in range(len(result)) if i not in (a, b)]
+                    result = [*(result[i] for i in left), union]
+                    alone = [*(alone[i] for i in left), together]
                     merged = True
                     break
             if merged:

@@ -95,8 +95,7 @@ def diameter_mm(mask: NDArray[np.bool_], steps: NDArray[Any]) -> float:
     steps : ndarray, shape (3, 3)
         Step in mm along each array axis, as rows.
     """
-    extent = np.ptp(np.argwhere(mask), axis=0)
-    if not extent.all():
+    if any(np.count_nonzero(mask.any(axis=others)) == 1 for others in ((1, 2), (0, 2), (0, 1))):
         return float(pdist(_hull_corners(outline_points(mask, steps))).max())
     centers = _hull_corners(_row_ends(mask) @ steps)
     return max(float(pdist(centers).max(initial=0.0)), largest_extent_mm(mask, steps))

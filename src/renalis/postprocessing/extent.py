@@ -75,7 +75,11 @@ def _runs(mask: NDArray[np.bool_], axis: int) -> tuple[NDArray[Any], NDArray[Any
     edges = np.zeros((*rows.shape[:-1], rows.shape[-1] + 1), dtype=np.int8)
     edges[..., :-1] = rows
     edges[..., 1:] -= rows
-    begins, ends = np.argwhere(edges == 1), np.argwhere(edges == -1)
+    # What `numpy.argwhere` finds, which takes ten times as long for the few edges of many rows.
+    begins, ends = (
+        np.column_stack(np.unravel_index(np.flatnonzero(edges == value), edges.shape))
+        for value in (1, -1)
+    )
     return tuple(  # type: ignore[return-value]
         np.insert(found[:, :2].astype(float), axis, found[:, 2] - 0.5, axis=1)
         for found in (begins, ends)

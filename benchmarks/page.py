@@ -17,9 +17,6 @@ from results import FOLDER
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 ORDER = ("prediction", "prediction-real", "scaling", "preparation", "sampling", "reading",
          "startup", "evaluation")  # fmt: skip
-MODELS = {"prediction": "10", "scaling": "9"}
-"""Version of the model in rooms that were measured before they kept it."""
-
 COLUMNS = {
     "cpu_s": "CPU s",
     "wall_s": "wall s",
@@ -63,7 +60,7 @@ def write_page() -> Path:
 def section(room: dict[str, Any]) -> str:
     """One room."""
     made = f"{room['made'][:10]}, commit {room['commit']}, load {room['machine']['load_at_end']}"
-    model = room["extra"].get("model_version", MODELS.get(room["room"]))
+    model = room["extra"].get("model_version")
     if model:
         made += f", version {model} of the model"
     lines = [f"## {room['title']}", "", f"{room['inputs']}. ({made})", ""]

@@ -1,12 +1,15 @@
 """Whether the parts of a recipe fit each other, checked before anything is trained or written.
 
 Each stage's network is built and run without numbers (torch's device ``meta``), which takes no
-time and no memory, with inputs of the sizes that training and prediction will give it.
+memory, with inputs of the sizes that training and prediction will give it. It takes up to a second
+of Python, so what was found is kept for stages, and trials of a search, that are alike.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 from renalis.errors import InputError
 from renalis.networks import build
 from renalis.networks.two_grids import two_grids
+from renalis.plugins import NETWORKS
 from renalis.recipes import output_fields, sample_fields
 from renalis.recipes.system import WRITTEN, Stage, System
 from renalis.recipes.train_fields import LossTerm
@@ -49,8 +53,8 @@ def check_system(system: System) -> None:
 
 def _check_stage(stage: Stage) -> None:
     try:
-        with torch.device("meta"):
-            network = build(stage.network.config()).eval()
+        config = stage.network.config()
+        network = _built(NETWORKS.find(str(config["name"])).make, json.dumps(config))
     except _UNFIT as error:
         raise InputError(f"network cannot be built: {_words(error)}") from None
     for name, value in network.state_dict().items():
@@ -94,6 +98,20 @@ def _side(stage: Stage, grid: str, planes: tuple[str, ...]) -> int:
     return side if planes == ("axial",) else -(-side // 32) * 32
 
 
+@lru_cache(maxsize=16)
+def _built(_: object, config: str) -> nn.Module:
+    """A network without numbers; the first argument is what its name stands for now."""
+    with torch.device("meta"):
+        return build(json.loads(config)).eval()
+
+
+@lru_cache(maxsize=64)
+def _run(network: nn.Module, sides: tuple[int, ...], names: tuple[str, ...]) -> Any:
+    """What a network without numbers gives for two cubes of these sides under each name."""
+    with torch.device("meta"), torch.no_grad():
+        return network(**{name: torch.zeros(2, 1, *sides) for name in names})
+
+
 def _asked(
     network: nn.Module,
     sides: tuple[int, ...],
@@ -104,8 +122,7 @@ def _asked(
     """The network's outputs for inputs of this shape; its output has the shape ``wanted``."""
     names = ("image", "low_image") if paired else ("image",)
     try:
-        with torch.device("meta"), torch.no_grad():
-            outputs = network(**{name: torch.zeros(2, 1, *sides) for name in names})
+        outputs = _run(network, sides, names)
     except _UNFIT as error:
         raise InputError(
             f"{fields[0]} {_size(sides)} does not fit the network; change one of them "

@@ -57,13 +57,14 @@ def test_a_program_sees_what_it_would_see_from_nothing(words: list[str], tmp_pat
         ("", 0, ""),
         ("import sys; sys.exit(3)", 3, ""),
         ("import sys; sys.exit('why')", 1, "why\n"),
+        ("import sys; sys.stdout = open('/dev/full', 'w'); print()", 120, ""),
         ("1 / 0", 1, "ZeroDivisionError: division by zero\n"),
         ("import os; os._exit(7)", 7, ""),
         ("import os; os.kill(os.getpid(), 9)", -9, ""),
         ("import atexit, sys; atexit.register(print, 'last', file=sys.stderr)", 0, "last\n"),
         (LATE, 0, "late"),
     ],
-    ids=["end", "code", "sentence", "error", "at once", "killed", "atexit", "thread"],
+    ids=["end", "code", "sentence", "full", "error", "at once", "killed", "atexit", "thread"],
 )
 def test_it_ends_as_programs_end(code: str, ends: int, says: str) -> None:
     done = run_program("-c", code)

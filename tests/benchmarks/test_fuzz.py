@@ -16,7 +16,7 @@ from fuzzing.kinds import KINDS, Kind, random_of
 from renalis.errors import InputError
 
 PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "fuzz.py"
-COUNT = 160
+COUNT = 120
 
 
 def test_nothing_crashes_hangs_or_takes_too_much(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Two hundred randomly damaged inputs: each is scored right or refused with a sentence."""
+"""Randomly damaged inputs: each is scored right or refused with a sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from helpers.oracle import official
 
 from renalis.cli import main
 
-COUNT = 200
+COUNT = 120
 PREDICTION = anatomy(0, 1)
 
 

@@ -1,4 +1,4 @@
-"""How much several looks at a scan differ: mirrored predictions, or members of an ensemble."""
+"""How much several looks at a scan differ: mirrored predictions, folds, members of an ensemble."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ FULL_SPREAD = 0.5
 """Standard deviation that is stored as 255: no probability can spread more."""
 
 
-Among = Literal["mirrored looks", "members"]
-"""What differs: one model's looks at mirrored copies, or the members of an ensemble."""
+Among = Literal["mirrored looks", "folds", "members"]
+"""What differs: one model's looks at mirrored copies, the folds of one run, or the members of an
+ensemble."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class LookSpread:
         their own.
     looks : int
         How many there were, 2 or more.
-    among : {"mirrored looks", "members"}
+    among : {"mirrored looks", "folds", "members"}
         What they were.
     """
 

@@ -84,6 +84,16 @@ def test_cases_that_do_not_say_how_sure_they_are_go_by_their_remarks(tmp_path: P
     assert _shown(_page(tmp_path)) == ["new18", "old09", "new17", "old00"]
 
 
+def test_of_equally_many_remarks_the_least_agreement_comes_first(tmp_path: Path) -> None:
+    for number in range(20):
+        agreement = f"{0.95 - number / 100:.2f}" if number % 2 else ""
+        add_result(tmp_path, f"c{number:02d}", case_confidence="", case_agreement=agreement)
+    page = _page(tmp_path)
+    assert _shown(page) == ["c19", "c17"]
+    assert "<code>case_agreement</code> comes first, which is not calibrated" in page
+    assert "How sure such results are was not measured" in page
+
+
 def test_cases_far_from_the_others_are_named_with_their_report(tmp_path: Path) -> None:
     for number in range(20):
         add_result(tmp_path, f"c{number}", left_ml=170 + number, right_ml=190 - number)

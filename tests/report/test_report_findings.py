@@ -171,6 +171,18 @@ def test_the_page_says_that_nothing_was_measured_and_how_far_members_agree(
     assert facts["Agreement, not calibrated"] == "3 members agree with a Dice of 0.93"
 
 
+def test_of_an_unusual_scan_the_page_claims_less(
+    patient: tuple[Volume, Volume, Measurements],
+) -> None:
+    _, _, measured = patient
+    case = CaseConfidence(0.95, 0.98, 0.9, None, "", "three scans")
+    usual = dataclasses.replace(measured, confidence=case, unusual=())
+    ((_, words),) = expected_overlap(usual)
+    assert words == "Dice of about 0.95, as of such scans among three scans"
+    ((_, words),) = expected_overlap(dataclasses.replace(usual, unusual=("metal", "thick_slices")))
+    assert "few of those were as unusual as this one (metal, thick slices), so it may be" in words
+
+
 def test_specks_are_no_part_of_a_kidneys_pictures() -> None:
     """A tumor that replaced its kidney keeps a rim; the other kidney's pictures stay its own."""
     image, labels = made_up("RAS", lesions=False)

@@ -104,8 +104,9 @@ class Confidence:
         Volume where the probability is above 0.75 and above 0.25, within 6 mm of the structure,
         widened to contain the measured volume.
     agreement_fraction : float or None
-        How much of what one mirrored look sees in and within 6 mm around the structure another one
-        sees as well, on average over pairs; None where there was one look.
+        How much of what one look (mirrored look, fold or member) sees in and within 6 mm around the
+        structure another one sees as well, on average over pairs; not calibrated; None where there
+        was one look.
     lesion_confidence, kind_confidence : float or None
         Of a lesion: the share of findings like it that touched a lesion of the reference, and one
         of the same kind, where the model was tested (``docs/explanation/confidence.md``). None of
@@ -134,9 +135,11 @@ class CaseConfidence:
     margin_fraction : float
         Their volume above a probability of 0.75 over that above 0.25: 1 where outlines are sharp.
     agreement_fraction : float or None
-        Dice of one look with another, on average over pairs; None where there was one.
+        Dice of one look with another, on average over pairs; not calibrated; None where there was
+        one.
     agreement_among : str
-        What these looks were: "4 mirrored looks", or "3 members" of an ensemble; empty without.
+        What these looks were: "4 mirrored looks", "5 folds" of a run, or "3 members" of an
+        ensemble; empty without.
     basis : str
         What ``case_confidence`` was measured on, or that nothing was measured so.
     """

@@ -109,11 +109,21 @@ def fewer_at_once(network: BatchNetwork) -> BatchNetwork:
     return compute
 
 
-def mean_network(networks: Sequence[BatchNetwork]) -> BatchNetwork:
+def mean_network(
+    networks: Sequence[BatchNetwork], regions: Sequence[Sequence[int]] = ()
+) -> BatchNetwork:
     """One network whose probabilities are the mean of those of several on the same patch.
 
     This is how the folds of one recipe become an ensemble (recipe ``unet3d-residual``): one grid,
     one pass of cutting and stitching.
+
+    Parameters
+    ----------
+    networks : sequence of BatchNetwork
+        With the same outputs.
+    regions : sequence of sequence of int
+        Channels of ``seg`` each: for every region a channel is added behind them, the variance
+        over the networks of what the region's channels sum up to.
 
     Raises
     ------
@@ -124,11 +134,25 @@ def mean_network(networks: Sequence[BatchNetwork]) -> BatchNetwork:
         raise ValueError("a mean of no networks")
 
     def compute(*inputs: NDArray[np.float32]) -> Answers:
-        total = {name: np.array(value) for name, value in networks[0](*inputs).items()}
-        for network in networks[1:]:
-            for name, value in network(*inputs).items():
-                total[name] += value
+        total: dict[str, NDArray[np.float32]] = {}
+        moments: NDArray[np.float32] | None = None
+        for network in networks:
+            answers = network(*inputs)
+            for name, value in answers.items():
+                if name in total:
+                    total[name] += value
+                else:
+                    total[name] = np.array(value)
+            if regions:
+                own = np.stack([answers["seg"][:, list(one)].sum(1) for one in regions], axis=1)
+                both = np.stack([own, own * own])
+                moments = both if moments is None else moments + both
         share = np.float32(1 / len(networks))
-        return {name: value * share for name, value in total.items()}
+        mean = {name: value * share for name, value in total.items()}
+        if moments is not None:
+            first, second = moments * share
+            variance = np.maximum(second - first * first, 0)
+            mean["seg"] = np.concatenate([mean["seg"], variance], axis=1)
+        return mean
 
     return compute

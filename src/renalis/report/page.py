@@ -211,6 +211,9 @@ def expected_overlap(measurements: Measurements) -> list[tuple[str, str]]:
     words = f"not known: {case.basis}"
     if case.case_confidence is not None:
         words = f"Dice of about {case.case_confidence:.2f}, as of such scans among {case.basis}"
+        if measurements.unusual:
+            odd = ", ".join(rule.replace("_", " ") for rule in measurements.unusual)
+            words += f"; few of those were as unusual as this one ({odd}), so it may be less"
     facts = [("Expected overlap with a reader's kidneys", words)]
     if case.case_confidence is None and case.agreement_fraction is not None:
         agreed = f"{case.agreement_among} agree with a Dice of {case.agreement_fraction:.2f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +36,7 @@ __all__ = [
 _SLICE_DIVISOR = 32
 
 Gate = Literal["open", "closed"]
+Regions = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +62,15 @@ class StagePrediction:
     gate : {"open", "closed"} or None
         Whether the coarse half, which decides where the fine one is computed, has anything above
         the gate's threshold; None without a gate.
+    variance : ndarray, shape (R, Z, Y, X), float32, or None
+        Over the folds, of what each region's classes sum up to, where regions were asked for.
     """
 
     probability: NDArray[np.float32]
     affine: NDArray[np.float64]
     low: LowResolutionPrediction | None = None
     gate: Gate | None = None
+    variance: NDArray[np.float32] | None = None
 
 
 def predict_stage(
@@ -78,6 +82,7 @@ def predict_stage(
     region: NDArray[np.bool_] | None = None,
     near: NDArray[np.bool_] | None = None,
     device: torch.device | str = "cpu",
+    regions: Regions = (),
 ) -> StagePrediction:
     """Predict a case with a stage's network, or with the mean of its folds.
 
@@ -97,13 +102,18 @@ def predict_stage(
         Only tiles that meet it are computed; elsewhere is background.
     device
         Where to compute.
+    regions : sequence of sequence of int
+        Classes each; for the variance over the folds.
     """
     plan = stage.prediction
     grid = case.grid(plan.grid)
     kind: Activation = "sigmoid" if stage.network.out_channels == 1 else "softmax"
+    # A sigmoid has no channel of the background.
+    channels = [[n - (kind == "sigmoid") for n in one] for one in regions]
 
     def ready(output: str, modules: Sequence[nn.Module], activation: Activation) -> BatchNetwork:
-        return mean_network([on_arrays(m, {output: activation}, device=device) for m in modules])
+        each = [on_arrays(m, {output: activation}, device=device) for m in modules]
+        return mean_network(each, channels)
 
     if isinstance(plan, fields.SlicePrediction):
         probability = _slices(stage, plan, ready("seg", networks, kind), grid, specs, region)
@@ -122,10 +132,20 @@ def predict_stage(
         )
     else:
         assert isinstance(plan, fields.TilePrediction), "two passes predict from their model file"
-        return _tiles(stage, plan, networks, case, specs, near, device)
+        tiled = _tiles(stage, plan, networks, case, specs, near, device, channels)
+        probability, variance = _divided(tiled.probability, len(regions))
+        return replace(tiled, probability=probability, variance=variance)
+    probability, variance = _divided(probability, len(regions))
     if kind == "sigmoid":
         probability = np.concatenate([1 - probability, probability])
-    return StagePrediction(probability, grid.affine)
+    return StagePrediction(probability, grid.affine, variance=variance)
+
+
+def _divided(
+    said: NDArray[np.float32], regions: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Probabilities, and the variances that `mean_network` put behind them."""
+    return (said[:-regions], said[-regions:]) if regions else (said, None)
 
 
 def likeliest_labels(stage: Stage, probability: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -174,10 +194,11 @@ def _tiles(
     specs: Mapping[str, GridSpec],
     near: NDArray[np.bool_] | None,
     device: torch.device | str,
+    regions: Regions,
 ) -> StagePrediction:
     grid, spec = case.grid(plan.grid), specs[plan.grid]
     modules = networks if plan.coarse is None else [FineHalf(module) for module in networks]
-    seg = mean_network([on_arrays(m, {"seg": "softmax"}, device=device) for m in modules])
+    seg = mean_network([on_arrays(m, {"seg": "softmax"}, device=device) for m in modules], regions)
     margin = (plan.tile - plan.output) // 2
     numbers: dict[str, Any] = {"fill": _air(spec), "prepare": _prepare(spec)}
     if plan.coarse is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from renalis.look_spread import LookSpread
 from renalis.postprocessing.context import Context
 from renalis.postprocessing.steps import make_step, run_steps
 from renalis.postprocessing.tidy import Tidied
@@ -15,9 +16,11 @@ from renalis.prediction.ensemble import Ensembled, Member, average
 from renalis.prediction.restore_probabilities import OnScan, restore_labels
 from renalis.preparation import prepare_case
 from renalis.recipes.system import Stage
+from renalis.systems.fold_spread import compared_regions, fold_spread, variance_over
 from renalis.systems.gate import gate_notes, rules_in_force
 from renalis.systems.inference import (
     LowResolutionPrediction,
+    Regions,
     StagePrediction,
     likeliest_labels,
     predict_stage,
@@ -50,6 +53,8 @@ class SystemPrediction:
         What an ensemble says, on the scan's grid.
     notes : tuple of str
         What a reader of the result should know.
+    spread : LookSpread or None
+        How much the folds of this system alone differ, where there are several.
     """
 
     raw: Volume
@@ -57,6 +62,7 @@ class SystemPrediction:
     classes: OnScan
     together: Ensembled | None = None
     notes: tuple[str, ...] = ()
+    spread: LookSpread | None = None
 
 
 def predict_scan(
@@ -76,7 +82,7 @@ def predict_scan(
     weights : sequence of float, optional
         Of this system and of the others; equal by default.
     """
-    predicted = stage_predictions(run, scan)
+    predicted = stage_predictions(run, scan, () if others else compared_regions(run))
     stages = run.system.all_stages()
     last = stages[-1]
     own = member(run, predicted, scan)
@@ -101,11 +107,22 @@ def predict_scan(
         raw = restore_labels(grid, predicted[last.name].affine, scan)
     notes = gate_notes(run.system, predicted[last.name])
     tidied = _tidied(run, raw, scan, predicted)
-    return SystemPrediction(raw, tidied, own, together if others else None, notes)
+    spread = fold_spread(predicted[last.name], len(run.folds))
+    return SystemPrediction(raw, tidied, own, together if others else None, notes, spread)
 
 
-def stage_predictions(run: Run, scan: Volume) -> dict[str, StagePrediction]:
-    """Every stage's mean prediction over the folds."""
+def stage_predictions(run: Run, scan: Volume, regions: Regions = ()) -> dict[str, StagePrediction]:
+    """Every stage's mean prediction over the folds.
+
+    Parameters
+    ----------
+    run : Run
+        From `open_run`.
+    scan : Volume
+        HU, any orientation.
+    regions : sequence of sequence of int
+        Classes each, of which to know how the folds differ.
+    """
     result: dict[str, StagePrediction] = {}
     for stage in run.system.all_stages():
         per_fold = []
@@ -120,13 +137,21 @@ def stage_predictions(run: Run, scan: Volume) -> dict[str, StagePrediction]:
                 region = before[1:].sum(0) > stage.input_mask.threshold
             networks = [fold.networks[stage.name] for fold in group]
             per_fold.append(
-                predict_stage(stage, networks, case, specs, region=region, device=run.device)
+                predict_stage(
+                    stage,
+                    networks,
+                    case,
+                    specs,
+                    region=region,
+                    device=run.device,
+                    regions=regions if len(group) > 1 else (),
+                )
             )
-        result[stage.name] = _mean(per_fold)
+        result[stage.name] = per_fold[0] if shared else _mean(per_fold, regions)
     return result
 
 
-def _mean(predicted: Sequence[StagePrediction]) -> StagePrediction:
+def _mean(predicted: Sequence[StagePrediction], regions: Regions) -> StagePrediction:
     """Of folds whose grids differ in intensities alone."""
     first = predicted[0]
     probability = _averaged([one.probability for one in predicted])
@@ -138,7 +163,8 @@ def _mean(predicted: Sequence[StagePrediction]) -> StagePrediction:
     )
     # What any fold's coarse half let through is in the mean.
     opened = [one for one in predicted if one.gate == "open"]
-    return StagePrediction(probability, first.affine, low, (opened or predicted)[0].gate)
+    gate = (opened or predicted)[0].gate
+    return StagePrediction(probability, first.affine, low, gate, variance_over(predicted, regions))
 
 
 def _averaged(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

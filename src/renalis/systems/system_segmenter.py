@@ -140,7 +140,7 @@ class SystemSegmenter:
             changes=prediction.tidied.changes,
             seconds={"predict": clock.seconds["predict"]},
             provenance=self._provenance(),
-            spread=None if together is None else together.spread,
+            spread=prediction.spread if together is None else together.spread,
         )
 
     def _provenance(self) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class CaseFacts:
         By key of `renalis.cohort.report.quantities.QUANTITIES`; NaN where there is none.
     confidence : float
         ``case_confidence`` of its row; NaN without one.
+    agreement : float
+        ``case_agreement`` of its row, which is not calibrated; NaN without one.
     kidneys, doubtful : int
         That are or likely are kidneys, and others.
     notes : int
@@ -53,6 +55,7 @@ class CaseFacts:
     name: str
     values: Mapping[str, float] = field(default_factory=dict)
     confidence: float = math.nan
+    agreement: float = math.nan
     kidneys: int = 0
     doubtful: int = 0
     notes: int = 0
@@ -100,6 +103,7 @@ def read_case(output: Path, name: str) -> CaseFacts | None:
         case,
         values={one.key: one.of(row, grid if isinstance(grid, dict) else {}) for one in QUANTITIES},
         confidence=number(row, "case_confidence"),
+        agreement=number(row, "case_agreement"),
         kidneys=_count(row, "kidneys"),
         doubtful=_count(row, "kidneys_doubtful"),
         notes=len(case_notes(known)),

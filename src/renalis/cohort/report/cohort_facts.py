@@ -57,7 +57,7 @@ class CohortFacts:
         ``done``, ``incomplete`` or ``failed``.
     values : dict of str to array
         By key of a quantity.
-    confidence : array
+    confidence, agreement : array
         NaN without one.
     kidneys, doubtful, notes : array
         Counts; see `renalis.cohort.report.case_facts.CaseFacts`.
@@ -77,6 +77,7 @@ class CohortFacts:
         default_factory=lambda: {one.key: array("d") for one in QUANTITIES}
     )
     confidence: array[float] = field(default_factory=lambda: array("d"))
+    agreement: array[float] = field(default_factory=lambda: array("d"))
     kidneys: array[int] = field(default_factory=lambda: array("l"))
     doubtful: array[int] = field(default_factory=lambda: array("l"))
     notes: array[int] = field(default_factory=lambda: array("l"))
@@ -97,6 +98,7 @@ class CohortFacts:
         for key, column in self.values.items():
             column.append(case.values.get(key, math.nan))
         self.confidence.append(case.confidence)
+        self.agreement.append(case.agreement)
         self.kidneys.append(case.kidneys)
         self.doubtful.append(case.doubtful)
         self.notes.append(case.notes)

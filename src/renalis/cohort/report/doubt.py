@@ -2,9 +2,10 @@
 
 Cases in which no kidney was found come first of all. Then, those with a ``case_confidence`` by it,
 lowest first. A case without one (of an older version, or of a model that was not tested for it)
-has only its remarks to go by: how many there are, of its scan and measurements, of doubtful
-kidneys, and of values far from the cohort's. Both kinds are put into one order by the place that a
-case has among its own kind, so that the tenth that comes first holds a tenth of each.
+has its remarks to go by: how many there are, of its scan and measurements, of doubtful kidneys,
+and of values far from the cohort's; of equally many, how far its looks, folds or members agree,
+which is no measured confidence. Both kinds are put into one order by the place that a case has
+among its own kind, so that the tenth that comes first holds a tenth of each.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def most_doubtful_first(cohort: CohortFacts, far_out: NDArray[np.int64]) -> list
     unsaid = [index for index in others if not math.isfinite(cohort.confidence[index])]
     nothing.sort(key=lambda index: names[index])
     sure.sort(key=lambda index: (cohort.confidence[index], -found[index], names[index]))
-    unsaid.sort(key=lambda index: (-found[index], names[index]))
+    unsaid.sort(key=lambda index: (-found[index], _agreement(cohort, index), names[index]))
     placed = [
         (place / len(group), index)
         for group in (sure, unsaid)
@@ -63,6 +64,12 @@ def most_doubtful_first(cohort: CohortFacts, far_out: NDArray[np.int64]) -> list
     # By place alone, and stable: of equal places those with a confidence come first.
     placed.sort(key=lambda entry: entry[0])
     return [*nothing, *(index for _, index in placed)]
+
+
+def _agreement(cohort: CohortFacts, index: int) -> float:
+    """For an order in which the least agreement comes first, and none at all last."""
+    agreement = cohort.agreement[index]
+    return agreement if math.isfinite(agreement) else math.inf
 
 
 def doubtful_tenth(measured: int) -> int:

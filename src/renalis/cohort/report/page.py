@@ -76,6 +76,7 @@ def render(
         cards=cards(output, cohort, tenth, _sentences(cohort, found, tenth[:MOST_CARDS]), preview),
         most_cards=MOST_CARDS,
         sure=sum(not math.isnan(value) for value in cohort.confidence),
+        agreed=any(not math.isnan(value) for value in cohort.agreement),
         far=[_far(cohort, one) for one in found if len(one.cases)],
         no_rule=[one.quantity.title for one in found if one.quantity.watched and not one.usual],
         reach=REACH,

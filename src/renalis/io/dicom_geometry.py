@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renalis.io.dicom_files import Frame
+from renalis.io.slice_sequence import LONGEST_GAP_MM
+from renalis.io.slice_words import listed_mm
 
 __all__ = [
-    "LONGEST_GAP_MM",
     "Grid",
     "grid_of",
     "is_even",
@@ -22,8 +23,6 @@ __all__ = [
 ]
 
 _SAME_PLACE = 0.01  # mm; positions are written with two to six decimals
-LONGEST_GAP_MM = 25.0
-"""Filling more than that would invent anatomy."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def grid_of(frames: Sequence[Frame]) -> Grid:
         missing = sorted(set(range(int(places[-1]) + 1)) - {int(p) for p in places})
         if missing:
             step = extent / places[-1]
-            where = _listed([_foot(kept[0], distances[0] + m * step) for m in missing])
+            where = listed_mm([_foot(kept[0], distances[0] + m * step) for m in missing])
             warnings.append(
                 f"{_slices(len(missing))} missing and interpolated from the neighbours, at {where}"
             )
@@ -138,7 +137,7 @@ def _without_duplicates(frames: Sequence[Frame], warnings: list[str]) -> list[Fr
     if dropped:
         warnings.append(
             f"{_slices(len(dropped))} left out because another one lies in the same place, "
-            f"at {_listed(dropped)}"
+            f"at {listed_mm(dropped)}"
         )
     return kept
 
@@ -217,13 +216,8 @@ def _foot(frame: Frame, distance: float) -> float:
 
 def places_in_words(frames: Sequence[Frame]) -> str:
     """Where frames of one stack, one at least, lie as users know slices."""
-    return _listed([_foot(frames[0], float(along)) for along in slice_places(frames)])
+    return listed_mm([_foot(frames[0], float(along)) for along in slice_places(frames)])
 
 
 def _slices(count: int) -> str:
     return "1 slice was" if count == 1 else f"{count} slices were"
-
-
-def _listed(values: Sequence[float], most: int = 12) -> str:
-    words = ", ".join(f"{v:.1f}" for v in values[:most])
-    return f"{words}{' and more' if len(values) > most else ''} mm"

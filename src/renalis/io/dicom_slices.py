@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from renalis.errors import InputError
 from renalis.io.dicom_files import Frame
-from renalis.io.dicom_geometry import LONGEST_GAP_MM, Grid, places_in_words, slice_places
+from renalis.io.dicom_geometry import Grid, places_in_words, slice_places
 from renalis.io.hu import AIR, settle_hu
 from renalis.io.slice_levels import mend_levels
-from renalis.io.slice_sequence import SliceFaults, slice_faults
+from renalis.io.slice_sequence import SliceFaults, most_in_gap, slice_faults
+from renalis.io.slice_words import faults_in_words, slices_in_words
 
 __all__ = ["checked_slices"]
 
@@ -67,17 +68,19 @@ def checked_slices(
     lost = [k for k in lost if k not in ends]
     if ends:
         doubts.append(
-            f"{_slices(len(ends), 'does', 'do')} not fit the neighbors (damaged, or from another "
-            f"scan?) and {'was' if len(ends) == 1 else 'were'} left out, at the end of the scan, "
-            f"at {places_in_words([frames[k] for k in ends])}"
+            f"{slices_in_words(len(ends), 'does', 'do')} not fit the neighbors (damaged, or from "
+            f"another scan?) and {'was' if len(ends) == 1 else 'were'} left out, at the end of the "
+            f"scan, at {places_in_words([frames[k] for k in ends])}"
         )
     if lost:
         doubts.append(
-            f"{_slices(len(lost), 'does', 'do')} not fit the neighbors (damaged, or from another "
-            f"scan?) and {'was' if len(lost) == 1 else 'were'} interpolated from them, at "
+            f"{slices_in_words(len(lost), 'does', 'do')} not fit the neighbors (damaged, or from "
+            f"another scan?) and {'was' if len(lost) == 1 else 'were'} interpolated from them, at "
             f"{places_in_words([frames[k] for k in lost])}"
         )
-    doubts += _named([frames[k] for k in good], faults)
+    doubts += faults_in_words(
+        faults, lambda places: places_in_words([frames[good[k]] for k in places])
+    )
     return doubts, lost
 
 
@@ -87,28 +90,10 @@ def _shifted(offsets: Sequence[int], frames: Sequence[Frame]) -> list[str]:
     for offset in sorted({o for o in offsets if o}):
         there = [f for f, o in zip(frames, offsets, strict=True) if o == offset]
         found.append(
-            f"{_slices(len(there), 'lies', 'lie')} {abs(offset)} HU too "
+            f"{slices_in_words(len(there), 'lies', 'lie')} {abs(offset)} HU too "
             f"{'high' if offset > 0 else 'low'} against the others (a wrong intercept), so "
             f"{abs(offset)} was {'subtracted' if offset > 0 else 'added'} there, at "
             f"{places_in_words(there)}"
-        )
-    return found
-
-
-def _named(frames: Sequence[Frame], faults: SliceFaults) -> list[str]:
-    """What cannot be mended, and does not make the others wrong."""
-    found = []
-    if faults.copies:
-        there = places_in_words([frames[k] for k in faults.copies])
-        found.append(
-            f"{_slices(len(faults.copies), 'holds', 'hold')} the same picture as the one before, "
-            f"so what lies there is not known, at {there}"
-        )
-    if faults.jumps:
-        there = places_in_words([frames[k] for k in faults.jumps])
-        found.append(
-            f"the picture changes abruptly at {there}: slices may be missing or of another scan, "
-            "and lesions and volumes there are not to be trusted"
         )
     return found
 
@@ -152,9 +137,4 @@ def _at_ends(lost: Sequence[int], count: int) -> list[int]:
 
 def _most_in_gap(frames: Sequence[Frame]) -> int:
     """Slices next to each other that may be filled in."""
-    step = float(np.median(np.diff(slice_places(frames))))
-    return int(LONGEST_GAP_MM / max(step, 1e-3)) - 1
-
-
-def _slices(count: int, one: str, several: str) -> str:
-    return f"1 slice {one}" if count == 1 else f"{count} slices {several}"
+    return most_in_gap(float(np.median(np.diff(slice_places(frames)))))

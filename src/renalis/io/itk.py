@@ -17,6 +17,7 @@ from renalis.io.affine_check import NO_DIRECTIONS, check_place
 from renalis.io.itk_header import ItkHeader, read_header
 from renalis.io.scan import Scan, ScanSource, shown
 from renalis.io.scan_size import MOST_UNPACKED, scan_size
+from renalis.io.volume_slices import slice_doubts
 from renalis.io.whole_hu import Seen, to_whole_hu
 from renalis.volume import Volume
 
@@ -60,9 +61,11 @@ def read_itk(source: ScanSource) -> Scan:
         flat, seen = _voxels(_values(image), math.prod(shape))
     array = flat.reshape(shape, order="F")
     warnings += seen.settled(array, name)
+    volume = Volume(array, affine)
+    warnings += slice_doubts(volume)
     return Scan(
         case_id=source.case_id,
-        volume=Volume(array, affine),
+        volume=volume,
         source=source,
         # The case and no path: kept with the result, and folders are named after patients.
         warnings=tuple(f"{source.case_id}: {text}" for text in warnings),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from renalis.io.nifti_stored import CHUNK, StoredVoxels, fill, stored_voxels
 from renalis.io.scan import Scan, ScanSource, shown
+from renalis.io.volume_slices import slice_doubts
 from renalis.io.whole_hu import Seen, to_whole_hu
 from renalis.volume import Volume
 
@@ -40,9 +41,11 @@ def read_nifti(source: ScanSource) -> Scan:
         seen = _read_voxels(stored, flat)
     array = flat.reshape(stored.shape, order="F")
     warnings = [*stored.warnings, *seen.settled(array, name)]
+    volume = Volume(array, stored.affine)
+    warnings += slice_doubts(volume)
     return Scan(
         case_id=source.case_id,
-        volume=Volume(array, stored.affine),
+        volume=volume,
         source=replace(source, nifti_header=stored.header),
         # The case and no path: kept with the result, and folders are named after patients.
         warnings=tuple(f"{source.case_id}: {text}" for text in warnings),

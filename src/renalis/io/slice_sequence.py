@@ -1,21 +1,27 @@
 """Whether the pictures of a series follow each other as slices of one body do.
 
 Neighboring slices differ less than those further apart. What an export mixes, exchanges or damages
-breaks that: single slices from elsewhere, slices in a wrong order, two contrast phases in turn. The
-limits lie between what four real scans show and what they show with such faults made in them
-(docs/explanation/reading.md).
+breaks that, whatever file the series ended in: single slices from elsewhere, slices in a wrong
+order, two contrast phases in turn. The limits lie between what four real scans show and what they
+show with such faults made in them (docs/explanation/reading.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["SliceFaults", "slice_faults"]
+from renalis.io.block_means import block_means
+
+__all__ = ["LONGEST_GAP_MM", "SliceFaults", "most_in_gap", "slice_faults"]
+
+LONGEST_GAP_MM = 25.0
+"""Filling more than that would invent anatomy."""
 
 _HU = (-150, 300)
 """Fat to enhanced vessels: what a fault changes in a body, without bone and without air."""
@@ -53,6 +59,11 @@ change more slowly: 0.035 at most in whole scans, thinned to slices of 9 mm too,
 are alike, and 0.04 in mere noise; 0.14 and more with phases in turn."""
 
 
+def most_in_gap(step_mm: float) -> int:
+    """Slices next to each other that may be filled in, as many millimeters apart."""
+    return int(LONGEST_GAP_MM / max(step_mm, 1e-3)) - 1
+
+
 @dataclass(frozen=True)
 class SliceFaults:
     """What breaks the sequence of slices; indices count from 0.
@@ -78,12 +89,14 @@ class SliceFaults:
     in_turn: int = 0
 
 
-def slice_faults(pictures: Sequence[NDArray[np.int16]], near: int = 3) -> SliceFaults:
+def slice_faults(
+    pictures: Sequence[NDArray[np.int16]] | NDArray[np.int16], near: int = 3
+) -> SliceFaults:
     """Compare slices with those around them.
 
     Parameters
     ----------
-    pictures : sequence of ndarray, shape (rows, columns), int16
+    pictures : sequence of ndarray, shape (rows, columns), or one of three axes, int16
         HU of slices in order along the body.
     near : int
         Slices within 25 mm. As many next to each other may be called stray, at most 3, and
@@ -96,19 +109,20 @@ def slice_faults(pictures: Sequence[NDArray[np.int16]], near: int = 3) -> SliceF
     """
     if len(pictures) < _FEWEST_SLICES or pictures[0].size < _FEWEST_PIXELS:
         return SliceFaults()
-    blocks = np.stack([_block_means(picture) for picture in pictures])
+    blocks = block_means(pictures, _SIDE, _HU)
+    change = _changes(blocks)
     copies = tuple(
         k
-        for k in range(1, len(pictures))
-        if blocks[k].std() > _FLAT_HU
-        and np.array_equal(blocks[k], blocks[k - 1])
-        and np.array_equal(pictures[k], pictures[k - 1])
+        for k in (np.flatnonzero(change == 0) + 1).tolist()
+        if blocks[k].std() > _FLAT_HU and np.array_equal(pictures[k], pictures[k - 1])
     )
-    stray = _stray(blocks, min(near, _LONGEST_STRAY))
+    stray = _stray(blocks, change, min(near, _LONGEST_STRAY))
     kept = np.setdiff1d(np.arange(len(blocks)), stray)
-    blocks = blocks[kept]
-    jumps = _jumps(blocks)
-    disorder = len(jumps) >= _DISORDER and _goes_on_afar(blocks, jumps, near) >= _DISORDER
+    if stray:
+        blocks = blocks[kept]
+        change = _changes(blocks)
+    jumps = _jumps(blocks, change)
+    disorder = len(jumps) >= _DISORDER and _goes_on_afar(blocks, change, jumps, near) >= _DISORDER
     return SliceFaults(
         stray=stray,
         copies=copies,
@@ -118,23 +132,19 @@ def slice_faults(pictures: Sequence[NDArray[np.int16]], near: int = 3) -> SliceF
     )
 
 
-def _block_means(picture: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Means of square blocks, of what is neither air nor bone."""
-    side = max(1, max(picture.shape) // _SIDE)
-    rows, columns = (n // side for n in picture.shape)
-    # The first block of every axis starts at the edge, as all that is compared is of one size.
-    cut = picture[: rows * side, : columns * side].clip(*_HU)
-    summed = np.add.reduceat(cut, np.arange(0, rows * side, side), axis=0, dtype=np.int32)
-    summed = np.add.reduceat(summed, np.arange(0, columns * side, side), axis=1)
-    return np.asarray(summed / np.float32(side * side), np.float32)
-
-
 def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Mean difference of two slices, HU."""
     return float(np.abs(one - other).mean())
 
 
-def _stray(blocks: NDArray[np.float32], longest: int) -> tuple[int, ...]:
+def _changes(blocks: NDArray[np.float32]) -> NDArray[np.float64]:
+    """By how much each slice differs from the next."""
+    return np.array([_apart(one, other) for one, other in pairwise(blocks)])
+
+
+def _stray(
+    blocks: NDArray[np.float32], change: NDArray[np.float64], longest: int
+) -> tuple[int, ...]:
     """Slices, or few next to each other, that are like neither side."""
     found: list[int] = []
     start = 1
@@ -143,11 +153,10 @@ def _stray(blocks: NDArray[np.float32], longest: int) -> tuple[int, ...]:
             after = start + count
             if after >= len(blocks):
                 break
-            beside = max(_apart(blocks[start - 1], blocks[after]), _FLAT_HU)
-            nearest = min(
-                _apart(blocks[start - 1], blocks[start]), _apart(blocks[after - 1], blocks[after])
-            )
-            if nearest > _STRAY * beside:
+            nearest = min(change[start - 1], change[after - 1])
+            if nearest <= _STRAY * _FLAT_HU:
+                continue
+            if nearest > _STRAY * max(_apart(blocks[start - 1], blocks[after]), _FLAT_HU):
                 found += range(start, after)
                 start = after
                 break
@@ -155,18 +164,18 @@ def _stray(blocks: NDArray[np.float32], longest: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _jumps(blocks: NDArray[np.float32]) -> list[int]:
-    """Slices at which the picture breaks off."""
-    change = np.abs(np.diff(blocks, axis=0)).mean(axis=(1, 2))
+def _jumps(blocks: NDArray[np.float32], change: NDArray[np.float64]) -> list[int]:
+    """Slices at which the picture breaks off, of those whose changes to the next are known."""
     usual = np.maximum(ndimage.median_filter(change, _AROUND, mode="nearest"), _FLAT_HU)
-    shows = blocks.std(axis=(1, 2)) > _FLAT_HU
-    both = shows[1:] & shows[:-1]  # empty slices at an end are followed by a body
-    return [int(k) + 1 for k in np.flatnonzero((change > _JUMP * usual) & both)]
+    abrupt = np.flatnonzero(change > _JUMP * usual)
+    # Empty slices at an end are followed by a body.
+    return [int(k) + 1 for k in abrupt if min(blocks[k].std(), blocks[k + 1].std()) > _FLAT_HU]
 
 
-def _goes_on_afar(blocks: NDArray[np.float32], jumps: Sequence[int], near: int) -> int:
+def _goes_on_afar(
+    blocks: NDArray[np.float32], change: NDArray[np.float64], jumps: Sequence[int], near: int
+) -> int:
     """How many jumps lead to a picture that is as like to one far away as neighbors are."""
-    change = np.abs(np.diff(blocks, axis=0)).mean(axis=(1, 2))
     usual = max(float(np.median(change)), _FLAT_HU)
     places = np.arange(len(blocks))
     found = 0
@@ -179,18 +188,21 @@ def _goes_on_afar(blocks: NDArray[np.float32], jumps: Sequence[int], near: int) 
 
 def _in_turn(blocks: NDArray[np.float32]) -> int:
     """How many pictures follow each other in turn, by how strongly they repeat."""
-    if len(blocks) < _WINDOW:
-        return 0
     window = np.hanning(_WINDOW + 2)[1:-1]
-    turns = np.arange(_WINDOW) * 1j * np.pi
-    for count, (others, own) in _IN_TURN.items():
-        waves = [window / window.sum() * np.exp(f * turns) for f in (*others, own)]
-        for start in range(0, len(blocks) - _WINDOW + 1, _WINDOW // 2):
-            part = blocks[start : start + _WINDOW].reshape(_WINDOW, -1)
-            part = part[:, part.mean(axis=0) > _TISSUE_HU]
-            strength = [np.abs(wave @ (part - part.mean(axis=0))) ** 2 for wave in waves]
-            slower = np.maximum((strength[0] + strength[1]) / 2, _LEAST_HU**2)
-            strong = np.count_nonzero(strength[2] > _STRONGER * slower)
-            if strong > _SHARE * max(part.shape[1], _FEWEST_BLOCKS):
-                return count
-    return 0
+    frequencies = np.array([f for others, own in _IN_TURN.values() for f in (*others, own)])
+    angles = np.pi * np.outer(frequencies, np.arange(_WINDOW))
+    waves = window / window.sum() * np.concatenate([np.cos(angles), np.sin(angles)])
+    waves = waves.astype(np.float32)
+    found: set[int] = set()
+    for start in range(0, len(blocks) - _WINDOW + 1, _WINDOW // 2):
+        part = blocks[start : start + _WINDOW].reshape(_WINDOW, -1)
+        mean = part.mean(axis=0)
+        tissue = mean > _TISSUE_HU
+        cosines, sines = np.split(waves @ (part[:, tissue] - mean[tissue]), 2)
+        strength = cosines**2 + sines**2
+        least = _SHARE * max(int(np.count_nonzero(tissue)), _FEWEST_BLOCKS)
+        for count, (below, above, own) in zip(_IN_TURN, strength.reshape(2, 3, -1), strict=True):
+            slower = np.maximum((below + above) / 2, _LEAST_HU**2)
+            if np.count_nonzero(own > _STRONGER * slower) > least:
+                found.add(count)
+    return min(found, default=0)

@@ -13,7 +13,7 @@ from renalis.cohort.engine import EngineListener
 from renalis.cohort.listing import Listed, Listing
 from renalis.cohort.manifest import lines_of
 from renalis.cohort.run import Tally, run_cohort
-from renalis.errors import InputError
+from renalis.errors import InputError, OutputError
 from renalis.io import ScanSource
 from renalis.io.lock import held
 from renalis.pipeline.folder import write_json
@@ -73,6 +73,35 @@ def test_interrupted_it_keeps_table_and_manifest_of_what_is_done(tmp_path: Path)
         run(tmp_path, Pretending(until=2), "a", "b", "c", "d")
     assert [line["case"] for line in lines_of(tmp_path)] == ["a", "b"]
     assert len((tmp_path / TABLE).read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("empty", [True, False], ids=["unmounted", "removed"])
+def test_a_folder_that_goes_away_ends_the_run_and_nothing_is_written_in_its_place(
+    tmp_path: Path, empty: bool
+) -> None:
+    out, away = tmp_path / "out", tmp_path / "away"
+
+    @dataclass
+    class Unmounting(Pretending):
+        def run(
+            self, jobs: Iterable[Mapping[str, Any]], listener: EngineListener
+        ) -> Iterator[dict[str, Any]]:
+            for result in super().run(jobs, listener):
+                yield result
+                out.rename(away)
+                if empty:
+                    out.mkdir()
+                yield {**result, "case": "b", "status": "failed", "cause": "disk"}
+
+    with pytest.raises(OutputError, match=r"no longer the folder .* bring it back and repeat"):
+        run(out, Unmounting(), "a", "b", "c")
+    assert not out.exists() or not [*out.iterdir()]
+    assert [line["case"] for line in lines_of(away)] == ["a"]
+    if empty:
+        out.rmdir()
+    away.rename(out)
+    assert run(out, Pretending(), "a", "b", "c").good == 3
+    assert len((out / TABLE).read_text().splitlines()) == 4
 
 
 def test_an_attempt_counts_from_those_of_earlier_runs(tmp_path: Path) -> None:

@@ -266,6 +266,21 @@ def test_a_second_process_on_one_folder_is_refused_also_with_one_scan(
     assert result.status == Status.DONE
 
 
+def test_a_folder_that_goes_away_ends_the_run_and_nothing_is_written_in_its_place(
+    scan_file: Path, tmp_path: Path
+) -> None:
+    out, away = tmp_path / "out", tmp_path / "away"
+
+    class Unmounting(Listener):
+        def case(self, case: str, number: int) -> None:
+            out.rename(away)
+            out.mkdir()
+
+    with pytest.raises(OutputError, match="no longer the folder that this run began in"):
+        segment(scan_file, out, PLAIN, listener=Unmounting(), model=stub_model())
+    assert not (out / "measurements.csv").exists()
+
+
 def test_a_result_set_aside_by_a_killed_run_comes_back(tmp_path: Path) -> None:
     with result_folder(tmp_path, "case", overwrite=False) as part:
         (part / "provenance.json").write_text("{}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from renalis.cohort.engine import Engine, EngineListener
 from renalis.cohort.listing import Listed, Listing
 from renalis.cohort.manifest import Manifest, lines_of
+from renalis.io.lock import check_there
 from renalis.io.source_json import source_to_json
 from renalis.pipeline.failures import reason
 from renalis.pipeline.folder import sweep, worked_on
@@ -117,7 +118,7 @@ def run_cohort(
     InputError
         If another process works on this output folder.
     OutputError
-        If the output folder cannot be written.
+        If the output folder cannot be written, or is gone in the middle.
     RenalisError
         If the engine cannot work at all.
     """
@@ -130,9 +131,10 @@ def run_cohort(
         tally = Tally(listing.total)
         with Manifest(output) as manifest:
             try:
-                _run(listing, output, engine(lock), manifest, listener, tally)
+                _run(listing, output, lock, engine(lock), manifest, listener, tally)
             finally:
                 # After Ctrl-C as well: finished cases are kept, and belong in table and manifest.
+                check_there(output, lock)
                 sweep(output)
                 manifest.compact()
                 write_table(output)
@@ -144,6 +146,7 @@ def run_cohort(
 def _run(
     listing: Listing,
     output: Path,
+    lock: Sequence[int],
     engine: Engine,
     manifest: Manifest,
     listener: CohortListener,
@@ -152,6 +155,8 @@ def _run(
     jobs = (_job(one, output, manifest) for one in listing.cases)
     with contextlib.closing(engine.run(jobs, listener)) as results:  # type: ignore[type-var]
         for result in results:
+            # Before it is counted: whatever failed now did so because the folder is gone.
+            check_there(output, lock)
             manifest.append(result)
             if not result.get("again"):
                 tally.add(result)

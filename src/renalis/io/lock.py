@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from enum import Enum, auto
 from pathlib import Path
 from typing import IO
 
@@ -16,9 +17,40 @@ try:
 except ImportError:  # not a Unix
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["held"]
+__all__ = ["Lock", "check_there", "held", "locked"]
 
 _NAME = ".lock"
+
+
+class Lock(Enum):
+    """What became of asking for a lock."""
+
+    OURS = auto()
+    TAKEN = auto()
+    """Another process holds it."""
+    NONE = auto()
+    """This system, or this drive, has no locks."""
+
+
+def locked(descriptor: int, wait: bool = False) -> Lock:
+    """Ask for the lock of an open file; it is let go when the file is closed.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of the file.
+    wait : bool
+        Until whoever holds it lets go.
+    """
+    if fcntl is None:
+        return Lock.NONE
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return Lock.TAKEN
+    except OSError:
+        return Lock.NONE
+    return Lock.OURS
 
 
 @contextmanager
@@ -53,26 +85,56 @@ def held(folder: Path, busy: str, patience_s: float = 0.0) -> Iterator[tuple[int
     file = _opened(folder)
     ours = False
     try:
-        while fcntl is not None and not ours:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        while not ours:
+            answer = locked(file.fileno())
+            if answer is Lock.NONE:
+                break
+            if answer is Lock.TAKEN:
                 if time.monotonic() > end:
-                    raise InputError(busy) from None
+                    raise InputError(busy)
                 time.sleep(0.1)
                 continue
-            except OSError:
-                break  # a drive without locks
             ours = _is_there(file)
             if not ours:  # the one before has removed it
                 file.close()
                 file = _opened(folder)
         yield (file.fileno(),)
     finally:
-        if ours:
+        if ours and _is_there(file):  # and not one that another process made there since
             with suppress(OSError):
                 (folder / _NAME).unlink()
         file.close()
+
+
+def check_there(folder: Path, lock: Sequence[int]) -> None:
+    """Refuse to go on in a folder that is no longer the one whose lock is held.
+
+    Where a drive was unmounted there is an empty folder left, on another drive, that may well be
+    written; a folder that was moved or removed may have been made again by somebody.
+
+    Parameters
+    ----------
+    folder : Path
+        That was given to `held`.
+    lock : sequence of int
+        What that gave.
+
+    Raises
+    ------
+    OutputError
+        If it is another one, or gone.
+    """
+    try:
+        there = (folder / _NAME).stat()
+        if any(os.path.samestat(os.fstat(descriptor), there) for descriptor in lock):
+            return
+    except OSError:
+        pass
+    raise OutputError(
+        f"{folder} is no longer the folder that this run began in: its drive was unmounted or "
+        "cannot be reached, or it was moved or removed; bring it back and repeat the command, "
+        "which keeps what is finished"
+    )
 
 
 def _opened(folder: Path) -> IO[bytes]:

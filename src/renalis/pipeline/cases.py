@@ -11,6 +11,8 @@ from typing import Any
 from renalis.errors import InputError, RenalisError, UsageError
 from renalis.io import Scan, ScanSource, inventory
 from renalis.io.find import Inventory
+from renalis.io.lock import check_there
+from renalis.io.scan import shown
 from renalis.known_cases import SEEN
 from renalis.pipeline.failures import (
     cause_of,
@@ -29,7 +31,7 @@ from renalis.pipeline.finish import (
     want,
     write_failure,
 )
-from renalis.pipeline.folder import missing, provenance, result_folder, worked_on
+from renalis.pipeline.folder import check_not_gone, missing, provenance, result_folder, worked_on
 from renalis.pipeline.options import CaseResult, Listener, Status
 from renalis.pipeline.origin import described, nameless, origin
 from renalis.pipeline.saved_prediction import load_prediction
@@ -85,13 +87,13 @@ def run_cases(
     InputError
         If there is no scan, or another process works on this output folder.
     OutputError
-        If the output folder cannot be written.
+        If the output folder cannot be written, or is gone in the middle.
     """
     found = inputs
     if not isinstance(found, Inventory):
         found = inventory(found, work.options.anonymous)
     sources = [next_to_the_table(source) for source in found.scans]
-    with worked_on(output):
+    with worked_on(output) as lock:
         for remark in found.remarks:
             listener.remark(remark)
         listener.cases(len(sources))
@@ -100,10 +102,12 @@ def run_cases(
             for number, source in enumerate(sources):
                 listener.case(source.case_id, number)
                 result = do_case(source, output, work, Clock(listener))
+                check_there(output, lock)
                 listener.ended(result)
                 results.append(result)
         finally:
             # After Ctrl-C as well: finished cases are kept, and belong in the table.
+            check_there(output, lock)
             write_table(output)
         return results
 
@@ -148,6 +152,7 @@ def do_case(
     case_id, folder = source.case_id, output / source.case_id
     overwrite = work.options.overwrite
     try:
+        _check_scan(source)
         key = work.key(source)
         known = None if overwrite else provenance(folder)
         if known is not None and known.get("key") == key:
@@ -171,6 +176,7 @@ def do_case(
             with result_folder(output, case_id, overwrite) as part:
                 scan = _read(source, work, clock, read)
                 segmented = work.segment(scan, clock)
+                check_not_gone(part)
                 with clock.timed("write"):
                     begin(part, scan, segmented, key, work.later, work.formats)
         ending = finish(folder, scan, segmented, work.finished, clock)
@@ -189,6 +195,21 @@ def do_case(
         peak_mb=peak_mb(),
         cause=str(cause_of(ending.failures[0])) if ending.failures else "",
     )
+
+
+def _check_scan(source: ScanSource) -> None:
+    """Refuse a scan that is gone, also one that was read ahead: its labels would belong to no file.
+
+    Its size and time are a part of the key, by which the case is known as finished.
+    """
+    if source.kind == "unreadable":
+        return  # its reader says why
+    try:
+        source.path.stat()
+    except OSError as error:
+        raise InputError(
+            f"{shown(source.path)} cannot be read ({error.strerror}); check the path"
+        ) from error
 
 
 def _read(

@@ -29,6 +29,7 @@ from renalis.pipeline.folder import (
     PREVIEW,
     PROVENANCE,
     REPORT,
+    check_not_gone,
     file_sha256,
     half_written,
     missing,
@@ -183,6 +184,7 @@ def finish(
                 spread=segmented.spread,
                 fits=segmented.fits,
             )
+            check_not_gone(folder)
             if MEASUREMENTS in wanted:
                 write_text(folder / MEASUREMENTS, measured.to_json())
         row = measured.csv_row(scan.case_id) | columns(content.get("source") or {})
@@ -204,7 +206,8 @@ def finish(
         return Ending((), "", "", notes, row)
     problem = _sentence(scan, missing(folder, content), failures)
     found = "\n".join(traceback_of(error, names_in(scan.source)) for error in failures)
-    write_failure(folder, found)
+    if folder.is_dir():
+        write_failure(folder, found)
     return Ending(tuple(failures), problem, found, notes, row)
 
 
@@ -217,6 +220,7 @@ def _draw(folder: Path, wanted: list[str], case: FinishedCase) -> list[Exception
         if name not in wanted:
             continue
         try:
+            check_not_gone(folder)
             write(folder / name, case.content)
         except Exception as error:
             failures.append(error)
@@ -254,6 +258,7 @@ def _further(
 
 def _record(folder: Path, content: dict[str, Any], clock: Clock) -> None:
     """Bring ``provenance.json`` up to what there is."""
+    check_not_gone(folder)
     lost = missing(folder, content)
     known = {*content["files"], *content.get("missing", ())}
     ordered = [*FILES, *sorted(known - {*FILES})]

@@ -30,6 +30,7 @@ __all__ = [
     "PREVIEW",
     "PROVENANCE",
     "REPORT",
+    "check_not_gone",
     "file_sha256",
     "half_written",
     "is_ours",
@@ -110,6 +111,24 @@ def worked_on(output: Path) -> Iterator[tuple[int, ...]]:
         yield lock
 
 
+def check_not_gone(folder: Path) -> None:
+    """Refuse to write into a folder that was there and is not any more.
+
+    Its drive may have been unmounted while the networks computed. Folders made anew in its place
+    would lie on another drive, where nobody looks for them.
+
+    Raises
+    ------
+    OutputError
+        If it is gone.
+    """
+    if not folder.is_dir():
+        raise OutputError(
+            f"{folder} is gone: its drive was unmounted or cannot be reached, or it was moved or "
+            "removed; bring it back and repeat the command"
+        )
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, as manifests and ``provenance.json`` keep it."""
     with path.open("rb") as file:
@@ -158,6 +177,8 @@ def result_folder(output: Path, case_id: str, overwrite: bool) -> Iterator[Path]
     target = output / case_id
     part = output / f".{case_id}.partial-{_host()}-{os.getpid()}"
     _refuse(target, overwrite)
+    # Of this process, from before the folder was out of reach for a while.
+    shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir()
     except OSError as error:

@@ -21,11 +21,7 @@ from typing import IO
 
 from renalis.errors import CacheWarning, OutputError
 from renalis.io import write_text
-
-try:
-    import fcntl
-except ImportError:  # not a Unix
-    fcntl = None  # type: ignore[assignment]
+from renalis.io.lock import Lock, locked
 
 __all__ = ["INDEX", "CacheUse", "make_room", "set_limit", "take_away"]
 
@@ -53,7 +49,7 @@ class CacheUse:
             notes.mkdir(parents=True, exist_ok=True)
             with _turn(root):
                 self._file = (notes / secrets.token_hex(8)).open("a", encoding="utf-8")
-                _lock(self._file.fileno(), wait=False)
+                locked(self._file.fileno())
                 weakref.finalize(self, _forget, self._file, os.getpid())
 
     def add(self, name: str) -> None:
@@ -163,7 +159,7 @@ def _used(root: Path) -> set[str]:
     used: set[str] = set()
     for path in sorted({*(root / _NOTES).iterdir()} - {root / _NOTES / _TURN}):
         with contextlib.suppress(FileNotFoundError), path.open("a+", encoding="utf-8") as file:
-            if fcntl is not None and _lock(file.fileno(), wait=False):
+            if locked(file.fileno()) is Lock.OURS:
                 path.unlink()
                 continue
             file.seek(0)
@@ -175,16 +171,5 @@ def _used(root: Path) -> set[str]:
 def _turn(root: Path) -> Iterator[None]:
     """One process at a time notes what it uses, or removes."""
     with (root / _NOTES / _TURN).open("a") as file:
-        _lock(file.fileno(), wait=True)
+        locked(file.fileno(), wait=True)
         yield
-
-
-def _lock(descriptor: int, wait: bool) -> bool:
-    """Whether the lock is held now; not where there are none."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        return False
-    return True

@@ -27,7 +27,7 @@ from renalis.prediction.runtimes.choice import (
     open_network,
     phantom,
 )
-from renalis.prediction.runtimes.machine import cache_folder
+from renalis.prediction.runtimes.machine import cache_folder, peak_mb
 from renalis.prediction.runtimes.memory_reuse import keep_freed_memory
 from renalis.prediction.runtimes.torch_runtime import TorchNetwork
 from renalis.prediction.runtimes.tracing import UnsupportedNetwork
@@ -193,6 +193,13 @@ print("torch" in sys.modules)
     open_networks(load_model(model_file), options)  # keeps the graph
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
+def test_the_peak_of_memory_is_no_parents() -> None:
+    said = "from renalis.prediction.runtimes.machine import peak_mb; print(peak_mb())"
+    child = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert 5 < float(child.stdout) < (peak_mb() or 0) - 50
 
 
 def test_probabilities_are_a_softmax(model_file: Path) -> None:

@@ -58,6 +58,10 @@ def available_mb() -> float | None:
 
 def peak_mb() -> float | None:
     """Largest memory of this process so far, in MB; None where the system does not say."""
+    # Linux's getrusage knows what the process was that started this one, a notebook's for example.
+    own = _kilobytes("/proc/self/status", "VmHWM")
+    if own is not None:
+        return own / 1e3
     try:
         import resource
     except ImportError:  # Windows
@@ -68,10 +72,16 @@ def peak_mb() -> float | None:
 
 def _meminfo(name: str) -> float | None:
     """One line of Linux's /proc/meminfo in MB."""
+    found = _kilobytes("/proc/meminfo", name)
+    return None if found is None else found * 1024 / 1e6
+
+
+def _kilobytes(file: str, name: str) -> int | None:
+    """One line of a file of Linux's that counts in kB."""
     try:
-        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
+        for line in Path(file).read_text(encoding="utf-8").splitlines():
             if line.startswith(name + ":"):
-                return int(line.split()[1]) * 1024 / 1e6
-    except OSError:
+                return int(line.split()[1])
+    except (OSError, ValueError, IndexError):
         pass
     return None

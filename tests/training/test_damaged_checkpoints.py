@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -120,6 +121,27 @@ def test_a_disk_that_fills_up_leaves_both_as_they_were(
         train(run, LONGER, resume=True)
     assert [path.read_bytes() for path in paths] == before
     assert not list(run.glob(".*.part"))
+
+
+def test_a_drive_that_goes_away_ends_the_training_and_nothing_is_written_in_its_place(
+    trained: Path, tmp_path: Path
+) -> None:
+    drive, away = tmp_path / "drive", tmp_path / "away"
+    shutil.copytree(trained / "short", drive / "run")
+
+    def unmounting(*parts: Any) -> dict[str, list[float]]:
+        drive.rename(away)
+        drive.mkdir()
+        return small_validation(*parts)
+
+    fabric = open_fabric(Devices("cpu", threads=1))
+    with pytest.raises(OutputError, match="is gone: its drive was unmounted"):
+        fit(fabric, small_network(), LONGER, small_batch, unmounting, drive / "run", True)
+    assert list(drive.iterdir()) == []
+    drive.rmdir()
+    away.rename(drive)
+    resumed(drive / "run")
+    assert (drive / "run" / WEIGHTS).read_bytes() == (trained / "longer" / WEIGHTS).read_bytes()
 
 
 def test_damaged_weights_are_not_loaded(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from renalis.errors import InputError, RenalisError, UsageError
 from renalis.io import Scan, ScanSource, inventory
 from renalis.io.find import Inventory
-from renalis.io.lock import check_there
+from renalis.io.lock import check_not_gone, check_there
 from renalis.io.scan import shown
 from renalis.known_cases import SEEN
 from renalis.pipeline.failures import (
@@ -31,7 +31,7 @@ from renalis.pipeline.finish import (
     want,
     write_failure,
 )
-from renalis.pipeline.folder import check_not_gone, missing, provenance, result_folder, worked_on
+from renalis.pipeline.folder import missing, provenance, result_folder, worked_on
 from renalis.pipeline.options import CaseResult, Listener, Status
 from renalis.pipeline.origin import described, nameless, origin
 from renalis.pipeline.saved_prediction import load_prediction

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from renalis.errors import OutputError, RenalisError
 from renalis.io import Scan, write_labels, write_text
+from renalis.io.lock import check_not_gone
 from renalis.io.read_labels import read_label_map
 from renalis.io.segments.facts import NoStudyError
 from renalis.io.straight import STRAIGHT, write_straight
@@ -29,7 +30,6 @@ from renalis.pipeline.folder import (
     PREVIEW,
     PROVENANCE,
     REPORT,
-    check_not_gone,
     file_sha256,
     half_written,
     missing,

@@ -30,7 +30,6 @@ __all__ = [
     "PREVIEW",
     "PROVENANCE",
     "REPORT",
-    "check_not_gone",
     "file_sha256",
     "half_written",
     "is_ours",
@@ -109,24 +108,6 @@ def worked_on(output: Path) -> Iterator[tuple[int, ...]]:
     with held(output, busy, _PATIENCE_S) as lock:
         sweep(output)
         yield lock
-
-
-def check_not_gone(folder: Path) -> None:
-    """Refuse to write into a folder that was there and is not any more.
-
-    Its drive may have been unmounted while the networks computed. Folders made anew in its place
-    would lie on another drive, where nobody looks for them.
-
-    Raises
-    ------
-    OutputError
-        If it is gone.
-    """
-    if not folder.is_dir():
-        raise OutputError(
-            f"{folder} is gone: its drive was unmounted or cannot be reached, or it was moved or "
-            "removed; bring it back and repeat the command"
-        )
 
 
 def file_sha256(path: Path) -> str:

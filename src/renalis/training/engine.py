@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from renalis.errors import InputError
+from renalis.io.lock import check_not_gone
 from renalis.signals import Ended
 from renalis.training.checkpoint import Position, is_begun, load_checkpoint, save_weights
 from renalis.training.devices import ProcessRank
@@ -175,6 +176,8 @@ def _epochs(
         except Ended:
             session.save_and_end(position)
         history = (*position.history, epoch)
+        if first:
+            check_not_gone(session.run)
         if first and kept_epoch(plan.keep, history) == epoch.number:
             metadata = {"epoch": epoch.number, "validation": dict(epoch.validation)}
             kept = session.average or session.network.state_dict()

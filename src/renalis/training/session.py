@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from renalis.errors import InputError
+from renalis.io.lock import check_not_gone
 from renalis.training.checkpoint import Position, save_checkpoint
 from renalis.training.devices import ProcessRank
 from renalis.training.distributed import average_statistics
@@ -56,6 +57,7 @@ class Session:
         require_finite(self.plan, position)
         average_statistics(self.fabric, self.network)
         if self.fabric.global_rank == 0:
+            check_not_gone(self.run)
             scaler = self.fabric.strategy.precision.state_dict()
             save_checkpoint(
                 self.run / CHECKPOINT,

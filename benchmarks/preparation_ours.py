@@ -8,8 +8,8 @@ python benchmarks/preparation_ours.py patches|slices FOLDER Z Y X COUNT
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -127,7 +127,13 @@ def slices(folder: Path, spacing: tuple[float, float, float], count: int) -> dic
 
 
 def main() -> None:
-    action, *words = sys.argv[1:]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("action", choices=("case", "resample", "compare", "patches", "slices"))
+    parser.add_argument("words", nargs="+", help="as above")
+    arguments = parser.parse_args()
+    action, words = arguments.action, arguments.words
     torch.set_num_threads(1)
     if action in ("patches", "slices"):
         count, words = int(words[-1]), words[:-1]

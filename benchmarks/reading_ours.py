@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -16,7 +16,11 @@ from renalis.volume import Kind
 
 
 def main() -> None:
-    what, scan_file, labels_file, output = sys.argv[1], *map(Path, sys.argv[2:5])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("read", "write-ct", "write-labels"))
+    parser.add_argument("files", type=Path, nargs=3, metavar="FILE", help="scan, labels, output")
+    arguments = parser.parse_args()
+    what, (scan_file, labels_file, output) = arguments.what, arguments.files
     scan = renalis.read_scan(scan_file)
     if what == "read":
         work = repeated(lambda: renalis.read_scan(scan_file), 3)

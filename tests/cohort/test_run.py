@@ -104,6 +104,20 @@ def test_a_folder_that_goes_away_ends_the_run_and_nothing_is_written_in_its_plac
     assert len((out / TABLE).read_text().splitlines()) == 4
 
 
+def test_a_drive_that_numbers_its_files_anew_is_no_other_one(tmp_path: Path) -> None:
+    @dataclass
+    class Numbering(Pretending):
+        def run(
+            self, jobs: Iterable[Mapping[str, Any]], listener: EngineListener
+        ) -> Iterator[dict[str, Any]]:
+            for result in super().run(jobs, listener):
+                (tmp_path / ".lock").rename(tmp_path / ".was")
+                (tmp_path / ".lock").touch()
+                yield result
+
+    assert run(tmp_path, Numbering(), "a", "b").good == 2
+
+
 def test_an_attempt_counts_from_those_of_earlier_runs(tmp_path: Path) -> None:
     run(tmp_path, Pretending(failing=("a",)), "a")
     run(tmp_path, Pretending(failing=("a",)), "a")

@@ -110,7 +110,8 @@ def check_there(folder: Path, lock: Sequence[int]) -> None:
     """Refuse to go on in a folder that is no longer the one whose lock is held.
 
     Where a drive was unmounted there is an empty folder left, on another drive, that may well be
-    written; a folder that was moved or removed may have been made again by somebody.
+    written. The lock's file is looked for, and on which drive it lies; not which file it is, since
+    there are network drives whose files are numbered anew.
 
     Parameters
     ----------
@@ -125,8 +126,8 @@ def check_there(folder: Path, lock: Sequence[int]) -> None:
         If it is another one, or gone.
     """
     try:
-        there = (folder / _NAME).stat()
-        if any(os.path.samestat(os.fstat(descriptor), there) for descriptor in lock):
+        there = (folder / _NAME).stat().st_dev
+        if any(os.fstat(descriptor).st_dev == there for descriptor in lock):
             return
     except OSError:
         pass

@@ -4,7 +4,9 @@ Run: ``python benchmarks/altered.py --data DATA [--scan NAME] [--output DIR]`` w
 holds ``real-ct``. In none of the four scans has anyone described a tumor. Each is segmented whole
 and with every second and every third slice. Two of them, whose kidneys have no cyst either, are
 also made noisier, brighter, darker, of more or less contrast, with thicker, thinner or cubic
-voxels, mirrored, turned onto the belly, clipped, padded and cut: 16 copies each. The shipped model
+voxels, mirrored, turned onto the belly, clipped, padded and cut: 16 copies each. Parts without a
+kidney (the upper half of the chest, what lies above and below the kidneys of those two) are
+segmented too, and anything renal in them is false. The shipped model
 and the tidying rules say what they say. Prints volumes and lesions, and the Dice with the whole,
 unaltered scan's kidneys where both show the same places. Tumors are false, whatever copy they are
 found in, and so are cysts, but for one of 11 ml in ``trunk`` that looks like one.
@@ -43,6 +45,8 @@ SCANS = {
 }
 KIDNEYS = {"unenhanced": (66, 112), "enhanced": (78, 119)}
 """Slices that show kidneys, from the lowest; scans without are only thinned."""
+APART = 8
+"""So many slices away from those no part of a kidney is left."""
 
 LEAST_TUMOR_ML = 0.5
 """Of a tumor that counts."""
@@ -73,14 +77,16 @@ def main() -> None:
     for name in arguments.scan or SCANS:
         copies = {"as it is": lambda v: v} | thinned()
         copies |= alterations(KIDNEYS[name]) if name in KIDNEYS else {}
-        if all(f"{name}, {title}" in known for title in copies):
+        copies |= without_kidneys(name)
+        copies = {title: how for title, how in copies.items() if f"{name}, {title}" not in known}
+        if not copies:
             continue
         path = arguments.data / "real-ct" / SCANS[name]
         scan = renalis.read_scan(path).volume.reoriented()
-        whole = segmented(scan)
+        whole = None if copies.keys() <= without_kidneys(name).keys() else segmented(scan)
         for title, make in copies.items():
-            labels = whole if title == "as it is" else segmented(make(scan))
-            dice = agreement(labels, flipped(whole, FLIPPED.get(title, ())))
+            labels = whole if whole and title == "as it is" else segmented(make(scan))
+            dice = agreement(labels, flipped(whole, FLIPPED.get(title, ()))) if whole else None
             known[f"{name}, {title}"] = entry = measured(labels) | {"dice_with_whole": dice}
             print(f"{name}, {title}: {entry}", flush=True)
             if file:
@@ -104,7 +110,22 @@ def measured(labels: Volume) -> dict[str, Any]:
 def summary(known: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """How many copies were measured, and in which a tumor that counts was named."""
     false = [name for name, one in known.items() if one["largest_tumor_ml"] >= LEAST_TUMOR_ML]
-    return {"measured": len(known), "with_a_tumor": false}
+    parts = {f"{scan}, {title}" for scan in SCANS for title in without_kidneys(scan)}
+    renal = [name for name in known if name in parts and known[name]["renal_ml"] > 0]
+    return {"measured": len(known), "with_a_tumor": false, "renal_without_kidneys": renal}
+
+
+def without_kidneys(name: str) -> dict[str, Callable[[Volume], Volume]]:
+    """Parts of a scan that hold no kidney."""
+    if name == "chest":
+        return {"its upper half": lambda v: v.cropped((slice(v.shape[0] // 2, None), *ALL))}
+    if name not in KIDNEYS:
+        return {}
+    low, high = KIDNEYS[name]
+    return {
+        "above the kidneys": lambda v: v.cropped((slice(high + APART, None), *ALL)),
+        "below the kidneys": lambda v: v.cropped((slice(0, low - APART), *ALL)),
+    }
 
 
 def thinned() -> dict[str, Callable[[Volume], Volume]]:

@@ -24,7 +24,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from slice_reader import SliceReader, drop_small_tumors
+from slice_reader import SCALES, SliceReader, drop_small_tumors
 
 from renalis.conventions import Label
 from renalis.dataset.slices import SliceSet, read_slices, slice_hu
@@ -243,6 +243,10 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--model", default="renalis-kidney")
     parser.add_argument("--looks", type=int, default=2, choices=(1, 2, 4))
+    text = "sizes of the pixels that slices are read in, in the network's own"
+    parser.add_argument("--scales", type=float, nargs="+", default=SCALES, help=text)
+    text = "how much tumor and cyst count against kidney"
+    parser.add_argument("--lesion-weight", type=float, default=1.0, help=text)
     parser.add_argument("--least-mm2", type=float, default=None, help="default: the model's")
     text = "HU of the greys 0 and 255; default: guessed for each file"
     parser.add_argument("--hu", type=float, nargs=2, metavar=("BLACK", "WHITE"), help=text)
@@ -251,7 +255,11 @@ def main() -> int:
     scale = tuple(arguments.hu) if arguments.hu else None
     try:
         files = {path.stem: read_slices(path, scale) for path in arguments.slices}
-        reader = SliceReader.of(load_model(arguments.model), arguments.looks)
+        reader = replace(
+            SliceReader.of(load_model(arguments.model), arguments.looks),
+            scales=tuple(arguments.scales),
+            lesion_weight=arguments.lesion_weight,
+        )
     except InputError as error:
         print(error)
         return 2
@@ -265,6 +273,8 @@ def main() -> int:
         **table(scores),
         "model": arguments.model,
         "looks": arguments.looks,
+        "scales": [round(scale, 3) for scale in reader.scales],
+        "lesion_weight": reader.lesion_weight,
         "cases": arguments.cases,
         "grey_hu": {name: list(slices.grey_hu) for name, slices in files.items()},
     }

@@ -55,6 +55,8 @@ class SliceReader:
         both front to back too.
     scales : tuple of float
         Pixel sizes at which the slice is read, in multiples of ``spacing_mm``; averaged.
+    lesion_weight : float
+        How much tumor and cyst count against kidney where a renal pixel gets its kind.
     """
 
     network: UNet
@@ -62,6 +64,7 @@ class SliceReader:
     window_hu: tuple[float, float]
     mirrored_copies: int = 2
     scales: tuple[float, ...] = SCALES
+    lesion_weight: float = 1.0
 
     @classmethod
     def of(cls, model: Model, mirrored_copies: int = 2) -> SliceReader:
@@ -116,7 +119,9 @@ class SliceReader:
         which of them it shows.
         """
         probability = self.probability(hu, spacing_mm)
-        labels = np.asarray(probability.argmax(0) + int(Label.KIDNEY), np.uint8)
+        weighted = probability.copy()
+        weighted[1:] *= np.float32(self.lesion_weight)
+        labels = np.asarray(weighted.argmax(0) + int(Label.KIDNEY), np.uint8)
         labels[probability.sum(0) < 0.5] = Label.BACKGROUND
         return labels
 

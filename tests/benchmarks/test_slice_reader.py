@@ -66,6 +66,26 @@ def test_what_is_renal_is_named_though_its_kind_is_open() -> None:
     assert (reader.labels(np.zeros((48, 48), np.float32), (1.5, 1.5)) == 2).all()
 
 
+def test_lesions_may_count_more_than_kidney_and_change_nothing_else() -> None:
+    """Kidney 0.5, tumor 0.1, cyst 0.3 on the left; 0.1, 0.1, 0.2 on the right: nothing."""
+    reader = bright_is_kidney()
+    left = torch.tensor([0.1, 0.5, 0.1, 0.3]).log()
+    right = torch.tensor([0.6, 0.1, 0.1, 0.2]).log()
+
+    def forward_slices(images: torch.Tensor) -> torch.Tensor:
+        _, _, rows, columns = images.shape
+        logits = torch.cat([left.expand(columns // 2, 4), right.expand(columns // 2, 4)])
+        return logits.T[None, :, None].expand(len(images), 4, rows, columns)
+
+    reader.network.forward_slices = forward_slices  # type: ignore[method-assign]
+    reader = replace(reader, mirrored_copies=1)
+    hu = np.zeros((48, 48), np.float32)
+    assert set(np.unique(reader.labels(hu, (1.5, 1.5))[:, :18])) == {1}
+    weighted = replace(reader, lesion_weight=2.0).labels(hu, (1.5, 1.5))
+    assert set(np.unique(weighted[:, :18])) == {3}
+    assert set(np.unique(weighted[:, 30:])) == {0}
+
+
 def test_the_scales_are_averaged_where_they_lie_in_the_slice() -> None:
     """Read in pixels of 1.5 mm half of the slice is kidney, in pixels of 3 mm nothing is."""
     reader = replace(bright_is_kidney(), scales=(1.0, 2.0))

@@ -5,7 +5,7 @@ holds ``real-ct``. In none of the four scans has anyone described a tumor. Each 
 and with every second and every third slice. Two of them, whose kidneys have no cyst either, are
 also made noisier, brighter, darker, of more or less contrast, with thicker, thinner or cubic
 voxels, mirrored, turned onto the belly, clipped, padded and cut: 16 copies each. Parts without a
-kidney (the upper half of the chest, what lies above and below the kidneys of those two) are
+kidney (the upper half of the chest, what lies below the kidneys of those two, and above them) are
 segmented too, and anything renal in them is false. The shipped model
 and the tidying rules say what they say. Prints volumes and lesions, and the Dice with the whole,
 unaltered scan's kidneys where both show the same places. Tumors are false, whatever copy they are
@@ -122,10 +122,10 @@ def without_kidneys(name: str) -> dict[str, Callable[[Volume], Volume]]:
     if name not in KIDNEYS:
         return {}
     low, high = KIDNEYS[name]
-    return {
-        "above the kidneys": lambda v: v.cropped((slice(high + APART, None), *ALL)),
-        "below the kidneys": lambda v: v.cropped((slice(0, low - APART), *ALL)),
-    }
+    parts = {"below the kidneys": lambda v: v.cropped((slice(0, low - APART), *ALL))}
+    if name == "enhanced":  # the other scan ends right above them
+        parts["above the kidneys"] = lambda v: v.cropped((slice(high + APART, None), *ALL))
+    return parts
 
 
 def thinned() -> dict[str, Callable[[Volume], Volume]]:

@@ -58,7 +58,7 @@ def write_preview(path: str | os.PathLike[str], content: ReportContent) -> Path:
     """
     picture = montage(content)
     with whole_file(path) as file:
-        picture.save(file, "PNG", compress_level=3)
+        picture.save(file, "PNG", compress_level=1)
     return Path(path)
 
 

@@ -45,8 +45,14 @@ def paint(shown: Picture, thickness: float = 1.3) -> Image.Image:
     if shown.frame is not None:
         corners = [round(edge * SHARPNESS) for edge in shown.frame]
         pen.rectangle(corners, outline=(255, 255, 255, 150), width=SHARPNESS)
-    layer = _reduced(layer)
-    base.paste(layer, (0, 0), layer)
+    drawn = layer.getbbox()
+    if drawn is not None:
+        # Most of a picture has no line: that part need not be averaged.
+        left, top = drawn[0] // SHARPNESS, drawn[1] // SHARPNESS
+        right, bottom = -(-drawn[2] // SHARPNESS), -(-drawn[3] // SHARPNESS)
+        enlarged = left * SHARPNESS, top * SHARPNESS, right * SHARPNESS, bottom * SHARPNESS
+        part = _reduced(layer.crop(enlarged))
+        base.paste(part, (left, top), part)
     pen = ImageDraw.Draw(base)
     for tag in shown.tags:
         place, color = (tag.x + 5 * tag.side, tag.y), (*STYLES[tag.label].rgb, 255)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -132,16 +131,15 @@ def pooled_model() -> Model:
 
 def test_windows_that_are_normalized_together_are_fewer_and_the_report_says_so() -> None:
     model, scan = pooled_model(), phantom(spacing=(4.0, 4.0, 4.0))
-    options = replace(OPTIONS, longer=0)
-    opened = open_networks(model, options)
+    opened = open_networks(model, OPTIONS)
 
     def fine(patches: NDArray[np.float32]) -> NDArray[np.float32]:
         if len(patches) > 3:
             raise MemoryError
         return opened.fine(patches)
 
-    whole = predict(scan, model, options, networks=opened)
-    parts = predict(scan, model, options, networks=Networks(opened.runtime, opened.coarse, fine))
+    whole = predict(scan, model, OPTIONS, networks=opened)
+    parts = predict(scan, model, OPTIONS, networks=Networks(opened.runtime, opened.coarse, fine))
     np.testing.assert_array_equal(parts.labels.array, whole.labels.array)
     assert not any("Memory" in note for note in whole.notes)
     assert any(

@@ -100,7 +100,7 @@ class PredictionOptions:
     windows: Windows = Windows.FITTED
     interpolation: Interpolation | None = None
     overlap: float = 0.33
-    longer: float = 1 / 3
+    longer: float = 0.0
     together: int = 6
     thresholds: Mapping[str, float] = field(default_factory=dict)
     max_ram_mb: float | None = None

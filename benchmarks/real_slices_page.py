@@ -155,12 +155,22 @@ def compass(found: Mapping[str, Any]) -> str:
             continue
         for region in NAMES[recipe]:
             real, made = (one["table"][f"{region}_dice"] for one in both)  # type: ignore[index]
-            if real:
+            if region == "tumor" and _names_none(both[1]["table"]):  # type: ignore[index]
+                lines.append(
+                    f"- `{recipe}`, {region}: (b) names none anywhere; its stage had not begun to "
+                    f"when its minutes were over, while (a) has {real:.3f}. This says nothing yet "
+                    "about what synthetic tumors teach.\n"
+                )
+            elif real:
                 lines.append(
                     f"- `{recipe}`, {region}: synthetic slices alone give **{made / real:.0%}** of "
                     f"the Dice that real ones give ({made:.3f} against {real:.3f}).\n"
                 )
     return "".join(lines) or "(b) against (a) follows when both rows of a recipe are there.\n"
+
+
+def _names_none(table: Mapping[str, Any]) -> bool:
+    return not table["tumor_slices_touched"] and not table["false_tumor_slices"]
 
 
 def tumor_rows(found: Mapping[str, Any]) -> list[Sequence[str]]:

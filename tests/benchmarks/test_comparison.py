@@ -116,3 +116,14 @@ def test_each_row_says_commit_and_day_and_whether_files_were_changed() -> None:
     kept = {"commit": "1a2b3c4", "date": "2026-11-29"}
     assert made(kept) == "1a2b3c4 2026-11-29"
     assert made({**kept, "commit": "1a2b3c4+"}) == "(1a2b3c4 2026-11-29: changed files)"
+
+
+def test_rows_with_an_open_gate_stand_apart_and_say_where_it_was_closed() -> None:
+    before, again = result("cascade3d", [0.0] * 6), result("cascade3d", [0.1] * 6)
+    note = "The coarse network found no kidney anywhere (nothing above 0.5); the fine network ..."
+    again |= {"notes": {"case_0": [note]}, "clock": "computing"}
+    page = text({"cascade3d": before}, {"cascade3d": again})
+    first, last = [line for line in page.splitlines() if line.startswith("| cascade3d")]
+    assert "gate closed" not in first
+    assert last.startswith("| cascade3d: R4; gate closed in 1 of 1 | 1,234,567 | 1.0 computing |")
+    assert "With an open gate" in page[page.index(first) : page.index(last)]

@@ -48,8 +48,8 @@ Where the coarse half finds nothing, the fine network looks everywhere
 (`prediction.gate.closed: everywhere`); *gate closed* counts the held-out scans in which that was
 so. The time is what a training computes on its core, and not what passes meanwhile. **Not to be
 compared with the rows above**: the synthesis was widened in between, so that these are other scans
-around the same label maps. What stands under *what is smaller than published* is that of these rows;
-those above had as many minutes that passed, and a gate as published.
+around the same label maps. What stands under *what is smaller than published* is that of these
+rows; those above had as many minutes that passed, and a gate as published.
 
 """
 ABLATION = """Base, one part at a time, and all: the recipe's switches. *Clean-up's part* is Dice

@@ -87,7 +87,8 @@ def text(found: Mapping[str, Result], anew: Mapping[str, Result] | None = None) 
             parts.append(f"## {title}\n\n{part}\n")
     if again:
         parts.append(f"## With an open gate, made anew\n\n{ANEW}{conditions(again)}")
-        parts += [f"{part}\n" for part in (recipes_table(again), ablation_table(again)) if part]
+        tables = (recipes_table(again), ablation_table(again), options_table(again))
+        parts += [f"{part}\n" for part in tables if part]
     return "".join(parts).rstrip() + "\n"
 
 

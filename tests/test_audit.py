@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from helpers.modules_outside import module_of
 
 AUDIT = Path(__file__).parents[1] / ".ci" / "audit.py"
 
@@ -23,12 +23,7 @@ WEAK = {
 
 @pytest.fixture(scope="module")
 def audit() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("audit", AUDIT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(AUDIT)
 
 
 @pytest.mark.parametrize(

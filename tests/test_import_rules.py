@@ -6,25 +6,16 @@ Counted are all import statements, inside functions and under ``TYPE_CHECKING`` 
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.modules_outside import module_of
 
-
-def _tool() -> Any:
-    path = Path(__file__).resolve().parents[1] / "docs" / "tools" / "architecture_tree.py"
-    spec = importlib.util.spec_from_file_location("architecture_tree", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-TREE = _tool()
+TREE: Any = module_of(
+    Path(__file__).resolve().parents[1] / "docs" / "tools" / "architecture_tree.py"
+)
 ROOMS: tuple[str, ...] = TREE.ROOMS
 
 PIECES = ("io", "preparation", "networks", "sampling", "augmentation", "synthesis", "prediction",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import py_compile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from helpers.modules_outside import module_of
 
 from renalis.cli import verb_parser
 from renalis.pipeline.formats import SEG_NRRD
@@ -17,13 +17,7 @@ MODULE = Path(__file__).resolve().parents[2] / "integrations" / "slicer" / "Rena
 
 @pytest.fixture(scope="module")
 def command_line() -> ModuleType:
-    path = MODULE / "RenalisLib" / "command_line.py"
-    spec = importlib.util.spec_from_file_location("renalis_slicer_command_line", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(MODULE / "RenalisLib" / "command_line.py")
 
 
 def test_the_module_compiles(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from renalis.prediction import Prediction
 from renalis.prediction.cascade import Networks, open_networks, predict
 from renalis.report import gather
 from renalis.report.picture_choice import Tile, overviews, pair_pictures
-from renalis.report.uncertainty import POSSIBLE, narrowed, possible
+from renalis.report.uncertainty import POSSIBLE, Reach, narrowed
 from renalis.volume import Volume
 
 STEPS, PER_PART, WHOLE = 144, 36, 16
@@ -107,9 +107,10 @@ def _reach_is_right(scan: Volume, prediction: Prediction, seed: int) -> None:
         at = int(rng.integers(canonical.shape[axis]))
         boxes[axis][axis] = slice(at, at + 1)
     boxes[3] = [slice(int(rng.integers(n)), n) for n in canonical.shape]
+    reach = Reach.of(probability, canonical)
     for z, y, x in boxes:
         grid = canonical.cropped((z, y, x))
-        found, values = possible(probability, grid), _sampled(probability, grid)
+        found, values = reach.within((z, y, x)), _sampled(probability, grid)
         clear = np.abs(values - POSSIBLE * 255) > 0.5
         np.testing.assert_array_equal(found[clear], values[clear] > POSSIBLE * 255, str(seed))
 

@@ -43,7 +43,7 @@ def test_a_ball_is_round_for_any_voxel_shape(row_mm: float, column_mm: float) ->
     disk = ((y + 0.5) * row_mm - 60) ** 2 + ((x + 0.5) * column_mm - 70) ** 2 <= 40**2
     shown = picture(
         flat(np.where(disk, 200, -100).astype(np.int16), row_mm, column_mm),
-        flat(disk.astype(np.uint8), row_mm, column_mm),
+        disk.astype(np.uint8),
         size=(400, 600),
         title="",
         place="",
@@ -95,7 +95,7 @@ def test_scale_bar_is_a_round_length(width: float, bar: int) -> None:
 
 def test_scale_bar_is_drawn_to_scale() -> None:
     black = flat(np.full((100, 150), -1000, np.int16), 2.0, 2.0)
-    empty = flat(np.zeros((100, 150), np.uint8), 2.0, 2.0)
+    empty = np.zeros((100, 150), np.uint8)
     shown = picture(black, empty, size=(400, 600), title="", place="")
     drawn = np.asarray(paint(shown).convert("L"))
     row = drawn[shown.height - 9, : shown.width // 3]  # the letter P is in the middle
@@ -122,7 +122,7 @@ def test_lesion_names_stand_beside_their_lesion() -> None:
     labels[12:22, 20:30], numbers[12:22, 20:30] = Label.CYST, 2
     shown = picture(
         flat(np.zeros((60, 100), np.int16), 1.0, 1.0),
-        flat(labels, 1.0, 1.0),
+        labels,
         size=(300, 500),
         title="",
         place="",

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.report_case import ALL_ORDERS, made_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from renalis.boxes import whole
 from renalis.measurement import measure
 from renalis.prediction import Prediction
 from renalis.report import ReportContent
 from renalis.report.html import render
 from renalis.report.planes import Plane
 from renalis.report.scene import Scene, view
-from renalis.report.uncertainty import narrowed, possible
+from renalis.report.uncertainty import Reach, narrowed
 from renalis.volume import Kind, Volume
 
 MIDDLE = np.array([4.0, -6.0, 9.0])
+
+
+def possible(probability: Volume, grid: Volume) -> np.ndarray:
+    """Where a structure is possible on a whole grid."""
+    return Reach.of(probability, grid).within(whole(grid.shape))
 
 
 def cloud(order: str) -> Volume:
@@ -115,7 +123,8 @@ def test_reach_is_drawn_around_the_outline_and_hidden_at_first() -> None:
 
     share = ndimage.gaussian_filter((labels.array > 0).astype(np.float32), 2.0)
     kidney = Volume((255 * share).astype(np.uint8), labels.affine, Kind.PROBABILITY)
-    scene = Scene.of(image, labels, (kidney,))
+    bare = Scene.of(image, labels)
+    scene = replace(bare, reach=(Reach.of(kidney, bare.image),))
     assert scene.box is not None
     shown = view(scene, Plane.AXIAL, 28, box=scene.box, size=(300, 400), title="")
     extents = {

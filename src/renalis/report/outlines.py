@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import find_contours
+
+from renalis.report.mask_contours import mask_contours
 
 __all__ = ["outlines", "smoothed", "sparser"]
 
@@ -35,20 +36,28 @@ def outlines(mask: NDArray[np.bool_], scale: tuple[float, float]) -> list[NDArra
     Chaikin's rule, which never leaves the polygon and keeps regions of a single pixel; blurring
     the mask first would lose them.
     """
-    lines = []
-    padded = np.pad(np.pad(mask, BEYOND, mode="edge"), 1)
-    used = [np.flatnonzero(padded.any(axis=axis)) for axis in (1, 0)]
+    used = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
     if not used[0].size:
         return []
-    first = np.array([places[0] - 1 for places in used])
-    (top, left), (bottom, right) = first, (places[-1] + 2 for places in used)
-    part = padded[top:bottom, left:right].astype(np.float32)
-    for line in find_contours(part, 0.5):  # type: ignore[no-untyped-call]
-        rounded = sparser(smoothed(line)) + first
+    around = [_around(*axis) for axis in zip(used, mask.shape, strict=True)]
+    inner = [np.clip(axis, 0, size - 1) for axis, size in zip(around, mask.shape, strict=True)]
+    part = mask[np.ix_(*inner)]
+    part[[0, -1]] = part[:, [0, -1]] = False
+    first = np.array([axis[0] for axis in around])
+    lines = []
+    for line in mask_contours(part):
         # A pixel's center lies half a pixel inside its edge.
-        points = (rounded - 1 - BEYOND + 0.5) * np.asarray(scale)
+        points = (sparser(smoothed(line)) + first + 0.5) * np.asarray(scale)
         lines.append(np.ascontiguousarray(points[:, ::-1]))
     return lines
+
+
+def _around(used: NDArray[np.intp], length: int) -> NDArray[np.intp]:
+    """Indices along an axis from the pixel before a region to the one behind it."""
+    first, last = int(used[0]), int(used[-1])
+    before = first - 1 if first > 0 else -BEYOND - 1
+    behind = last + 1 if last < length - 1 else length + BEYOND
+    return np.arange(before, behind + 1)
 
 
 def smoothed(line: NDArray[np.float64], rounds: int = 2) -> NDArray[np.float64]:
@@ -56,10 +65,11 @@ def smoothed(line: NDArray[np.float64], rounds: int = 2) -> NDArray[np.float64]:
     points = line[:-1]
     for _ in range(rounds):
         following = _turned(points, 1)
-        points = np.stack(
-            [0.75 * points + 0.25 * following, 0.25 * points + 0.75 * following], axis=1
-        ).reshape(-1, 2)
-    return np.vstack([points, points[:1]])
+        cut = np.empty((2 * len(points), 2))
+        cut[::2] = 0.75 * points + 0.25 * following
+        cut[1::2] = 0.25 * points + 0.75 * following
+        points = cut
+    return np.concatenate((points, points[:1]))
 
 
 def sparser(line: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,7 +91,7 @@ def sparser(line: NDArray[np.float64]) -> NDArray[np.float64]:
         spare[number % 2 :: 2] = False  # of two neighbors at most one goes
         spare[0] = False
         points = points[~spare]
-    return np.vstack([points, points[:1]])
+    return np.concatenate((points, points[:1]))
 
 
 def _turned(points: NDArray[np.float64], by: int) -> NDArray[np.float64]:

@@ -36,7 +36,7 @@ from renalis.report.tables import (
     rules,
     summary,
 )
-from renalis.report.uncertainty import POSSIBLE, narrowed
+from renalis.report.uncertainty import POSSIBLE, Reach, narrowed
 from renalis.volume import Volume
 
 __all__ = ["expected_overlap", "page"]
@@ -63,7 +63,7 @@ def page(content: ReportContent) -> dict[str, object]:
     """Everything that the template shows."""
     measured = content.measurements
     subject = content.subject
-    scene = replace(subject.scene, probabilities=_probabilities(content))
+    scene = replace(subject.scene, reach=_reach(content, subject.scene.image))
     findings = subject.findings
     slices = stack(scene, findings)
     lesions = _lesion_groups(scene, findings, largest(measured.lesions, MOST_LESIONS))
@@ -74,7 +74,7 @@ def page(content: ReportContent) -> dict[str, object]:
         "notes": doubts(measured, content.notes),
         "found_any": scene.box is not None,
         "kinds": _kinds(scene),
-        "possible": POSSIBLE if scene.probabilities else None,
+        "possible": POSSIBLE if scene.reach else None,
         "window": str(ABDOMEN),
         "convention": CONVENTION,
         "key_pictures": _shown([*overviews(scene, KEY), *pair_pictures(scene, findings, KEY)]),
@@ -161,14 +161,14 @@ def _jumps(slices: Stack | None, findings: Findings, lesions: Sequence[Lesion]) 
     return jumps
 
 
-def _probabilities(content: ReportContent) -> tuple[Volume, ...]:
-    """The probability volumes that there are."""
+def _reach(content: ReportContent, image: Volume) -> tuple[Reach, ...]:
+    """How far structures reach by the probability volumes that there are."""
     given = content.probabilities
     if given is None:
         return ()
     there = [volume for volume in (given.kidney, given.lesion) if volume is not None]
     narrow = [narrowed(volume) for volume in there]
-    return tuple(volume for volume in narrow if volume is not None)
+    return tuple(Reach.of(volume, image) for volume in narrow if volume is not None)
 
 
 def _kinds(scene: Scene) -> list[str]:

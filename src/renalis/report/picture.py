@@ -105,9 +105,10 @@ class Picture:
 def gray(hu: NDArray[np.generic], window: Window = ABDOMEN) -> NDArray[np.uint8]:
     """HU as gray values: the window's lower end and below is 0, its upper end and above is 255."""
     low = window.level - window.width / 2
-    # NaN does not occur in a scan that was read, but black is what it would have to be.
-    scaled = np.nan_to_num((np.asarray(hu, np.float32) - low) * (255.0 / window.width), nan=0.0)
-    return np.asarray(np.clip(np.round(scaled), 0, 255), np.uint8)
+    scaled = np.round((np.asarray(hu, np.float32) - low) * (255.0 / window.width))
+    # NaN does not occur in a scan that was read, but black is what it would have to be: of it and
+    # a number, `numpy.fmax` takes the number.
+    return np.asarray(np.minimum(np.fmax(scaled, 0), 255), np.uint8)
 
 
 def scale_bar_mm(width_mm: float) -> int:
@@ -118,7 +119,7 @@ def scale_bar_mm(width_mm: float) -> int:
 
 def picture(
     image: Cut,
-    labels: Cut,
+    labels: NDArray[np.uint8],
     *,
     size: tuple[int, int],
     title: str,
@@ -131,8 +132,10 @@ def picture(
 
     Parameters
     ----------
-    image, labels : Cut
-        The same plane of the scan (HU) and of the label map, shape (rows, columns).
+    image : Cut
+        A plane of the scan (HU), shape (rows, columns).
+    labels : ndarray of uint8, shape (rows, columns)
+        The same plane of the label map.
     size : (int, int)
         Largest height and width in pixels; the picture has square pixels and fills one of them.
     title, place : str
@@ -152,8 +155,8 @@ def picture(
     return Picture(
         pixels=gray(_stretched(image.array, (height, width))),
         mm=mm,
-        outlines=tuple(_all_outlines(labels.array, reach, scale)),
-        tags=tuple(_tags(labels.array, lesions, names or {}, scale)),
+        outlines=tuple(_all_outlines(labels, reach, scale)),
+        tags=tuple(_tags(labels, lesions, names or {}, scale)),
         edges=image.edges,
         title=title,
         place=place,
@@ -179,9 +182,7 @@ def _all_outlines(
     """Outlines of every class; kidneys before lesions, which are drawn over them."""
     found = [Outline(POSSIBLE_STYLE, line) for mask in reach for line in outlines(mask, scale)]
     for label in (Label.KIDNEY, Label.CYST, Label.TUMOR):
-        mask = labels == label
-        if mask.any():
-            found += [Outline(STYLES[label], points) for points in outlines(mask, scale)]
+        found += [Outline(STYLES[label], line) for line in outlines(labels == label, scale)]
     return found
 
 

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from renalis.volume import CANONICAL, Volume
 
-__all__ = ["Cut", "Edges", "Plane", "cut", "direction_letters", "position_text", "slice_number"]
+__all__ = [
+    "Cut",
+    "Edges",
+    "Plane",
+    "cut",
+    "direction_letters",
+    "laid_out",
+    "position_text",
+    "slice_number",
+]
 
 _LEAST_SHARE = 0.26
 """Of a side that is still named: an angle of 15 degrees."""
@@ -92,10 +101,9 @@ def cut(volume: Volume, plane: Plane, index: int) -> Cut:
     if volume.orientation != CANONICAL:
         raise ValueError(f"planes are cut from {CANONICAL} volumes, this one is in another order")
     rows, columns = plane.in_plane
-    array = np.take(volume.array, index, axis=plane.axis)
     down, rightward = volume.affine[:3, rows], volume.affine[:3, columns]
-    if rows == 0:  # axis 0 runs to the head, and the head belongs to the top
-        array, down = array[::-1], -down
+    if _upside_down(plane):
+        down = -down
     edges = Edges(
         left=direction_letters(-rightward),
         right=direction_letters(rightward),
@@ -106,7 +114,34 @@ def cut(volume: Volume, plane: Plane, index: int) -> Cut:
     middle[plane.axis] = index
     position = position_text(plane, volume.world(middle))
     spacing = volume.spacing
-    return Cut(array, spacing[rows], spacing[columns], edges, position)
+    return Cut(
+        laid_out(volume.array, plane, index), spacing[rows], spacing[columns], edges, position
+    )
+
+
+def laid_out(array: NDArray[Any], plane: Plane, index: int = 0) -> NDArray[Any]:
+    """One plane of an array in canonical order as a picture shows it, without copying voxels.
+
+    Parameters
+    ----------
+    array : ndarray, shape (Z, Y, X)
+        Voxels.
+    plane : Plane
+        Which plane.
+    index : int
+        Index along ``plane.axis``.
+
+    Returns
+    -------
+    ndarray, shape (rows, columns)
+    """
+    flat = array[(slice(None),) * plane.axis + (index,)]
+    return flat[::-1] if _upside_down(plane) else flat
+
+
+def _upside_down(plane: Plane) -> bool:
+    """Whether a plane's rows run along axis 0: to the head, and the head belongs to the top."""
+    return plane.in_plane[0] == 0
 
 
 def direction_letters(direction: NDArray[np.float64]) -> str:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from renalis.boxes import Box, bounding_box, grown_mm
 from renalis.report.picture import Picture, picture
-from renalis.report.planes import Plane, cut, slice_number
-from renalis.report.uncertainty import possible
+from renalis.report.planes import Plane, cut, laid_out, slice_number
+from renalis.report.uncertainty import Reach
 from renalis.volume import Volume
 
 __all__ = ["Found", "Scene", "view"]
@@ -53,8 +53,8 @@ class Scene:
         Smallest box around everything labeled; None when nothing is labeled.
     box : tuple of slice, optional
         The same with its surroundings.
-    probabilities : tuple of Volume
-        0 to 255, on grids of their own; empty when there are none.
+    reach : tuple of Reach
+        Where structures are possible; empty when no probabilities are to be shown.
     """
 
     scan: Volume
@@ -62,10 +62,10 @@ class Scene:
     labels: Volume
     tight: Box | None
     box: Box | None
-    probabilities: tuple[Volume, ...] = ()
+    reach: tuple[Reach, ...] = ()
 
     @classmethod
-    def of(cls, image: Volume, labels: Volume, probabilities: tuple[Volume, ...] = ()) -> Scene:
+    def of(cls, image: Volume, labels: Volume) -> Scene:
         """The scene of a scan and a label map on the same grid."""
         if not image.same_grid(labels):
             raise ValueError("the label map lies on another grid than the scan")
@@ -73,7 +73,7 @@ class Scene:
         upright = image.like(labels.array, labels.kind).reoriented()
         tight = bounding_box(upright.array)
         box = tight and grown_mm(tight, upright.shape, upright.spacing, MARGIN_MM)
-        return cls(image, image.reoriented(), upright, tight, box, probabilities)
+        return cls(image, image.reoriented(), upright, tight, box)
 
 
 def view(
@@ -105,7 +105,7 @@ def view(
     sides = list(box)
     sides[plane.axis] = slice(index, index + 1)
     part: Box = (sides[0], sides[1], sides[2])
-    image, labels = scene.image.cropped(part), scene.labels.cropped(part)
+    image = scene.image.cropped(part)
     lesions = np.zeros(image.shape, np.uint16)
     names: dict[int, str] = {}
     for number, lesion in enumerate(found, start=1):
@@ -113,20 +113,16 @@ def view(
         if here:
             names[number] = lesion.name
     shown = cut(image, plane, 0)
-    reach = []
-    for probability in scene.probabilities:
-        mask = image.like(possible(probability, image), labels.kind)
-        reach.append(cut(mask, plane, 0).array)
-    flat = cut(Volume(lesions, image.affine, labels.kind), plane, 0)
+    reach = [laid_out(one.within(part), plane) for one in scene.reach]
     number, count = slice_number(scene.scan, scene.image, plane, index)
     place = f"{shown.position} · slice {number} of {count}"
     return picture(
         shown,
-        cut(labels, plane, 0),
+        laid_out(scene.labels.array[part], plane),
         size=size,
         title=title,
         place=place,
-        lesions=flat.array,
+        lesions=laid_out(lesions, plane),
         names=names,
         reach=reach,
     )

@@ -23,8 +23,8 @@ BEGIN = "<!-- rooms: made by docs/tools/architecture_tree.py -->"
 END = "<!-- end of rooms -->"
 
 ROOMS = (
-    "errors", "signals", "child_processes", "compute_device", "compute_failures", "cluster",
-    "plugins", "boxes", "volume", "voxel_hash", "conventions", "choices", "laterality",
+    "errors", "signals", "child_processes", "compute_device", "compute_failures", "disk_failures",
+    "cluster", "plugins", "boxes", "volume", "voxel_hash", "conventions", "choices", "laterality",
     "thresholds", "look_spread", "calibration", "io", "remote", "charts",
     "preparation", "networks", "model_header", "model_file", "known_cases", "model", "dataset",
     "synthesis", "sampling", "augmentation",

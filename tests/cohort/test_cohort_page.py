@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from helpers.browser_session import browser, installed
 from helpers.cohort_folders import FAILED, add_failure, add_result, made_up_cohort
+from helpers.vanishing import bring_back, take_away
 from PIL import Image
 
 from renalis.cli import main
 from renalis.cohort.report import cards
 from renalis.cohort.report.write import write_cohort_page
+from renalis.errors import OutputError
 from renalis.pipeline.table import COHORT_PAGE
 
 
@@ -169,6 +171,19 @@ def test_it_is_a_command_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixtur
     add_result(tmp_path, "a")
     assert main(["cohort", "report", str(tmp_path)]) == 0
     assert str(tmp_path / COHORT_PAGE) in capsys.readouterr().out
+
+
+def test_a_page_is_not_written_where_the_drive_was(tmp_path: Path) -> None:
+    add_result(tmp_path / "out", "a", preview=_picture())
+    (tmp_path / "out" / "measurements.csv").write_text("case\na\n")
+
+    def preview(case: str) -> Path:
+        take_away(tmp_path / "out")
+        return tmp_path / case
+
+    with pytest.raises(OutputError, match="is gone: its drive was unmounted"):
+        write_cohort_page(tmp_path / "out", preview=preview)
+    bring_back(tmp_path / "out")
 
 
 def test_in_a_browser_it_loads_nothing_and_hostile_words_do_not_run(tmp_path: Path) -> None:

@@ -16,11 +16,14 @@ import pytest
 from helpers.coarse_grids import COARSE
 from helpers.programs import start_program
 from helpers.untrained_runs import untrained_run
+from helpers.vanishing import bring_back, take_away
 
 import renalis
 from renalis.cli import main
 from renalis.conventions import Convention
+from renalis.crossvalidation.run import CrossOptions, crossvalidate
 from renalis.dataset import Split, load_split
+from renalis.errors import OutputError
 from renalis.evaluation import score
 from renalis.evaluation.scores import Options
 from renalis.io.read_labels import read_label_map
@@ -273,6 +276,23 @@ def test_an_unreadable_scan_is_named_and_the_others_are_scored(
     assert main(command(data, tmp_path / "out", two_folds)) == 1
     assert "case_00002 is left out" in capsys.readouterr().err
     assert len({row["case"] for row in rows(tmp_path / "out" / "cases.csv")}) == 3
+
+
+@pytest.mark.parametrize("when", ["case_00001 by fold", "label maps are scored"])
+def test_nothing_is_written_where_the_drive_of_the_results_was(
+    when: str, four: Path, two_folds: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    def report(line: str) -> None:
+        if when in line:
+            take_away(out)
+
+    given = ([str(two_folds)], four, out, CrossOptions(kind="kits19", device="cpu"))
+    with pytest.raises(OutputError, match="is gone: its drive was unmounted"):
+        crossvalidate(*given, report)
+    bring_back(out)
+    assert crossvalidate(*given, lambda _: None).complete
 
 
 def test_label_maps_of_other_networks_are_not_replaced_unasked(

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from helpers.small_datasets import KITS_AFFINE, labels_with, plain_case, save, scan_of
+from helpers.vanishing import bring_back, take_away
 
 import renalis.dataset.export_nnunet as export_module
 from renalis.dataset import Split, load_splits, open_dataset
@@ -172,6 +173,21 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(OutputError, match="disk is full"):
         export_nnunet(dataset, tmp_path / "raw", 1)
     assert _names(tmp_path / "raw") == []
+
+
+def test_a_drive_that_goes_away_leaves_no_export_of_the_cases_that_are_left(
+    tmp_path: Path,
+) -> None:
+    dataset = open_dataset(_dataset(tmp_path / "in"), convention="kits23")
+    raw = tmp_path / "raw"
+
+    def progress(done: int, total: int) -> None:
+        if done == total - 2:
+            take_away(raw)
+
+    with pytest.raises(OutputError, match="is gone: its drive was unmounted"):
+        export_nnunet(dataset, raw, 1, progress=progress)
+    bring_back(raw)
 
 
 def test_refusals_leave_an_earlier_export_as_it_was(tmp_path: Path) -> None:

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from helpers.folders import AFFINE, anatomy, cohort, write
 from helpers.oracle import official
+from helpers.vanishing import bring_back, take_away
 
 from renalis.cli import main
 from renalis.errors import InputError
+from renalis.evaluation.cases import Outcome
 from renalis.evaluation.label_files import find_label_maps
 from renalis.evaluation.pairing import pair_cases
+from renalis.evaluation.progress import Progress
 from renalis.io.read_labels import read_label_map
 
 
@@ -123,6 +126,46 @@ def test_missing_and_unreadable_predictions(tmp_path: Path, capsys) -> None:
     capsys.readouterr()
     assert evaluate(references, predictions, tmp_path / "e") == 2
     assert "case_00003" in capsys.readouterr().err
+
+
+def taking_away(folder: Path, when: int) -> type:
+    """Progress after whose n-th case a folder's drive goes away."""
+
+    class Taking(Progress):
+        done = 0
+
+        def __call__(self, outcome: Outcome, total: int) -> None:
+            Taking.done += 1
+            if Taking.done == when:
+                take_away(folder)
+
+    return Taking
+
+
+@pytest.mark.parametrize("when", [1, 4])
+def test_nothing_is_written_where_the_drive_of_the_scores_was(
+    when: int, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    references, predictions = cohort(tmp_path)
+    out = tmp_path / "o"
+    with monkeypatch.context() as patch:
+        patch.setattr("renalis.evaluation.progress.Progress", taking_away(out, when))
+        assert evaluate(references, predictions, out) == 2
+    assert "is gone: its drive was unmounted" in capsys.readouterr().err
+    bring_back(out)
+    assert evaluate(references, predictions, out) == 0
+
+
+@pytest.mark.parametrize("missing", ["zero", "skip"])
+def test_predictions_whose_drive_went_away_are_not_taken_for_missing(
+    missing: str, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    references, predictions = cohort(tmp_path)
+    taking = taking_away(predictions, 2)
+    monkeypatch.setattr("renalis.evaluation.progress.Progress", taking)
+    assert evaluate(references, predictions, tmp_path / "o", "--missing", missing) == 2
+    assert "2 of 4 cases cannot be scored" in capsys.readouterr().err
+    assert not (tmp_path / "o" / "metrics.csv").exists()
 
 
 def test_zero_counts_zero_where_the_reference_is_empty(tmp_path: Path) -> None:

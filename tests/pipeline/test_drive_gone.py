@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.small_cohort import write_scan
 from helpers.stub import stub_model
+from helpers.vanishing import bring_back, take_away
 
 from renalis.errors import OutputError
 from renalis.io import inventory, read_scan
@@ -38,20 +39,17 @@ class Unmounting(Listener):
         self.out, self.when = out, when
 
     def step(self, name: str, done: int, total: int) -> None:
-        if name == self.when and self.out.exists() and any(self.out.iterdir()):
-            self.out.rename(self.out.with_name("away"))
-            self.out.mkdir()
+        if name == self.when and any(self.out.iterdir()):
+            take_away(self.out)
 
 
 @pytest.mark.parametrize("when", ["fine", "measure"])
 def test_nothing_is_written_where_the_drive_was(scan_file: Path, tmp_path: Path, when: str) -> None:
-    out, away = tmp_path / "out", tmp_path / "away"
+    out = tmp_path / "out"
     listener = Unmounting(out, when)
     with pytest.raises(OutputError, match=r"no longer the folder .* bring it back and repeat"):
         segment(scan_file, out, OPTIONS, listener=listener, model=stub_model())
-    assert list(out.iterdir()) == []
-    out.rmdir()
-    away.rename(out)
+    bring_back(out)
     (result,) = segment(scan_file, out, OPTIONS, model=stub_model())
     assert result.status == Status.DONE, result.problem
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.vanishing import bring_back, take_away
 
 from renalis.errors import DamageWarning, InputError, OutputError
 from renalis.preparation import (
@@ -231,6 +232,21 @@ def test_cache_gives_what_was_prepared_and_prepares_once(tmp_path: Path) -> None
     cached_case(tmp_path, "another", load, grids)
     assert len(calls) == 3
     assert len(cases_in(tmp_path)) == 3
+
+
+def test_a_case_is_not_kept_where_the_drive_of_the_cache_was(tmp_path: Path) -> None:
+    cache = tmp_path / "run" / "prepared"
+    scan = _scan()
+    cached_case(cache, "first", lambda: scan, [MM4])
+
+    def load() -> tuple[Volume, Volume | None]:
+        take_away(tmp_path / "run")
+        return scan
+
+    with pytest.raises(OutputError, match="is gone: its drive was unmounted"):
+        cached_case(cache, "second", load, [MM4])
+    bring_back(tmp_path / "run")
+    assert len(cases_in(cache)) == 1
 
 
 def test_mapped_grids_travel_as_a_name(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from helpers.vanishing import bring_back, take_away
 from scipy import ndimage
 
 from renalis.cli import main
@@ -252,6 +253,18 @@ def test_a_cohort_grows_but_is_not_mixed_with_another(tmp_path: Path) -> None:
     (out / "cohort.json").unlink()
     with pytest.raises(OutputError, match=r"no cohort\.json"):
         list(make_cohort(cohort, None, out))
+
+
+def test_a_cohort_whose_drive_goes_away_is_not_begun_anew_in_its_place(tmp_path: Path) -> None:
+    cohort = Cohort(2, spacing=(12, 9, 9), matrix=48, body_mm=6.0)
+    out = tmp_path / "out"
+    lines = make_cohort(cohort, None, out)
+    next(lines)
+    take_away(out)
+    with pytest.raises(OutputError, match=r"images is gone: its drive was unmounted"):
+        next(lines)
+    bring_back(out)
+    assert ["there already" in line for line in make_cohort(cohort, None, out)] == [True, False]
 
 
 def test_a_table_of_other_columns_is_not_taken_for_a_cohort(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import re
 import signal
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from helpers.coarse_grids import COARSE
 from helpers.programs import run_program
+from helpers.vanishing import bring_back, take_away
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.storages import JournalStorage
@@ -192,6 +194,37 @@ def test_a_trial_that_fails_in_any_way_is_noted_and_the_search_goes_on(
     found = rows(tmp_path / "tune")
     assert [row["state"] for row in found] == ["failed"] * 6
     assert "KeyError: 'deep'" in found[1]["note"]
+
+
+@pytest.mark.parametrize("what", ["the search", "the data", "a disk"])
+def test_a_drive_that_goes_away_makes_no_trial_fail(
+    what: str,
+    kits: Path,
+    search: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, data = tmp_path / "tune", tmp_path / "data"
+    data.symlink_to(kits)
+
+    def fails(*_: object) -> None:
+        if what == "the search":
+            take_away(folder)
+        elif what == "the data":
+            data.unlink()
+        cause = OSError(errno.EIO if what == "a disk" else errno.ENOENT, "gone")
+        raise InputError("the scan cannot be read") from cause
+
+    monkeypatch.setattr("renalis.tuning.trials.train_system", fails)
+    assert main(arguments(data, folder, search)) == 2
+    told = capsys.readouterr().err
+    assert ("cannot be read" if what == "a disk" else "is gone: its drive") in told
+    if what == "the search":
+        bring_back(folder)
+    wanted = Search.model_validate(SEARCH)
+    states = [trial.state for trial in open_study(folder / "journal.jsonl", wanted).trials]
+    assert states == [TrialState.FAIL, TrialState.RUNNING]  # the first by its values
 
 
 def test_searches_are_not_mixed(

@@ -8,7 +8,6 @@ nothing heavy at its top, so that ``renalis --help`` is fast.
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import signal
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 from renalis.cli.closed_pipes import discard_output, ensure_streams
 from renalis.compute_failures import is_out_of_memory
+from renalis.disk_failures import disk_sentence, is_of_a_disk
 from renalis.errors import (
     CacheWarning,
     DamageWarning,
@@ -51,17 +51,6 @@ VERBS = {
     "doctor": "show what this machine can do",
 }
 """Each verb with its one-line help; the verb's module has its name."""
-
-
-_DISK = {
-    getattr(errno, name)
-    for name in (
-        "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO", "ESTALE", "ENODEV", "ENXIO",
-        "ENOTCONN", "EHOSTDOWN", "ETIMEDOUT", "ENAMETOOLONG", "EMFILE", "ENFILE", "EREMOTEIO",
-    )
-    if hasattr(errno, name)
-}  # fmt: skip
-"""What a disk or a network drive fails with that is full, not to be written to, or gone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -144,16 +133,9 @@ def _outside(error: Exception) -> str | None:
             "there is not enough memory; close other programs, or let fewer things happen at once "
             "(--jobs, --workers, a smaller batch)"
         )
-    if not isinstance(error, OSError) or error.errno not in _DISK:
-        return None
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "no space is left to write to; free some, run again"
-    place = error.filename2 or error.filename
-    what = "a file" if place is None else str(place)
-    return (
-        f"{what} cannot be read or written ({error.strerror}); check that its disk is there and "
-        "may be written to, and run again"
-    )
+    if isinstance(error, OSError) and is_of_a_disk(error):
+        return disk_sentence(error)
+    return None
 
 
 @contextmanager

@@ -121,6 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Score, write the tables, print the summary."""
     _check(arguments)
+    from renalis.disk_failures import check_not_gone
     from renalis.evaluation.cases import Missing
     from renalis.evaluation.evaluation import evaluate
     from renalis.evaluation.grids import Grid
@@ -160,6 +161,7 @@ def run(arguments: argparse.Namespace) -> int:
             model=model,
         )
     data = metrics_json(evaluation)
+    check_not_gone(keep)
     write_text(out / "metrics.csv", headline_csv(evaluation))
     write_text(out / "details.csv", details_csv(evaluation))
     write_json(out / "metrics.json", data)

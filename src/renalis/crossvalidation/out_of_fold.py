@@ -16,6 +16,7 @@ from renalis.compute_device import DeviceChoice
 from renalis.crossvalidation.fold_segmenters import fold_hash, open_fold
 from renalis.crossvalidation.runs import CrossRun, HeldOut
 from renalis.dataset import Case
+from renalis.disk_failures import check_not_gone, make_folder
 from renalis.errors import InputError, OutputError, RenalisError
 from renalis.io import Scan, read_scan, write_labels, write_text
 from renalis.io.lock import held
@@ -211,6 +212,7 @@ def _alone(folder: Path, run: CrossRun) -> Iterator[None]:
         )
     with held(folder, f"another cross-validation works in {folder}; wait for its end"):
         write_text(folder / MARK, json.dumps({"format": OUT_OF_FOLD, "recipe": run.recipe}))
+        make_folder(folder / LABELS)
         for part in (folder / LABELS).glob(".*.part"):  # of one that was killed
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -259,6 +261,7 @@ def _made(run: CrossRun, one: Wanted, segmenter: Segmenter, folder: Path) -> tup
     segmented = segmenter.segment(scan)
     notes += segmented.notes
     target = label_map(folder, one.case)
+    check_not_gone(target.parent)
     write_labels(target, segmented.labels, scan)
     content = {
         "format": OUT_OF_FOLD,

@@ -12,6 +12,7 @@ from renalis.compute_device import DeviceChoice
 from renalis.conventions import Convention
 from renalis.crossvalidation.files import cases_csv, crossvalidation_json, folds_csv
 from renalis.crossvalidation.out_of_fold import (
+    LABELS,
     Made,
     Predicted,
     Report,
@@ -25,6 +26,7 @@ from renalis.crossvalidation.runs import CrossRun, held_out, open_cross_run, ref
 from renalis.crossvalidation.scores import RunScores, score_run
 from renalis.dataset import Dataset, open_dataset
 from renalis.dataset.cases import Case
+from renalis.disk_failures import check_not_gone
 from renalis.errors import InputError, UsageError
 from renalis.evaluation.comparison import Comparison, compare, strata
 from renalis.evaluation.comparison_page import comparison_csv
@@ -139,7 +141,9 @@ def crossvalidate(
             run, plan, folder, predicted, overwrite=options.overwrite, report=report
         )
         report(f"{run.name}: {len(plan.cases) - len(kept.problems)} label maps are scored")
+        check_not_gone(folder / LABELS)
         one = score_run(run, plan, kept, scoring, folder, jobs=options.jobs, seed=options.seed)
+        check_not_gone(folder / LABELS)
         if not one.records:
             why = next(iter(one.problems.values()), "there are none")
             raise InputError(f"no case of {run.name} could be scored: {why}")
@@ -148,6 +152,7 @@ def crossvalidate(
     systems = [read_system(f"{one.run.name}={output / one.run.name}") for one in scores]
     comparison = _compared(systems, options.seed) if len(systems) > 1 else None
     found = CrossValidation(tuple(scores), comparison)
+    check_not_gone(folder / LABELS)
     _write(output, found)
     return found
 

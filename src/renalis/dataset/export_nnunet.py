@@ -27,6 +27,7 @@ from renalis.dataset.atomic_folder import new_folder, put_in_place
 from renalis.dataset.cases import Case, Dataset, listed
 from renalis.dataset.split_files import check_patients, save_splits
 from renalis.dataset.splits import Split
+from renalis.disk_failures import check_not_gone
 from renalis.errors import InputError, OutputError, UsageError
 from renalis.io import Scan, read_scan, whole_file, write_labels, write_text, write_volume
 from renalis.io.read_labels import read_label_map
@@ -244,12 +245,14 @@ def _write_case(job: _Job, target: Path, convention: Convention) -> None:
     case = job.case
     image, label = (target / name for name in _files(case, job.subset))
     scan, labels = _read(case, convention)
+    check_not_gone(target)
     if scan.source.kind == "nifti" and _packed(case.image):
         with whole_file(image) as file, case.image.open("rb") as source:
             shutil.copyfileobj(source, file)
     else:
         write_volume(image, scan.volume)
     if labels is not None:
+        check_not_gone(target)
         write_labels(label, labels, scan, named=False)  # in the data set's own convention
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from renalis.child_processes import done_by_processes
+from renalis.disk_failures import check_not_gone, is_of_a_disk, make_folder
 from renalis.errors import InputError
 from renalis.evaluation.grids import Grid
 from renalis.evaluation.label_pair import paired_maps
@@ -87,7 +88,7 @@ def score_cases(
         How to score.
     missing : Missing
         What a missing or unreadable prediction counts. A prediction on another grid or with other
-        labels is never taken for missing.
+        labels is never taken for missing, nor one that was there before its drive went away.
     keep : Path, optional
         Folder in which each case's result is kept under the hash of both files and the options.
     jobs : int
@@ -99,7 +100,14 @@ def score_cases(
     -------
     list of Outcome
         In the order of ``cases``.
+
+    Raises
+    ------
+    OutputError
+        If ``keep`` cannot be written, or is gone in the middle.
     """
+    if keep is not None:
+        make_folder(keep)
     work = partial(_score_case, options=options, missing=missing, keep=keep)
     outcomes: dict[str, Outcome] = {}
     for _, outcome in done_by_processes(work, cases, jobs):
@@ -121,6 +129,8 @@ def _score_case(case: CasePair, options: Options, missing: Missing, keep: Path |
         return Outcome(case.case_id, problem=str(error))
     problem = "there is no prediction" + (f" ({case.doubt})" if case.doubt else "")
     if isinstance(prediction, InputError):
+        if _went_away(case, prediction):
+            missing = Missing.ERROR
         problem, prediction = str(prediction), None
     if prediction is None and missing is not Missing.ZERO:
         return Outcome(case.case_id, problem=problem, skipped=missing is Missing.SKIP)
@@ -130,9 +140,16 @@ def _score_case(case: CasePair, options: Options, missing: Missing, keep: Path |
         return Outcome(case.case_id, problem=str(error))
     if prediction is None:
         return Outcome(case.case_id, record, problem)
-    if file is not None:
+    if keep is not None and file is not None:
+        check_not_gone(keep)
         write_text(file, json.dumps(as_json(record)))
     return Outcome(case.case_id, record)
+
+
+def _went_away(case: CasePair, why: InputError) -> bool:
+    """Whether a prediction that cannot be read was there when the cases were listed."""
+    listed = case.prediction
+    return is_of_a_disk(why) or (listed is not None and not listed.exists())
 
 
 def _record(

@@ -17,7 +17,7 @@ try:
 except ImportError:  # not a Unix
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Lock", "check_not_gone", "check_there", "held", "locked"]
+__all__ = ["Lock", "check_there", "held", "locked"]
 
 _NAME = ".lock"
 
@@ -136,24 +136,6 @@ def check_there(folder: Path, lock: Sequence[int]) -> None:
         "cannot be reached, or it was moved or removed; bring it back and repeat the command, "
         "which keeps what is finished"
     )
-
-
-def check_not_gone(folder: Path) -> None:
-    """Refuse to write into a folder that was there and is not any more.
-
-    Its drive may have been unmounted in the middle of long work. Folders made anew in its place
-    would lie on another drive, where nobody looks for them.
-
-    Raises
-    ------
-    OutputError
-        If it is gone.
-    """
-    if not folder.is_dir():
-        raise OutputError(
-            f"{folder} is gone: its drive was unmounted or cannot be reached, or it was moved or "
-            "removed; bring it back and repeat the command (train: with --resume)"
-        )
 
 
 def _opened(folder: Path) -> IO[bytes]:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from renalis.disk_failures import check_not_gone
 from renalis.errors import InputError, RenalisError, UsageError
 from renalis.io import Scan, ScanSource, inventory
 from renalis.io.find import Inventory
-from renalis.io.lock import check_not_gone, check_there
+from renalis.io.lock import check_there
 from renalis.io.scan import shown
 from renalis.known_cases import SEEN
 from renalis.pipeline.failures import (

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from renalis.disk_failures import check_not_gone
 from renalis.errors import OutputError, RenalisError
 from renalis.io import Scan, write_labels, write_text
-from renalis.io.lock import check_not_gone
 from renalis.io.read_labels import read_label_map
 from renalis.io.segments.facts import NoStudyError
 from renalis.io.straight import STRAIGHT, write_straight

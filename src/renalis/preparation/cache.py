@@ -97,7 +97,7 @@ def cached_case(
     InputError
         If scan and labels do not fit.
     OutputError
-        If the cache cannot be written.
+        If the cache cannot be written, or is gone in the middle.
 
     Warns
     -----
@@ -117,7 +117,9 @@ def cached_case(
         take_away(folder)
     if not (folder / INDEX).is_file():
         image, label = load()
-        _store(folder, prepare_case(image, label, grids, case_id))
+        case = prepare_case(image, label, grids, case_id)
+        use.check_there()
+        _store(folder, case)
     return open_prepared(folder, grids, use)
 
 

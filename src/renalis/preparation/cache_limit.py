@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from renalis.disk_failures import check_not_gone
 from renalis.errors import CacheWarning, OutputError
 from renalis.io import write_text
 from renalis.io.lock import Lock, locked
@@ -60,6 +61,11 @@ class CacheUse:
                     self._file.write(f"{name}\n")
                     self._file.flush()
             os.utime(self._root / name / INDEX)
+
+    def check_there(self) -> None:
+        """Refuse to go on if the folder was there and is gone; see `check_not_gone`."""
+        if self._file is not None:
+            check_not_gone(self._root / _NOTES)
 
 
 def _forget(file: IO[str], process: int) -> None:

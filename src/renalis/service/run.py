@@ -11,7 +11,7 @@ from functools import partial
 
 from dicomweb_client.web import DICOMwebClient
 
-from renalis.io.lock import held
+from renalis.io.lock import check_there, held
 from renalis.pipeline import SegmentOptions
 from renalis.service.access import TokenFile
 from renalis.service.collect import Patience, collect, expire, sweep
@@ -38,6 +38,8 @@ _QUIET_S, _PATIENCE_S = 10.0, 600.0
 """Where there is no DICOM node to say so."""
 _COLLECT_S, _SEND_S, _FETCH_S, _EXPIRE_S, _WORK_S = 0.5, 1.0, 1.0, 60.0, 0.25
 _ENDING_S = 20.0
+_THERE_S = 1.0
+"""How often to look whether the folder is still there."""
 
 
 def serve(config: Config, options: SegmentOptions, stopping: threading.Event) -> None:
@@ -55,14 +57,14 @@ def serve(config: Config, options: SegmentOptions, stopping: threading.Event) ->
     Raises
     ------
     RenalisError
-        If something that the configuration names cannot be used, or another process serves the
-        folder.
+        If something that the configuration names cannot be used, another process serves the
+        folder, or its drive goes away.
     """
     tokens = TokenFile(config.tokens)
     server_context(config.rest.tls)
     busy = f"another process serves {config.folder} already; stop it, or take another folder"
     with contextlib.ExitStack() as ending:
-        ending.enter_context(held(config.folder, busy, patience_s=5.0))
+        lock = ending.enter_context(held(config.folder, busy, patience_s=5.0))
         store = open_store(config.folder, config.limits)
         ending.callback(store.database.close)
         _take_up(store)
@@ -77,9 +79,9 @@ def serve(config: Config, options: SegmentOptions, stopping: threading.Event) ->
         listener = listening(config.rest)
         ending.callback(listener.close)
         clients = [(archive, open_client(archive)) for archive in config.archives]
-        ending.callback(stopping.set)
         loops: dict[str, Loop] = {}
         ending.callback(_wait_for, loops)
+        ending.callback(stopping.set)  # before that, whatever ends the service
 
         def loop(name: str, work: Callable[[], object], every_s: float) -> None:
             loops[name] = Loop(name, work, every_s, stopping)
@@ -106,7 +108,8 @@ def serve(config: Config, options: SegmentOptions, stopping: threading.Event) ->
         parts |= {name: one.alive for name, one in loops.items()}
         service = Service(config, store, progress, counters, tokens, parts, stopping)
         ending.enter_context(serving(service, listener))
-        stopping.wait()
+        while not stopping.wait(_THERE_S):
+            check_there(config.folder, lock)
         _LOG.info("ending")
 
 

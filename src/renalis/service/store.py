@@ -107,6 +107,8 @@ def check_room(store: Store) -> None:
     Refused
         For now.
     """
+    if not (store.folder / "series").is_dir():  # an unmounted drive leaves an empty folder
+        raise Refused("gone", "the service's folder is gone; try again later", for_now=True)
     if waiting(store.database) >= store.limits.waiting:
         raise Refused("waiting", "too many scans wait already; try again later", for_now=True)
     if shutil.disk_usage(store.folder).free < store.limits.free_gb * 1e9:

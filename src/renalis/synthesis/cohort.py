@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from renalis.conventions import Label
+from renalis.disk_failures import check_not_gone
 from renalis.errors import InputError, OutputError
 from renalis.io import write_text, write_volume
 from renalis.synthesis.anatomy import compose
@@ -120,8 +121,10 @@ def make_cohort(cohort: Cohort, labels: Path | None, folder: Path) -> Iterator[s
                 yield f"{case}: there already"
                 continue
             scan, source = make_scan(cohort, number, maps)
-            write_volume(image_path, scan.image)
-            write_volume(label_path, scan.labels)
+            for path, volume in ((image_path, scan.image), (label_path, scan.labels)):
+                check_not_gone(path.parent)
+                write_volume(path, volume)
+            check_not_gone(label_path.parent)
             rows[case] = _row(case, source, scan)
             _write_rows(folder / "cases.csv", rows)
             yield f"{case}: {scan.phase}, {scan.image.shape[2]} slices, from {source}"

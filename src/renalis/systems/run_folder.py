@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from renalis.errors import InputError, OutputError, RenalisError
+from renalis.errors import InputError, RenalisError
 from renalis.io import write_text
 from renalis.io.lock import held
 from renalis.recipes import stored_system, stored_text
@@ -23,7 +23,6 @@ __all__ = [
     "fold_numbers",
     "is_finished",
     "locked_folder",
-    "make_folder",
     "on_first_process",
     "refuse_other_training",
     "store_recipe",
@@ -137,19 +136,3 @@ def locked_folder(folder: Path, fabric: Fabric) -> Iterator[None]:
 
         on_first_process(fabric, hold)
         yield
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it.
-
-    Raises
-    ------
-    OutputError
-        If that is not possible.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"the folder {folder} cannot be made ({error.strerror}); choose another one"
-        ) from error

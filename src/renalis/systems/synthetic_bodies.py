@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from renalis.disk_failures import check_not_gone
 from renalis.recipes import Bodies, System
 from renalis.recipes.sample_fields import Patches
 from renalis.synthesis.anatomy import compose
@@ -104,4 +105,5 @@ def _build(
         tissue = compose(
             labels, own, spacing_mm, crossed=plan.crossed_share, masses=plan.masses_share
         )
+        check_not_gone(path.parent)
         save_body(path, np.asarray(tissue.array), spacing_mm, number)

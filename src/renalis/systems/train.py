@@ -12,6 +12,7 @@ from torch import nn
 
 from renalis.cluster.connection import RayPlace
 from renalis.dataset import Split
+from renalis.disk_failures import make_folder
 from renalis.errors import InputError, UsageError
 from renalis.prediction.runtimes.memory_reuse import keep_freed_memory
 from renalis.preparation import set_limit
@@ -23,7 +24,6 @@ from renalis.systems.recipe_check import check_system
 from renalis.systems.run_folder import (
     fold_folder,
     locked_folder,
-    make_folder,
     on_first_process,
     refuse_other_training,
     store_recipe,

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from renalis.disk_failures import check_not_gone
 from renalis.errors import InputError
-from renalis.io.lock import check_not_gone
 from renalis.signals import Ended
 from renalis.training.checkpoint import Position, is_begun, load_checkpoint, save_weights
 from renalis.training.devices import ProcessRank

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from renalis.disk_failures import check_not_gone
 from renalis.errors import InputError
-from renalis.io.lock import check_not_gone
 from renalis.training.checkpoint import Position, save_checkpoint
 from renalis.training.devices import ProcessRank
 from renalis.training.distributed import average_statistics

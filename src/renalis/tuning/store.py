@@ -19,6 +19,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
+from renalis.disk_failures import check_not_gone
 from renalis.errors import InputError, OutputError
 from renalis.tuning.search import MedianPruner, Search
 
@@ -47,6 +48,7 @@ class JournalLines(BaseJournalBackend):
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """Every change from that number on."""
         number, start = self._place if log_number_from >= self._place[0] else (0, 0)
+        check_not_gone(self._path)
         with self._path.open("rb") as file:
             file.seek(start)
             for line in file:
@@ -58,6 +60,7 @@ class JournalLines(BaseJournalBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Add changes; they are on the disk when this returns."""
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        check_not_gone(self._path)
         with _written(self._path), self._path.open("ab") as file:
             file.write(text.encode())
             file.flush()

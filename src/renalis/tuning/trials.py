@@ -14,6 +14,7 @@ import torch
 import yaml
 from optuna.trial import TrialState
 
+from renalis.disk_failures import check_not_gone, disk_sentence, is_of_a_disk
 from renalis.errors import InputError, OutputError
 from renalis.io import write_text
 from renalis.recipes import System, load_system
@@ -129,12 +130,13 @@ def run_trial(
         If something cannot be written, which is not the fault of the values.
     """
     fields = values(setup.search, order.params)
+    check_not_gone(setup.recipe)
     try:
         system = load_system(str(setup.recipe), as_changes(fields))
     except InputError as error:
         return Outcome("failed", note=str(error).removeprefix(f"{setup.recipe}: "))
     folder = setup.folder / trial_name(order.number)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     write_text(
         folder / "recipe.yaml", full_text(str(setup.recipe), as_changes(fields), False, system)
     )
@@ -163,18 +165,28 @@ def run_trial(
         return ended("interrupted")
     except OutputError:
         raise
-    except InputError as error:
-        failure = str(error)
     except Exception as error:
+        _refuse_fault_of_a_disk(setup, error)
         # Values that no rule of the schema forbids may still not fit each other or the memory. A
         # trial without an end would be tried again by every later call, and the search stand still.
-        failure = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        failure = str(error)
+        if not isinstance(error, InputError):
+            failure = f"{type(error).__name__}: {' '.join(failure.split())[:300]}"
     value = callback.value()
     if failure or value is None:
         _free_memory()
         missing = f"{setup.search.metric} was not measured in the epoch whose weights are kept"
         return ended("failed", note=failure or missing)
     return ended("complete", value)
+
+
+def _refuse_fault_of_a_disk(setup: TrialSetup, error: Exception) -> None:
+    """Let no trial count as failed because a drive went away: its values are as good as before."""
+    check_not_gone(setup.recipe)
+    check_not_gone(setup.job.data)
+    if is_of_a_disk(error):
+        said = disk_sentence(error) if isinstance(error, OSError) else str(error)
+        raise OutputError(said) from error
 
 
 def _judged(search: Search, order: TrialOrder) -> optuna.Trial:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from renalis.cohort.report.cohort_facts import gather
 from renalis.cohort.report.page import render
+from renalis.disk_failures import check_not_gone
 from renalis.errors import InputError
 from renalis.io import whole_file
 from renalis.io.scan import shown
-from renalis.pipeline.table import COHORT_PAGE
+from renalis.pipeline.table import COHORT_PAGE, MANIFEST, TABLE
 
 __all__ = ["write_cohort_page"]
 
@@ -43,11 +44,13 @@ def write_cohort_page(
     """
     if not output.is_dir():
         raise InputError(f"{shown(output)} is no folder; give the -o folder of renalis segment")
+    known = next((p for p in (output / MANIFEST, output / TABLE) if p.is_file()), output)
     cohort = gather(output)
     if not len(cohort):
         raise InputError(f"{shown(output)} holds no results; give the -o folder of renalis segment")
     text = render(output, cohort, total, preview)
     path = output / COHORT_PAGE
+    check_not_gone(known)
     with whole_file(path) as file:
         file.write(text.encode("utf-8", "replace"))
     return path

@@ -201,8 +201,7 @@ def _sinus(
     medial: float | None,
 ) -> NDArray[np.bool_] | None:
     """The largest pocket on the medial half, after an opening that drops thin crescents."""
-    core = edt.edt(pocket, anisotropy=SIDES_MM, black_border=True, parallel=1)
-    inner = np.asarray(core > SINUS_OPENING_MM)
+    inner = pocket & ~within(~pocket, SINUS_OPENING_MM, SIDES_MM)
     if not inner.any():
         return None
     opened = pocket & within(inner, SINUS_OPENING_MM, SIDES_MM)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import edt
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -18,6 +17,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from renalis.measurement.frame import STEP_MM
+from renalis.preparation.fast_morphology import within
 from renalis.volume import Volume
 
 __all__ = ["Contour", "restored_contour"]
@@ -165,12 +165,9 @@ def _surface(
     at = frame.index(center + rays * radii[:, None])
     index = tuple(np.clip(np.round(at).astype(int), 0, np.array(frame.shape) - 1).T)
     sides = (STEP_MM,) * 3
-    deep = edt.edt(hull, anisotropy=sides, black_border=True, parallel=1)[index]
-    known = met & (deep <= POCKET_MM)
-    if lesions.any():
-        away = edt.edt(~lesions, anisotropy=sides, black_border=False, parallel=1)
-        known &= away[index] > CLAW_MM
-    return radii, known
+    # The frame has a margin all round, so that no surface lies on its border.
+    near_hull, near_lesions = within(~hull, POCKET_MM, sides), within(lesions, CLAW_MM, sides)
+    return radii, met & near_hull[index] & ~near_lesions[index]
 
 
 def _ellipsoid(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from renalis.boxes import bounding_box
+from renalis.boxes import bounding_box, in_whole
 from renalis.conventions import Label
 from renalis.volume import Volume
 
@@ -82,9 +82,11 @@ def contrast_phase(image: Volume, labels: Volume) -> ContrastPhase | None:
     ContrastPhase or None
         None where hardly any parenchyma shows.
     """
-    box = bounding_box(labels.array == Label.KIDNEY)
-    if box is None:
+    labeled = bounding_box(labels.array)
+    kidney = labeled and bounding_box(labels.array[labeled] == Label.KIDNEY)
+    if labeled is None or kidney is None:
         return None
+    box = in_whole(kidney, labeled)
     count = box[0].stop - box[0].start
     picked = np.linspace(box[0].start, box[0].stop - 1, min(_SLICES, count)).round().astype(int)
     steps = [max(1, round(_PIXEL_MM / mm)) for mm in image.spacing[1:]]

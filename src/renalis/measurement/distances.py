@@ -42,4 +42,16 @@ def border_points(mask: NDArray[np.bool_], grid: Volume) -> tuple[NDArray[np.flo
 
 def least_distance_mm(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     """Shortest distance in mm between two clouds of points (N, 3) and (M, 3)."""
-    return float(cKDTree(other).query(one)[0].min())
+    # Some pair's distance; what lies farther than that from all of the other cloud has no say.
+    first = one[np.linalg.norm(one - other.mean(axis=0), axis=1).argmin()]
+    most = float(np.linalg.norm(other - first, axis=1).min()) * (1 + 1e-9)
+    one = _near(one, other, most)
+    return float(cKDTree(_near(other, one, most)).query(one)[0].min())
+
+
+def _near(
+    points: NDArray[np.float64], others: NDArray[np.float64], most_mm: float
+) -> NDArray[np.float64]:
+    """Points (N, 3) at most so far from the box around others (M, 3)."""
+    low, high = others.min(axis=0) - most_mm, others.max(axis=0) + most_mm
+    return np.asarray(points[((points >= low) & (points <= high)).all(axis=1)])

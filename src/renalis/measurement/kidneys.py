@@ -29,6 +29,8 @@ def measure_kidney(
     volume_ml = float(counts[1:].sum())
     location = scene.location(array > 0, group.box)
     verdict = _verdict(scene, group)
+    length_mm = diameter_mm(parenchyma, steps)
+    lesion_ml = float(counts[2] + counts[3])
     return Kidney(
         id=name,
         side=group.side,
@@ -36,8 +38,8 @@ def measure_kidney(
         parenchyma_ml=float(counts[1]),
         tumor_ml=float(counts[2]),
         cyst_ml=float(counts[3]),
-        length_mm=diameter_mm(parenchyma, steps),
-        length_with_lesions_mm=diameter_mm(array > 0, steps),
+        length_mm=length_mm,
+        length_with_lesions_mm=diameter_mm(array > 0, steps) if lesion_ml else length_mm,
         offset_mm=group.offset_mm,
         location=location,
         intensity=intensity_of(scene.image.array[group.box][parenchyma]),

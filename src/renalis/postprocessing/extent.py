@@ -101,25 +101,31 @@ def _extents(
     beyond = np.cumsum(density, axis=1) - density / 2
     beyond /= beyond[:, -1:]
     places = BIN_MM * np.arange(bins)
-    found = np.zeros(len(shifts))
-    for index, step in enumerate(np.abs(shifts[:, axis])):
-        outer = float(high[:, index].max() - start[index])
-        half = max(outer / 2, 1e-6)
-        depths = np.linspace(*_range_of_depths(step / half), LEVELS)
-        # Rows are as long as their voxels: volumes are smoothed along them, which adds the last.
-        shares = depths**2 * (3 - depths) / 4 + (step / half) ** 2 / 16 * (1 - depths)
-        near = np.interp(shares, beyond[index], places)
-        far = np.interp(1 - shares, beyond[index], places)
-        told = _at_zero(depths, far - near)
-        # At either end the next voxel, half of one beyond the outermost row, lies outside. Only
-        # flat ends, as where a scan ends, are told to lie farther out.
-        found[index] = min(told, outer + step)
-    return found
+    steps = np.abs(shifts[:, axis])
+    outer = high.max(axis=0) - start
+    voxels = steps / np.maximum(outer / 2, 1e-6)
+    depths = np.linspace(*_range_of_depths(voxels), LEVELS, axis=1)
+    # Rows are as long as their voxels: volumes are smoothed along them, which adds the last.
+    shares = depths**2 * (3 - depths) / 4 + (voxels**2 / 16)[:, None] * (1 - depths)
+    lengths = np.array(
+        [
+            np.interp(1 - share, one, places) - np.interp(share, one, places)
+            for share, one in zip(shares, beyond, strict=True)
+        ]
+    )
+    # At either end the next voxel, half of one beyond the outermost row, lies outside. Only flat
+    # ends, as where a scan ends, are told to lie farther out.
+    return np.asarray(np.minimum(_at_zero(depths, lengths), outer + steps))
 
 
-def _range_of_depths(voxel: float) -> tuple[float, float]:
+def _range_of_depths(
+    voxels: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """First and last depth of the planes, for the share of the half-width that a voxel takes."""
-    return min(FIRST * voxel, LAST_FIRST), min(max(REACH, (FIRST + SPAN) * voxel), 1.0)
+    return (
+        np.minimum(FIRST * voxels, LAST_FIRST),
+        np.minimum(np.maximum(REACH, (FIRST + SPAN) * voxels), 1.0),
+    )
 
 
 def _binned(places: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
@@ -134,12 +140,12 @@ def _binned(places: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
     return np.asarray(counts[:-1].reshape(places.shape[1], bins))
 
 
-def _at_zero(depths: NDArray[np.float64], lengths: NDArray[np.float64]) -> float:
-    """Where the straight line through (depth, length) meets depth zero."""
-    middle = float(depths.sum()) / len(depths)
-    off = depths - middle
-    slope = float(off @ lengths / (off @ off))
-    return float(lengths.sum()) / len(lengths) - slope * middle
+def _at_zero(depths: NDArray[np.float64], lengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the straight lines through (depth, length), shape (D, N) each, meet depth zero."""
+    middle = depths.mean(axis=1)
+    off = depths - middle[:, None]
+    slope = (off * lengths).sum(axis=1) / (off * off).sum(axis=1)
+    return np.asarray(lengths.mean(axis=1) - slope * middle)
 
 
 def _quadratic(directions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -163,17 +169,15 @@ def _smoothed_largest(
     normal += 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(6)
     wanted = np.einsum("cn,ni,n->ci", weights, products, extents**2)
     forms = np.linalg.solve(normal, wanted[..., None])[..., 0]
-    turned = np.arange(8) * np.pi / 4
-    largest = 0.0
-    for form, center in zip(forms, directions[best], strict=True):
-        first = np.cross(center, np.eye(3)[np.abs(center).argmin()])
-        first /= np.linalg.norm(first)
-        second = np.cross(center, first)
-        around = [
-            center + tilt * (np.cos(turned)[:, None] * first + np.sin(turned)[:, None] * second)
-            for tilt in (0.035, 0.07, 0.105)
-        ]
-        seen = np.concatenate([center[None], *around])
-        seen /= np.linalg.norm(seen, axis=1, keepdims=True)
-        largest = max(largest, float((_quadratic(seen) @ form).max()))
-    return float(np.sqrt(largest))
+    # Around each, on three circles: two directions across it, and what lies between them.
+    centers = directions[best]
+    first = np.cross(centers, np.eye(3)[np.abs(centers).argmin(axis=1)])
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    second = np.cross(centers, first)
+    turned = (np.arange(8) * np.pi / 4)[:, None]
+    across = np.cos(turned) * first[:, None] + np.sin(turned) * second[:, None]
+    around = [centers[:, None] + tilt * across for tilt in (0.035, 0.07, 0.105)]
+    seen = np.concatenate([centers[:, None], *around], axis=1)
+    seen /= np.linalg.norm(seen, axis=2, keepdims=True)
+    squares = _quadratic(seen.reshape(-1, 3)).reshape(*seen.shape[:2], 6)
+    return float(np.sqrt(np.einsum("cnk,ck->cn", squares, forms).max(initial=0.0)))

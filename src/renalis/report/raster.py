@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from renalis.report.picture import Picture
 from renalis.report.style import STYLES
 
-__all__ = ["dashed", "font", "paint"]
+__all__ = ["SHARPNESS", "averaged", "dashed", "font", "paint"]
 
 SHARPNESS = 3
 """Lines are drawn this many times larger and averaged down, which makes them smooth."""
@@ -45,14 +45,10 @@ def paint(shown: Picture, thickness: float = 1.3) -> Image.Image:
     if shown.frame is not None:
         corners = [round(edge * SHARPNESS) for edge in shown.frame]
         pen.rectangle(corners, outline=(255, 255, 255, 150), width=SHARPNESS)
-    drawn = layer.getbbox()
-    if drawn is not None:
-        # Most of a picture has no line: that part need not be averaged.
-        left, top = drawn[0] // SHARPNESS, drawn[1] // SHARPNESS
-        right, bottom = -(-drawn[2] // SHARPNESS), -(-drawn[3] // SHARPNESS)
-        enlarged = left * SHARPNESS, top * SHARPNESS, right * SHARPNESS, bottom * SHARPNESS
-        part = _reduced(layer.crop(enlarged))
-        base.paste(part, (left, top), part)
+    lines = averaged(layer)
+    if lines is not None:
+        part, corner = lines
+        base.paste(part, corner, part)
     pen = ImageDraw.Draw(base)
     for tag in shown.tags:
         place, color = (tag.x + 5 * tag.side, tag.y), (*STYLES[tag.label].rgb, 255)
@@ -100,14 +96,32 @@ def _stroke(
 ) -> None:
     """Draw one line on the enlarged layer."""
     for piece in dashed(points, pattern):
-        enlarged = [(float(x) * SHARPNESS, float(y) * SHARPNESS) for x, y in piece]
+        enlarged = [tuple(point) for point in (piece * SHARPNESS).tolist()]
         pen.line(enlarged, fill=color, width=max(1, round(thickness * SHARPNESS)), joint="curve")
 
 
-def _reduced(layer: Image.Image) -> Image.Image:
-    """Average the enlarged layer down without dark fringes (averages premultiplied colors)."""
-    premultiplied = layer.convert("RGBa")
-    return premultiplied.reduce(SHARPNESS).convert("RGBA")
+def averaged(layer: Image.Image) -> tuple[Image.Image, tuple[int, int]] | None:
+    """Average an enlarged layer down without dark fringes (averages premultiplied colors).
+
+    Parameters
+    ----------
+    layer : RGBA image
+        `SHARPNESS` times as large as the picture that it is for.
+
+    Returns
+    -------
+    (RGBA image, (int, int)) or None
+        What is drawn on the layer, and the place of its upper left corner in the picture: most of
+        a picture has no line, and need not be averaged. None where nothing is drawn.
+    """
+    drawn = layer.getbbox()
+    if drawn is None:
+        return None
+    left, top = drawn[0] // SHARPNESS, drawn[1] // SHARPNESS
+    right, bottom = -(-drawn[2] // SHARPNESS), -(-drawn[3] // SHARPNESS)
+    enlarged = left * SHARPNESS, top * SHARPNESS, right * SHARPNESS, bottom * SHARPNESS
+    premultiplied = layer.crop(enlarged).convert("RGBa")
+    return premultiplied.reduce(SHARPNESS).convert("RGBA"), (left, top)
 
 
 def _words(

@@ -13,7 +13,7 @@ from renalis.conventions import Label
 from renalis.measurement import Measurements
 from renalis.report.findings import Findings, short_name
 from renalis.report.meshes import Mesh, normals, surface
-from renalis.report.raster import SHARPNESS, font
+from renalis.report.raster import SHARPNESS, averaged, font
 from renalis.report.scene import Found, Scene
 from renalis.report.style import STYLES
 from renalis.report.tables import kidney_name, largest, right_first
@@ -107,9 +107,11 @@ def seen_from_front(meshes: Sequence[Mesh], size: tuple[int, int]) -> Image.Imag
         lesions = [mesh for mesh in meshes if mesh.label is not Label.KIDNEY]
         kidneys = [mesh for mesh in meshes if mesh.label is Label.KIDNEY]
         for group, opacity in ((lesions, 1.0), (kidneys, KIDNEY_OPACITY)):
-            layer = _painted(group, size, frame)
-            mask = layer.getchannel("A").point(lambda value, o=opacity: round(value * o))
-            picture.paste(layer.convert("RGB"), (0, 0), mask)
+            painted = averaged(_painted(group, size, frame))
+            if painted is not None:
+                layer, place = painted
+                mask = layer.getchannel("A").point(lambda value, o=opacity: round(value * o))
+                picture.paste(layer.convert("RGB"), place, mask)
     return picture
 
 
@@ -139,7 +141,7 @@ def _frame(meshes: Sequence[Mesh], size: tuple[int, int]) -> tuple[NDArray[np.fl
 def _painted(
     meshes: Sequence[Mesh], size: tuple[int, int], frame: tuple[NDArray[np.float64], float]
 ) -> Image.Image:
-    """One opaque layer of shaded triangles, RGBA."""
+    """One opaque layer of shaded triangles, RGBA, `SHARPNESS` times as large."""
     middle, scale = frame
     layer = Image.new("RGBA", (size[0] * SHARPNESS, size[1] * SHARPNESS), (0, 0, 0, 0))
     pen = ImageDraw.Draw(layer)
@@ -164,4 +166,4 @@ def _painted(
         shades = np.concatenate(colors)[order].astype(int).tolist()
         for corner, (red, green, blue) in zip(corners, shades, strict=True):
             pen.polygon(corner, (red, green, blue, 255))
-    return layer.convert("RGBa").reduce(SHARPNESS).convert("RGBA")
+    return layer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -104,26 +106,27 @@ def test_the_lattice_is_that_of_nnunet(
 
 @settings(deadline=None)
 @given(st.data(), st.sampled_from([1, 2, 4]))
-def test_windows_about_something_hold_all_of_it_in_their_middle(
+def test_where_something_lies_the_window_that_counts_most_is_kept(
     data: st.DataObject, ratio: int
 ) -> None:
     shape = tuple(data.draw(st.integers(1, 160)) for _ in range(3))
     where = np.zeros([-(-n // ratio) for n in shape], bool)
-    where[data.draw(boxes(where.shape))] = True
+    box = data.draw(boxes(where.shape))
+    where[box] = True
     every = regular_windows(shape, (32, 32, 32))
     kept = windows_around(every, where, shape, (32, 32, 32), (ratio,) * 3)
     assert set(kept) <= set(every)
-    fine = where.repeat(ratio, 0).repeat(ratio, 1).repeat(ratio, 2)[tuple(map(slice, shape))]
-    left = fine.copy()
-    for window in kept:
-        # Three quarters of 32 around the middle; a larger voxel may reach across their border
-        middle = tuple(
-            slice(max(0, s + 4 - ratio) if s else 0, s + 28 + ratio if s + 32 < n else n)
-            for s, n in zip(window, shape, strict=True)
-        )
-        assert fine[middle].any()
-        left[middle] = False
-    assert not left.any()
+    sides = [
+        sorted({side.start, data.draw(st.integers(side.start, side.stop - 1)), side.stop - 1})
+        for side in box
+    ]
+    for place in product(*sides):
+        voxel = [min(ratio * p + ratio // 2, n - 1) for p, n in zip(place, shape, strict=True)]
+
+        def off(window: tuple[int, ...], voxel: list[int] = voxel) -> float:
+            return sum((start + 15.5 - v) ** 2 for start, v in zip(window, voxel, strict=True))
+
+        assert min(map(off, kept)) == min(map(off, every))
 
 
 def test_without_anything_the_whole_lattice_is_looked_at() -> None:

@@ -20,10 +20,10 @@ ORDER = ("prediction", "prediction-real", "scaling", "preparation", "sampling", 
 COLUMNS = {
     "cpu_s": "CPU s",
     "wall_s": "wall s",
-    "peak_mb": "peak MB",
+    "peak_mb": "peak MiB",
     "work_cpu_s": "CPU s of the work",
-    "work_extra_mb": "extra MB",
-    "work_mb": "extra MB",
+    "work_extra_mb": "extra MiB",
+    "work_mb": "extra MiB",
     "stored_mb": "stored MB",
     "file_mb": "file MB",
     "per_cpu_s": "per CPU s",
@@ -35,10 +35,21 @@ HEAD = """# Benchmarks
 Made by `make bench` (`benchmarks/run.py`); do not edit. The rivals are installed as their users
 install them (`benchmarks/peers-requirements.txt`) and run in their own environment, in alternating
 order with renalis, every program on one core with one thread unless it is said otherwise. Figures
-are medians over the rounds that stand beside each table's title; CPU seconds count user and system
-time of all threads. *times* says how many times as much the rival takes (or, per second, how many
-times as much renalis delivers). Every run is kept in `benchmarks/results/`, and `python
-benchmarks/compare.py OLD NEW` compares two.
+are medians over the rounds that stand beside each table's title. Every run is kept in
+`benchmarks/results/`, and `python benchmarks/compare.py OLD NEW` compares two.
+
+| figure | meaning |
+|---|---|
+| CPU s | user and system time of the whole program, all threads |
+| CPU s of the work | the same of the call that is measured alone, without start-up |
+| wall s | time on the clock; longer than CPU s where other work shares the cores |
+| peak MiB | most memory of the program at any time (resident, 2²⁰ bytes) |
+| extra MiB | most memory of the call, beyond what the program had before |
+| stored MB, file MB | on disk (10⁶ bytes) |
+| times | CPU seconds of the rival / those of the first row of renalis (of the work, where both \
+stand); where something is made *per CPU s*, renalis' / the rival's |
+| load | processes that wanted a core as the room ended (mean of a minute); 1 is the benchmark |
+| promise | a figure that the project aimed at; *not kept* and *taken back* ones stay here |
 
 """
 

@@ -27,28 +27,27 @@ from renalis.networks.unet import PooledNorm3d
 from renalis.prediction import Mirror, PredictionOptions, Windows, predict
 from renalis.prediction.cascade import open_networks, search
 from renalis.prediction.region_of_interest import nearest
+from renalis.prediction.windows import regular_windows
 from renalis.preparation import resample, stage_grid, window
+from renalis.thresholds import Thresholds
 from renalis.volume import Kind, Volume
 
 NAMED = {"renal": (1, 2, 3), "kidney": (1,), "tumor": (2,), "cyst": (3,)}
+WHERE_TO_LOOK = ("find_at", "find_ml", "reach_mm", "large_mm")
+"""Thresholds of the coarse pass, which the rivals' labels are cut to as well."""
+
 LIKE_RIVALS = {
     "mirror": Mirror.NONE,
     "together": 64,
     "thresholds": {
-        "coarse_weight": 0.0,
-        "large_weight": 0.0,
-        "cyst_at": 0.0,
-        "lesion_at": 0.0,
-        "tumor_sure": 0.0,
-        "tumor_ml": 0.0,
-        "tumor_ball": 0.0,
+        **{name: 0.0 for name in Thresholds.model_fields if name not in WHERE_TO_LOOK},
         "tumor_outside": 1.0,
         "lesion_sure": 1.0,
-        "cyst_sure": 0.0,
     },
 }
-"""The fine network alone decides, looking once, by the largest of four probabilities; windows are
-all normalized together, because the rivals can be given one set of statistics only."""
+"""The fine network alone decides, looking once, by the largest of four probabilities, and every
+rule for whole lesions is off; windows are all normalized together, because the rivals can be given
+one set of statistics only."""
 
 INTERPOLATION = {"nnunet": "cubic", "monai": "linear"}
 """How each rival makes the network's image of the scan."""
@@ -109,7 +108,13 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
         if rival == "nnunet":
             write_example(network, folder / "example.npz")
     np.savez_compressed(folder / "ours.npz", region=nearest(region.allowed, box, steps), **labels)
-    about = {"grid": list(grid.shape), "runtime": str(networks.runtime), "windows": counts}
+    about = {
+        "grid": list(grid.shape),
+        "patch": list(fine.patch),
+        "lattice": len(regular_windows(grid.shape, fine.patch)),
+        "runtime": str(networks.runtime),
+        "windows": counts,
+    }
     print(json.dumps(about))
 
 

@@ -11,7 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from arms import HERE, RENALIS, Arm, alternate, run
+from arms import HERE, RENALIS, Arm, alternate
+from inputs import scans
 from results import Claim, Room, ratio
 
 INPUTS = {
@@ -31,15 +32,12 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.scan == "real" and not (arguments.data / "real-ct" / "tcga-ov").is_dir():
         arguments.scan = "synthetic"
-    scans = arguments.work / "scans"
-    if not (scans / f"{arguments.scan}-long.nii.gz").exists():
-        words = (HERE / "scans.py", arguments.scan, scans, "--data", arguments.data)
-        run(Arm("make the scans", (Path(sys.executable), *words)), threads=2)
+    folder = scans(arguments.work, arguments.scan, arguments.data)
     arms = []
     for size, title in (("long", "800 slices"), ("part", "300 of them")):
         for name, more in (("", ()), (", --no-report", ("--no-report",))):
             output = arguments.work / f"scaling-{size}{'-lean' if more else ''}"
-            words = ("segment", scans / f"{arguments.scan}-{size}.nii.gz", "-o", output)
+            words = ("segment", folder / f"{arguments.scan}-{size}.nii.gz", "-o", output)
             options = ("--overwrite", "--threads", "1", "--model", arguments.model, *more)
             arms.append(Arm(title + name, (RENALIS, *words, *options), ours=True))
     measured = alternate(arms, arguments.rounds)
@@ -59,6 +57,7 @@ def main() -> int:
         INPUTS[arguments.scan],
         {"renalis segment": measured},
         claims,
+        ["Both hold the same kidneys: the cost should grow with them, not with the scan."],
         extra={"model_version": read_header(arguments.model).version},
     )
     print(room.save())

@@ -1,7 +1,7 @@
 """Read and write .nii.gz by other libraries, and take slices out of whole volumes.
 
 python reading.py nibabel|simpleitk read|write-ct|write-labels SCAN LABELS OUTPUT
-python reading.py slices nibabel|npy|nnunet FILE COUNT
+python reading.py slices nibabel|npy FILE COUNT
 """
 
 from __future__ import annotations

@@ -80,7 +80,8 @@ def settle_hu(array: NDArray[np.int16], name: str, fractions: bool = False) -> l
             f"fat and air cannot be told from tissue; {_ADVICE}"
         )
     likeness = hu_likeness(counts) if judged else ""
-    _finish(flat)
+    if low < AIR:
+        _finish(flat)
     if low >= 0:
         return [
             "no value is below 0, so this is probably not in HU (intercept -1024 lost, or windowed "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from xml.sax.saxutils import escape
+from html import escape
 
 from renalis.conventions import Label
 
@@ -49,5 +49,5 @@ def _row(label: Label, name: str) -> str:
     alpha = 0 if label == Label.BACKGROUND else 1
     return (
         f'<Label Key="{int(label)}" Red="{red:.4g}" Green="{green:.4g}" Blue="{blue:.4g}" '
-        f'Alpha="{alpha}">{escape(name)}</Label>'
+        f'Alpha="{alpha}">{escape(name, quote=False)}</Label>'
     )

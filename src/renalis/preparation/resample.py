@@ -22,6 +22,7 @@ __all__ = ["Grid", "apply_matrices", "resample", "stage_grid"]
 
 
 _SLAB_VOXELS = 4 << 20
+_FEW_VOXELS = 1 << 18  # of slices that stay in the cache from one product to the next
 _BLOCK = 32  # output voxels per product; larger blocks multiply more zeros
 _BLOCK_OF_SLICES = 8
 _ROWS_OF_SLICES = 4
@@ -151,25 +152,26 @@ def apply_matrices(
         array = array[(*[slice(None)] * axis, slice(first, last))]
         matrices[axis] = np.ascontiguousarray(matrices[axis][:, first:last])
     slow, middle, fast = matrices
+    plane = _Plane.of(middle, fast)
     result = np.zeros((slow.shape[0], middle.shape[0], fast.shape[0]), np.float32)
     if _reduction(slow) > max(2.0, _reduction(fast)):
         for rows, columns in _blocks(slow, _BLOCK_OF_SLICES):
-            slab = _along_slow(array[columns], slow[rows, columns], limits)
-            result[rows] = _along_middle(_along_fast(slab, fast), middle)
+            plane.apply(_along_slow(array[columns], slow[rows, columns], limits), result[rows])
         return np.ascontiguousarray(result.transpose(np.argsort(order)))
     step = max(1, _SLAB_VOXELS // max(1, array.shape[1] * array.shape[2]))
     for start in range(0, array.shape[0], step):
-        slab = _floats(array[start : start + step], limits)
-        part = _along_middle(_along_fast(slab, fast), middle)
+        slab = array[start : start + step]
+        part = np.empty((len(slab), *result.shape[1:]), np.float32)
+        plane.apply(slab, part, limits)
         if _is_identity(slow):
             result[start : start + step] = part
             continue
         weights = slow[:, start : start + step]
         first, last = _span(weights.T)
         # Sizes are spelled out: of an empty array, -1 is no size.
-        plane = part.shape[1] * part.shape[2]
-        target = result[first:last].reshape(last - first, plane)
-        target += weights[first:last] @ part.reshape(len(part), plane)
+        pixels = part.shape[1] * part.shape[2]
+        target = result[first:last].reshape(last - first, pixels)
+        target += weights[first:last] @ part.reshape(len(part), pixels)
     return np.ascontiguousarray(result.transpose(np.argsort(order)))
 
 
@@ -221,23 +223,49 @@ def _along_slow(
     return result
 
 
-def _along_fast(slab: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(S, J, K) to (S, J, K')."""
-    if _is_identity(matrix):
-        return slab
-    flat = slab.reshape(slab.shape[0] * slab.shape[1], slab.shape[2])
-    result = np.empty((flat.shape[0], matrix.shape[0]), np.float32)
-    for rows, columns in _blocks(matrix):
-        np.matmul(flat[:, columns], matrix[rows, columns].T, out=result[:, rows])
-    return result.reshape(*slab.shape[:2], matrix.shape[0])
+@dataclass(frozen=True, eq=False)
+class _Plane:
+    """Products along the two axes of slices, of which nothing is worked out for each slice."""
 
+    middle: NDArray[np.float32]
+    fast: NDArray[np.float32]
+    blocks_of_middle: list[tuple[slice, slice]] | None
+    """None where the axis stays as it is."""
+    blocks_of_fast: list[tuple[slice, slice]] | None
 
-def _along_middle(slab: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(S, J, K) to (S, J', K)."""
-    if _is_identity(matrix):
-        return slab
-    result = np.empty((slab.shape[0], matrix.shape[0], slab.shape[2]), np.float32)
-    for rows, columns in _blocks(matrix):
-        for source, target in zip(slab, result, strict=True):
-            np.matmul(matrix[rows, columns], source[columns], out=target[rows])
-    return result
+    @classmethod
+    def of(cls, middle: NDArray[np.float32], fast: NDArray[np.float32]) -> _Plane:
+        """The products with two banded matrices."""
+        blocks = [None if _is_identity(matrix) else _blocks(matrix) for matrix in (middle, fast)]
+        return cls(middle, fast, *blocks)
+
+    def apply(
+        self,
+        slab: NDArray[Any],
+        out: NDArray[np.float32],
+        limits: tuple[float, float] | None = None,
+    ) -> None:
+        """Fill (S, J', K') from (S, J, K), so few slices at a time that they stay in the cache."""
+        few = max(1, _FEW_VOXELS // max(1, slab.shape[1] * slab.shape[2]))
+        for start in range(0, len(slab), few):
+            part = self._along_fast(_floats(slab[start : start + few], limits))
+            self._along_middle(part, out[start : start + few])
+
+    def _along_fast(self, slab: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(S, J, K) to (S, J, K')."""
+        if self.blocks_of_fast is None:
+            return slab
+        flat = slab.reshape(slab.shape[0] * slab.shape[1], slab.shape[2])
+        result = np.empty((flat.shape[0], self.fast.shape[0]), np.float32)
+        for rows, columns in self.blocks_of_fast:
+            np.matmul(flat[:, columns], self.fast[rows, columns].T, out=result[:, rows])
+        return result.reshape(*slab.shape[:2], self.fast.shape[0])
+
+    def _along_middle(self, slab: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        """(S, J, K) to (S, J', K)."""
+        if self.blocks_of_middle is None:
+            out[...] = slab
+            return
+        for rows, columns in self.blocks_of_middle:
+            for source, target in zip(slab, out, strict=True):
+                np.matmul(self.middle[rows, columns], source[columns], out=target[rows])

@@ -48,7 +48,7 @@ def exported_graph(model: Model, stage: Stage) -> Any:
     """
     from renalis.prediction.runtimes.quiet_openvino import core, ov
 
-    folder = _folder(model, stage, "openvino")
+    folder = _folder(model, stage, "openvino", "merged")
     kept = _read(folder, _OPENVINO) if model.header.sha256 else None
     if kept is not None:
         try:

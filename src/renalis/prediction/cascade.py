@@ -229,6 +229,7 @@ class _Work:
         windows = worth_looking(image, windows, stage.patch)
         seen = self.infer(stage, network, image[None], windows)
         Networks.release(network)
+        trim_heap()
         with self.timed(stage.name):
             rules = self.thresholds
             choices = rules.find_at, rules.find_ml, rules.reach_mm

@@ -19,6 +19,7 @@ __all__ = [
     "find_components",
     "gap_mm",
     "near",
+    "row_ends",
     "surface",
 ]
 
@@ -102,6 +103,18 @@ def surface(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
             window[axis] = slice(shift, shift + mask.shape[axis])
             core &= padded[tuple(window)]
     return np.argwhere(mask & ~core)
+
+
+def row_ends(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Indices of the first and last voxel of each row along the last axis, shape (N, mask.ndim).
+
+    Whatever is linear in the place of a voxel is greatest and least at one of these.
+    """
+    rows = np.argwhere(mask.any(axis=-1))
+    lines = mask[tuple(rows.T)]
+    first = lines.argmax(axis=1)
+    last = mask.shape[-1] - 1 - lines[:, ::-1].argmax(axis=1)
+    return np.concatenate([np.column_stack([rows, first]), np.column_stack([rows, last])])
 
 
 def near(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist, squareform
 
+from renalis.postprocessing.components import row_ends
 from renalis.postprocessing.extent import largest_extent_mm
 
 __all__ = ["AxialDiameter", "axial_diameter", "diameter_mm", "outline_points"]
@@ -39,15 +40,6 @@ class AxialDiameter:
     long_mm: float
     short_mm: float
     level: int
-
-
-def _row_ends(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Indices of the first and last voxel of each row along the last axis, shape (N, ndim)."""
-    rows = np.argwhere(mask.any(axis=-1))
-    lines = mask[tuple(rows.T)]
-    first = lines.argmax(axis=1)
-    last = mask.shape[-1] - 1 - lines[:, ::-1].argmax(axis=1)
-    return np.concatenate([np.column_stack([rows, first]), np.column_stack([rows, last])])
 
 
 def _hull_corners(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -75,7 +67,7 @@ def outline_points(mask: NDArray[np.bool_], steps: NDArray[Any]) -> NDArray[np.f
     ndarray, shape (N, D)
         Relative to the mask's first voxel.
     """
-    ends = _row_ends(mask)
+    ends = row_ends(mask)
     centers = _hull_corners(ends @ steps) if len(ends) > 64 else ends @ steps
     halves = np.concatenate([steps, -steps]) / 2
     return np.asarray((centers[:, None, :] + halves[None]).reshape(-1, steps.shape[1]))
@@ -97,7 +89,7 @@ def diameter_mm(mask: NDArray[np.bool_], steps: NDArray[Any]) -> float:
     """
     if any(np.count_nonzero(mask.any(axis=others)) == 1 for others in ((1, 2), (0, 2), (0, 1))):
         return float(pdist(_hull_corners(outline_points(mask, steps))).max())
-    centers = _hull_corners(_row_ends(mask) @ steps)
+    centers = _hull_corners(row_ends(mask) @ steps)
     return max(float(pdist(centers).max(initial=0.0)), largest_extent_mm(mask, steps))
 
 

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from renalis.boxes import Box, grown, relative_to
 from renalis.conventions import Label
+from renalis.postprocessing.components import row_ends
 from renalis.postprocessing.hull import hull_mask
+from renalis.preparation.alignment import EXACTLY, parallel_axes
 from renalis.preparation.fast_morphology import within
 from renalis.preparation.lungs import Lungs
 from renalis.volume import Volume
@@ -102,11 +104,11 @@ def gather(
     own_tissue = labels.array[box][inside] == Label.KIDNEY
     tissue = values[own_tissue] if own_tissue.mean() >= LEAST_PARENCHYMA else values
     finite = tissue[np.isfinite(tissue)]
-    points = image.world(np.argwhere(inside) + [part.start for part in box])
+    grid = image.cropped(box)
     rim = _around(image.cropped(reach), labels.array[reach], own)
     # The scan's border is no surface.
     deep = ~within(~own, SHELL_MM, image.spacing)[relative_to(box, reach)][inside]
-    below = lungs.below_ml(float(points[:, 2].min()))
+    below = lungs.below_ml(float(grid.world(row_ends(inside))[:, 2].min()))
     return Evidence(
         volume_ml=float(values.size * image.voxel_ml),
         median_hu=float(np.median(finite)) if finite.size else None,
@@ -116,7 +118,7 @@ def gather(
         fat_rim_fraction=_share((rim > FAT_HU[0]) & (rim < FAT_HU[1])),
         lungs_below_ml=below,
         lungs_below_fraction=below / lungs.total_ml if lungs.total_ml else 0.0,
-        mean_probability=_mean_probability(probability, points),
+        mean_probability=_mean_probability(probability, grid, inside),
         mineral_shell_fraction=_share(values[~deep] > MINERAL_HU),
         mineral_core_fraction=_share(values[deep] > MINERAL_HU),
     )
@@ -140,12 +142,25 @@ def _share(chosen: NDArray[np.bool_]) -> float | None:
     return float(chosen.mean()) if chosen.size else None
 
 
-def _mean_probability(probability: Volume | None, points: NDArray[np.float64]) -> float | None:
-    """Mean of the nearest probabilities at points in patient mm; None when most lie outside."""
+def _mean_probability(
+    probability: Volume | None, grid: Volume, inside: NDArray[np.bool_]
+) -> float | None:
+    """Mean of the probabilities nearest to a component's voxels; None when most lie outside."""
     if probability is None:
         return None
-    index = np.rint(probability.index(points)).astype(np.intp)
-    known = ((index >= 0) & (index < probability.shape)).all(axis=1)
-    if known.mean() < 0.5:
+    maps = parallel_axes(probability.affine, grid, EXACTLY)
+    if maps is None:
+        index = np.rint(probability.index(grid.world(np.argwhere(inside)))).astype(np.intp)
+        known = ((index >= 0) & (index < probability.shape)).all(axis=1)
+        values = probability.array[tuple(index[known].T)]
+    else:
+        turned = probability.array.transpose([one.axis for one in maps])
+        (i, in_i), (j, in_j), (k, in_k) = (
+            one.nearest(count, size)
+            for one, count, size in zip(maps, grid.shape, turned.shape, strict=True)
+        )
+        there = inside[np.ix_(in_i, in_j, in_k)]
+        values = turned[np.ix_(i[in_i], j[in_j], k[in_k])][there]
+    if len(values) < 0.5 * np.count_nonzero(inside):
         return None
-    return float(probability.array[tuple(index[known].T)].mean() / 255)
+    return float(values.mean() / 255)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
-from renalis.postprocessing.components import surface
+from renalis.postprocessing.components import row_ends
 
 __all__ = ["hull_mask"]
 
@@ -20,7 +20,7 @@ def hull_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     from the hull's planes. That is a thousand times less work than testing every voxel. One level
     of the first axis at a time stays in the processor's cache.
     """
-    points = surface(mask)
+    points = row_ends(mask)
     try:
         planes = np.unique(np.round(ConvexHull(points).equations, 9), axis=0)
     except (QhullError, ValueError):

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from renalis.volume import Volume
 
-__all__ = ["AxisMap", "axis_maps", "nearest_values"]
+__all__ = ["EXACTLY", "AxisMap", "axis_maps", "nearest_values", "parallel_axes"]
 
 _OFF_VOXELS = 0.05
 _TIE = 1e-6
+EXACTLY = 1e-6
+"""Source voxels that axes may be off where results have to be those of grids at any angle."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class AxisMap:
     scale: float
     offset: float
 
+    def places(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Source indices of target voxels ``start`` to ``stop - 1``."""
+        return np.asarray(self.scale * np.arange(start, stop) + self.offset, np.float64)
+
     def linear(self, start: int, stop: int, size: int) -> NDArray[np.float32]:
         """Interpolation of target voxels ``start`` to ``stop - 1`` from ``size`` source voxels.
 
@@ -41,7 +47,7 @@ class AxisMap:
         -------
         ndarray, shape (stop - start, size), float32
         """
-        place = self.scale * np.arange(start, stop) + self.offset
+        place = self.places(start, stop)
         inside = (place > -0.5 - _TIE) & (place < size - 0.5 + _TIE)
         place = np.clip(place, 0, size - 1)
         low = np.minimum(np.floor(place).astype(np.intp), max(size - 2, 0))
@@ -59,7 +65,7 @@ class AxisMap:
         Of two equally near ones the first, as in
         `renalis.preparation.interpolation_weights.nearest_index`.
         """
-        place = self.scale * np.arange(count) + self.offset
+        place = self.places(0, count)
         index = np.ceil(place - 0.5 - _TIE).astype(np.intp)
         inside = (place > -0.5 - _TIE) & (place < size - 0.5 + _TIE)
         return np.clip(index, 0, size - 1), inside
@@ -80,14 +86,31 @@ def axis_maps(affine: NDArray[np.float64], target: Volume) -> tuple[AxisMap, Axi
     ValueError
         If the grids are turned against each other, so that axes cannot be treated one by one.
     """
+    maps = parallel_axes(affine, target)
+    if maps is None:
+        raise ValueError("the two grids do not run along the same axes")
+    return maps
+
+
+def parallel_axes(
+    affine: NDArray[np.float64], target: Volume, most_off: float = _OFF_VOXELS
+) -> tuple[AxisMap, AxisMap, AxisMap] | None:
+    """What `axis_maps` returns, or None for grids that are turned against each other.
+
+    Parameters
+    ----------
+    affine, target
+        As for `axis_maps`.
+    most_off : float
+        How far the target's far corner may be off, in source voxels.
+    """
     step = np.linalg.inv(affine) @ target.affine
     axes = np.abs(step[:3, :3]).argmax(axis=0)
     rest = step[:3, :3].copy()
     rest[axes, range(3)] = 0
-    # What matters is how far the target's far corner is off, in source voxels.
     off = float((np.abs(rest) @ np.asarray(target.shape, float)).max())
-    if sorted(axes.tolist()) != [0, 1, 2] or off > _OFF_VOXELS:
-        raise ValueError("the two grids do not run along the same axes")
+    if sorted(axes.tolist()) != [0, 1, 2] or off > most_off:
+        return None
     i, j, k = (AxisMap(int(s), float(step[s, t]), float(step[s, 3])) for t, s in enumerate(axes))
     return i, j, k
 

@@ -151,6 +151,7 @@ def _tried(
         else:
             given = drive.folder / what
             shutil.copytree(command.given, given)
+        os.sync()
         words = command.line(given, output)
         first = _started(words, folder / "first.log")
         end = time.monotonic() + PATIENCE_S

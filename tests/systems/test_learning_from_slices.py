@@ -81,7 +81,10 @@ def test_slices_of_every_fifth_patient_are_kept_back(
 ) -> None:
     kept_back = write_slices(tmp_path / "s.npz", (5, 10, 400, 0))
     assert main(command(tmp_path, "run", "--slices", str(kept_back))) == 2
-    assert "there are no slices to train with" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "there are no slices to train with" in told.err
+    assert "composing" not in told.out + told.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_recipe_that_learns_from_no_slices_says_so(

@@ -16,6 +16,7 @@ from helpers.programs import run_program, start_program
 from safetensors.torch import load_file
 
 from renalis.cli import main
+from renalis.dataset import Split, save_splits
 from renalis.errors import InputError
 from renalis.model import load_model
 from renalis.recipes import load_system
@@ -152,7 +153,30 @@ def test_a_packed_model_says_how_it_sees_decides_and_was_trained(run: Path) -> N
     assert header.thresholds == load_system("renalis-kidney").thresholds
     assert header.training["steps"] == {"coarse": 4, "fine": 4}
     assert header.training["images"] == "synthetic CT only"
-    assert (header.licence, header.commercial_use) == ("CC-BY-NC-SA-4.0", False)
+    assert header.data_credit.startswith("No CT and no label map was used")
+
+
+@pytest.mark.parametrize(
+    ("maps", "licence", "credit"),
+    [
+        (["case_00000", "case_00001"], "CC-BY-NC-SA-4.0", "Label maps of the KiTS23 training set"),
+        (["case_00000", "ours_1"], "LicenseRef-terms-of-the-training-data", "Label maps of who"),
+    ],
+    ids=["KiTS23's names", "names of others"],
+)
+def test_terms_are_those_of_the_label_maps(
+    maps: list[str], licence: str, credit: str, run: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "run"
+    shutil.copytree(run, other)
+    content = json.loads((run / "recipe.json").read_text())
+    content["bodies"]["invented_share"] = 0.2
+    (other / "recipe.json").write_text(json.dumps(content))
+    save_splits(other / "fold_0" / "split.json", [Split(tuple(maps), ())])
+    header = load_model(pack_run(other)).header
+    assert (header.licence, header.commercial_use) == (licence, False)
+    assert header.data_credit.startswith(credit)
+    assert header.data_credit.endswith("No CT was used: all training images are synthetic.")
 
 
 def test_a_recipes_own_thresholds_stand_in_the_model_file(run: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -33,10 +34,14 @@ from renalis.training.checkpoint import load_weights
 
 __all__ = ["LicenceTerms", "ModelDescription", "pack_run"]
 
+_KITS23 = re.compile(r"case_\d{5}")
 _CREDIT = (
-    "Label maps of the KiTS23 training set (CC BY-NC-SA 4.0), KiTS challenge, Heller et al., "
-    "arXiv 2307.01984 and 1904.00445. No CT of KiTS was used: all training images are synthetic."
+    "Label maps of the KiTS23 training set, going by their names (CC BY-NC-SA 4.0), KiTS "
+    "challenge, Heller et al., arXiv 2307.01984 and 1904.00445. "
 )
+_OWN_MAPS = "Label maps of whoever trained it; their terms hold. "
+_SYNTHETIC = "No CT was used: all training images are synthetic."
+_INVENTED = "No CT and no label map was used: all training images are synthetic."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,21 +228,23 @@ def _terms(run: Path, system: System) -> dict[str, Any]:
     """Licence and credit: those of the model that it started from hold on."""
     start = known_starting_model(run)
     if start is None and system.synthetic_alone and not system.learns_from_slices:
-        return {
-            "licence": "CC-BY-NC-SA-4.0",
-            "commercial_use": False,
-            "data_credit": _CREDIT,
-        }
+        return _terms_of_maps(run, system)
     own = "Scans, slices and label maps of whoever trained it; their terms hold too."
     if start is None:
-        return {
-            "licence": "LicenseRef-terms-of-the-training-data",
-            "commercial_use": False,
-            "data_credit": own,
-        }
+        return asdict(LicenceTerms(data_credit=own))
     return {
         "licence": start["licence"],
         "commercial_use": False,
         "data_credit": f"{start['data_credit']} Started from {start['name']} {start['version']}. "
         f"{own}",
     }
+
+
+def _terms_of_maps(run: Path, system: System) -> dict[str, Any]:
+    """Of synthetic images alone: those of the label maps that bodies were composed of, if any."""
+    maps = load_split(fold_folder(run, 0) / "split.json").train
+    if not maps or (system.bodies is not None and system.bodies.invented_share == 1):
+        return asdict(LicenceTerms(data_credit=_INVENTED))
+    if all(map(_KITS23.fullmatch, maps)):
+        return asdict(LicenceTerms("CC-BY-NC-SA-4.0", data_credit=_CREDIT + _SYNTHETIC))
+    return asdict(LicenceTerms(data_credit=_OWN_MAPS + _SYNTHETIC))

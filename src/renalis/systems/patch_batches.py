@@ -20,6 +20,7 @@ from renalis.sampling.real_slices import RealSlices, SliceVariation
 from renalis.synthesis.patches import Body, PatchPlan, draw_patch, load_body
 from renalis.systems.augmentation import SampleTransform, sample_transform
 from renalis.systems.recipe_grids import abnormal_labels, target_table
+from renalis.systems.single_slices import slices_to_train_with
 from renalis.systems.synthetic_bodies import bodies_folder
 from renalis.training.micro_batches import Arrays
 
@@ -194,11 +195,7 @@ def _real_slices(stage: Stage, sampler: Patches, files: Sequence[SliceSet]) -> R
     """
     if not sampler.mix.slices:
         return None
-    every = sampler.slices_kept_back
-    kept = [one.of_cases(lambda case: every is None or case % every != 0) for one in files]
-    kept = [one for one in kept if len(one)]
-    if not kept:
-        raise InputError(f"stage {stage.name}: there are no slices to train with; give --slices")
+    kept = slices_to_train_with(stage, sampler, files)
     grid = stage.grid(sampler.grid)
     if grid.spacing_mm is None or grid.clip_hu is None:
         raise InputError(f"stage {stage.name}: slices need a grid of spacing_mm and of clip_hu")

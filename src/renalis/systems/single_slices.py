@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from renalis.dataset.slices import SliceSet
 from renalis.errors import InputError
 from renalis.recipes.output_fields import SlicePrediction
-from renalis.recipes.sample_fields import Slices
+from renalis.recipes.sample_fields import Patches, Slices
 from renalis.recipes.system import Stage, System
 
-__all__ = ["require_slices_fit"]
+__all__ = ["require_slices_fit", "slices_to_train_with"]
 
 
 def require_slices_fit(system: System) -> None:
@@ -42,6 +45,24 @@ def require_slices_fit(system: System) -> None:
             f"{system.name} leaves out cases by the volume of their tumors, which single slices do "
             "not tell; add --set dataset.tumor_ml_max=null to learn from all of them"
         )
+
+
+def slices_to_train_with(
+    stage: Stage, sampler: Patches, files: Sequence[SliceSet]
+) -> list[SliceSet]:
+    """The slices that the sampler does not keep back, of a stage whose mix has some.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    every = sampler.slices_kept_back
+    kept = [one.of_cases(lambda case: every is None or case % every != 0) for one in files]
+    kept = [one for one in kept if len(one)]
+    if not kept:
+        raise InputError(f"stage {stage.name}: there are no slices to train with; give --slices")
+    return kept
 
 
 def _sees_axial_slices(stage: Stage) -> bool:

@@ -12,6 +12,7 @@ from torch import nn
 
 from renalis.cluster.connection import RayPlace
 from renalis.dataset import Split
+from renalis.dataset.slices import read_slices
 from renalis.disk_failures import make_folder
 from renalis.errors import InputError, UsageError
 from renalis.prediction.runtimes.memory_reuse import keep_freed_memory
@@ -190,10 +191,10 @@ def _train_fold(
 
 def _check(job: Job, training_data: TrainingData, folds: Sequence[int]) -> None:
     """Refuse data that does not fit the recipe while nothing is stored that would have to go."""
+    slices = [read_slices(path) for path in job.slices]
     for fold in folds:
-        check_training_data(
-            job.system, training_data, training_data.split(job.system, fold, job.split)
-        )
+        split = training_data.split(job.system, fold, job.split)
+        check_training_data(job.system, training_data, split, slices)
 
 
 def _quiet_fold(job: Job, fold: int, devices: Devices) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from renalis.conventions import Convention
 from renalis.dataset import Case, Dataset, Split, open_dataset
+from renalis.dataset.slices import SliceSet
 from renalis.errors import InputError
+from renalis.recipes.sample_fields import Patches
 from renalis.recipes.system import System
 from renalis.systems.recipe_cases import chosen_cases
-from renalis.systems.single_slices import require_slices_fit
+from renalis.systems.single_slices import require_slices_fit, slices_to_train_with
 from renalis.systems.split_check import (
     SplitCases,
     require_masks,
@@ -110,15 +112,20 @@ def open_training_data(system: System, data: Path, kind: str) -> TrainingData:
     return TrainingData(dataset, chosen_cases(dataset, system.dataset))
 
 
-def check_training_data(system: System, training_data: TrainingData, split: Split) -> None:
+def check_training_data(
+    system: System, training_data: TrainingData, split: Split, slices: Sequence[SliceSet] = ()
+) -> None:
     """Refuse data that does not fit the recipe while nothing is stored that would have to go.
 
     Raises
     ------
     InputError
-        See `renalis.systems.split_check`.
+        See `renalis.systems.split_check` and `renalis.systems.single_slices`.
     """
     synthetic_cases(system)
+    for stage in system.all_stages():
+        if isinstance(stage.sampler, Patches) and stage.sampler.mix.slices:
+            slices_to_train_with(stage, stage.sampler, slices)
     if training_data.dataset is not None:
         require_masks(system, training_data.split_cases(split))
 

@@ -237,6 +237,22 @@ def test_scans_around_held_back_label_maps_are_of_those_alone(tmp_path: Path) ->
     assert [line.rsplit(" ", 1)[1] for line in lines] == ["case_00001", "case_00001"]
 
 
+def test_the_table_says_how_far_to_the_next_phase_and_how_large_the_dose_is(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "cases.csv"
+    cohort = Cohort(1, spacing=(12, 9, 9), matrix=48, body_mm=6.0, phase="corticomedullary")
+    assert list(make_cohort(cohort, None, tmp_path))
+    names, values = path.read_text().splitlines()
+    assert names.endswith(",cyst_ml,towards_next_phase,contrast_dose")
+    assert all(0 <= float(value) <= 1 for value in values.split(",")[-2:])
+    earlier = [line.rsplit(",", 2)[0] for line in (names, values)]
+    path.write_text("\n".join(earlier) + "\n")
+    assert len(list(make_cohort(replace(cohort, number=2), None, tmp_path))) == 2
+    grown = path.read_text().splitlines()
+    assert (grown[0], grown[1]) == (names, f"{earlier[1]},,")
+
+
 def test_a_cohort_grows_but_is_not_mixed_with_another(tmp_path: Path) -> None:
     cohort = Cohort(1, spacing=(12, 9, 9), matrix=48, body_mm=6.0)
     out = tmp_path / "out"

@@ -41,7 +41,8 @@ class Appearance:
 
     ``mean`` is the CT number; ``fine`` and ``coarse`` are the standard deviations of two textures
     that vary over about 3 mm and 10 mm. ``outline_mm``: how far outside of the kidneys' edge their
-    outlines lie (`renalis.synthesis.annotated_border`).
+    outlines lie (`renalis.synthesis.annotated_border`). ``towards_next``: how far the scan lies on
+    the way to the next phase, 0 to 1; ``dose``: by what part of its phase all is enhanced.
     """
 
     phase: Phase
@@ -49,6 +50,8 @@ class Appearance:
     fine: Array
     coarse: Array
     outline_mm: float = 0.0
+    towards_next: float = 0.0
+    dose: float = 1.0
 
 
 def draw_appearance(
@@ -104,6 +107,8 @@ def draw_appearance(
         (fine * strength).astype(np.float32),
         (coarse * strength).astype(np.float32),
         float(np.clip(rng.normal(*OUTLINE_MM[:2]), 0, OUTLINE_MM[2])),
+        blend,
+        dose,
     )
 
 

@@ -39,7 +39,11 @@ _HEADER = (
     "kidney_ml",
     "tumor_ml",
     "cyst_ml",
+    "towards_next_phase",
+    "contrast_dose",
 )
+_LATER = frozenset(_HEADER[-2:])
+"""Columns that tables of earlier versions lack; empty for their scans."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,8 @@ def _row(case: str, source: str, scan: SyntheticScan) -> dict[str, str]:
         f"{counts[Label.KIDNEY]:.2f}",
         f"{counts[Label.TUMOR]:.2f}",
         f"{counts[Label.CYST]:.2f}",
+        f"{scan.towards_next:.2f}",
+        f"{scan.dose:.2f}",
     )
     return dict(zip(_HEADER, values, strict=True))
 
@@ -214,7 +220,11 @@ def _known_rows(path: Path) -> dict[str, dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        if any(set(row) != set(_HEADER) or None in row.values() for row in rows):
+        wanted = set(_HEADER)
+        if any(
+            wanted - row.keys() - _LATER or row.keys() - wanted or None in row.values()
+            for row in rows
+        ):
             raise ValueError("its columns are others")
     except (ValueError, csv.Error) as error:
         raise OutputError(

@@ -28,13 +28,16 @@ class SyntheticScan:
     """A scan and its truth on one grid.
 
     ``image`` is int16 HU, ``labels`` uint8 KiTS23 labels, both with axes (X, Y, Z) as most NIfTI
-    files have them.
+    files have them. ``towards_next`` and ``dose`` are those of the
+    `renalis.synthesis.appearance.Appearance`.
     """
 
     image: Volume
     labels: Volume
     phase: Phase
     scanner: Scanner
+    towards_next: float
+    dose: float
 
 
 def scan_body(
@@ -97,6 +100,8 @@ def scan_body(
         grid.like(labels, Kind.LABELS).reoriented("LPS"),
         appearance.phase,
         scanner,
+        appearance.towards_next,
+        appearance.dose,
     )
 
 

@@ -69,15 +69,13 @@ def _bounding_box(array: NDArray[Any]) -> Box | None:
     order = np.argsort([-abs(stride) for stride in array.strides], kind="stable")
     view = array.transpose(order)
     found: list[slice] = [slice(0, 0)] * 3
-    slow = np.array([plane.any() for plane in view])
+    slow = np.asarray(view.any(axis=(1, 2)))
     if not slow.any():
         return None
     first, last = _ends(slow)
     found[order[0]] = slice(first, last)
     # One pass over the planes that hold something; the rest of the scan is not looked at again.
-    flat = np.zeros(view.shape[1:], dtype=bool)
-    for plane in view[first:last]:
-        flat |= plane != 0
+    flat = np.asarray(view[first:last].any(axis=0))
     for axis in (1, 2):
         found[order[axis]] = slice(*_ends(np.asarray(flat.any(axis=2 - axis))))
     return found[0], found[1], found[2]

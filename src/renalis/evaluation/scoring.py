@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,8 +71,9 @@ def score(reference: Volume, prediction: Volume, options: Options | None = None)
 def score_pair(pair: Pair, options: Options) -> CaseScore:
     """Score two label maps that are on one grid already."""
     boxes = label_boxes(pair.reference, pair.prediction)
+    parts = [_Part(box, *pair.labels(box)) for box in boxes]
     geometry = VoxelGeometry.of(pair.grid)
-    table, midline = _table(pair, boxes)
+    table, midline = _table(pair, parts)
     present = frozenset(
         int(v) for v in range(1, overlap.LABELS) if table[:, :, v].any() or table[..., v].any()
     )
@@ -85,10 +87,10 @@ def score_pair(pair: Pair, options: Options) -> CaseScore:
         # Without cysts, masses and tumor are the same masks: measured once.
         key = (region.values & present, region.side)
         if reference and prediction and key not in surfaces:
-            masks = (_masks(pair, box, region, midline) for box in boxes)
+            masks = (_masks(pair.grid, part, region, midline) for part in parts)
             surfaces[key] = surface_distances(masks, pair.grid.shape, geometry)
         if region.lesions and key not in detections:
-            masks = (_masks(pair, box, region, midline) for box in boxes)
+            masks = (_masks(pair.grid, part, region, midline) for part in parts)
             detections[key] = detect(masks, pair.grid.voxel_ml, options.lesion)
         scores[region.name] = _region_score(
             region=region,
@@ -113,6 +115,15 @@ def score_pair(pair: Pair, options: Options) -> CaseScore:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The scored labels of both maps in a box."""
+
+    box: Box
+    reference: NDArray[np.uint8]
+    prediction: NDArray[np.uint8]
+
+
 def _remarks(pair: Pair, boxes: list[Box]) -> tuple[str, ...]:
     """What makes the conventions of the files doubtful."""
     notes: tuple[str, ...] = ()
@@ -123,26 +134,26 @@ def _remarks(pair: Pair, boxes: list[Box]) -> tuple[str, ...]:
     return notes
 
 
-def _table(pair: Pair, boxes: list[Box]) -> tuple[NDArray[np.int64], float]:
+def _table(pair: Pair, parts: list[_Part]) -> tuple[NDArray[np.int64], float]:
     """Voxels by axial slice, side, reference and predicted label, (S, 2, 4, 4); and the midline."""
-    parts = [part for box in boxes for part in _labelled(pair, box)]
-    renal = [x[labels >= overlap.LABELS] for _, x, labels in parts]
+    voxels = [some for part in parts for some in _labelled(pair, part)]
+    renal = [x[labels >= overlap.LABELS] for _, x, labels in voxels]
     midline = laterality.between_kidneys_mm(pair.grid, np.concatenate([np.empty(0), *renal]))
     length, kinds = pair.grid.shape[pair.axial], overlap.LABELS**2
     counts = np.zeros(length * 2 * kinds, dtype=np.int64)
-    for places, x, labels in parts:
+    for places, x, labels in voxels:
         code = (places * 2 + (x >= midline)) * kinds + labels
         counts += np.bincount(code, minlength=len(counts))
     return counts.reshape(length, 2, overlap.LABELS, overlap.LABELS), midline
 
 
 def _labelled(
-    pair: Pair, box: Box
+    pair: Pair, part: _Part
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.uint8]]]:
     """The labelled voxels of a box, some slices at a time: axial slice, world x, both labels."""
-    one, two = pair.labels(box)
-    both: NDArray[np.uint8] = np.left_shift(one, 2, dtype=np.uint8)
-    both |= two
+    box = part.box
+    both: NDArray[np.uint8] = np.left_shift(part.reference, 2, dtype=np.uint8)
+    both |= part.prediction
     step = max(1, _AT_ONCE // max(1, both[0].size))
     for start in range(0, len(both), step):
         slab = both[start : start + step]
@@ -158,16 +169,18 @@ def _labelled(
         )
 
 
-def _masks(pair: Pair, box: Box, region: Region, midline: float) -> PlacedMasks:
+def _masks(grid: Volume, part: _Part, region: Region, midline: float) -> PlacedMasks:
     """Reference and prediction of one region in one box."""
     table = np.isin(np.arange(256), list(region.values))
-    one, two = (_members(labels, region.values, table) for labels in pair.labels(box))
+    one, two = (
+        _members(labels, region.values, table) for labels in (part.reference, part.prediction)
+    )
     if region.side is not None:
-        side = laterality.right_of(pair.grid, box, midline)
+        side = laterality.right_of(grid, part.box, midline)
         if region.side is Side.LEFT:
             side = ~side
         one, two = one & side, two & side
-    i, j, k = (s.start for s in box)
+    i, j, k = (s.start for s in part.box)
     return PlacedMasks(one, two, (i, j, k))
 
 

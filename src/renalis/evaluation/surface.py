@@ -200,15 +200,16 @@ def _coordinates(
 @lru_cache(maxsize=64)
 def _shells(geometry: VoxelGeometry) -> tuple[tuple[float, tuple[tuple[int, int, int], ...]], ...]:
     """Offsets to neighbours by distance, as far as the reach shows all of them."""
-    by_distance: dict[float, list[tuple[int, int, int]]] = {}
-    limit = (_REACH + 0.5) * min(geometry.plane_distances)
     reach = range(-_REACH, _REACH + 1)
-    for offset in itertools.product(reach, reach, reach):
-        distance = float(geometry.lengths(np.array(offset)))
-        if distance < limit:
-            by_distance.setdefault(distance, []).append(offset)
-    nearest = sorted(by_distance.items())[:_SHELLS]
-    return tuple((distance, tuple(offsets)) for distance, offsets in nearest)
+    offsets = np.array(list(itertools.product(reach, reach, reach)))
+    lengths = geometry.lengths(offsets)
+    seen = lengths < (_REACH + 0.5) * min(geometry.plane_distances)
+    distances, shells = np.unique(lengths[seen], return_inverse=True)
+    offsets = offsets[seen]
+    return tuple(
+        (float(distance), tuple((i, j, k) for i, j, k in offsets[shells == number].tolist()))
+        for number, distance in enumerate(distances[:_SHELLS])
+    )
 
 
 def _nearby(flat: NDArray[np.int64], other: _Mask, geometry: VoxelGeometry) -> NDArray[np.float64]:

@@ -54,6 +54,38 @@ def test_as_many_pairs_as_can_be_then_the_best() -> None:
     assert one_to_one(shared, 0.1) == ([0], [0])
 
 
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 4), st.integers(1, 4))
+def test_no_other_way_to_pair_lesions_has_more_pairs_or_a_larger_sum_of_dice(
+    data: st.DataObject, count: int, others: int
+) -> None:
+    sizes = st.integers(40, 60)
+    shared = np.zeros((count + 1, others + 1), np.int64)
+    shared[:-1, :-1] = [[data.draw(st.sampled_from((0, 3, 10, 20))) for _ in range(others)]
+                        for _ in range(count)]  # fmt: skip
+    shared[:-1, -1] = [data.draw(sizes) for _ in range(count)]
+    shared[-1, :-1] = [data.draw(sizes) for _ in range(others)]
+
+    def worth(pairs: list[tuple[int, int]]) -> tuple[int, float]:
+        dice = [2 * shared[r, c] / (shared[r, -1] + shared[-1, c]) for r, c in pairs]
+        return len(pairs), round(float(sum(dice)), 9)
+
+    def may_be(r: int, c: int) -> bool:
+        return bool(shared[r, c] and 10 * shared[r, c] >= max(shared[r, -1], shared[-1, c]))
+
+    # Every way to give some of the lesions a partner each, None for no partner.
+    ways = itertools.product([*range(others), None], repeat=count)
+    pairings = [
+        [(r, c) for r, c in enumerate(way) if c is not None]
+        for way in ways
+        if len({c for c in way if c is not None}) == sum(c is not None for c in way)
+    ]
+    allowed = [pairs for pairs in pairings if all(may_be(r, c) for r, c in pairs)]
+    found = list(zip(*one_to_one(shared, 0.1), strict=True))
+    assert found in allowed
+    assert worth(found) == max(map(worth, allowed))
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), density=st.floats(0.02, 0.3), same=st.booleans())
 def test_partners_are_hits_and_come_in_pairs(seed, density, same) -> None:

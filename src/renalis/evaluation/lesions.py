@@ -20,7 +20,6 @@ from dataclasses import dataclass
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from renalis.evaluation.surface import PlacedMasks
 
@@ -246,9 +245,18 @@ def one_to_one(shared: NDArray[np.int64], share: float) -> tuple[list[int], list
     allowed = (common > 0) & (common >= share * sizes) & (common >= share * others)
     if not allowed.any():
         return [], []
-    dice = 2 * common / (sizes + others)
+    if max(allowed.sum(axis=0).max(), allowed.sum(axis=1).max()) > 1:
+        allowed = _best_pairs(allowed, 2 * common / (sizes + others))
+    rows, columns = np.nonzero(allowed)
+    return rows.tolist(), columns.tolist()
+
+
+def _best_pairs(allowed: NDArray[np.bool_], dice: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Of the pairs that may be, those that are taken where a lesion could have several partners."""
+    from scipy.optimize import linear_sum_assignment  # half a second, and few cases need it
+
     # A pair more counts more than any sum of Dice coefficients.
-    worth = np.where(allowed, 1 + dice / (1 + min(common.shape)), 0)
-    rows, columns = linear_sum_assignment(worth, maximize=True)
-    pairs = [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if allowed[r, c]]
-    return [r for r, _ in pairs], [c for _, c in pairs]
+    worth = np.where(allowed, 1 + dice / (1 + min(dice.shape)), 0)
+    taken = np.zeros_like(allowed)
+    taken[linear_sum_assignment(worth, maximize=True)] = True
+    return np.asarray(taken & allowed)

@@ -42,12 +42,15 @@ class Midline:
         Sideways mm per mm towards the head (a patient who lies askew).
     rule : str
         What the line was derived from, in words for the reader of the measurements.
+    seen : bool
+        Whether it was seen in the patient; the middle of the field of view was not.
     """
 
     x_mm: float
     z_mm: float = 0.0
     slope: float = 0.0
     rule: str = "given"
+    seen: bool = True
 
     def offset_mm(self, points: NDArray[Any]) -> NDArray[np.float64]:
         """Distance from the midline, positive on the patient's right: (..., 3) in, (...) out."""
@@ -73,7 +76,7 @@ def field_midline(grid: Volume, why: str = "") -> Midline:
     """
     x_mm, _, z_mm = (float(value) for value in field_middle(grid))
     rule = "middle of the field of view"
-    return Midline(x_mm, z_mm, rule=f"{rule}, because {why}" if why else rule)
+    return Midline(x_mm, z_mm, rule=f"{rule}, because {why}" if why else rule, seen=False)
 
 
 def between_kidneys_mm(grid: Volume, renal_x: NDArray[np.float64]) -> float:

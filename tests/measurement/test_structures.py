@@ -60,6 +60,27 @@ def test_what_lies_as_far_beside_the_midline_as_a_shoulder_is_doubtful(
     assert found["left"].answer.counts
 
 
+def test_what_lies_on_the_midline_speaks_against_a_kidney_and_a_horseshoe_does_not() -> None:
+    womb, isthmus = (
+        replace(RIGHT, center=(12, -20, 0)),
+        Ellipsoid((0, -10, -25), (62, 9, 9), KIDNEY),
+    )
+    seen = Midline(0.0, rule="known")
+    for shapes, midline, against in (
+        ((womb,), seen, True),
+        ((womb,), replace(seen, seen=False), False),
+        ((LEFT, RIGHT, isthmus), seen, False),
+        ((LEFT, RIGHT), seen, False),
+    ):
+        image, labels = Phantom(shapes).draw(*grid_around((4.0, 4.0, 4.0), (120, 100, 90)))
+        found = measure(image, labels, body=Body(None, (1, 1, 1), midline)).kidneys
+        for kidney in found:
+            # There is no fat around it either.
+            assert kidney.is_kidney.answer.counts != against
+            reasons = kidney.is_kidney.reasons
+            assert any("on the midline" in reason for reason in reasons) == against
+
+
 @pytest.mark.parametrize(
     ("shape", "side", "missing"), [(RIGHT, "right", "left"), (LEFT, "left", "right")]
 )

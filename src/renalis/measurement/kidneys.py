@@ -69,7 +69,7 @@ def _verdict(scene: Scene, group: Group) -> Verdict:
     probability = scene.prediction.kidney if scene.prediction is not None else None
     inside = group.labels.array > 0
     evidence = gather(scene.image, scene.labels, inside, group.box, scene.lungs, probability)
-    return judged(evidence, beside_mm=abs(group.offset_mm))
+    return judged(evidence, beside_mm=group.beside_mm if scene.midline.seen else None)
 
 
 def _doubts(verdict: Verdict) -> tuple[str, ...]:

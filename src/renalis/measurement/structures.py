@@ -59,6 +59,9 @@ class Group:
         Whether its side has a larger kidney.
     offset_mm : float
         Distance of its parenchyma's center from the midline, positive on the patient's right.
+    beside_mm : float
+        Mean distance of its parenchyma from the midline, on either side: large for a horseshoe,
+        small for what lies on the midline.
     bridged : bool
         Whether it was one component with another kidney, joined by a thin bridge.
     """
@@ -70,6 +73,7 @@ class Group:
     fused: bool
     second: bool
     offset_mm: float
+    beside_mm: float
     bridged: bool = False
 
 
@@ -93,6 +97,8 @@ class _Sided:
     ml: float
     offset_mm: float
     """Of the center, from the midline."""
+    beside_mm: float
+    """Of its voxels on the mean, on either side."""
     share_right: float
     """Share of its voxels on the right of the midline."""
 
@@ -229,6 +235,7 @@ def _sided(
         parenchyma * part.voxel_ml,
         component.voxels * part.voxel_ml,
         float(offsets.mean()),
+        float(np.abs(offsets).mean()),
         float((offsets > 0).mean()),
     )
 
@@ -251,6 +258,7 @@ def _together(own: list[_Sided]) -> _Sided:
         parenchyma_ml=sum(entry.parenchyma_ml for entry in own),
         ml=sum(entry.ml for entry in own),
         offset_mm=float(np.average([entry.offset_mm for entry in own], weights=weights)),
+        beside_mm=float(np.average([entry.beside_mm for entry in own], weights=weights)),
         share_right=float(np.average([entry.share_right for entry in own], weights=weights)),
     )
 
@@ -303,4 +311,5 @@ def _group(
     inside = np.isin(components.array[box], [entry.component.number for entry in own])
     labels = Volume(np.where(inside, crop.array, 0).astype(np.uint8), crop.affine, Kind.LABELS)
     place = in_whole(box, start)
-    return Group(labels, place, side, is_kidney, _crosses(whole), second, whole.offset_mm)
+    crosses = _crosses(whole)
+    return Group(labels, place, side, is_kidney, crosses, second, whole.offset_mm, whole.beside_mm)

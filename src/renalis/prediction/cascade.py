@@ -274,8 +274,7 @@ class _Work:
         probability = found.probability
         with self.timed("fine"):
             large = nearest(large, box, tuple(1 / r for r in ratio))
-            overview = _interpolated(coarse.probability, box, ratio)
-            _mix(probability, overview, large, self.thresholds)
+            _mix(probability, coarse.probability, box, ratio, large, self.thresholds)
             probability *= allowed
             voxel_ml = float(np.prod(stage.spacing_mm)) / 1000
             keep_sure_lesions(probability, voxel_ml, self.thresholds)
@@ -314,26 +313,29 @@ class _Work:
 def _mix(
     fine: NDArray[np.float32],
     coarse: NDArray[np.float32],
+    box: Box,
+    ratio: tuple[float, ...],
     large: NDArray[np.bool_],
     thresholds: Thresholds,
 ) -> None:
-    """Give the coarse pass its weight, in place; a greater one in large masses."""
+    """Give the coarse pass its weight on a box of the fine grid, in place; a greater one in large
+    masses.
+
+    Coarse probabilities (3, Z, Y, X) are interpolated linearly, one class at a time.
+    """
     share = np.where(
         large, np.float32(thresholds.large_weight), np.float32(thresholds.coarse_weight)
     )
-    fine *= 1 - share
-    fine += share * coarse
-
-
-def _interpolated(
-    coarse: NDArray[np.float32], box: Box, ratio: tuple[float, ...]
-) -> NDArray[np.float32]:
-    """Coarse probabilities (3, Z, Y, X) on a box of the fine grid, linearly."""
     matrices = [
         linear_weights(n, b.start, b.stop, 1 / r)
         for n, b, r in zip(coarse.shape[1:], box, ratio, strict=True)
     ]
-    return np.stack([apply_matrices(channel, list(matrices)) for channel in coarse])
+    rest = 1 - share
+    for number, seen in enumerate(coarse):
+        overview = apply_matrices(seen, list(matrices))
+        overview *= share
+        fine[number] *= rest
+        fine[number] += overview
 
 
 def _moved(windows: list[Shape], into: Box) -> list[Shape]:

@@ -104,11 +104,11 @@ def gather(
     own_tissue = labels.array[box][inside] == Label.KIDNEY
     tissue = values[own_tissue] if own_tissue.mean() >= LEAST_PARENCHYMA else values
     finite = tissue[np.isfinite(tissue)]
-    grid = image.cropped(box)
+    lowest = image.world(row_ends(inside) + [part.start for part in box])[:, 2].min()
     rim = _around(image.cropped(reach), labels.array[reach], own)
     # The scan's border is no surface.
     deep = ~within(~own, SHELL_MM, image.spacing)[relative_to(box, reach)][inside]
-    below = lungs.below_ml(float(grid.world(row_ends(inside))[:, 2].min()))
+    below = lungs.below_ml(float(lowest))
     return Evidence(
         volume_ml=float(values.size * image.voxel_ml),
         median_hu=float(np.median(finite)) if finite.size else None,
@@ -118,7 +118,7 @@ def gather(
         fat_rim_fraction=_share((rim > FAT_HU[0]) & (rim < FAT_HU[1])),
         lungs_below_ml=below,
         lungs_below_fraction=below / lungs.total_ml if lungs.total_ml else 0.0,
-        mean_probability=_mean_probability(probability, grid, inside),
+        mean_probability=_mean_probability(probability, image, inside, box),
         mineral_shell_fraction=_share(values[~deep] > MINERAL_HU),
         mineral_core_fraction=_share(values[deep] > MINERAL_HU),
     )
@@ -143,24 +143,27 @@ def _share(chosen: NDArray[np.bool_]) -> float | None:
 
 
 def _mean_probability(
-    probability: Volume | None, grid: Volume, inside: NDArray[np.bool_]
+    probability: Volume | None, image: Volume, inside: NDArray[np.bool_], box: Box
 ) -> float | None:
     """Mean of the probabilities nearest to a component's voxels; None when most lie outside."""
     if probability is None:
         return None
-    maps = parallel_axes(probability.affine, grid, EXACTLY)
+    maps = parallel_axes(probability.affine, image, EXACTLY)
     if maps is None:
-        index = np.rint(probability.index(grid.world(np.argwhere(inside)))).astype(np.intp)
+        places = image.world(np.argwhere(inside) + [part.start for part in box])
+        index = np.rint(probability.index(places)).astype(np.intp)
         known = ((index >= 0) & (index < probability.shape)).all(axis=1)
         values = probability.array[tuple(index[known].T)]
     else:
-        turned = probability.array.transpose([one.axis for one in maps])
-        (i, in_i), (j, in_j), (k, in_k) = (
-            one.nearest(count, size)
-            for one, count, size in zip(maps, grid.shape, turned.shape, strict=True)
-        )
-        there = inside[np.ix_(in_i, in_j, in_k)]
-        values = turned[np.ix_(i[in_i], j[in_j], k[in_k])][there]
+        axes = [one.axis for one in maps]
+        picks, there = [], []
+        for along, axis, side in zip(np.eye(3), axes, box, strict=True):
+            places = image.world(np.arange(side.start, side.stop)[:, None] * along)
+            index = np.rint(probability.index(places)[:, axis]).astype(np.intp)
+            there.append((index >= 0) & (index < probability.shape[axis]))
+            picks.append(index[there[-1]])
+        near = probability.array.transpose(axes)[np.ix_(*picks)]
+        values = near[inside[np.ix_(*there)]]
     if len(values) < 0.5 * np.count_nonzero(inside):
         return None
     return float(values.mean() / 255)

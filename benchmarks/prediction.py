@@ -134,19 +134,21 @@ def claims(measured: list, agreement: dict, among: dict) -> list[Claim]:
     ):
         for label in ("kidney", "tumor", "cyst"):
             score = agreement[name]["ours_in_region"].get(label)
-            if score is not None:
+            exact, theirs = agreement[name]["ours_float32_in_region"].get(label), among.get(label)
+            if score is not None and exact is not None:
                 claim = f"Dice of our {label} labels with {title}, windows alike"
-                theirs = among.get(label)
-                why = unsure(theirs) if theirs is not None and theirs < ALIKE_DICE else ""
+                unclear = theirs is not None and theirs < ALIKE_DICE
+                why = unsure(theirs, exact) if unclear else ""
                 found.append(Claim(claim, score, ALIKE_DICE, taken_back=why))
     return found
 
 
-def unsure(theirs: float) -> str:
+def unsure(theirs: float, exact: float) -> str:
     """Why labels of one class need not agree so far."""
     return (
-        f"the model is unsure of it in this scan, so that the way of resampling decides; nnU-Net "
-        f"and MONAI agree with each other by {theirs:.3f}"
+        f"the model is unsure of it in this scan, so that little decides; computed in float32 as "
+        f"theirs, our labels agree by {exact:.3f}, and nnU-Net and MONAI agree with each other by "
+        f"{theirs:.3f}"
     )
 
 

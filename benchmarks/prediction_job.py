@@ -24,7 +24,7 @@ from torch import nn
 import renalis
 from renalis.conventions import Label
 from renalis.networks.unet import PooledNorm3d
-from renalis.prediction import Mirror, PredictionOptions, Windows, predict
+from renalis.prediction import Mirror, PredictionOptions, RuntimeName, Windows, predict
 from renalis.prediction.cascade import open_networks, search
 from renalis.prediction.region_of_interest import nearest
 from renalis.prediction.windows import regular_windows
@@ -73,6 +73,7 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
     own = predict(scan, model, options, networks=networks)
     labels = {"own": own.labels.reoriented().array}
     counts = {"own": own.windows["fine"]}
+    exact = open_networks(model, replace(options, runtime=RuntimeName.TORCH))
     for rival, interpolation in INTERPOLATION.items():
         seen_by_fine: list[np.ndarray] = []
 
@@ -80,13 +81,11 @@ def make(model_name: str, scan_path: Path, folder: Path, threads: int) -> None:
             seen.append(patches)
             return networks.fine(patches)
 
-        found = predict(
-            scan,
-            model,
-            replace(options, windows=Windows.LATTICE, interpolation=interpolation),
-            networks=replace(networks, fine=fine_network),
-        )
+        alike = replace(options, windows=Windows.LATTICE, interpolation=interpolation)
+        found = predict(scan, model, alike, networks=replace(networks, fine=fine_network))
         labels[rival] = found.labels.reoriented().array
+        found = predict(scan, model, alike, networks=replace(exact, coarse=networks.coarse))
+        labels[f"{rival}, float32"] = found.labels.reoriented().array
         counts[rival] = found.windows["fine"]
         network = model.network("fine")
         if fine.pooled:
@@ -156,8 +155,8 @@ def with_fixed_statistics(network: nn.Module, windows: torch.Tensor) -> nn.Modul
 def agree(folder: Path, files: list[Path], truth: Path | None) -> None:
     """Dice of each label map with ours and with each other inside the kidneys' region.
 
-    Ours from windows and an image like that rival's, and from our own; and of all with the truth,
-    where there is one.
+    Ours from windows and an image like that rival's, also computed in float32 as theirs, and from
+    our own; and of all with the truth, where there is one.
     """
     stored = np.load(folder / "ours.npz")
     own, region = stored["own"], stored["region"]
@@ -170,9 +169,11 @@ def agree(folder: Path, files: list[Path], truth: Path | None) -> None:
     for file in files:
         theirs = canonical_labels(file)
         name = file.name.removesuffix(".nii.gz")
+        rival = name.split("-")[0]
         seen[name] = np.where(region, theirs, Label.BACKGROUND)
         found[name] = {
-            "ours_in_region": all_dice(stored[name.split("-")[0]], seen[name]),
+            "ours_in_region": all_dice(stored[rival], seen[name]),
+            "ours_float32_in_region": all_dice(stored[f"{rival}, float32"], seen[name]),
             "own_windows_in_region": all_dice(own, seen[name]),
             "voxels_outside_region": int(np.count_nonzero(theirs[~region])),
             **({} if known is None else {"truth": all_dice(theirs, known)}),

@@ -257,14 +257,17 @@ def test_model_info_in_the_words_of_monai_bundles(
     assert said["channel_def"] == {"0": "background", "1": "kidney", "2": "tumor", "3": "cyst"}
 
 
-@pytest.mark.parametrize("words", [["segment", "--help"], ["model", "list"], ["model", "--help"]])
-def test_quick_answers_import_no_torch(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "heavy"),
+    [(["segment", "--help"], set()), (["model", "--help"], set()), (["model", "list"], {"numpy"})],
+)
+def test_quick_answers_import_little(words: list[str], heavy: set[str]) -> None:
     code = (
         f"import sys; from renalis.cli import main; main({words!r});"
-        "print('torch' in sys.modules, 'scipy' in sys.modules)"
+        "print(*{'torch', 'scipy', 'numpy'} & {*sys.modules}, sep=',')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "False False", done.stderr
+    assert done.stdout.splitlines()[-1] == ",".join(heavy), done.stderr
 
 
 def test_a_nifti_file_is_segmented_without_what_dicom_and_recipes_need(tmp_path: Path) -> None:

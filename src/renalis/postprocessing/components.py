@@ -68,7 +68,7 @@ def find_components(mask: NDArray[Any], connectivity: Literal[6, 18, 26] = 26) -
     connectivity : {6, 18, 26}
         26: voxels that share a corner belong together.
     """
-    if not mask.size:
+    if not mask.any():
         return Components(np.zeros(mask.shape, dtype=np.uint32), ())
     numbered = cc3d.connected_components(mask, connectivity=connectivity, binary_image=True)
     found = cc3d.statistics(numbered)

@@ -55,7 +55,7 @@ def overviews(scene: Scene, tile: Tile) -> list[Picture]:
     that there is nothing.
     """
     shape = scene.image.shape
-    if scene.box is None:
+    if scene.box is None or scene.tight is None:
         return [
             view(
                 scene,
@@ -67,7 +67,7 @@ def overviews(scene: Scene, tile: Tile) -> list[Picture]:
             )
             for plane in (Plane.CORONAL, Plane.AXIAL, Plane.SAGITTAL)
         ]
-    index = scene.box[1].start + largest(scene.labels.array[scene.box] > 0, 1)
+    index = scene.tight[1].start + largest(scene.labels.array[scene.tight] > 0, 1)
     title = "Overview, coronal"
     shown = view(scene, Plane.CORONAL, index, box=whole(shape), size=tile.size, title=title)
     rows, columns = scene.box[0], scene.box[2]
@@ -83,12 +83,12 @@ def overviews(scene: Scene, tile: Tile) -> list[Picture]:
 
 def pair_pictures(scene: Scene, findings: Findings, tile: Tile) -> list[Picture]:
     """Everything labeled where it is largest: one axial and one coronal picture."""
-    if scene.box is None:
+    if scene.box is None or scene.tight is None:
         return []
-    labeled = scene.labels.array[scene.box] > 0
+    labeled = scene.labels.array[scene.tight] > 0
     pictures = []
     for plane in (Plane.AXIAL, Plane.CORONAL):
-        index = scene.box[plane.axis].start + largest(labeled, plane.axis)
+        index = scene.tight[plane.axis].start + largest(labeled, plane.axis)
         box = tile.filled(scene.box, scene, plane)
         title = f"{plane.capitalize()}, largest section"
         found = findings.lesions.values()

@@ -31,7 +31,7 @@ from confidence_page import write_page
 from numpy.typing import NDArray
 
 from renalis.calibration import Calibration, Fit, Fits, calibration_of, logit
-from renalis.model import read_header
+from renalis.model import find_model, read_header
 
 TOUCHED = 0.1
 """Share of a finding that lies in a reference lesion, from which it counts as right."""
@@ -107,11 +107,15 @@ def crossed(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> NDArray[np.
     said = np.zeros(len(rows))
     for half in (0, 1):
         fit = fitted([row for row in rows if row["half"] != half], names)
-        for number, row in enumerate(rows):
-            if row["half"] == half:
-                value = fit.value(row["features"])
-                said[number] = np.nan if value is None else value
+        here = np.array([row["half"] == half for row in rows])
+        said[here] = said_by(fit, rows)[here]
     return said
+
+
+def said_by(fit: Fit, rows: Sequence[dict[str, Any]]) -> NDArray[np.float64]:
+    """For each row, what a curve says."""
+    values = (fit.value(row["features"]) for row in rows)
+    return np.array([np.nan if value is None else value for value in values])
 
 
 def doubtful(said: NDArray[np.float64], error: NDArray[np.float64], share: float = 0.1) -> float:
@@ -210,7 +214,9 @@ def main() -> int:
     elif arguments.segmented is None or arguments.scans is None or not arguments.slices:
         parser.error("--segmented, --scans and --slices are needed, or --findings that are there")
     else:
-        findings = [*of_scans(arguments.segmented, arguments.scans), *of_slices(arguments.slices)]
+        mirrored = arguments.mirror != "none"
+        slices = of_slices(arguments.slices, mirrored)
+        findings = [*of_scans(arguments.segmented, arguments.scans), *slices]
         if arguments.findings is not None:
             arguments.findings.write_text(json.dumps(findings, indent=1))
     rows = {what: rows_of(findings, what) for what in ("case", "lesion", "kind")}
@@ -231,6 +237,14 @@ def main() -> int:
     }
     fits = Fits(**{what: fitted(those, FEATURES) for what, those in rows.items()}, basis=BASIS)
     result["fits"] = fits.model_dump()
+    shipped = find_model("renalis-kidney")
+    known = calibration_of(shipped, read_header(shipped).sha256)
+    if known is not None:
+        four = known.fits["four"].model_dump()
+        result["said by the curves of four looks"] = {
+            what: measured(those, said_by(Fit(**four[what]), those), what)
+            for what, those in rows.items()
+        }
     if arguments.output is not None:
         arguments.output.write_text(json.dumps(result, indent=1) + "\n")
     if arguments.model is not None:

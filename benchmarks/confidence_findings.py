@@ -99,23 +99,24 @@ def _together(kidneys: list[dict[str, Any]]) -> Finding | None:
     }
 
 
-def of_slices(paths: list[Path]) -> Iterator[Finding]:
+def of_slices(paths: list[Path], mirrored: bool = True) -> Iterator[Finding]:
     """Single real slices of patients whose numbers are divisible by five, which trained nothing."""
     reader = SliceReader.of(load_model("renalis-kidney"))
     plain = [replace(reader, mirrored_copies=1, scales=(scale,)) for scale in reader.scales]
     for slices in map(read_slices, paths):
         for number in map(int, np.flatnonzero(slices.case % 5 == 0)):
-            yield _slice(slices, number, plain)
+            yield _slice(slices, number, plain, mirrored)
 
 
-def _slice(slices: SliceSet, number: int, readers: list[SliceReader]) -> Finding:
+def _slice(slices: SliceSet, number: int, readers: list[SliceReader], mirrored: bool) -> Finding:
     """One slice; areas stand in the place of volumes (mm² as ml)."""
     hu, spacing = slice_hu(slices, number), tuple(map(float, slices.spacing_mm[number, 1:]))
     looks = []
     for reader in readers:
         looks.append(reader.probability(hu, (spacing[0], spacing[1])))
-        turned = np.ascontiguousarray(hu[:, ::-1])
-        looks.append(reader.probability(turned, (spacing[0], spacing[1]))[..., ::-1])
+        if mirrored:
+            turned = np.ascontiguousarray(hu[:, ::-1])
+            looks.append(reader.probability(turned, (spacing[0], spacing[1]))[..., ::-1])
     mean = np.mean(looks, 0)
     named = np.asarray(mean.argmax(0) + 1, np.uint8)
     named[mean.sum(0) < 0.5] = 0

@@ -150,7 +150,7 @@ def commands(work: Path, trials: Path, scans: int) -> list[Command]:
                 *("--search", str(search), "--trials", "4"),
             ),
             trials / "data",
-            "trial_*/fold_*/*.safetensors",
+            "trial_*/recipe.yaml",
             ("trial_*/fold_*/*.safetensors", "best.yaml", "trials.csv"),
             ("scans", "results"),
             ("--resume",),

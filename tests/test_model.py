@@ -47,6 +47,19 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(tmp_path_factory.mktemp("m") / "tiny.safetensors", header(), networks)
 
 
+def test_weights_that_layers_share_come_back(tmp_path: Path) -> None:
+    networks = {"coarse": build(NETWORK), "fine": build(NETWORK)}
+    fine = networks["fine"]
+    layers = [layer for layer in fine.modules() if isinstance(layer, torch.nn.Conv3d)]
+    one, two = [layer for layer in layers if layer.weight.shape == (4, 4, 3, 3, 3)]
+    two.weight = one.weight
+    path = save_model(tmp_path / "tied.safetensors", header(), networks)
+    found = load_model(path).network("fine").state_dict()
+    expected = fine.half().float().state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
 def rewritten(saved: Path, target: Path, change: Any) -> Path:
     """The file with its JSON header changed by ``change``."""
     raw = saved.read_bytes()
@@ -162,6 +175,8 @@ def test_a_header_that_makes_no_sense_is_refused(
     [
         ("network", {"name": "unet", "channels": [100000]}),
         ("network", {"name": "unet", "channels": [8] * 50}),
+        ("network", {**NETWORK, "in_channels": 2}),
+        ("network", {**NETWORK, "out_channels": 3}),
         ("window_hu", [400, -200]),
         ("window_hu", [0, float("inf")]),
         ("spacing_mm", [0, 1, 1]),

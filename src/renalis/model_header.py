@@ -41,6 +41,10 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
+_CHANNELS = {"in_channels": 1, "out_channels": 4}
+"""The windowed image in; background, kidney, tumor and cyst out."""
+
+
 class Stage(_Frozen):
     """What one network sees.
 
@@ -92,6 +96,9 @@ class Stage(_Frozen):
     def _possible(self) -> Stage:
         if self.window_hu[0] >= self.window_hu[1]:
             raise ValueError("the HU window is empty")
+        for name, count in _CHANNELS.items():
+            if (given := self.network.get(name, count)) != count:
+                raise ValueError(f"the network has {name} {given}, and a pass needs {count}")
         values = list(self.network.values())
         lists = [value for value in values if isinstance(value, list)]
         flat = values + [item for some in lists for item in some]

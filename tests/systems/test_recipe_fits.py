@@ -8,6 +8,7 @@ import pytest
 
 from renalis.cli import main
 from renalis.errors import InputError
+from renalis.networks.unet import UNet
 from renalis.recipes import load_system, published
 from renalis.systems.recipe_check import check_system
 
@@ -79,6 +80,16 @@ def test_members_of_the_ablation_fit() -> None:
 def test_deep_supervision_with_its_weights_fits() -> None:
     both = ("network.deep_supervision=2", "optimisation.deep_weights=[0.5, 0.25]")
     check_system(load_system("unet3d-residual", both))
+
+
+def test_a_network_that_knows_no_slices_does_not_learn_from_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    system = load_system("renalis-kidney", tiny=True, with_slices=True)
+    check_system(system)
+    monkeypatch.delattr(UNet, "forward_slices")
+    with pytest.raises(InputError, match="stage fine: network unet has no forward_slices"):
+        check_system(system)
 
 
 def test_nothing_is_written_for_a_recipe_that_does_not_fit(

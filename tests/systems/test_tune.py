@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -242,6 +243,18 @@ def test_searches_are_not_mixed(
     (tmp_path / "recipe.yaml").write_text("mine", encoding="utf-8")
     assert main(arguments(kits, tmp_path, search)) == 2
     assert (tmp_path / "recipe.yaml").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_search_from_before_trials_ran_together_goes_on(
+    kits: Path, search: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(undisturbed, tmp_path / "tune")
+    stored = json.loads((folder / "search.json").read_text())
+    del stored["search"]["together"]
+    (folder / "search.json").write_text(json.dumps(stored))
+    (folder / "best.yaml").unlink()
+    assert main(arguments(kits, folder, search, "--resume")) == 0
+    assert (folder / "best.yaml").read_bytes() == (undisturbed / "best.yaml").read_bytes()
 
 
 def test_optuna_reads_the_journal_that_renalis_writes(undisturbed: Path) -> None:

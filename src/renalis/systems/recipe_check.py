@@ -65,6 +65,12 @@ def _check_stage(stage: Stage) -> None:
             )
     _check_grids(stage, network)
     sampler = stage.sampler
+    one_voxel_thick = isinstance(sampler, sample_fields.Patches) and sampler.mix.slices
+    if one_voxel_thick and not hasattr(network, "forward_slices"):
+        raise InputError(
+            f"network {stage.network.name} has no forward_slices, so it cannot learn from single "
+            "slices; leave --slices out, or take one that has"
+        )
     sides: tuple[int, ...]
     wanted: tuple[int, ...]
     if isinstance(sampler, sample_fields.Paired):

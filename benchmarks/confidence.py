@@ -30,14 +30,20 @@ from confidence_findings import Finding, of_scans, of_slices
 from confidence_page import write_page
 from numpy.typing import NDArray
 
-from renalis.calibration import Calibration, Fit, Fits, calibration_of, logit
+from renalis.calibration import Calibration, Fit, Fits, calibration_of
+from renalis.evaluation.confidence_curves import (
+    FEATURES,
+    TOUCHED,
+    crossed,
+    doubtful,
+    fitted,
+    rank_area,
+    said_by,
+    spearman,
+)
+from renalis.evaluation.confidence_findings import features
 from renalis.model import find_model, read_header
 
-TOUCHED = 0.1
-"""Share of a finding that lies in a reference lesion, from which it counts as right."""
-_RIDGE = 0.5
-"""Penalty on slopes, so that a few cleanly separated findings do not claim certainty."""
-FEATURES = ("probability_logit",)
 SETS: dict[str, tuple[str, ...]] = {
     "mean probability": FEATURES,
     "margin": ("margin_logit",),
@@ -48,34 +54,6 @@ BASIS = (
     "40 synthetic scans around held-back label maps and 156 single real slices of 80 patients "
     "that trained nothing"
 )
-
-
-def features(found: Finding) -> dict[str, float]:
-    """As in `renalis.measurement.case_confidence`."""
-    agreed = found.get("agreement_fraction")
-    return {
-        "probability_logit": logit(found["mean_probability"]),
-        "margin_logit": logit(found["low_ml"] / found["high_ml"] if found["high_ml"] else 0.0),
-        **({} if agreed is None else {"agreement_logit": logit(agreed)}),
-    }
-
-
-def fitted(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Fit:
-    """A logistic curve through values of 0 to 1, by Newton's method."""
-    x = np.array([[1.0, *(row["features"][name] for name in names)] for row in rows])
-    y, w = (np.array([row[key] for row in rows], float) for key in ("value", "weight"))
-    beta, ridge = np.zeros(x.shape[1]), np.diag([0.0] + [_RIDGE] * len(names))
-    for _ in range(60):
-        p = 1 / (1 + np.exp(-x @ beta))
-        gradient = x.T @ (w * (y - p)) - ridge @ beta
-        beta = beta + np.linalg.solve((x.T * (w * p * (1 - p))) @ x + ridge, gradient)
-    p = 1 / (1 + np.exp(-x @ beta))
-    return Fit(
-        intercept=round(float(beta[0]), 4),
-        weights={name: round(float(b), 4) for name, b in zip(names, beta[1:], strict=True)},
-        low=round(max(0.02, float(p.min())), 3),
-        high=round(min(0.98, float(p.max())), 3),
-    )
 
 
 def rows_of(findings: Sequence[Finding], what: str) -> list[dict[str, Any]]:
@@ -100,38 +78,6 @@ def rows_of(findings: Sequence[Finding], what: str) -> list[dict[str, Any]]:
         alike = sum(other["source"] == row["source"] for other in rows)
         row["weight"] = len(rows) / len({r["source"] for r in rows}) / alike
     return rows
-
-
-def crossed(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> NDArray[np.float64]:
-    """For each row, what the curve of the other half says."""
-    said = np.zeros(len(rows))
-    for half in (0, 1):
-        fit = fitted([row for row in rows if row["half"] != half], names)
-        here = np.array([row["half"] == half for row in rows])
-        said[here] = said_by(fit, rows)[here]
-    return said
-
-
-def said_by(fit: Fit, rows: Sequence[dict[str, Any]]) -> NDArray[np.float64]:
-    """For each row, what a curve says."""
-    values = (fit.value(row["features"]) for row in rows)
-    return np.array([np.nan if value is None else value for value in values])
-
-
-def doubtful(said: NDArray[np.float64], error: NDArray[np.float64], share: float = 0.1) -> float:
-    """Share of all errors that lies in the most doubtful tenth."""
-    count = max(1, round(share * len(said)))
-    order = np.argsort(said, kind="stable")
-    return float(error[order[:count]].sum() / max(error.sum(), 1e-9))
-
-
-def rank_area(said: NDArray[np.float64], right: NDArray[np.float64]) -> float | None:
-    """Chance that a right finding has a higher confidence than a wrong one."""
-    good, bad = said[right > 0.5], said[right <= 0.5]
-    if not len(good) or not len(bad):
-        return None
-    higher = (good[:, None] > bad).mean() + 0.5 * (good[:, None] == bad).mean()
-    return round(float(higher), 3)
 
 
 def reliability(
@@ -168,7 +114,7 @@ def measured(rows: Sequence[dict[str, Any]], said: NDArray[np.float64], what: st
             "said": round(float(sure.mean()), 3),
             "mean_absolute_error": round(float(np.abs(sure - value).mean()), 3),
             "brier": round(float(np.square(sure - value).mean()), 4),
-            "rank": _spearman(sure, value) if what == "case" else rank_area(sure, value),
+            "rank": spearman(sure, value) if what == "case" else rank_area(sure, value),
             "errors_in_doubtful_tenth": round(doubtful(sure, 1 - value), 3),
             "errors_in_doubtful_quarter": round(doubtful(sure, 1 - value, 0.25), 3),
             "reliability": reliability(sure, value, ends),
@@ -176,16 +122,11 @@ def measured(rows: Sequence[dict[str, Any]], said: NDArray[np.float64], what: st
     return result
 
 
-def _spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    ranks = [np.argsort(np.argsort(values)) for values in (one, other)]
-    return round(float(np.corrcoef(*ranks)[0, 1]), 3)
-
-
 def compared(rows: Sequence[dict[str, Any]], what: str) -> Finding:
     """Other features on the slices, where all are known."""
     slices = [row for row in rows if row["source"] == "slices"]
     known = [row for row in slices if "agreement_logit" in row["features"]]
-    score: Callable[[Any, Any], Any] = _spearman if what == "case" else rank_area
+    score: Callable[[Any, Any], Any] = spearman if what == "case" else rank_area
     result = {}
     for name, names in SETS.items():
         said, value = crossed(known, names), np.array([row["value"] for row in known])

@@ -16,6 +16,7 @@ from scipy import ndimage
 from slice_reader import SliceReader, drop_small_tumors
 
 from renalis.dataset.slices import SliceSet, read_slices, slice_hu
+from renalis.evaluation.confidence_findings import lesions_of, together
 from renalis.io.read_labels import read_label_map
 from renalis.look_spread import agreement_of
 from renalis.model import load_model
@@ -36,67 +37,24 @@ def of_scans(segmented: Path, scans: Path) -> Iterator[Finding]:
         measured = json.loads((folder / "measurements.json").read_text())
         named = read_label_map(folder / "segmentation.nii.gz").array
         truth = read_label_map(scans / "labels" / f"{folder.name}.nii.gz").array
-        box = _box((named > 0) | (truth > 0))
-        named, truth = np.ascontiguousarray(named[box]), np.ascontiguousarray(truth[box])
-        first = np.array([side.start for side in box])
-        lesions = [one for kind in KINDS for one in _lesions(measured, kind, named, truth, first)]
+        lesions = [
+            {
+                "kind": one["kind"],
+                "volume_ml": one["volume_ml"],
+                **{key: one["confidence"].get(key) for key in _KEYS},
+                "touch": touch,
+                "same": same,
+            }
+            for one, touch, same in lesions_of(measured, named, truth)
+        ]
         yield {
             "source": "synthetic",
             "case": folder.name,
             "patient": int(sources[folder.name].removeprefix("case_")),
             "dice": _dice(named > 0, truth > 0),
-            "kidney": _together(measured["kidneys"]),
+            "kidney": together(measured["kidneys"]),
             "lesions": lesions,
         }
-
-
-def _lesions(
-    measured: dict[str, Any],
-    kind: str,
-    named: NDArray[np.uint8],
-    truth: NDArray[np.uint8],
-    first: NDArray[np.intp],
-) -> Iterator[Finding]:
-    """The lesions of a kind, each with the component of the label map that it was measured on."""
-    known = [one for one in measured["lesions"] if one["kind"] == kind]
-    if not known:
-        return
-    components = cc3d.connected_components(named == KINDS[kind], connectivity=26)
-    counts = np.bincount(components.ravel())
-    any_kind = np.bincount(components[truth > 1], minlength=len(counts)) / counts
-    own_kind = np.bincount(components[truth == KINDS[kind]], minlength=len(counts)) / counts
-    centers = cc3d.statistics(components)["centroids"]
-    voxel_ml = float(np.prod(measured["grid"]["spacing_mm"])) / 1000
-    for one in known:
-        place = np.array(one["location"]["centroid_index"]) - first
-        away = np.linalg.norm(centers[1:] - place, axis=1)
-        size = np.abs(np.log(counts[1:] * voxel_ml / one["volume_ml"]))
-        number = 1 + int(np.argmin(away + 100 * size))
-        yield {
-            "kind": kind,
-            "volume_ml": one["volume_ml"],
-            **{key: one["confidence"].get(key) for key in _KEYS},
-            "touch": float(any_kind[number]),
-            "same": float(own_kind[number]),
-        }
-
-
-def _together(kidneys: list[dict[str, Any]]) -> Finding | None:
-    """All kidneys of a scan, as `renalis.measurement.case_confidence` sees them."""
-    if not kidneys:
-        return None
-    volumes = np.array([one["volume_ml"] for one in kidneys])
-    known = [one["confidence"] for one in kidneys]
-    means = np.array([one["mean_probability"] for one in known])
-    agreed = [one.get("agreement_fraction") for one in known]
-    return {
-        "mean_probability": float((means * volumes).sum() / volumes.sum()),
-        "low_ml": sum(one["low_ml"] for one in known),
-        "high_ml": sum(one["high_ml"] for one in known),
-        "agreement_fraction": None
-        if None in agreed
-        else float((np.array(agreed) * volumes).sum() / volumes.sum()),
-    }
 
 
 def of_slices(paths: list[Path], mirrored: bool = True) -> Iterator[Finding]:
@@ -172,8 +130,3 @@ def _area(
 
 def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    ends = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    return tuple(slice(int(end[0]), int(end[-1]) + 1) for end in ends)

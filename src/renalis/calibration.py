@@ -17,7 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from renalis.errors import InputError
 
-__all__ = ["Calibration", "Features", "Fit", "Fits", "calibration_of", "logit"]
+__all__ = [
+    "Calibration",
+    "Feature",
+    "Features",
+    "Fit",
+    "Fits",
+    "OwnCalibration",
+    "calibration_of",
+    "logit",
+    "own_calibration",
+]
 
 Feature = Literal["probability_logit", "margin_logit", "agreement_logit", "log_ml", "tumor"]
 Features = Mapping[str, float]
@@ -100,6 +110,49 @@ class Calibration(_Frozen):
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     fits: dict[Literal["none", "left-right", "four", "all"], Fits]
     measured: dict[str, JsonValue] = {}
+
+
+class OwnCalibration(_Frozen):
+    """What ``renalis model calibrate`` measured of any networks, options and looks.
+
+    Attributes
+    ----------
+    format : str
+        Of the file's layout.
+    way_sha256 : str
+        Hash of the networks and of all options that change the result.
+    fits : Fits
+    measured : dict
+        How well it did; for people to read.
+    """
+
+    format: Literal["renalis confidence 1"] = "renalis confidence 1"
+    way_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    fits: Fits
+    measured: dict[str, JsonValue] = {}
+
+
+def own_calibration(path: Path) -> OwnCalibration:
+    """Read what ``renalis model calibrate`` wrote.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is another one or damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
+    try:
+        if len(text) > _MOST_BYTES:
+            raise ValueError("too large")
+        return OwnCalibration.model_validate_json(text)
+    except (ValueError, ValidationError):
+        raise InputError(
+            f"{path} is damaged or not what `renalis model calibrate` writes; make it anew"
+        ) from None
 
 
 def logit(share: float) -> float:

@@ -47,7 +47,7 @@ VERBS = {
     "train": "train a model with a recipe",
     "tune": "search the fields of a recipe",
     "serve": "take scans from DICOM nodes, DICOMweb and a REST API, and send results back",
-    "model": "list, describe, pack and export models",
+    "model": "list, describe, pack, calibrate and export models",
     "doctor": "show what this machine can do",
 }
 """Each verb with its one-line help; the verb's module has its name."""

@@ -45,6 +45,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave the names of the training cases out; scans of theirs are still recognized",
     )
+    calibrate = actions.add_parser(
+        "calibrate",
+        help="measure how sure results with references are to be",
+        description="measure with results of renalis segment and references how often such results "
+        "are right; renalis segment --confidence FILE then says so of others made alike",
+    )
+    calibrate.add_argument("results", type=Path, metavar="OUT", help="-o of renalis segment")
+    calibrate.add_argument(
+        "-r",
+        "--reference",
+        type=Path,
+        required=True,
+        metavar="LABELS",
+        help="folder of label maps (KiTS23's labels) of cases that trained nothing",
+    )
+    calibrate.add_argument("-o", "--output", type=Path, required=True, metavar="JSON")
     export = actions.add_parser("export", help="write the networks for another program")
     export.add_argument("model", nargs="?", default="renalis-kidney", metavar="NAME|FILE")
     export.add_argument("--to", choices=("openvino", "onnx", "torch"), required=True)
@@ -59,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _info(arguments.model, arguments.json, arguments.verify, arguments.monai)
     if arguments.action == "pack":
         return _pack(arguments)
+    if arguments.action == "calibrate":
+        return _calibrate(arguments.results, arguments.reference, arguments.output)
     return _export(arguments.model, arguments.to, arguments.output)
 
 
@@ -120,6 +138,34 @@ def _pack(arguments: argparse.Namespace) -> int:
     own = given or arguments.commercial_use
     terms = LicenceTerms(**given, commercial_use=arguments.commercial_use) if own else None
     print(pack_run(arguments.run, description, terms))
+    return 0
+
+
+def _calibrate(results: Path, reference: Path, output: Path) -> int:
+    from renalis.calibration import OwnCalibration
+    from renalis.errors import InputError
+    from renalis.evaluation.confidence_curves import fits_of
+    from renalis.evaluation.confidence_findings import findings_of
+    from renalis.io import write_text
+
+    findings = list(findings_of(results, reference))
+    ways = {one.way for one in findings}
+    if len(ways) > 1 or "" in ways:
+        raise InputError(
+            f"the results in {results} were not all made with the same networks and options, or "
+            "that is not known of them; segment all anew into another folder"
+        )
+    fits, measured = fits_of(findings, f"{len(findings)} cases with references")
+    content = OwnCalibration(way_sha256=ways.pop(), fits=fits, measured=measured)
+    write_text(output, content.model_dump_json(indent=2) + "\n")
+    for what, title in (("case", "cases"), ("lesion", "lesions"), ("kind", "lesions, kind")):
+        one = measured[what]
+        print(
+            f"{title:<14}{one['count']:>5}  mean error {one['mean_absolute_error']:.3f}, rank "
+            f"{'-' if one['rank'] is None else one['rank']}, errors in the doubtful tenth "
+            f"{100 * one['errors_in_doubtful_tenth']:.0f} %"
+        )
+    print(f"next: renalis segment SCANS -o OUT --confidence {output}, and the options of {results}")
     return 0
 
 

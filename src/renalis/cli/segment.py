@@ -145,6 +145,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with several scans: end one that shows no progress for so long (default 30)",
     )
     add(
+        "--confidence",
+        type=Path,
+        metavar="JSON",
+        help="what renalis model calibrate measured with these networks and options",
+    )
+    add(
         "--require-commercial",
         action="store_true",
         help="refuse a model whose licence does not allow commercial use",
@@ -287,6 +293,7 @@ def _options(arguments: argparse.Namespace) -> SegmentOptions:
         overwrite=arguments.overwrite,
         anonymous=arguments.anonymous,
         write=tuple(part.strip() for part in arguments.write.split(",")),
+        confidence=arguments.confidence,
         trust_place=arguments.trust_place,
         require_commercial=arguments.require_commercial,
     )

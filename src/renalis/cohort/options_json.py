@@ -34,6 +34,7 @@ def options_to_json(options: SegmentOptions) -> dict[str, Any]:
         content["prediction"]["thresholds"] = dict(content["prediction"]["thresholds"])
     content["model"] = str(options.model)
     content["members"] = [str(path) for path in options.members]
+    content["confidence"] = None if options.confidence is None else str(options.confidence)
     return content
 
 
@@ -42,6 +43,8 @@ def options_from_json(content: Mapping[str, Any]) -> SegmentOptions:
     chosen = dict(content)
     chosen |= {n: tuple(chosen[n]) for n in _TUPLES if chosen.get(n) is not None}
     chosen["members"] = tuple(Path(path) for path in chosen["members"])
+    if chosen.get("confidence") is not None:
+        chosen["confidence"] = Path(chosen["confidence"])
     if chosen["prediction"] is not None:
         plain: dict[str, Any] = dict(chosen["prediction"])
         plain |= {name: kind(plain[name]) for name, kind in _KINDS.items()}

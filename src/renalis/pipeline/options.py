@@ -34,6 +34,8 @@ class SegmentOptions(SegmenterOptions):
         no case named after a file or folder.
     write : tuple of str
         Formats of the result, of `renalis.pipeline.formats.FORMATS`; ``"nifti"`` always.
+    confidence : Path or None
+        What ``renalis model calibrate`` wrote of just these networks and options.
     trust_place : bool
         Whether scans are segmented whose header cannot be right
         (`renalis.preparation.plausibility`).
@@ -45,6 +47,7 @@ class SegmentOptions(SegmenterOptions):
     overwrite: bool = False
     anonymous: bool = False
     write: tuple[str, ...] = (NIFTI,)
+    confidence: Path | None = None
     trust_place: bool = False
 
     def check(self) -> None:

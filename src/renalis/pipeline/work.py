@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from renalis.calibration import Fits, own_calibration
 from renalis.errors import UsageError
 from renalis.io import Scan, ScanSource, read_scan
 from renalis.io.straight import with_tilt_note
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from renalis.pipeline.outputs import FinishedCase
     from renalis.report import ReportContent
 
-__all__ = ["CaseWork", "open_work", "scan_facts"]
+__all__ = ["CaseWork", "open_work", "scan_facts", "way_hash"]
+
+_ANY = ScanSource("any", Path("any"), "nifti")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +42,13 @@ class CaseWork:
         Says what is in the scan.
     options : SegmentOptions
         Of which those count here that concern the case and not the segmenter.
+    fits : Fits, optional
+        Confidences that were measured for just this way; the segmenter's own otherwise.
     """
 
     segmenter: Segmenter
     options: SegmentOptions
+    fits: Fits | None = None
 
     def key(self, source: ScanSource) -> str:
         """A hash of all that can change the result; kept as ``key`` in ``provenance.json``.
@@ -59,6 +65,8 @@ class CaseWork:
         }
         if self.options.anonymous:
             content["anonymous"] = True
+        if self.fits is not None:
+            content["confidence"] = self.fits.model_dump()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -97,6 +105,7 @@ class CaseWork:
             "renalis": metadata.version("renalis"),
             "case": scan.case_id,
             **segmented.provenance,
+            **({} if self.segmenter.by_case_name else {"way_sha256": way_hash(self.segmenter)}),
             "rules": [
                 {"name": change.name, "voxels": change.voxels, "ml": round(change.ml, 3)}
                 for change in segmented.changes
@@ -104,7 +113,8 @@ class CaseWork:
             **({SEEN: [one.facts() for one in seen]} if asked else {}),
         }
         notes = (*(one.sentence for one in seen), *segmented.notes)
-        return replace(segmented, provenance=provenance, notes=notes)
+        fits = self.fits or segmented.fits
+        return replace(segmented, provenance=provenance, notes=notes, fits=fits)
 
     def content(self, scan: Scan, segmented: Segmented, measured: Measurements) -> ReportContent:
         """What preview and page show."""
@@ -157,7 +167,32 @@ def open_work(options: SegmentOptions, model: str | Path | Model | None = None) 
             "--with finds files of other programs by the cases' names, which --anonymous takes "
             "away; leave one of them out"
         )
-    return CaseWork(segmenter, options)
+    return CaseWork(segmenter, options, _own_fits(segmenter, options.confidence))
+
+
+def way_hash(segmenter: Segmenter) -> str:
+    """Hash of the networks and of all options that change the result, whatever the scan."""
+    content = {**segmenter.key(_ANY)}
+    content.pop("confidence", None)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _own_fits(segmenter: Segmenter, file: Path | None) -> Fits | None:
+    """Confidences that the user has measured, for this segmenter alone."""
+    if file is None:
+        return None
+    known = own_calibration(file)
+    if segmenter.by_case_name:
+        raise UsageError(
+            "--confidence is for networks, and of the files of another program nothing says how "
+            "they were made; leave it out"
+        )
+    if known.way_sha256 != way_hash(segmenter):
+        raise UsageError(
+            f"{file} was measured with other networks or options; leave --confidence out, or "
+            "measure it anew with `renalis model calibrate`"
+        )
+    return known.fits
 
 
 def scan_facts(source: ScanSource) -> list[str]:

@@ -201,7 +201,12 @@ def main() -> int:
         kept = Calibration(
             weights_sha256=sha256,
             fits={**({} if before is None else before.fits), arguments.mirror: fits},
-            measured={"date": result["date"], "command": "benchmarks/confidence.py", **short},
+            measured={
+                **({} if before is None else before.measured),
+                "date": result["date"],
+                "command": "benchmarks/confidence.py",
+                arguments.mirror: short,
+            },
         )
         path = arguments.model.with_name(f"{arguments.model.stem}.confidence.json")
         path.write_text(kept.model_dump_json(indent=2) + "\n")

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from renalis.disk_failures import check_not_gone
 from renalis.errors import InputError, RenalisError
 from renalis.io import write_text
 from renalis.io.lock import held
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 __all__ = [
+    "check_recipe",
     "fold_folder",
     "fold_numbers",
     "is_finished",
@@ -81,14 +83,23 @@ def refuse_other_training(run: Path, system: System, resume: bool) -> None:
         )
 
 
-def store_recipe(run: Path, system: System) -> None:
+def store_recipe(run: Path, system: System, there: bool = False) -> None:
     """Note in a run's folder what is trained there, after `refuse_other_training`.
+
+    Parameters
+    ----------
+    run : Path
+    system : System
+    there : bool
+        Whether the folder was there already: it is not made anew then.
 
     Raises
     ------
     OutputError
-        If the folder cannot be written.
+        If the folder cannot be written, or is gone.
     """
+    if there:
+        check_not_gone(run)
     if (run / _NAME).exists():
         stored = stored_system(run)
         kept = with_longer_training(stored, system)
@@ -96,6 +107,11 @@ def store_recipe(run: Path, system: System) -> None:
             return
         system = kept
     write_text(run / _NAME, stored_text(system))
+
+
+def check_recipe(run: Path) -> None:
+    """Refuse to go on where the recipe was stored and is not any more; see `check_not_gone`."""
+    check_not_gone(run / _NAME)
 
 
 def fold_folder(run: Path, fold: int) -> Path:

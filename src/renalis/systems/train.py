@@ -23,6 +23,7 @@ from renalis.systems.ray_folds import train_on_ray
 from renalis.systems.recipe_cases import keep_split
 from renalis.systems.recipe_check import check_system
 from renalis.systems.run_folder import (
+    check_recipe,
     fold_folder,
     locked_folder,
     on_first_process,
@@ -106,9 +107,10 @@ def train_system(
         if fabric.device.type == "cpu":
             keep_freed_memory()
         on_first_process(fabric, partial(refuse_other_training, job.run, job.system, job.resume))
+        there = job.run.exists()
         training_data = open_training_data(job.system, job.data, job.kind)
         _check(job, training_data, folds)
-        on_first_process(fabric, partial(store_recipe, job.run, job.system))
+        on_first_process(fabric, partial(store_recipe, job.run, job.system, there))
         on_first_process(fabric, partial(keep_starting_model, job.run, start))
         on_first_process(fabric, partial(_limit_cache, job))
         fold_report = report if fabric.global_rank == 0 else _silent
@@ -138,8 +140,9 @@ def _train_folds(
         )
     places = devices_for_folds(devices, precision) if cluster is None else []
     refuse_other_training(job.run, job.system, job.resume)
+    there = job.run.exists()
     _check(job, open_training_data(job.system, job.data, job.kind), folds)
-    store_recipe(job.run, job.system)
+    store_recipe(job.run, job.system, there)
     keep_starting_model(job.run, start)
     _limit_cache(job)
     if cluster is not None:
@@ -163,6 +166,7 @@ def train_fold(
     training_data = training_data or open_training_data(system, job.data, job.kind)
     split = training_data.split(system, fold, job.split)
     folder = fold_folder(job.run, fold)
+    check_recipe(job.run)
     make_folder(folder)
     with locked_folder(folder, fabric):
         _train_fold(

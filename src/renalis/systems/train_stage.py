@@ -13,6 +13,7 @@ from torch import nn
 
 from renalis.dataset import Case
 from renalis.dataset.slices import read_slices
+from renalis.disk_failures import check_not_gone
 from renalis.networks import ResNet34UNet, build, load_imagenet_encoder
 from renalis.recipes import network_fields as fields
 from renalis.recipes.sample_fields import Patches
@@ -57,7 +58,9 @@ def train_stage(
     job: Job, stage: Stage, earlier: dict[str, nn.Module], cases: SplitCases, training: FoldTraining
 ) -> nn.Module:
     system, plan, folder, fabric = job.system, stage.optimisation, training.folder, training.fabric
+    check_not_gone(training.fold)
     data = _data(job, stage, earlier, cases, training)
+    check_not_gone(training.fold)
     torch.manual_seed(system.seed)
     network = build(stage.network.config())
     if isinstance(stage.network, fields.ResNet34UNet) and stage.network.init_weights:

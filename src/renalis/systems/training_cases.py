@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from renalis.dataset import Case, load_split
 from renalis.dataset.reading import case_content, read_case, read_case_labels
+from renalis.disk_failures import check_not_gone
 from renalis.errors import InputError
 from renalis.io import write_text
 from renalis.model import read_any_header
@@ -51,6 +52,7 @@ def keep_training_cases(folder: Path, cases: Sequence[Case], cache: Path, fabric
         If the notes cannot be written.
     """
     for case in cases[fabric.global_rank :: fabric.world_size]:
+        check_not_gone(folder)
         _hashes(case, cache)
     fabric.barrier()
     if cases and fabric.global_rank == 0:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from renalis.disk_failures import check_not_gone, make_folder
 from renalis.errors import InputError
 from renalis.training.checkpoint import load_weights
 from renalis.training.engine import WEIGHTS, Validation, fit
@@ -73,6 +74,7 @@ def fit_rounds(
         If no epochs are left for a round: its part of the network would have learned nothing. What
         is trained stays, and can be gone on with. Also as `renalis.training.engine.fit`.
     """
+    make_folder(run)
     histories: dict[str, History] = {}
     left = epochs
     for round in rounds:
@@ -83,6 +85,7 @@ def fit_rounds(
             plan = replace(plan, stop=(*plan.stop, Epochs(left)))
         folder = run / round.name
         report(f"round {round.name}")
+        check_not_gone(run)
         histories[round.name] = fit(
             fabric,
             network,

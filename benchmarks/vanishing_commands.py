@@ -105,9 +105,9 @@ def commands(work: Path, trials: Path, scans: int) -> list[Command]:
             "train",
             ("train", *system, *data, *small, *CPU, "--fold", "all", "-o", "OUT"),
             trials / "data",
-            "fold_*/*.safetensors",
+            "fold_*/*/*/metrics.jsonl",
             ("fold_*/*.safetensors",),
-            drives=(),
+            again=("--resume",),
         ),
         Command(
             "segment",

@@ -101,6 +101,8 @@ def main() -> int:
         if _started(command.line(command.given, calm), trials / "calm.log").wait():
             raise SystemExit(f"{command.name} failed undisturbed; see {trials / 'calm.log'}")
         true = command.bits(calm)
+        if arguments.only and command.name not in arguments.only:
+            continue
         for what in command.drives:
             for way in WAYS:
                 tried.append(_tried(trials, command, what, way, true))
@@ -188,7 +190,7 @@ def _last(log: Path, folders: Sequence[Path]) -> list[str]:
     text = log.read_text(encoding="utf-8", errors="replace")
     for folder in folders:
         text = text.replace(f"{folder}/", "")
-    return [line for line in text.splitlines() if line.strip()][-6:]
+    return [line for line in text.splitlines() if line.strip()][-2:]
 
 
 def _is_well(one: dict[str, Any]) -> bool:

@@ -230,16 +230,22 @@ def test_a_drive_that_goes_away_makes_no_trial_fail(
 
 @pytest.mark.parametrize("when", ["round main", "validation and"])
 def test_a_trial_is_not_begun_anew_where_the_drive_was(
-    when: str, kits: Path, search: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    when: str,
+    kits: Path,
+    search: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / "tune"
+    cache = ["--cache", str(undisturbed / "prepared")]
 
     def report(line: str) -> None:
         if when in line:
             take_away(folder)
 
     monkeypatch.setattr("renalis.cli.tune._report", report)
-    assert main(arguments(kits, folder, search)) == 2
+    assert main(arguments(kits, folder, search, *cache)) == 2
     bring_back(folder)
 
 

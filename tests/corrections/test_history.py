@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.vanishing import bring_back, take_away
 from helpers.view_case import result
 
 from renalis.conventions import Label
@@ -64,6 +65,20 @@ def test_a_correction_is_a_version_beside_the_models(tmp_path: Path, order: str)
     assert made.record["changed_voxels"]["tumor"] == {"gained": 0, "lost": voxels}
     after = snapshot(case.folder)
     assert before == {name: after[name] for name in before}, "the model's own result was changed"
+
+
+def test_a_correction_is_not_saved_where_the_drive_of_the_results_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, labels = result(tmp_path)
+    out = tmp_path / "out"
+    (case,) = find_results(out)
+    scan = read_case_scan(case)
+    monkeypatch.setattr("renalis.corrections.history.measure", lambda *_: take_away(out))
+    with pytest.raises(OutputError, match="is gone: its drive was unmounted"):
+        save(case, scan, with_cysts(labels))
+    bring_back(out)
+    assert newest(case).name == MODEL
 
 
 def test_versions_count_on_and_older_ones_stay(tmp_path: Path) -> None:

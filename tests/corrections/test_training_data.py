@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.vanishing import bring_back, take_away
 from helpers.view_case import result
 
 from renalis.cli import main
@@ -52,6 +53,17 @@ def test_only_corrected_cases_are_taken_with_their_newest_labels(tmp_path: Path)
         assert np.array_equal(scan.array, before.array)
         assert np.allclose(scan.affine, before.affine, atol=1e-5)
     assert not check_dataset(dataset).faulty
+
+
+def test_a_drive_that_goes_away_leaves_no_dataset_of_the_cases_that_are_left(
+    tmp_path: Path,
+) -> None:
+    for name in ("one", "two"):
+        corrected(tmp_path, name)
+    place = tmp_path / "place"
+    with pytest.raises(OutputError, match="is gone: its drive was unmounted"):
+        collect_corrected([tmp_path / "out"], place / "data", progress=lambda *_: take_away(place))
+    bring_back(place)
 
 
 def test_nothing_corrected_or_a_lost_scan_leaves_no_dataset(tmp_path: Path) -> None:

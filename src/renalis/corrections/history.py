@@ -25,6 +25,7 @@ from renalis.conventions import Label
 from renalis.corrections.outputs import write_outputs
 from renalis.corrections.results import Result
 from renalis.dataset.atomic_folder import new_folder, put_in_place
+from renalis.disk_failures import check_not_gone
 from renalis.errors import InputError
 from renalis.io import Scan, write_labels, write_text
 from renalis.io.lock import held
@@ -171,6 +172,7 @@ def save(
     """
     before = labels_of(version_named(result, based_on), scan)
     measured = measure(scan.volume, labels)
+    check_not_gone(result.labels)
     folder = result.folder / CORRECTIONS
     busy = f"another program is saving a correction of {result.name}; try again"
     with held(folder, busy, _PATIENCE_S):

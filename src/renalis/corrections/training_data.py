@@ -12,6 +12,7 @@ from renalis.corrections.history import MODEL, Version, labels_of, newest
 from renalis.corrections.results import Result, find_results
 from renalis.corrections.scans import read_case_scan
 from renalis.dataset.atomic_folder import new_folder, put_in_place
+from renalis.disk_failures import check_not_gone
 from renalis.errors import InputError, OutputError
 from renalis.io import write_text, write_volume
 from renalis.io.scan import shown
@@ -91,8 +92,9 @@ def _write(part: Path, result: Result, version: Version, places: Sequence[Path])
     """Scan and labels of one case; returns its row."""
     scan = read_case_scan(result, places)
     # Both headers come from the same affine: their grids are equal bit by bit.
-    write_volume(part / "images" / f"{result.name}.nii.gz", scan.volume)
-    write_volume(part / "labels" / f"{result.name}.nii.gz", labels_of(version, scan))
+    for name, volume in (("images", scan.volume), ("labels", labels_of(version, scan))):
+        check_not_gone(part)
+        write_volume(part / name / f"{result.name}.nii.gz", volume)
     owner = scan.source.owner
     return {
         "case": result.name,

@@ -48,7 +48,7 @@ def main() -> int:
         for what, key in (("CPU seconds", "cpu_s"), ("wall seconds", "wall_s"))
         for name in ("", ", --no-report")
     ]  # fmt: skip
-    claims.append(Claim("peak memory in MB", peak, 4000, least=False))
+    claims.append(Claim("peak memory in MiB", peak, 4000, least=False))
     from renalis.model import read_header  # not before: children inherit what it takes
 
     room = Room(

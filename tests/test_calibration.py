@@ -91,10 +91,11 @@ def test_the_shipped_weights_have_confidences_of_their_own() -> None:
         (SegmenterOptions(prediction=PredictionOptions(threads=1, max_ram_mb=4000.0)), True),
         (SegmenterOptions(prediction=PredictionOptions(mirror=Mirror.NONE)), True),
         (SegmenterOptions(prediction=PredictionOptions(mirror=Mirror.LEFT_RIGHT)), True),
+        (SegmenterOptions(prediction=PredictionOptions(mirror=Mirror.ALL)), True),
         (SegmenterOptions(prediction=PredictionOptions(thresholds={"find_ml": 3.0})), False),
         (SegmenterOptions(rules=DEFAULT.without("holes")), False),
     ],
-    ids=["usual", "threads", "one-look", "two-looks", "thresholds", "rules"],
+    ids=["usual", "threads", "one-look", "two-looks", "eight-looks", "thresholds", "rules"],
 )
 def test_nothing_is_claimed_of_labels_decided_in_another_way(
     options: SegmenterOptions, known: bool

@@ -23,24 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from machine import machine
+from small_training import SEARCH, SETS
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 MEMORY = 100 << 20
 RECIPE = "simple-unet-2d"
-SETS = (
-    "split={kind: kfold, k: 2, seed: 42}",
-    "grids.slices.slice_size=32",
-    "network.base=4",
-    "optimisation.stop.epochs=5",
-)
-SEARCH = {
-    "metric": "val_loss",
-    "pruner": {"kind": "median", "startup_trials": 1},
-    "sampler": {"kind": "random", "seed": 3},
-    "together": 2,
-    "fields": {"optimisation.learning_rate": {"choice": [0.01, 1.0e-9, 0.003, 1.0e-10]}},
-}
 TIMED = ("metrics.jsonl", "curves.html", "journal.jsonl", "tune.html", "metrics.json", ".lock")
 """Files that say when something was made, or how long it took."""
 
@@ -57,7 +45,7 @@ def main() -> int:
 
     for number in range(6):
         write_scan(work / "data", number)
-    (work / "search.yaml").write_text(json.dumps(SEARCH))
+    (work / "search.yaml").write_text(json.dumps({**SEARCH, "together": 2}))
     # Ray's workers would give way to all other programs of the machine.
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     os.environ["OMP_NUM_THREADS"] = "1"

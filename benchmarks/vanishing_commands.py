@@ -10,22 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cohort_scans import many_scans
+from small_training import SEARCH, SETS
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-SETS = (
-    "split={kind: kfold, k: 2, seed: 42}",
-    "grids.slices.slice_size=32",
-    "network.base=4",
-    "optimisation.stop.epochs=5",
-)
-SEARCH = {
-    "metric": "val_loss",
-    "pruner": {"kind": "median", "startup_trials": 1},
-    "sampler": {"kind": "random", "seed": 3},
-    "fields": {"optimisation.learning_rate": {"choice": [0.01, 1.0e-9, 0.003, 1.0e-10]}},
-}
 CPU = ("--device", "cpu", "--threads", "1")
 
 

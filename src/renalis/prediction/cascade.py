@@ -42,8 +42,10 @@ from renalis.prediction.view import View
 from renalis.prediction.windows import (
     Shape,
     WindowGrid,
+    around_windows,
     as_many_voxels,
     fewest_voxels,
+    moved_windows,
     regular_windows,
     windows_around,
     windows_over,
@@ -260,13 +262,13 @@ class _Work:
                 boxes, grid.shape, stage.patch, self.options.overlap, starts, longer
             )
             stage = stage.model_copy(update={"patch": patch})
-        box = _around(windows, grid.shape, stage.patch)
+        box = around_windows(windows, grid.shape, stage.patch)
         voxels = int(np.prod([side.stop - side.start for side in box]))
         together = 1 if massive else as_many_voxels(self.options.together, given, stage.patch)
         self.expected(stage, voxels, min(len(windows), together))
         image = self.image(stage, box)
         allowed = nearest(region.allowed, box, tuple(1 / r for r in ratio))
-        windows = worth_looking(image, _moved(windows, box), stage.patch, allowed)
+        windows = worth_looking(image, moved_windows(windows, box), stage.patch, allowed)
         mirror = self.options.mirror
         found = self.infer(stage, networks.fine, image[None], windows, mirror, together)
         Networks.release(networks.fine)
@@ -336,20 +338,6 @@ def _mix(
         overview *= share
         fine[number] *= rest
         fine[number] += overview
-
-
-def _moved(windows: list[Shape], into: Box) -> list[Shape]:
-    """First voxels of windows of a grid in the part ``into`` of that grid."""
-    z, y, x = (side.start for side in into)
-    return [(a - z, b - y, c - x) for a, b, c in windows]
-
-
-def _around(windows: list[Shape], shape: Shape, patch: Shape) -> Box:
-    """The box around windows, inside the grid."""
-    first = np.min(windows, axis=0)
-    last = np.minimum(np.max(windows, axis=0) + patch, shape)
-    z, y, x = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
-    return z, y, x
 
 
 def _maps(fine: NDArray[np.float32], box: Box, grid: Grid) -> tuple[Volume, Volume]:

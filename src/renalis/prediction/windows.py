@@ -16,10 +16,12 @@ from renalis.boxes import Box, around_all
 __all__ = [
     "Shape",
     "WindowGrid",
+    "around_windows",
     "as_many_voxels",
     "fewest_voxels",
     "gaussian",
     "merge_boxes",
+    "moved_windows",
     "padding",
     "regular_windows",
     "windows_around",
@@ -282,3 +284,17 @@ def gaussian(patch: Shape) -> NDArray[np.float32]:
     result: NDArray[np.float32] = np.maximum(weight, 1e-3).astype(np.float32)
     result.setflags(write=False)
     return result
+
+
+def moved_windows(windows: Iterable[Shape], into: Box) -> list[Shape]:
+    """First voxels of windows of a grid in the part ``into`` of that grid."""
+    z, y, x = (side.start for side in into)
+    return [(a - z, b - y, c - x) for a, b, c in windows]
+
+
+def around_windows(windows: Sequence[Shape], shape: Shape, patch: Shape) -> Box:
+    """The box around windows of this patch, inside a grid of this shape."""
+    first = np.min(windows, axis=0)
+    last = np.minimum(np.max(windows, axis=0) + patch, shape)
+    z, y, x = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
+    return z, y, x

@@ -193,6 +193,14 @@ def test_lines_that_are_hung_up_without_a_request_take_no_place(store: Store) ->
         node.close()
 
 
+@pytest.mark.parametrize("kind", range(1, 8))
+def test_a_line_that_claims_more_than_a_message_is_closed_at_once(node: Node, kind: int) -> None:
+    with socket.create_connection(("127.0.0.1", node.port), timeout=5) as line:
+        line.sendall(struct.pack(">BBL", kind, 0, (1 << 20) + 1))
+        assert line.recv(1) == b""
+    wait_until(lambda: call(node).is_established, 5)
+
+
 def test_what_ends_a_thread_is_said_without_names(capsys: pytest.CaptureFixture[str]) -> None:
     secret = "Muster^Erika has no /data/Muster/1.2.3.4.5"
 

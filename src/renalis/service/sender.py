@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pydicom
 import requests
-from pynetdicom import AE
+from pynetdicom import AE, evt
 
 from renalis.service.config import Destination, DimseDestination
 from renalis.service.deliveries import Delivery, due_deliveries, failed_again, sent
 from renalis.service.dicomweb import open_client, stow
 from renalis.service.encryption import client_context
 from renalis.service.metrics import Counters
+from renalis.service.pdu_limit import limit_pdus
 from renalis.service.store import Store
 
 __all__ = ["Send", "opened_destinations", "send_due"]
@@ -94,6 +95,7 @@ def _by_store(destination: DimseDestination, ae_title: str) -> Send:
             destination.port,
             ae_title=destination.ae_title,
             tls_args=None if context is None else (context, destination.host),
+            evt_handlers=[(evt.EVT_CONN_OPEN, limit_pdus)],
         )
         if not association.is_established:
             refused = association.is_rejected or bool(association.rejected_contexts)

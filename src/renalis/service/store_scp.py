@@ -23,6 +23,7 @@ from renalis.service.config import DimseNode
 from renalis.service.encryption import server_context
 from renalis.service.incoming import take_image
 from renalis.service.metrics import Counters
+from renalis.service.pdu_limit import limit_pdus
 from renalis.service.series import SeriesState, close_series
 from renalis.service.store import Refused, Store
 
@@ -84,6 +85,7 @@ class _Receiving:
         address = str(event.address[0])  # type: ignore[attr-defined]
         known = any(peer.allows(peer.ae_title, address) for peer in self._node.peers)
         if known and self._rate.allows(address):
+            limit_pdus(event)
             with self._lock:
                 self._brought[event.assoc] = set()
             return

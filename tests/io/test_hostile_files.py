@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from pathlib import Path
 
@@ -15,8 +16,12 @@ from pydicom.uid import JPEG2000Lossless, JPEGExtended12Bit, JPEGLSLossless, RLE
 from renalis.errors import InputError
 from renalis.io import dicom_pixels, find_scans, read_scan
 from renalis.io.archive import FolderFiles
-from renalis.io.codestream import jpeg2000_size, jpeg_size
+from renalis.io.codestream import check_codestreams
+from renalis.io.itk import stored_values
+from renalis.io.jpeg2000_stream import jpeg2000_size
+from renalis.io.jpeg_stream import jpeg_size
 from renalis.io.read_labels import read_label_map
+from renalis.io.segments import dicom_seg
 
 META = {
     "ObjectType": "Image", "NDims": "3", "BinaryData": "True", "CompressedData": "False",
@@ -146,9 +151,7 @@ def test_the_size_of_streams_is_read_from_their_headers() -> None:
     assert jpeg_size(bytes.fromhex(GREY.format("", ""))) == (512, 384)
     comments = "ffff fffe 0004 ffff", "ffe0 0002"
     assert jpeg_size(bytes.fromhex(GREY.format(*comments))) == (512, 384)
-    sized = bytes.fromhex("ff4fff51 0029 0000 00000180 00000208 00000000 00000008")
-    assert jpeg2000_size(sized) == (512, 384)
-    assert jpeg2000_size(b"") is None
+    assert jpeg_size(b"\xff\xff" + bytes.fromhex(GREY.format(*comments))) == (512, 384)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +166,12 @@ def test_the_size_of_streams_is_read_from_their_headers() -> None:
         GREY.format("", "").replace("0014 00", "0014 01"),
         GREY.format("", "").replace("0014 00", "0014 20"),
         GREY.format("", "").replace("000100", "000900"),
+        GREY.format("", "").replace("0200 0180", "0000 0180"),
+        GREY.format("", "").replace("ffc3", "ffc2"),
+        GREY.format("ffde000b10 0200 0180 01 011100", ""),
+        GREY.format("", "") + "1234 ffdc00040200 ffd9",
+        GREY.format("", "") + "1234 ffff c3000b10 0200 0180 01 011100 ffd9",
+        GREY.format("", "") + "1234 ffda0008010100000000 ffd9",
         "ffd8 ffda00080101000000000000",
         "ffd8",
         "0000",
@@ -177,6 +186,12 @@ def test_the_size_of_streams_is_read_from_their_headers() -> None:
         "other table",
         "unknown table",
         "long table",
+        "size later",
+        "progressive",
+        "hierarchical",
+        "size after the scan",
+        "frame after the scan",
+        "two scans",
         "no frame",
         "nothing",
         "no picture",
@@ -185,6 +200,128 @@ def test_the_size_of_streams_is_read_from_their_headers() -> None:
 def test_a_jpeg_with_headers_over_which_gdcm_ends_the_program_is_refused(stream: str) -> None:
     with pytest.raises(ValueError, match=r"header|marker|scan"):
         jpeg_size(bytes.fromhex(stream))
+
+
+def test_stuffed_bytes_and_restarts_of_a_scan_are_no_headers() -> None:
+    scan = "12 ff00c3 ffd0 ff00 ffffd9 ffc3"  # what follows the end is not looked at
+    assert jpeg_size(bytes.fromhex(GREY.format("", "") + scan)) == (512, 384)
+    bits = "ffd8 fff7000b10 0200 0180 01 011100 {} ffda0008010100000000 ff77 ff00 ffd9"
+    assert jpeg_size(bytes.fromhex(bits.format("fff8000d 01 0fff 0012 0043 0114 0040"))) == (
+        (512, 384)
+    )
+    for lse in ("fff8000c 04 04 00011170 00004e20", "fff80004 0200", "fff8000d 04" + "00" * 10):
+        with pytest.raises(ValueError, match="LSE"):
+            jpeg_size(bytes.fromhex(bits.format(lse)))
+
+
+SIZED = ["ff4fff51", "0029", "0000", "00000188", "00000200", "00000008", "00000000",
+         "00000180", "00000200", "00000000", "00000000", "0001", "0f0101"]  # fmt: skip
+
+
+def test_the_size_of_jpeg_2000_is_read_in_codestreams_and_in_files() -> None:
+    stream = bytes.fromhex("".join(SIZED))
+    assert jpeg2000_size(stream) == (512, 384)
+    before = bytes.fromhex("0000000c6a5020200d0a870a 0000000c6a70326800000008 00000000 6a703263")
+    before = before.replace(b"jp2h", b"rreq")[:-16] + bytes.fromhex("0000000a") + b"jp2h"
+    palette = before[:-8] + (16).to_bytes(4, "big") + b"jp2h" + b"\0\0\0\x08%s"
+    end = b"\0\0\0\0jp2c" + stream
+    assert jpeg2000_size(palette % b"colr" + end) == (512, 384)
+    with pytest.raises(ValueError, match="palette"):
+        jpeg2000_size(palette % b"pclr" + end)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *((1, "002a"), (3, "00000008"), (3, "ffffffff"), (5, "00000188"), (6, "00000201")),
+        *((7, "00000001"), (7, "00000000"), (9, "00000009"), (11, "0002"), (12, "0f0201")),
+        *((0, "ff4fff30"), (0, "00000000")),
+    ],
+)
+def test_a_jpeg_2000_whose_size_header_is_not_that_of_a_ct_is_refused(
+    place: int, value: str
+) -> None:
+    words = list(SIZED)
+    words[place] = value
+    with pytest.raises(ValueError, match=r"header|tiles"):
+        jpeg2000_size(bytes.fromhex("".join(words)))
+
+
+def framed(frames: list[list[bytes]], table: bool, extended: bool = False) -> Dataset:
+    """A JPEG-LS file of frames of 64 × 64, each of fragments."""
+    parts = [[part + b"\0" * (len(part) % 2) for part in frame] for frame in frames]
+    items = [
+        b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<I", len(part)) + part for part in frame)
+        for frame in parts
+    ]
+    starts = [sum(map(len, items[:n])) for n in range(len(items))]
+    offsets = struct.pack(f"<{len(starts)}I", *starts) if table else b""
+    data = ct_slice(np.zeros((64, 64), np.int16), (0, 0, 0), NumberOfFrames=len(frames))
+    data.file_meta.TransferSyntaxUID = JPEGLSLossless
+    data.PixelData = b"\xfe\xff\x00\xe0" + struct.pack("<I", len(offsets)) + offsets
+    data.PixelData += b"".join(items)
+    if extended:
+        data.ExtendedOffsetTable = struct.pack(f"<{len(starts)}Q", *starts)
+        lengths = [len(item) - 8 for item in items]
+        data.ExtendedOffsetTableLengths = struct.pack(f"<{len(starts)}Q", *lengths)
+    return data
+
+
+LS = bytes.fromhex("ffd8 fff7000b08 0040 0040 01 011100 ffda0008010100000000 1234 ffd9")
+OVERSIZE = b"\xff" + LS.replace(b"\x00\x40\x00\x40", b"\0\0\0\0").replace(
+    b"\xff\xda", bytes.fromhex("fff8000c 04 04 00011170 00004e20 ffda")
+)
+
+
+@pytest.mark.parametrize("frames", [None, [0, 1]])
+@pytest.mark.parametrize("tables", [(False, False), (True, False), (False, True)])
+def test_every_frame_is_looked_at_from_its_first_byte(
+    tables: tuple[bool, bool], frames: list[int] | None
+) -> None:
+    extended = tables[1]
+    good = [LS] if extended else [LS[:10], LS[10:]]
+    bad = [OVERSIZE] if extended else [OVERSIZE[:10], OVERSIZE[10:]]
+    check_codestreams(framed([[LS], good], *tables), 64, 64, frames)
+    with pytest.raises(ValueError, match="size open"):
+        check_codestreams(framed([[LS], bad], *tables), 64, 64, frames)
+
+
+def test_a_frame_that_an_offset_points_to_within_a_fragment_is_looked_at() -> None:
+    inner = b"\xfe\xff\x00\xe0" + struct.pack("<I", len(OVERSIZE)) + OVERSIZE
+    data = framed([[LS], [LS + b"\0" * (len(LS) % 2) + inner]], table=True)
+    at = data.PixelData.index(inner) - 16  # from the end of the table
+    data.PixelData = data.PixelData[:12] + struct.pack("<I", at) + data.PixelData[16:]
+    with pytest.raises(ValueError, match="size open"):
+        check_codestreams(data, 64, 64, [0, 1])
+
+
+def test_a_segmentation_whose_frames_are_other_pictures_is_refused_undecoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Dataset, "pixel_array", property(lambda _: pytest.fail("decoded")))
+    with pytest.raises(ValueError, match="size open"):
+        list(dicom_seg._frames(framed([[LS], [OVERSIZE]], table=False)))
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
+def test_a_file_that_is_dicom_as_well_is_read_in_the_format_of_its_name(
+    tmp_path: Path, name: str
+) -> None:
+    pytest.importorskip("SimpleITK")
+    head, fill = {
+        "a.nrrd": ("NRRD0001\ntype: short\ndimension: 3\nsizes: 4 5 6\nencoding: raw\n"
+                   "endian: little\n{}\n\n", "#"),
+        "a.mha": ("NDims=3\nBinaryData=True\nDimSize=4 5 6\nElementType=MET_SHORT\n{}\n"
+                  "ElementDataFile=LOCAL\n", "Comment="),
+    }[name]  # fmt: skip
+    data = ct_slice(body(3)[0], (0, 0, 0), SOPInstanceUID="1.2.3")
+    pydicom.dcmwrite(tmp_path / "a.dcm", data, enforce_file_format=True)
+    dicom = (tmp_path / "a.dcm").read_bytes()[128:]
+    header = head.format(fill.ljust(128 - len(head) + 2, "x"))
+    assert len(header) == 128
+    (tmp_path / name).write_bytes(header.encode() + dicom)
+    stored = np.frombuffer(dicom[:240], "<i2")
+    assert np.array_equal(stored_values(tmp_path / name, bytes_only=False), stored)
 
 
 def test_a_series_that_claims_more_than_any_scan_is_refused(

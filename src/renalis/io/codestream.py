@@ -1,4 +1,4 @@
-"""JPEG and JPEG 2000 streams, looked at before a decoder takes their headers at their word.
+"""Compressed frames, looked at before a decoder takes their headers at their word.
 
 Decoders make room for whatever size a stream claims, and GDCM ends the whole program over headers
 that contradict each other.
@@ -6,119 +6,97 @@ that contradict each other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_fragments
+from pydicom.encaps import generate_frames, get_frame, parse_basic_offsets
 
-__all__ = ["check_codestreams", "jpeg2000_size", "jpeg_size"]
+from renalis.io.jpeg2000_stream import jpeg2000_size
+from renalis.io.jpeg_stream import jpeg_size
 
-_MOST_TIMES = 4
-_SMALL = 1 << 20
-_NO_FRAME = (0xC4, 0xC8, 0xCC)
-"""Markers among those of frames (T.81 B.1.1.3) that begin none: tables and a reserved one."""
-_START, _SCAN, _FRAME_LS, _TABLES = 0xD8, 0xDA, 0xF7, 0xC4
-_OTHERS = frozenset({0xDB, 0xDD, 0xF8, 0xFE, *range(0xE0, 0xF0)})
-"""Markers of what a decoder needs or passes over: quantization, restarts, comments."""
-_JPEG = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81))
-"""Transfer syntaxes whose frames are JPEG or JPEG-LS."""
+__all__ = ["check_codestreams", "frame_bytes"]
+
+_SIZES = {
+    **dict.fromkeys((f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81)), jpeg_size),
+    **dict.fromkeys(
+        (f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 201, 202, 203)), jpeg2000_size
+    ),
+}  # fmt: skip
+"""How the size of a frame is read, by transfer syntax: JPEG and JPEG-LS; JPEG 2000 with HTJ2K."""
 
 
-def check_codestreams(data: Dataset, rows: int, columns: int) -> None:
-    """Refuse streams that are other pictures than the file's header says.
+def check_codestreams(
+    data: Dataset, rows: int, columns: int, frames: Sequence[int] | None = None
+) -> None:
+    """Refuse frames that are other pictures than the file's header says.
 
     Parameters
     ----------
     data : Dataset
-        A file with packed pixels.
+        A file with its pixels; others than JPEG, JPEG-LS and JPEG 2000 are left alone.
     rows, columns : int
         Of each frame.
+    frames : sequence of int, optional
+        Those that are decoded one by one, from 0; None if all are decoded in one go.
 
     Raises
     ------
     ValueError
-        If a JPEG or JPEG-LS stream is no grey picture of this size with one scan, or a JPEG 2000
-        stream a much larger one. What is not seen in headers is left to the decoder.
+        If a frame is no grey picture of exactly this size, or cannot be found. What is not seen in
+        headers is left to the decoder.
     """
-    _, *parts = generate_fragments(data.PixelData)  # the first is the table of offsets
-    heads = [part[: 1 << 16] for part in parts if part]
-    whole = len(heads) == int(data.get("NumberOfFrames") or 1)  # a fragment for each frame
-    jpeg = data.file_meta.TransferSyntaxUID in _JPEG
-    for number, head in enumerate(heads):
-        if head.startswith(bytes((0xFF, _START))) or (jpeg and (whole or not number)):
-            found = jpeg_size(head)
-            if found != (rows, columns):
-                raise ValueError(f"a picture of {found} in place of {(rows, columns)}")
-        size = jpeg2000_size(head)
-        if size is not None and size[0] * size[1] > _MOST_TIMES * rows * columns + _SMALL:
-            raise ValueError(f"a picture of {size} in place of {(rows, columns)}")
+    size_of = _SIZES.get(str(data.file_meta.get("TransferSyntaxUID", "")))
+    if size_of is None:
+        return
+    for stream in _streams(data, frames):
+        found = size_of(stream)
+        if found != (rows, columns):
+            raise ValueError(f"a picture of {found} in place of {(rows, columns)}")
 
 
-def jpeg_size(stream: bytes) -> tuple[int, int]:
-    """Rows and columns of a grey JPEG or JPEG-LS picture by its frame header (T.81 B.2, T.87 C.2).
+def frame_bytes(data: Dataset, frame: int) -> bytes:
+    """The compressed bytes of one frame, as pydicom's decoders find them.
 
     Parameters
     ----------
-    stream : bytes
-        Up to the header of its first scan at least.
+    data : Dataset
+        A file with compressed pixels.
+    frame : int
+        From 0.
 
     Raises
     ------
     ValueError
-        If there is not exactly one frame header and then a scan, each of one component.
-
-    Examples
-    --------
-    >>> jpeg_size(bytes.fromhex("ffd8 ffc3000b10 0200 0180 01 011100 ffda0008010100000000"))
-    (512, 384)
+        If the file does not say where it is, or has no such frame.
     """
-    at, size, huffman = 2, None, True
-    tables: set[int] = set()
-    if stream[:2] != bytes((0xFF, _START)):
-        raise ValueError("it does not begin with a marker")
-    while at + 4 <= len(stream):
-        if stream[at] != 0xFF:
-            raise ValueError("bytes between its markers")
-        mark, length = stream[at + 1], int.from_bytes(stream[at + 2 : at + 4], "big")
-        if mark == 0xFF:  # any number of these may stand in front of a marker
-            at += 1
-            continue
-        part = stream[at + 4 : at + 2 + length]
-        if (0xC0 <= mark <= 0xCF and mark not in _NO_FRAME) or mark == _FRAME_LS:
-            if size is not None or length != 11 or len(part) < 9 or part[5] != 1:
-                raise ValueError("its frame header is damaged or not that of a grey picture")
-            size = int.from_bytes(part[1:3], "big"), int.from_bytes(part[3:5], "big")
-            huffman = mark != _FRAME_LS
-        elif mark == _TABLES:
-            tables |= _tables(part)
-        elif mark == _SCAN:
-            if size is None or length != 8 or len(part) < 6 or part[0] != 1:
-                raise ValueError("its scan header is damaged or not that of a grey picture")
-            if huffman and part[2] >> 4 not in tables:
-                raise ValueError("its scan header names a table that is not there")
-            return size
-        elif mark not in _OTHERS:
-            raise ValueError("markers that no picture has before its scan header")
-        at += 2 + length
-    raise ValueError("it has no scan")
+    return get_frame(data.PixelData, frame, **_places(data))
 
 
-def _tables(part: bytes) -> set[int]:
-    """Numbers of the tables for differences that a segment defines (T.81 B.2.4.2)."""
-    found, at = set(), 0
-    while at < len(part):
-        kind, number, lengths = part[at] >> 4, part[at] & 15, part[at + 1 : at + 17]
-        at += 17 + sum(lengths)
-        if kind > 1 or number > 3 or len(lengths) < 16 or sum(lengths) > 256 or at > len(part):
-            raise ValueError("its tables are damaged, and so is the frame header or its length")
-        if kind == 0:
-            found.add(number)
-    return found
+def _streams(data: Dataset, frames: Sequence[int] | None) -> Iterator[bytes]:
+    """One frame after the other, put together of its fragments exactly as for the decoder.
+
+    By tables of offsets a single frame is found by its offset, wherever that points, but all frames
+    in one go by their fragments, so that a file may hold other streams for each of the two.
+    """
+    places = _places(data)
+    if frames is None:
+        yield from generate_frames(data.PixelData, **places)
+    elif not (places["extended_offsets"] or parse_basic_offsets(data.PixelData)):
+        # The same for both, and in one pass.
+        yield from islice(generate_frames(data.PixelData, **places), max(frames, default=-1) + 1)
+    else:
+        for frame in frames:
+            yield frame_bytes(data, frame)
 
 
-def jpeg2000_size(stream: bytes) -> tuple[int, int] | None:
-    """Rows and columns that a JPEG 2000 codestream claims (SIZ, T.800 A.5.1); None for others."""
-    if stream[:4] != b"\xff\x4f\xff\x51" or len(stream) < 24:
-        return None
-    right, bottom, left, top = (
-        int.from_bytes(stream[at : at + 4], "big") for at in (8, 12, 16, 20)
-    )
-    return bottom - top, right - left
+def _places(data: Dataset) -> dict[str, Any]:
+    """What says where frames begin, as pydicom takes it."""
+    offsets = None
+    if "ExtendedOffsetTable" in data:
+        offsets = data.ExtendedOffsetTable, data.ExtendedOffsetTableLengths
+        if len(offsets[0]) != len(offsets[1]):
+            offsets = None  # pydicom passes over them as well
+    count = int(data.get("NumberOfFrames") or 1)
+    return {"number_of_frames": count, "extended_offsets": offsets}

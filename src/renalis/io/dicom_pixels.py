@@ -126,9 +126,10 @@ def _decode_file(files: FileSet, batch: list[tuple[Frame, int]], stack: NDArray[
                 else pydicom.uid.ExplicitVRBigEndian
             )
         plugin = _DECODERS.get(str(data.file_meta.TransferSyntaxUID), "")
-        if plugin not in ("", "pydicom"):
-            check_codestreams(data, batch[0][0].rows, batch[0][0].columns)
         single = int(data.get("NumberOfFrames") or 1) == 1
+        in_one_go = single and not is_jpeg12(data)
+        wanted = None if in_one_go else [0 if single else frame.frame for frame, _ in batch]
+        check_codestreams(data, batch[0][0].rows, batch[0][0].columns, wanted)
         for frame, row in batch:
             stored = _stored(data, None if single else frame.frame, plugin)
             stack[row] = _to_hu(stored, frame, data)

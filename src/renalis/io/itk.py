@@ -51,7 +51,7 @@ def read_itk(source: ScanSource) -> Scan:
     """
     name = shown(source.path)
     header = read_header(source.path)
-    with opened(source.path) as reader:
+    with opened(source.path, header) as reader:
         shape = _shape(reader, name)
         warnings = _doubts(header, name)
         affine = itk_affine(reader, name)
@@ -89,7 +89,7 @@ def stored_values(path: Path, bytes_only: bool) -> NDArray[Any] | None:
     """
     name = shown(path)
     header = read_header(path)
-    with opened(path) as reader:
+    with opened(path, header) as reader:
         _shape(reader, name)
         if bytes_only and not _kind(reader).startswith("8-bit"):
             return None
@@ -122,7 +122,7 @@ def itk_map(path: Path) -> tuple[NDArray[Any], NDArray[np.float64], bool]:
     """
     name = shown(path)
     header = read_header(path)
-    with opened(path, "the label map") as reader:
+    with opened(path, header, "the label map") as reader:
         shape = _shape(reader, name)
         placed = not any(NO_DIRECTIONS in doubt for doubt in _doubts(header, name))
         affine = itk_affine(reader, name)
@@ -133,10 +133,10 @@ def itk_map(path: Path) -> tuple[NDArray[Any], NDArray[np.float64], bool]:
 
 
 @contextlib.contextmanager
-def opened(path: Path, wanted: str = "the scan") -> Iterator[Any]:
+def opened(path: Path, header: ItkHeader, wanted: str = "the scan") -> Iterator[Any]:
     """A reader that knows the header; its errors become sentences, its remarks are not shown.
 
-    What it opens has to be looked at before (`read_header`).
+    What it opens has to be looked at before (`read_header`), and is opened in that format alone.
     """
     name = shown(path)
     try:
@@ -150,6 +150,9 @@ def opened(path: Path, wanted: str = "the scan") -> Iterator[Any]:
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
         reader = sitk.ImageFileReader()
+        # As the header was read: of all its formats, ITK would take the first that fits, and a
+        # file may look like several.
+        reader.SetImageIO("NrrdImageIO" if header.nrrd else "MetaImageIO")
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
         yield reader

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.encaps import get_frame
+
+from renalis.io.codestream import frame_bytes
 
 __all__ = ["decoded", "is_jpeg12"]
 
@@ -40,9 +41,8 @@ def decoded(data: Dataset, frame: int) -> NDArray[Any]:
     """
     import gdcm
 
-    count = int(data.get("NumberOfFrames") or 1)
     fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(get_frame(data.PixelData, frame, number_of_frames=count))
+    fragment.SetByteStringValue(frame_bytes(data, frame))
     fragments = gdcm.SequenceOfFragments.New()
     fragments.AddFragment(fragment)
     element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))

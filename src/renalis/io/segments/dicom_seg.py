@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.io.archive import opened_whole
+from renalis.io.codestream import check_codestreams
 from renalis.io.scan import shown
 from renalis.io.segments.segment_labels import Code, Segment, label_of, unknown_note
 from renalis.io.segments.stored import Segmented, painted
@@ -161,6 +162,7 @@ def _planes(data: Dataset) -> _Planes:
 
 def _frames(data: Dataset) -> Iterator[_Frame]:
     """Every frame; the values of fractional ones become 0 and 1."""
+    check_codestreams(data, int(data.Rows), int(data.Columns))
     pixels = data.pixel_array
     pixels = pixels[None] if pixels.ndim == 2 else pixels
     kind = str(data.get("SegmentationType", "")).upper()

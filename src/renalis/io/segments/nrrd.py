@@ -81,7 +81,7 @@ def _read(path: Path, name: str) -> tuple[NDArray[Any], NDArray[np.float64], Map
         raise InputError(
             f"{name} does not say how the patient lies (no space); save it again from 3D Slicer"
         )
-    with opened(path, "the segmentation") as reader:
+    with opened(path, header, "the segmentation") as reader:
         import SimpleITK as sitk
 
         if reader.GetDimension() != 3:

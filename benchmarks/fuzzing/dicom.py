@@ -28,6 +28,7 @@ from pydicom.uid import (
 )
 
 from fuzzing.changed_bytes import ODD_FLOATS, ODD_INTEGERS, ODD_TEXTS, changed_bytes
+from fuzzing.streams import changed_streams
 from renalis.io import find_scans, read_scan
 
 __all__ = ["changed_dataset", "series_seeds", "target", "to_bytes"]
@@ -324,7 +325,7 @@ class Dicom:
             return ["enhanced", *more]
         else:
             change = rng.choice((changed_dataset, changed_dataset, changed_lengths, offsets,
-                                 changed_bytes, nested))  # fmt: skip
+                                 changed_streams, changed_bytes, nested))  # fmt: skip
             every = rng.random() < 0.6
             state = rng.getstate()
             for index in range(len(files) if every else 1):

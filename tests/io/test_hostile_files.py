@@ -168,6 +168,7 @@ def test_the_size_of_streams_is_read_from_their_headers() -> None:
         GREY.format("", "").replace("000100", "000900"),
         GREY.format("", "").replace("0200 0180", "0000 0180"),
         GREY.format("", "").replace("ffc3", "ffc2"),
+        GREY.format("", "").replace("000b10", "000b11"),
         GREY.format("ffde000b10 0200 0180 01 011100", ""),
         GREY.format("", "") + "1234 ffdc00040200 ffd9",
         GREY.format("", "") + "1234 ffff c3000b10 0200 0180 01 011100 ffd9",
@@ -188,6 +189,7 @@ def test_the_size_of_streams_is_read_from_their_headers() -> None:
         "long table",
         "size later",
         "progressive",
+        "17 bits",
         "hierarchical",
         "size after the scan",
         "frame after the scan",
@@ -247,6 +249,31 @@ def test_a_jpeg_2000_whose_size_header_is_not_that_of_a_ct_is_refused(
         jpeg2000_size(bytes.fromhex("".join(words)))
 
 
+STYLE = "ff52 {:04x} 01 00 {:04x} 00 05 04 04 00 01"
+
+
+@pytest.mark.parametrize("in_tile_part", [False, True])
+def test_a_jpeg_2000_of_very_many_precincts_is_refused(in_tile_part: bool) -> None:
+    part = "ff90 000a 0000 {} 00 01"  # a tile-part's begin, with its length or until the end
+    last, data = part.format("00000000"), "ff93 aaaa"
+    before = part.format("00000010") + data + last if in_tile_part else ""
+    start = bytes.fromhex("".join(SIZED) + before)
+    end = bytes.fromhex(data if in_tile_part else last + data)
+
+    def styled(layers: int, precincts: str) -> bytes:
+        length = 12 + len(precincts) // 2
+        return start + bytes.fromhex(STYLE.format(length, layers) + precincts) + end
+
+    assert jpeg2000_size(styled(1, "778888888888")) == (512, 384)
+    for layers, precincts in ((1, "001111111111"), (65535, "333333333333")):
+        with pytest.raises(ValueError, match=f"precincts in {layers} layers"):
+            jpeg2000_size(styled(layers, precincts))
+    with pytest.raises(ValueError, match="style header is damaged"):
+        jpeg2000_size(styled(1, "77"))
+    with pytest.raises(ValueError, match="other headers"):  # after which OpenJPEG finds SIZ or COD
+        jpeg2000_size(start + b"\xff\x30\0\2" + end)
+
+
 def framed(frames: list[list[bytes]], table: bool, extended: bool = False) -> Dataset:
     """A JPEG-LS file of frames of 64 × 64, each of fragments."""
     parts = [[part + b"\0" * (len(part) % 2) for part in frame] for frame in frames]
@@ -286,6 +313,13 @@ def test_every_frame_is_looked_at_from_its_first_byte(
         check_codestreams(framed([[LS], bad], *tables), 64, 64, frames)
 
 
+def test_compressed_values_of_more_bits_than_gdcm_writes_are_refused() -> None:
+    data = framed([[LS]], table=False)
+    data.BitsAllocated = 32
+    with pytest.raises(ValueError, match="32 bits"):
+        check_codestreams(data, 64, 64)
+
+
 def test_a_frame_that_an_offset_points_to_within_a_fragment_is_looked_at() -> None:
     inner = b"\xfe\xff\x00\xe0" + struct.pack("<I", len(OVERSIZE)) + OVERSIZE
     data = framed([[LS], [LS + b"\0" * (len(LS) % 2) + inner]], table=True)
@@ -298,7 +332,7 @@ def test_a_frame_that_an_offset_points_to_within_a_fragment_is_looked_at() -> No
 def test_a_segmentation_whose_frames_are_other_pictures_is_refused_undecoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Dataset, "pixel_array", property(lambda _: pytest.fail("decoded")))
+    monkeypatch.setattr(dicom_seg, "pixel_array", lambda *_, **__: pytest.fail("decoded"))
     with pytest.raises(ValueError, match="size open"):
         list(dicom_seg._frames(framed([[LS], [OVERSIZE]], table=False)))
 

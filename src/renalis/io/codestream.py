@@ -16,15 +16,30 @@ from pydicom.encaps import generate_frames, get_frame, parse_basic_offsets
 from renalis.io.jpeg2000_stream import jpeg2000_size
 from renalis.io.jpeg_stream import jpeg_size
 
-__all__ = ["check_codestreams", "frame_bytes"]
+__all__ = ["check_codestreams", "decoder_of", "frame_bytes"]
 
-_SIZES = {
-    **dict.fromkeys((f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81)), jpeg_size),
-    **dict.fromkeys(
-        (f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 201, 202, 203)), jpeg2000_size
+_DECODERS = {
+    "1.2.840.10008.1.2.4.50": "gdcm",  # JPEG baseline
+    "1.2.840.10008.1.2.4.51": "gdcm",  # JPEG extended, 12 bit
+    "1.2.840.10008.1.2.4.57": "gdcm",  # JPEG lossless
+    "1.2.840.10008.1.2.4.70": "gdcm",  # JPEG lossless, first order
+    "1.2.840.10008.1.2.4.80": "pyjpegls",
+    "1.2.840.10008.1.2.4.81": "pyjpegls",
+    **dict.fromkeys(  # JPEG 2000, and its high-throughput kind, by OpenJPEG
+        (f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 201, 202, 203)), "pylibjpeg"
     ),
-}  # fmt: skip
-"""How the size of a frame is read, by transfer syntax: JPEG and JPEG-LS; JPEG 2000 with HTJ2K."""
+    "1.2.840.10008.1.2.5": "pydicom",  # RLE
+}
+
+_SIZES = {"gdcm": jpeg_size, "pyjpegls": jpeg_size, "pylibjpeg": jpeg2000_size}
+"""How the size of a frame is read, by what decodes it."""
+_BITS_ALLOCATED = (1, 8, 16)
+"""Over others GDCM ends the program."""
+
+
+def decoder_of(data: Dataset) -> str:
+    """The plugin of pydicom that decodes a file's pixels; empty for others than compressed ones."""
+    return _DECODERS.get(str(data.file_meta.get("TransferSyntaxUID", "")), "")
 
 
 def check_codestreams(
@@ -44,12 +59,15 @@ def check_codestreams(
     Raises
     ------
     ValueError
-        If a frame is no grey picture of exactly this size, or cannot be found. What is not seen in
-        headers is left to the decoder.
+        If a frame is no grey picture of exactly this size, or cannot be found, or values have more
+        than 16 bits. What is not seen in headers is left to the decoder.
     """
-    size_of = _SIZES.get(str(data.file_meta.get("TransferSyntaxUID", "")))
+    size_of = _SIZES.get(decoder_of(data))
     if size_of is None:
         return
+    bits = data.get("BitsAllocated")
+    if bits not in _BITS_ALLOCATED:
+        raise ValueError(f"{bits} bits for each value")
     for stream in _streams(data, frames):
         found = size_of(stream)
         if found != (rows, columns):

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from renalis.errors import InputError
 from renalis.io.archive import FileSet
-from renalis.io.codestream import check_codestreams
+from renalis.io.codestream import check_codestreams, decoder_of
 from renalis.io.dicom_files import Frame
 from renalis.io.dicom_geometry import Grid
 from renalis.io.dicom_slices import checked_slices
@@ -34,18 +34,6 @@ _PLAIN = frozenset(
     {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
 )
 """Transfer syntaxes whose pixels are not packed."""
-
-_DECODERS = {
-    "1.2.840.10008.1.2.4.50": "gdcm",  # JPEG baseline
-    "1.2.840.10008.1.2.4.51": "gdcm",  # JPEG extended, 12 bit
-    "1.2.840.10008.1.2.4.57": "gdcm",  # JPEG lossless
-    "1.2.840.10008.1.2.4.70": "gdcm",  # JPEG lossless, first order
-    "1.2.840.10008.1.2.4.80": "pyjpegls",
-    "1.2.840.10008.1.2.4.81": "pyjpegls",
-    "1.2.840.10008.1.2.4.90": "pylibjpeg",  # JPEG 2000, by OpenJPEG
-    "1.2.840.10008.1.2.4.91": "pylibjpeg",
-    "1.2.840.10008.1.2.5": "pydicom",  # RLE
-}
 
 
 def voxels_of(grid: Grid, files: FileSet, name: str) -> tuple[NDArray[np.int16], list[str]]:
@@ -125,13 +113,12 @@ def _decode_file(files: FileSet, batch: list[tuple[Frame, int]], stack: NDArray[
                 if little
                 else pydicom.uid.ExplicitVRBigEndian
             )
-        plugin = _DECODERS.get(str(data.file_meta.TransferSyntaxUID), "")
         single = int(data.get("NumberOfFrames") or 1) == 1
         in_one_go = single and not is_jpeg12(data)
         wanted = None if in_one_go else [0 if single else frame.frame for frame, _ in batch]
         check_codestreams(data, batch[0][0].rows, batch[0][0].columns, wanted)
         for frame, row in batch:
-            stored = _stored(data, None if single else frame.frame, plugin)
+            stored = _stored(data, None if single else frame.frame)
             stack[row] = _to_hu(stored, frame, data)
     except MemoryError:
         raise
@@ -175,11 +162,11 @@ def _check_size(files: FileSet, frame: Frame) -> None:
         )
 
 
-def _stored(data: pydicom.Dataset, index: int | None, plugin: str) -> NDArray[Any]:
+def _stored(data: pydicom.Dataset, index: int | None) -> NDArray[Any]:
     """Stored values of one frame, shape (rows, columns)."""
     if is_jpeg12(data):
         return decoded(data, index or 0)
-    stored = pixel_array(data, index=index, raw=True, decoding_plugin=plugin)
+    stored = pixel_array(data, index=index, raw=True, decoding_plugin=decoder_of(data))
     return stored[0] if stored.ndim == 3 and len(stored) == 1 else stored
 
 

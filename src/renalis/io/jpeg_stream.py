@@ -10,6 +10,8 @@ _START, _SCAN, _FRAME_LS, _TABLES, _PRESETS = 0xD8, 0xDA, 0xF7, 0xC4, 0xF8
 _FRAMES = frozenset({0xC0, 0xC1, 0xC3, _FRAME_LS})
 """Frames of DICOM's transfer syntaxes: baseline, extended, lossless, JPEG-LS. No progressive,
 hierarchical and arithmetic ones."""
+_BITS = range(2, 17)
+"""Of a value. GDCM writes beyond its room for more."""
 _OTHERS = frozenset({0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 """Markers of what a decoder needs or passes over: quantization, restarts, comments."""
 _END = 0xD9
@@ -85,7 +87,7 @@ def _marker(stream: bytes, at: int) -> tuple[int, int]:
 def _frame(part: bytes) -> tuple[int, int]:
     """Rows and columns of a frame header (T.81 B.2.2); 0 would leave them to later segments."""
     size = int.from_bytes(part[1:3], "big"), int.from_bytes(part[3:5], "big")
-    if len(part) != 9 or part[5] != 1:
+    if len(part) != 9 or part[5] != 1 or part[0] not in _BITS:
         raise ValueError("its frame header is damaged or not that of a grey picture")
     if not all(size):
         raise ValueError("its frame header leaves its size open")

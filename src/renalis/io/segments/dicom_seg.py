@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.pixels.utils import pixel_array
 
 from renalis.conventions import Label
 from renalis.errors import InputError
 from renalis.io.archive import opened_whole
-from renalis.io.codestream import check_codestreams
+from renalis.io.codestream import check_codestreams, decoder_of
 from renalis.io.scan import shown
 from renalis.io.segments.segment_labels import Code, Segment, label_of, unknown_note
 from renalis.io.segments.stored import Segmented, painted
@@ -163,7 +164,7 @@ def _planes(data: Dataset) -> _Planes:
 def _frames(data: Dataset) -> Iterator[_Frame]:
     """Every frame; the values of fractional ones become 0 and 1."""
     check_codestreams(data, int(data.Rows), int(data.Columns))
-    pixels = data.pixel_array
+    pixels = pixel_array(data, decoding_plugin=decoder_of(data))
     pixels = pixels[None] if pixels.ndim == 2 else pixels
     kind = str(data.get("SegmentationType", "")).upper()
     if kind == "FRACTIONAL":

@@ -141,7 +141,8 @@ class _Receiving:
 
     def ended(self, event: Event) -> None:
         """Note how the series stand that an association brought, and free its place."""
-        event.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type] # ends waiting for requests
+        requests: Any = event.assoc.dul.to_user_queue
+        requests.put(None)  # ends waiting for them
         well = bool(event.assoc.is_released)
         state = SeriesState.CLOSED if well else SeriesState.BROKEN
         with self._lock:

@@ -153,9 +153,9 @@ def claims(measured: list, agreement: dict, among: dict, windows: dict) -> list[
 def unsure(theirs: float, exact: float) -> str:
     """Why labels of one class need not agree so far."""
     return (
-        f"the rivals do not agree on it in this scan either: nnU-Net and MONAI resample in other "
-        f"ways and agree with each other by {theirs:.3f}; computed in float32 as theirs, our labels "
-        f"agree by {exact:.3f}"
+        "the rivals do not agree on it in this scan either: nnU-Net and MONAI resample in other "
+        f"ways and agree with each other by {theirs:.3f}; computed in float32 as theirs, our "
+        f"labels agree by {exact:.3f}"
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,15 @@ def repeated(work: Callable[[], Any], runs: int) -> dict[str, float]:
         name: sorted(one[name] for one in found)[runs // 2]
         for name in ("cpu_s", "wall_s", "extra_mb")
     }
+
+
+def per_cpu_second(work: Callable[[int], Any], numbers: Sequence[int]) -> float:
+    """Calls of ``work`` with each number, per CPU second; a first one with 0 is not counted."""
+    work(0)
+    clock = time.process_time()
+    for number in numbers:
+        work(int(number))
+    return len(numbers) / (time.process_time() - clock)
 
 
 def _reset_peak() -> float:

@@ -25,7 +25,7 @@ from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseT
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
-from meter import metered
+from meter import metered, per_cpu_second
 from nnunet_prediction import DATASET, plans
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.training.dataloading.nnunet_dataset import (
@@ -125,11 +125,7 @@ def slices(folder: str, count: str) -> dict:
 
     depth = dataset.load_case("case")[0].shape[1]
     order = np.random.default_rng(0).integers(0, depth, int(count))
-    one(0)
-    clock = time.process_time()
-    for number in order:
-        one(int(number))
-    return {"per_cpu_s": int(count) / (time.process_time() - clock)}
+    return {"per_cpu_s": per_cpu_second(one, order)}
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from meter import repeated
+from meter import per_cpu_second, repeated
 
 
 def with_nibabel(action: str, scan: str, labels: str, output: str):
@@ -48,11 +47,7 @@ def slices(kind: str, path: str, count: str) -> dict:
     else:
         raise SystemExit(f"no kind {kind}")
     order = np.random.default_rng(0).integers(0, depth, int(count))
-    one(0)
-    clock = time.process_time()
-    for number in order:
-        one(int(number))
-    return {"per_cpu_s": int(count) / (time.process_time() - clock)}
+    return {"per_cpu_s": per_cpu_second(one, order)}
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from renalis.errors import InputError
 
@@ -32,6 +32,8 @@ __all__ = [
 Feature = Literal["probability_logit", "margin_logit", "agreement_logit", "log_ml", "tumor"]
 Features = Mapping[str, float]
 """Values by the names that `Fit` knows."""
+
+_Content = TypeVar("_Content", bound=BaseModel)
 
 Coefficient = Annotated[float, Field(ge=-1e3, le=1e3, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -141,15 +143,10 @@ def own_calibration(path: Path) -> OwnCalibration:
         If there is no such file, or it is another one or damaged.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(_MOST_BYTES + 1)
+        return _read(path, OwnCalibration)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
-    try:
-        if len(text) > _MOST_BYTES:
-            raise ValueError("too large")
-        return OwnCalibration.model_validate_json(text)
-    except (ValueError, ValidationError):
+    except ValueError:
         raise InputError(
             f"{path} is damaged or not what `renalis model calibrate` writes; make it anew"
         ) from None
@@ -182,17 +179,21 @@ def calibration_of(model: Path, weights_sha256: str) -> Calibration | None:
     """
     path = model.with_name(f"{model.name.removesuffix('.safetensors')}.confidence.json")
     try:
-        with path.open("rb") as file:
-            text = file.read(_MOST_BYTES + 1)
+        found = _read(path, Calibration)
     except OSError:
         return None
-    try:
-        if len(text) > _MOST_BYTES:
-            raise ValueError("too large")
-        found = Calibration.model_validate_json(text)
-    except (ValueError, ValidationError):
+    except ValueError:
         raise InputError(
             f"{path.name} next to the model is damaged; install renalis again, or remove the file "
             "to go on without confidences"
         ) from None
     return found if found.weights_sha256 == weights_sha256 else None
+
+
+def _read(path: Path, layout: type[_Content]) -> _Content:
+    """A file of this layout; a ValueError, pydantic's too, if it is none or too large."""
+    with path.open("rb") as file:
+        text = file.read(_MOST_BYTES + 1)
+    if len(text) > _MOST_BYTES:
+        raise ValueError("too large")
+    return layout.model_validate_json(text)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -135,22 +134,20 @@ def _before_bias(layer: nn.Conv3d, x: Any) -> Any:
 
 
 def _sum_over(layer: nn.Conv3d, weight: NDArray[np.float32], parts: Sequence[Any]) -> Any:
-    """A 3 x 3 x 3 convolution over joined parts, those that are doubled each by itself."""
+    """A 3 x 3 x 3 convolution over joined parts: the sum of one over each part."""
     sums = []
     first = 0
-    for doubles, group in groupby(parts, _doubles):
-        for part in group if doubles else [_made(_Joined(tuple(group)))]:
-            source = _made(part.features) if doubles else part
-            own = weight[:, first : first + _channels(source)]
-            first += own.shape[1]
-            if doubles:
-                kernel = op.constant(doubled(own))
-                own_sum = op.convolution_backprop_data(
-                    source, kernel, [2] * 3, pads_begin=[1] * 3, pads_end=[1] * 3
-                )
-            else:
-                own_sum = _convolved(layer, np.ascontiguousarray(own), source)
-            sums.append(own_sum)
+    for part in parts:
+        source = _made(part.features if _doubles(part) else part)
+        own = np.ascontiguousarray(weight[:, first : first + _channels(source)])
+        first += own.shape[1]
+        if _doubles(part):
+            kernel, two, one = op.constant(doubled(own)), [2] * 3, [1] * 3
+            sums.append(
+                op.convolution_backprop_data(source, kernel, two, pads_begin=one, pads_end=one)
+            )
+        else:
+            sums.append(_convolved(layer, own, source))
     return reduce(op.add, sums)
 
 
